@@ -1,0 +1,17 @@
+#include "common/crc32c.h"
+
+#include <isa-l/crc.h>
+
+uint32_t crc32c_extend(uint32_t crc, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    uint32_t state = ~crc;
+
+    while (size > 0) {
+        int piece = size > (1 << 30) ? 1 << 30 : (int)size; /* ISA-L counts in int */
+        state = crc32_iscsi((unsigned char *)(uintptr_t)at, piece, state);
+        at += piece;
+        size -= (size_t)piece;
+    }
+    return ~state;
+}

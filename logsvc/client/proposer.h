@@ -1,0 +1,120 @@
+/* The proposer: the leading proxy's half of the log protocol (DESIGN §5). Pure: time and messages
+ * in, messages out. It is elected by a quorum of acceptors, tells its owner where the log ends, and
+ * then appends the stream and moves the commit offset.
+ *
+ *   IDLE ─campaign▶ ASKING ─quorum not heard a leader lately▶ VOTING ─quorum of votes▶ ELECTED
+ *                                                                                        │
+ *        the owner brings its Redis to exactly proposer_donor()->end, then proposer_lead │
+ *                                                                                        ▼
+ *   any state ──a higher term is seen──▶ DEPOSED ──proposer_campaign──▶ ASKING        LEADING
+ */
+#ifndef LOGSVC_CLIENT_PROPOSER_H
+#define LOGSVC_CLIENT_PROPOSER_H
+
+#include "logsvc/history.h"
+#include "logsvc/wire.h"
+
+enum { PROPOSER_NODES_MAX = 7 };
+
+enum proposer_state {
+    PROPOSER_IDLE,
+    PROPOSER_ASKING,
+    PROPOSER_VOTING,
+    PROPOSER_ELECTED,
+    PROPOSER_LEADING,
+    PROPOSER_DEPOSED,
+};
+
+enum proposer_node_state {
+    PROPOSER_NODE_DOWN,      /* has not answered for a lease */
+    PROPOSER_NODE_GREETED,   /* answers; not told of this term yet */
+    PROPOSER_NODE_CATCHUP,   /* gets bytes that are read from another node */
+    PROPOSER_NODE_STREAMING, /* gets the stream as it comes */
+    PROPOSER_NODE_REFUSED,   /* foreign cluster, log, lease or version: said once in the log */
+};
+
+struct proposer_config {
+    uint8_t cluster_id[16];
+    uint64_t log_id;
+    unsigned node_count; /* 1 … PROPOSER_NODES_MAX; quorum = node_count / 2 + 1 */
+    uint32_t lease_ms;   /* L, the same everywhere */
+    uint32_t heartbeat_ms;
+    uint64_t session;             /* random, new at every start of the process */
+    size_t append_max_bytes;      /* payload of one append message */
+    unsigned append_inflight_max; /* appends sent to a node and not yet acknowledged */
+    size_t window_max_bytes;      /* stream bytes kept in memory for nodes that lag a little */
+};
+
+struct proposer_events {
+    /* Hands a message to the transport for one node; false: the link is busy or down, try again
+     * when proposer_link_ready is called. The message and its payload are valid during the call. */
+    bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
+    /* A uniform random number; for back-off. */
+    uint64_t (*random)(void *ctx);
+};
+
+struct proposer;
+
+struct proposer *proposer_create(const struct proposer_config *config,
+                                 const struct proposer_events *events, void *ctx);
+void proposer_destroy(struct proposer *p);
+
+/* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. Changes are
+ * seen by asking for the state after the call. */
+void proposer_campaign(struct proposer *p, uint64_t now_ns);
+void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
+                      const struct wire_msg *msg);
+/* The link to a node came up, went down, or can take a message again. */
+void proposer_link_up(struct proposer *p, uint64_t now_ns, unsigned node, bool up);
+void proposer_link_ready(struct proposer *p, uint64_t now_ns, unsigned node);
+/* Heartbeats, retries, time-outs. Call it at proposer_next_tick_ns or a little later. */
+void proposer_tick(struct proposer *p, uint64_t now_ns);
+uint64_t proposer_next_tick_ns(const struct proposer *p);
+
+enum proposer_state proposer_state(const struct proposer *p);
+struct term proposer_term(const struct proposer *p);
+
+/* ELECTED: what the most advanced voter holds. empty: the log has no byte and no history; the owner
+ * adopts the dataset of its Redis (snapshot 0 goes to a quorum first). */
+struct proposer_donor {
+    bool empty;
+    unsigned node;
+    struct log_position end;       /* the log ends here */
+    const struct history *history; /* up to end */
+};
+const struct proposer_donor *proposer_donor(const struct proposer *p);
+
+/* ELECTED → LEADING: the owner's Redis stands at exactly `begin` (the donor's end, or any offset if
+ * the log is empty) and streams from there under this replid. chain_crc is known to the acceptors.
+ */
+void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin,
+                   const struct replid *replid);
+
+/* LEADING: the next bytes of the stream, which begin at proposer_end. unit_end: the last byte ends
+ * a unit. Copies the bytes; nothing is sent before proposer_flush (once per turn of the loop). */
+void proposer_append(struct proposer *p, const void *bytes, size_t size, bool unit_end,
+                     uint64_t wall_ms);
+void proposer_flush(struct proposer *p, uint64_t now_ns);
+
+uint64_t proposer_end(const struct proposer *p);    /* offset behind the last appended byte */
+uint64_t proposer_commit(const struct proposer *p); /* committed in this term; a unit's end */
+
+/* Whether replies may leave now: LEADING, term begin committed, past safe_at, lease not over. */
+bool proposer_may_serve(const struct proposer *p, uint64_t now_ns);
+/* 0: no lease now. */
+uint64_t proposer_lease_end_ns(const struct proposer *p);
+/* The earliest moment at which this leader may serve (older leases are dead then). */
+uint64_t proposer_safe_at_ns(const struct proposer *p);
+
+/* Stops leading and tells the acceptors (Release), so that the next leader need not wait for the
+ * lease. The owner has stopped serving. → IDLE. */
+void proposer_release(struct proposer *p, uint64_t now_ns);
+
+struct proposer_node_info {
+    enum proposer_node_state state;
+    uint64_t flushed;  /* acknowledged offset */
+    uint64_t snapshot; /* offset of its newest snapshot; UINT64_MAX: none, or not known */
+};
+void proposer_node(const struct proposer *p, unsigned node, struct proposer_node_info *out);
+
+#endif

@@ -1,0 +1,5 @@
+# The pure core of the proxy, linked by the program, the tests and the fuzzers.
+noinst_LIBRARIES += libproxy.a
+libproxy_a_SOURCES = \
+	proxy/resp.c proxy/resp.h
+PROXY_LIBS = libproxy.a $(LOG_LIBS)

@@ -1,0 +1,5 @@
+/* holdfast-proxy: options, set-up in order, signals. */
+int main(void)
+{
+    return 0;
+}

@@ -1,0 +1,9 @@
+# Unit tests: one program for each module, named after it. TESTS run in parallel (make -j check).
+UNIT_LDADD = $(PROXY_LIBS) $(CHECK_LIBS)
+UNIT_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+
+check_PROGRAMS += test_record
+TESTS += test_record
+test_record_SOURCES = tests/unit/test_record.c tests/lib/unit.h
+test_record_CFLAGS = $(UNIT_CFLAGS)
+test_record_LDADD = $(UNIT_LDADD)
