@@ -2,9 +2,11 @@ noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
 	common/buf.c common/buf.h \
 	common/clock.c common/clock.h \
+	common/config.c common/config_print.c common/config.h \
 	common/crc32c.c common/crc32c.h \
 	common/err.c common/err.h \
 	common/le.h \
 	common/log.c common/log.h \
-	common/mem.c common/mem.h
+	common/mem.c common/mem.h \
+	common/options.c common/options.h
 COMMON_LIBS = libcommon.a $(ISAL_LIBS) $(XXHASH_LIBS) $(CJSON_LIBS)

@@ -7,3 +7,15 @@ TESTS += test_record
 test_record_SOURCES = tests/unit/test_record.c tests/lib/unit.h
 test_record_CFLAGS = $(UNIT_CFLAGS)
 test_record_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_config
+TESTS += test_config
+test_config_SOURCES = tests/unit/test_config.c tests/lib/unit.h
+test_config_CFLAGS = $(UNIT_CFLAGS)
+test_config_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_options
+TESTS += test_options
+test_options_SOURCES = tests/unit/test_options.c tests/lib/unit.h
+test_options_CFLAGS = $(UNIT_CFLAGS)
+test_options_LDADD = $(UNIT_LDADD)

@@ -1,0 +1,144 @@
+#include "common/options.h"
+
+#include <config.h> /* autoconf's; "config.h" would be the one beside this file */
+#include <getopt.h>
+#include <string.h>
+
+/* The options, with their help; getopt's own tables are made from this one. */
+static const struct options_row {
+    const char *name;
+    char letter;
+    const char *argument; /* NULL: takes none */
+    const char *help;
+} options_rows[] = {
+    {"config", 'c', "FILE", "read the configuration (JSON) from FILE"},
+    {"check-config", 'k', NULL, "check the configuration and exit"},
+    {"verbose", 'v', NULL, "with --check-config: print what is in effect, defaults included"},
+    {"help", 'h', NULL, "print this help and exit"},
+    {"version", 'V', NULL, "print the version and exit"},
+};
+
+enum { OPTIONS_ROWS = sizeof options_rows / sizeof options_rows[0] };
+
+static void options_help(const struct options_program *program, FILE *out)
+{
+    (void)fprintf(out, "Usage: %s %s%s\n%s\n\nOptions:\n", program->name,
+                  program->config_optional ? "[--config FILE] [OPTION...]"
+                                           : "--config FILE [OPTION...]",
+                  program->operands != NULL ? program->operands : "", program->summary);
+    for (size_t i = 0; i < OPTIONS_ROWS; i++) {
+        const struct options_row *row = &options_rows[i];
+        char text[32];
+        (void)snprintf(text, sizeof text, "-%c, --%s %s", row->letter, row->name,
+                       row->argument != NULL ? row->argument : "");
+        (void)fprintf(out, "  %-24s %s\n", text, row->help);
+    }
+    (void)fputs("\nKeys of the configuration:\n", out);
+    config_help(program->schema, program->schema_count, out);
+    (void)fputs("\nExit status: 0 done, 2 wrong command line or configuration.\n", out);
+}
+
+static void options_tables(struct option *longs, char *letters)
+{
+    memset(longs, 0, (OPTIONS_ROWS + 1) * sizeof *longs);
+    *letters++ = '+'; /* stop at the first operand */
+    *letters++ = ':'; /* tell a missing argument from an unknown option */
+    for (size_t i = 0; i < OPTIONS_ROWS; i++) {
+        bool argument = options_rows[i].argument != NULL;
+        longs[i].name = options_rows[i].name;
+        longs[i].has_arg = argument ? required_argument : no_argument;
+        longs[i].val = options_rows[i].letter;
+        *letters++ = options_rows[i].letter;
+        if (argument) {
+            *letters++ = ':';
+        }
+    }
+    *letters = '\0';
+}
+
+/* Says what is wrong with the command line; always false, for the caller to return. */
+static bool options_refuse(const struct options_program *program, const char *what,
+                           const char *detail, int *exit_status, FILE *err)
+{
+    (void)fprintf(err, "%s: %s%s\nTry '%s --help'.\n", program->name, what, detail, program->name);
+    *exit_status = OPTIONS_EXIT_USAGE;
+    return false;
+}
+
+bool options_parse(const struct options_program *program, int argc, char **argv,
+                   struct options *options, int *exit_status, FILE *out, FILE *err)
+{
+    struct option longs[OPTIONS_ROWS + 1];
+    char letters[2 * OPTIONS_ROWS + 3];
+    int option;
+
+    *options = (struct options){0};
+    *exit_status = 0;
+    options_tables(longs, letters);
+    opterr = 0;
+    optind = 0; /* glibc: start afresh */
+    while ((option = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            options->config_path = optarg;
+            break;
+        case 'k':
+            options->check_config = true;
+            break;
+        case 'v':
+            options->verbose = true;
+            break;
+        case 'h':
+            options_help(program, out);
+            return false;
+        case 'V':
+            (void)fprintf(out, "%s %s\n", program->name, PACKAGE_VERSION);
+            return false;
+        case ':':
+            return options_refuse(program, "an argument is missing after ", argv[optind - 1],
+                                  exit_status, err);
+        default:
+            return options_refuse(program, "not an option: ", argv[optind - 1], exit_status, err);
+        }
+    }
+    options->operands_at = optind;
+    if (program->operands == NULL && optind < argc) {
+        return options_refuse(program, "takes no such argument: ", argv[optind], exit_status, err);
+    }
+    if (options->config_path == NULL && !program->config_optional) {
+        return options_refuse(program, "--config FILE is needed", "", exit_status, err);
+    }
+    return true;
+}
+
+bool options_load(const struct options_program *program, const struct options *options,
+                  void *target, int *exit_status, FILE *out, FILE *err)
+{
+    char error[CONFIG_ERROR_BYTES_MAX];
+    const char *name = options->config_path;
+    int rc;
+
+    *exit_status = 0;
+    if (name != NULL) {
+        rc = config_load(name, program->schema, program->schema_count, target, error, sizeof error);
+    } else {
+        name = "(defaults)";
+        rc = config_parse(name, "{}", 2, program->schema, program->schema_count, target, error,
+                          sizeof error);
+    }
+    if (rc != ERR_OK) {
+        (void)fprintf(err, "%s\n", error);
+        *exit_status = OPTIONS_EXIT_USAGE;
+        return false;
+    }
+    if (!options->check_config) {
+        return true;
+    }
+    if (options->verbose) {
+        config_print(program->schema, program->schema_count, target, out);
+    } else {
+        (void)fprintf(out, "%s: ok\n", name);
+    }
+    config_free(program->schema, program->schema_count, target);
+    return false;
+}
