@@ -6,6 +6,7 @@
 
 #include "common/buf.h"
 
+#include <limits.h>
 #include <stdbool.h>
 
 /* One argument of a request. It stands in the bytes that were framed, or, of an inline request with
@@ -18,9 +19,16 @@ struct resp_arg {
 struct resp_limits {
     size_t inline_max_bytes; /* 64 KiB in Redis */
     size_t bulk_max_bytes;   /* proto-max-bulk-len, 512 MiB */
-    size_t multibulk_max;    /* 1024*1024*1024 in Redis; INT_MAX bound */
+    size_t multibulk_max;    /* INT_MAX in Redis 7.0 */
     bool authenticated; /* false: at most 10 arguments of 16384 bytes ("unauthenticated …") */
 };
+
+/* What a stock Redis 7.0 takes. */
+#define RESP_LIMITS_REDIS                                                                          \
+    {                                                                                              \
+        .inline_max_bytes = 64 * 1024, .bulk_max_bytes = 512u << 20, .multibulk_max = INT_MAX,     \
+        .authenticated = true                                                                      \
+    }
 
 /* The state of framing one connection's requests; survives between reads, so that a request that
  * arrives in a million pieces is looked at once. */
@@ -45,23 +53,26 @@ int resp_request_next(struct resp_framer *f, const struct resp_limits *limits, c
                       size_t size, struct resp_request *out, size_t *wanted_bytes,
                       char error_text[128]) MUST_CHECK;
 
-/* Memory held by the framer, for accounting; resp_framer_trim gives back what a large request took.
- */
+/* Memory held by the framer, for accounting; resp_framer_trim gives back what a large request took
+ * (and makes the argv last handed out invalid). */
 size_t resp_framer_bytes(const struct resp_framer *f);
 void resp_framer_trim(struct resp_framer *f);
 
-/* Finds where replies end, in whatever pieces they come; holds no bytes. Zero-initialised is ready.
- */
-enum { RESP_DEPTH_MAX = 32 };
+/* Finds where replies end, in whatever pieces they come; holds no bytes. Zero-initialised is ready,
+ * and so is one whose reply was done. Replies may nest to any depth (a Lua table can, thousands of
+ * levels): all that must be known is how many elements are still to come, a header of n elements
+ * adds n. */
 struct resp_reply_framer {
-    uint64_t left[RESP_DEPTH_MAX]; /* elements still to come at each depth */
-    unsigned depth;
+    uint64_t left;      /* replies and elements still to come; 0: between replies */
     uint64_t bulk_left; /* bytes of a bulk (CRLF included) still to come */
-    unsigned line_len;  /* bytes of an unfinished header line kept in line[] */
-    char line[64];
-    bool simple;    /* inside a simple line whose length is not bounded (+, -, big number) */
-    bool attribute; /* a RESP3 attribute was read; the reply proper follows */
-    uint8_t first;  /* first byte of the reply being framed: its type */
+    uint64_t number;    /* of the unfinished header line */
+    uint8_t digits;     /* read of number */
+    bool negative;
+    uint8_t state;  /* enum reply_state in resp_reply.c */
+    uint8_t header; /* type byte of the unfinished header line */
+    bool attribute; /* a RESP3 attribute is being read; the reply proper follows */
+    uint8_t first;  /* type byte of the reply, of its attribute only until the reply proper is seen;
+                       stays until the next reply begins */
 };
 
 /* Takes bytes of the reply that is being framed. Returns how many were taken (> 0 if size > 0) and

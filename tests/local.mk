@@ -19,3 +19,9 @@ TESTS += test_options
 test_options_SOURCES = tests/unit/test_options.c tests/lib/unit.h
 test_options_CFLAGS = $(UNIT_CFLAGS)
 test_options_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_resp
+TESTS += test_resp
+test_resp_SOURCES = tests/unit/test_resp.c tests/lib/unit.h
+test_resp_CFLAGS = $(UNIT_CFLAGS)
+test_resp_LDADD = $(UNIT_LDADD)
