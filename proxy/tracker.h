@@ -9,7 +9,8 @@
  *   a reply:  tracker_add(waiter, bound)
  *        WAITS_STREAM   until the stream was read up to its bound: then dirty[] holds every
  *                       effect that the reply can have seen
- *        WAITS_COMMIT   until release_at = max(dirty offsets of its keys) is committed
+ *        WAITS_COMMIT   until release_at = max(dirty offsets of its keys) is committed, or the
+ *                       bound, where later writes of those keys have made that offset larger
  *        READY          handed out by tracker_next_ready; the lease is checked after that, last
  */
 #ifndef PROXY_TRACKER_H
@@ -26,13 +27,13 @@ enum tracker_state {
     TRACKER_READY,
 };
 
-/* One withheld reply; embedded in the request that owns it. The owner fills in the first part, the
- * rest belongs to the tracker. `hashes` must stay valid until the waiter is judged (WAITS_COMMIT).
- */
+/* One withheld reply; embedded in the request that owns it. Zeroed, it is TRACKER_OUT. The owner
+ * fills in the first part, the rest belongs to the tracker. `hashes` must stay valid until the
+ * waiter is judged (WAITS_COMMIT). */
 struct tracker_waiter {
     const uint64_t *hashes; /* keys that the reply may reveal */
     uint32_t hash_count;
-    bool keyspace; /* may reveal anything: waits for every effect read so far */
+    bool keyspace; /* may reveal anything: waits for every effect up to its bound */
     bool harmless; /* reveals no data: READY as soon as it is added */
 
     enum tracker_state state;
@@ -47,19 +48,23 @@ struct tracker;
 /* seed: random, from the caller, so that nobody can make keys collide on purpose. committed: the
  * offset at which the stream begins. */
 struct tracker *tracker_create(uint64_t seed, uint64_t committed);
+/* Waiters that are still in it are not touched. */
 void tracker_destroy(struct tracker *t);
 
 uint64_t tracker_hash(const struct tracker *t, uint32_t db, const void *key, size_t len);
 
 /* An effect that ends at offset changed this key / may have changed anything. Offsets never go
- * back. */
+ * back; an effect that is committed already is clean. What is kept is bounded by the caller's bound
+ * on stream bytes that are not committed. */
 void tracker_dirty(struct tracker *t, uint64_t hash, uint64_t offset);
 void tracker_dirty_keyspace(struct tracker *t, uint64_t offset);
 
-/* The stream was read and its effects told up to offset: judges what waited for that. */
+/* The stream was read and its effects told up to offset, which never goes back: judges what waited
+ * for that. */
 void tracker_stream_at(struct tracker *t, uint64_t offset);
 
-/* The log committed up to offset: forgets what is clean now, and readies what waited for it. */
+/* The log committed up to offset: forgets what is clean now, and readies what waited for it. An
+ * offset that was passed already means nothing. */
 void tracker_commit(struct tracker *t, uint64_t offset);
 
 /* A reply has been received and bounded. Bounds of one connection never go back, but several
@@ -79,6 +84,7 @@ void tracker_reset(struct tracker *t, uint64_t committed);
 uint64_t tracker_stream_offset(const struct tracker *t);
 uint64_t tracker_committed_offset(const struct tracker *t);
 size_t tracker_dirty_keys(const struct tracker *t);
+/* Replies that wait, for the stream or a commit. */
 size_t tracker_withheld(const struct tracker *t);
 
 #endif

@@ -25,3 +25,9 @@ TESTS += test_resp
 test_resp_SOURCES = tests/unit/test_resp.c tests/lib/unit.h
 test_resp_CFLAGS = $(UNIT_CFLAGS)
 test_resp_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_tracker
+TESTS += test_tracker
+test_tracker_SOURCES = tests/unit/test_tracker.c tests/lib/unit.h
+test_tracker_CFLAGS = $(UNIT_CFLAGS)
+test_tracker_LDADD = $(UNIT_LDADD)
