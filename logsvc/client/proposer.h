@@ -30,7 +30,7 @@ enum proposer_node_state {
     PROPOSER_NODE_GREETED,   /* answers; not told of this term yet */
     PROPOSER_NODE_CATCHUP,   /* gets bytes that are read from another node */
     PROPOSER_NODE_STREAMING, /* gets the stream as it comes */
-    PROPOSER_NODE_REFUSED,   /* foreign cluster, log, lease or version: said once in the log */
+    PROPOSER_NODE_REFUSED,   /* foreign cluster, log, lease or version; asked again now and then */
 };
 
 struct proposer_config {
@@ -40,6 +40,7 @@ struct proposer_config {
     uint32_t lease_ms;   /* L, the same everywhere */
     uint32_t heartbeat_ms;
     uint64_t session;             /* random, new at every start of the process */
+    const char *name;             /* for people and redirects: the clients' address; may be NULL */
     size_t append_max_bytes;      /* payload of one append message */
     unsigned append_inflight_max; /* appends sent to a node and not yet acknowledged */
     size_t window_max_bytes;      /* stream bytes kept in memory for nodes that lag a little */
@@ -51,6 +52,10 @@ struct proposer_events {
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
     /* A uniform random number; for back-off. */
     uint64_t (*random)(void *ctx);
+    /* A node refuses us for a reason that only an operator can mend (foreign cluster, unknown log,
+     * lease, version, or a node id that occurs twice); called once for each node and reason. May
+     * be NULL. */
+    void (*refused)(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
 };
 
 struct proposer;
@@ -59,8 +64,10 @@ struct proposer *proposer_create(const struct proposer_config *config,
                                  const struct proposer_events *events, void *ctx);
 void proposer_destroy(struct proposer *p);
 
-/* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. Changes are
- * seen by asking for the state after the call. */
+/* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. In
+ * proposer_receive it must have been read after the message was taken from its queue (a pause in
+ * between would let a lease look dead too early). Changes are seen by asking for the state after
+ * the call. */
 void proposer_campaign(struct proposer *p, uint64_t now_ns);
 void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
                       const struct wire_msg *msg);
@@ -114,6 +121,8 @@ struct proposer_node_info {
     enum proposer_node_state state;
     uint64_t flushed;  /* acknowledged offset */
     uint64_t snapshot; /* offset of its newest snapshot; UINT64_MAX: none, or not known */
+    char node_id[WIRE_NAME_MAX + 1];   /* "": never greeted */
+    char refusal[WIRE_REASON_MAX + 1]; /* why it is REFUSED; else "" */
 };
 void proposer_node(const struct proposer *p, unsigned node, struct proposer_node_info *out);
 

@@ -1,0 +1,496 @@
+#include "logsvc/wire.h"
+
+#include "common/crc32c.h"
+#include "common/le.h"
+#include "common/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Each message's layout is written once, as a walk over its fields. The same walk measures, writes
+ * and reads. */
+enum walk_mode { WALK_SIZE, WALK_PUT, WALK_GET };
+
+struct walk {
+    enum walk_mode mode;
+    uint8_t *out;      /* WALK_PUT */
+    const uint8_t *in; /* WALK_GET */
+    size_t at;         /* bytes done */
+    size_t size;       /* WALK_GET: bytes there */
+    bool bad;          /* WALK_GET: too short, or a value that cannot be */
+};
+
+/* Whether the caller shall move size bytes now; where they are is (*out or *in). */
+static bool walk_step(struct walk *w, size_t size, uint8_t **out, const uint8_t **in)
+{
+    if (w->mode == WALK_GET) {
+        if (w->bad || w->size - w->at < size) {
+            w->bad = true;
+            return false;
+        }
+        *in = w->in + w->at;
+    } else if (w->mode == WALK_PUT) {
+        *out = w->out + w->at;
+    }
+    w->at += size;
+    return w->mode != WALK_SIZE;
+}
+
+static void walk_raw(struct walk *w, void *bytes, size_t size)
+{
+    uint8_t *out = NULL;
+    const uint8_t *in = NULL;
+
+    if (walk_step(w, size, &out, &in)) {
+        memcpy(out != NULL ? out : bytes, out != NULL ? bytes : in, size);
+    }
+}
+
+static void walk_u8(struct walk *w, uint8_t *value)
+{
+    walk_raw(w, value, 1);
+}
+
+#define WALK_DEFINE(bits)                                                                          \
+    static void walk_u##bits(struct walk *w, uint##bits##_t *value)                                \
+    {                                                                                              \
+        uint8_t bytes[sizeof *value];                                                              \
+        if (w->mode == WALK_PUT) {                                                                 \
+            le_put##bits(bytes, *value);                                                           \
+        }                                                                                          \
+        walk_raw(w, bytes, sizeof bytes);                                                          \
+        if (w->mode == WALK_GET && !w->bad) {                                                      \
+            *value = le_get##bits(bytes);                                                          \
+        }                                                                                          \
+    }
+WALK_DEFINE(32)
+WALK_DEFINE(64)
+
+static void walk_bool(struct walk *w, bool *value)
+{
+    uint8_t byte = *value;
+
+    walk_u8(w, &byte);
+    if (w->mode == WALK_GET && !w->bad) {
+        w->bad = byte > 1;
+        *value = byte == 1;
+    }
+}
+
+/* u8 length, bytes; no NUL on the wire. */
+static void walk_text(struct walk *w, char *text, size_t max)
+{
+    uint8_t len = w->mode == WALK_GET ? 0 : (uint8_t)strnlen(text, max);
+
+    walk_u8(w, &len);
+    if (w->mode == WALK_GET && len > max) {
+        w->bad = true;
+        return;
+    }
+    walk_raw(w, text, len);
+    if (w->mode == WALK_GET && !w->bad) {
+        w->bad = memchr(text, '\0', len) != NULL;
+        text[len] = '\0';
+    }
+}
+
+static void walk_history(struct walk *w, struct wire_history *h)
+{
+    static uint8_t empty[2];
+    uint32_t size = w->mode == WALK_GET ? 0 : (uint32_t)(h->size > 0 ? h->size : sizeof empty);
+    uint8_t *out = NULL;
+    const uint8_t *in = NULL;
+
+    walk_u32(w, &size);
+    if (!walk_step(w, size, &out, &in)) {
+        return;
+    }
+    if (w->mode == WALK_PUT) {
+        memcpy(out, h->size > 0 ? h->bytes : empty, size);
+        return;
+    }
+    struct history checked;
+    w->bad = history_decode(in, size, &checked) != ERR_OK;
+    *h = (struct wire_history){.bytes = in, .size = size};
+}
+
+static void walk_log(struct walk *w, struct wire_log *log)
+{
+    walk_bool(w, &log->empty);
+    walk_u64(w, &log->begin);
+    walk_u64(w, &log->flush_off);
+    walk_u64(w, &log->unit_off);
+    walk_u64(w, &log->uncertain_to);
+    walk_u64(w, &log->commit);
+    walk_u32(w, &log->chain_crc);
+}
+
+static void walk_info(struct walk *w, struct snapshot_info *info)
+{
+    walk_u64(w, &info->offset);
+    walk_u64(w, &info->term.n);
+    walk_raw(w, info->replid.hex, sizeof info->replid.hex);
+    walk_u64(w, &info->size_bytes);
+    walk_u32(w, &info->crc);
+    walk_u32(w, &info->chain_crc);
+    walk_u64(w, &info->wall_ms);
+    walk_text(w, info->engine_version, sizeof info->engine_version - 1);
+}
+
+static void walk_hello(struct walk *w, struct wire_hello *m)
+{
+    walk_u32(w, &m->lease_ms);
+    walk_text(w, m->name, WIRE_NAME_MAX);
+}
+
+static void walk_hello_reply(struct walk *w, struct wire_hello_reply *m)
+{
+    walk_text(w, m->node_id, WIRE_NAME_MAX);
+    walk_u32(w, &m->lease_ms);
+    walk_u64(w, &m->elapsed_ns);
+    walk_u64(w, &m->heard_ns);
+    walk_log(w, &m->log);
+    walk_u64(w, &m->snapshot);
+    walk_text(w, m->leader, WIRE_NAME_MAX);
+    walk_history(w, &m->history);
+}
+
+static void walk_vote(struct walk *w, struct wire_vote *m)
+{
+    walk_u32(w, &m->lease_ms);
+}
+
+static void walk_vote_reply(struct walk *w, struct wire_vote_reply *m)
+{
+    walk_bool(w, &m->granted);
+    walk_u64(w, &m->elapsed_ns);
+    walk_log(w, &m->log);
+    walk_history(w, &m->history);
+}
+
+static void walk_elected(struct walk *w, struct wire_elected *m)
+{
+    walk_u64(w, &m->start);
+    walk_u32(w, &m->chain_crc);
+    walk_bool(w, &m->reset);
+    walk_text(w, m->name, WIRE_NAME_MAX);
+    walk_history(w, &m->history);
+}
+
+static void walk_elected_reply(struct walk *w, struct wire_elected_reply *m)
+{
+    walk_log(w, &m->log);
+}
+
+static void walk_append(struct walk *w, struct wire_append *m)
+{
+    walk_u64(w, &m->begin);
+    walk_u64(w, &m->commit);
+}
+
+static void walk_append_reply(struct walk *w, struct wire_append_reply *m)
+{
+    walk_bool(w, &m->gap);
+    walk_u64(w, &m->write_off);
+    walk_u64(w, &m->unit_off);
+    walk_u64(w, &m->commit);
+}
+
+static void walk_read(struct walk *w, struct wire_read *m)
+{
+    walk_u64(w, &m->from);
+    walk_u32(w, &m->max_bytes);
+}
+
+static void walk_read_reply(struct walk *w, struct wire_read_reply *m)
+{
+    walk_u64(w, &m->from);
+    walk_u64(w, &m->limit);
+    walk_log(w, &m->log);
+}
+
+static void walk_release(struct walk *w, struct wire_release *m)
+{
+    walk_u8(w, &m->none);
+}
+
+static void walk_release_reply(struct walk *w, struct wire_release_reply *m)
+{
+    walk_bool(w, &m->released);
+}
+
+static void walk_status(struct walk *w, struct wire_status *m)
+{
+    walk_u8(w, &m->none);
+}
+
+static void walk_status_reply(struct walk *w, struct wire_status_reply *m)
+{
+    walk_hello_reply(w, &m->node);
+}
+
+static void walk_snap_begin(struct walk *w, struct wire_snap_begin *m)
+{
+    walk_info(w, &m->info);
+}
+
+static void walk_snap_write(struct walk *w, struct wire_snap_write *m)
+{
+    walk_u64(w, &m->offset);
+    walk_u64(w, &m->at);
+}
+
+static void walk_snap_commit(struct walk *w, struct wire_snap_commit *m)
+{
+    walk_u64(w, &m->offset);
+}
+
+static void walk_snap_reply(struct walk *w, struct wire_snap_reply *m)
+{
+    walk_u64(w, &m->offset);
+    walk_u64(w, &m->next);
+}
+
+static void walk_snap_latest(struct walk *w, struct wire_snap_latest *m)
+{
+    walk_u64(w, &m->limit);
+}
+
+static void walk_snap_latest_reply(struct walk *w, struct wire_snap_latest_reply *m)
+{
+    walk_bool(w, &m->found);
+    walk_info(w, &m->info);
+}
+
+static void walk_snap_read(struct walk *w, struct wire_snap_read *m)
+{
+    walk_u64(w, &m->offset);
+    walk_u64(w, &m->at);
+    walk_u32(w, &m->max_bytes);
+}
+
+static void walk_snap_read_reply(struct walk *w, struct wire_snap_read_reply *m)
+{
+    walk_u64(w, &m->offset);
+    walk_u64(w, &m->at);
+}
+
+static void walk_refused(struct walk *w, struct wire_refused *m)
+{
+    walk_u32(w, &m->code);
+    walk_u8(w, &m->to);
+    walk_u64(w, &m->write_off);
+    walk_text(w, m->reason, WIRE_REASON_MAX);
+}
+
+static void walk_body(struct walk *w, struct wire_msg *msg)
+{
+    switch (msg->type) {
+#define WIRE_WALK(name, code, field)                                                               \
+    case name:                                                                                     \
+        walk_##field(w, &msg->field);                                                              \
+        return;
+        WIRE_TYPE_MAP(WIRE_WALK)
+#undef WIRE_WALK
+    }
+    w->bad = true;
+}
+
+static bool wire_data_is_records(enum wire_type type)
+{
+    return type == WIRE_APPEND || type == WIRE_READ_REPLY;
+}
+
+static bool wire_may_have_data(enum wire_type type)
+{
+    return wire_data_is_records(type) || type == WIRE_SNAP_WRITE || type == WIRE_SNAP_READ_REPLY;
+}
+
+static size_t wire_body_size(const struct wire_msg *msg)
+{
+    struct walk w = {.mode = WALK_SIZE};
+
+    walk_body(&w, (struct wire_msg *)msg); /* measuring and writing change nothing */
+    MUST(!w.bad);
+    return w.at;
+}
+
+size_t wire_size(const struct wire_msg *msg)
+{
+    return WIRE_HEADER_BYTES + wire_body_size(msg) + msg->data_size;
+}
+
+void wire_encode(const struct wire_msg *msg, uint8_t *out)
+{
+    size_t body_bytes = wire_body_size(msg);
+    struct walk w = {.mode = WALK_PUT, .out = out + WIRE_HEADER_BYTES};
+
+    MUST(msg->data_size == 0 || wire_may_have_data(msg->type));
+    MUST(msg->data_size <= WIRE_DATA_MAX);
+    le_put32(out, WIRE_MAGIC);
+    le_put16(out + 4, WIRE_VERSION);
+    out[6] = (uint8_t)msg->type;
+    out[7] = msg->channel;
+    le_put32(out + 12, (uint32_t)body_bytes);
+    le_put32(out + 16, (uint32_t)msg->data_size);
+    le_put32(out + 20, 0);
+    memcpy(out + 24, msg->cluster_id, sizeof msg->cluster_id);
+    le_put64(out + 40, msg->log_id);
+    le_put64(out + 48, msg->term.n);
+    le_put64(out + 56, msg->generation);
+    le_put64(out + 64, msg->session);
+    le_put64(out + 72, msg->seq);
+    walk_body(&w, (struct wire_msg *)msg);
+    if (msg->data_size > 0) {
+        memcpy(out + WIRE_HEADER_BYTES + body_bytes, msg->data, msg->data_size);
+    }
+    size_t covered = WIRE_HEADER_BYTES - 12 + body_bytes;
+    covered += wire_data_is_records(msg->type) ? 0 : msg->data_size;
+    /* Type and channel are covered by making them the seed. */
+    le_put32(out + 8, crc32c_extend(crc32c_extend(0, out + 4, 4), out + 12, covered));
+}
+
+int wire_record(const uint8_t *bytes, size_t size, struct record *r, const uint8_t **payload,
+                size_t *size_bytes)
+{
+    if (record_decode_header(bytes, size, r) != ERR_OK ||
+        size - RECORD_HEADER_BYTES < r->len_bytes || r->begin > UINT64_MAX - r->len_bytes) {
+        return ERR_CORRUPT;
+    }
+    *payload = bytes + RECORD_HEADER_BYTES;
+    *size_bytes = RECORD_HEADER_BYTES + (size_t)r->len_bytes;
+    return ERR_OK;
+}
+
+/* Whether data are whole records, each beginning where the one before ends. */
+static bool wire_records_ok(const uint8_t *bytes, size_t size)
+{
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+    uint64_t end = 0;
+
+    for (size_t at = 0; at < size; at += whole) {
+        if (wire_record(bytes + at, size - at, &r, &payload, &whole) != ERR_OK ||
+            (at > 0 && r.begin != end)) {
+            return false;
+        }
+        end = record_end(&r);
+    }
+    return true;
+}
+
+static void wire_decode_envelope(const uint8_t *bytes, struct wire_msg *msg)
+{
+    *msg = (struct wire_msg){
+        .type = (enum wire_type)bytes[6],
+        .channel = bytes[7],
+        .log_id = le_get64(bytes + 40),
+        .term = {le_get64(bytes + 48)},
+        .generation = le_get64(bytes + 56),
+        .session = le_get64(bytes + 64),
+        .seq = le_get64(bytes + 72),
+    };
+    memcpy(msg->cluster_id, bytes + 24, sizeof msg->cluster_id);
+}
+
+int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg)
+{
+    if (size < WIRE_HEADER_BYTES || le_get32(bytes) != WIRE_MAGIC) {
+        return ERR_PROTOCOL;
+    }
+    wire_decode_envelope(bytes, msg);
+    if (le_get16(bytes + 4) != WIRE_VERSION) {
+        return ERR_REFUSED;
+    }
+    size_t body_bytes = le_get32(bytes + 12), data_bytes = le_get32(bytes + 16);
+    size_t left = size - WIRE_HEADER_BYTES;
+    if (body_bytes > left || data_bytes != left - body_bytes || data_bytes > WIRE_DATA_MAX ||
+        (data_bytes > 0 && !wire_may_have_data(msg->type))) {
+        return ERR_PROTOCOL;
+    }
+    size_t covered = WIRE_HEADER_BYTES - 12 + body_bytes;
+    covered += wire_data_is_records(msg->type) ? 0 : data_bytes;
+    if (crc32c_extend(crc32c_extend(0, bytes + 4, 4), bytes + 12, covered) != le_get32(bytes + 8) ||
+        le_get32(bytes + 20) != 0 || msg->channel > WIRE_SNAPSHOT) {
+        return ERR_PROTOCOL;
+    }
+    struct walk w = {.mode = WALK_GET, .in = bytes + WIRE_HEADER_BYTES, .size = body_bytes};
+    walk_body(&w, msg);
+    if (w.bad || w.at != body_bytes) {
+        return ERR_PROTOCOL;
+    }
+    msg->data = data_bytes > 0 ? bytes + WIRE_HEADER_BYTES + body_bytes : NULL;
+    msg->data_size = data_bytes;
+    if (wire_data_is_records(msg->type) && !wire_records_ok(msg->data, msg->data_size)) {
+        return ERR_PROTOCOL;
+    }
+    return ERR_OK;
+}
+
+bool wire_is_request(enum wire_type type)
+{
+    return type < WIRE_REFUSED && type % 2 == 1;
+}
+
+const char *wire_type_name(enum wire_type type)
+{
+    switch (type) {
+#define WIRE_NAME(name, code, field)                                                               \
+    case name:                                                                                     \
+        return &#name[sizeof "WIRE_" - 1];
+        WIRE_TYPE_MAP(WIRE_NAME)
+#undef WIRE_NAME
+    }
+    return "unknown";
+}
+
+const char *wire_refusal_text(uint32_t code)
+{
+    static const char *const texts[] = {
+        [WIRE_REFUSED_CLUSTER] = "the cluster id differs",
+        [WIRE_REFUSED_LOG] = "no such log on this node",
+        [WIRE_REFUSED_LEASE] = "the lease length differs",
+        [WIRE_REFUSED_VERSION] = "the version of the message format differs",
+        [WIRE_REFUSED_GENERATION] = "the generation of the configuration differs",
+        [WIRE_REFUSED_SESSION] = "the session is stale",
+        [WIRE_REFUSED_TERM] = "the term is stale",
+        [WIRE_REFUSED_ELECTED] = "the sender is not known as the elected leader here",
+        [WIRE_REFUSED_DIVERGED] = "the highest common point differs",
+        [WIRE_REFUSED_BAD] = "the message makes no sense",
+        [WIRE_REFUSED_SPACE] = "no space is left",
+        [WIRE_REFUSED_NOT_FOUND] = "not found",
+        [WIRE_REFUSED_CORRUPT] = "the stored bytes are corrupt",
+    };
+
+    return code < sizeof texts / sizeof texts[0] && texts[code] != NULL ? texts[code]
+                                                                        : "unknown refusal";
+}
+
+struct wire_msg wire_reply_to(const struct wire_msg *request, enum wire_type type, struct term term,
+                              uint64_t generation)
+{
+    struct wire_msg reply = {
+        .type = type,
+        .channel = request->channel,
+        .log_id = request->log_id,
+        .term = term,
+        .generation = generation,
+        .session = request->session,
+        .seq = request->seq,
+    };
+    memcpy(reply.cluster_id, request->cluster_id, sizeof reply.cluster_id);
+    return reply;
+}
+
+struct wire_msg wire_refuse(const struct wire_msg *request, struct term term, uint64_t generation,
+                            enum wire_refusal code, const char *reason)
+{
+    struct wire_msg reply = wire_reply_to(request, WIRE_REFUSED, term, generation);
+
+    reply.refused.code = code;
+    reply.refused.to = (uint8_t)request->type;
+    snprintf(reply.refused.reason, sizeof reply.refused.reason, "%s",
+             reason != NULL ? reason : wire_refusal_text(code));
+    return reply;
+}

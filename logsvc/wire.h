@@ -1,0 +1,318 @@
+/* The messages between proposers, readers and log nodes, and their bytes (all little endian):
+ *
+ *   0 magic u32 "HFW1"     4 version u16     6 type u8       7 channel u8
+ *   8 crc u32              12 body_bytes u32 16 data_bytes u32 20 reserved u32 (0)
+ *  24 cluster_id[16]       40 log_id u64     48 term u64     56 generation u64
+ *  64 session u64          72 seq u64        80 body[body_bytes], then data[data_bytes]
+ *
+ * crc is the CRC-32C of bytes 12 … end of body, and of the data too unless the data are log
+ * records: those carry a checksum in each header and one of each payload that was made where the
+ * bytes left Redis and is checked where they are stored. `data` are the bulk bytes of a message
+ * (log records, pieces of a snapshot); a decoded message points into the bytes it was read from, so
+ * they are copied once on the way in and once on the way out.
+ *
+ * A reply echoes session, seq and channel of its request; its term is the acceptor's current one.
+ * docs/log-protocol.md says what each message means and when it is refused. */
+#ifndef LOGSVC_WIRE_H
+#define LOGSVC_WIRE_H
+
+#include "common/err.h"
+#include "logsvc/history.h"
+#include "logsvc/record.h"
+#include "logsvc/storage.h"
+#include "logsvc/term.h"
+
+#include <stddef.h>
+
+enum { WIRE_MAGIC = 0x31574648, WIRE_VERSION = 1, WIRE_HEADER_BYTES = 80 };
+
+/* A message is never larger than its data plus this (for the transport's receive limit). */
+enum { WIRE_OVERHEAD_MAX = WIRE_HEADER_BYTES + HISTORY_BYTES_MAX + 512 };
+/* And its data never larger than this, whatever is configured. */
+enum { WIRE_DATA_MAX = 64 << 20 };
+
+enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2 };
+
+#define WIRE_TYPE_MAP(X)                                                                           \
+    X(WIRE_HELLO, 1, hello)                                                                        \
+    X(WIRE_HELLO_REPLY, 2, hello_reply)                                                            \
+    X(WIRE_VOTE, 3, vote)                                                                          \
+    X(WIRE_VOTE_REPLY, 4, vote_reply)                                                              \
+    X(WIRE_ELECTED, 5, elected)                                                                    \
+    X(WIRE_ELECTED_REPLY, 6, elected_reply)                                                        \
+    X(WIRE_APPEND, 7, append)                                                                      \
+    X(WIRE_APPEND_REPLY, 8, append_reply)                                                          \
+    X(WIRE_READ, 9, read)                                                                          \
+    X(WIRE_READ_REPLY, 10, read_reply)                                                             \
+    X(WIRE_RELEASE, 11, release)                                                                   \
+    X(WIRE_RELEASE_REPLY, 12, release_reply)                                                       \
+    X(WIRE_STATUS, 13, status)                                                                     \
+    X(WIRE_STATUS_REPLY, 14, status_reply)                                                         \
+    X(WIRE_SNAP_BEGIN, 15, snap_begin)                                                             \
+    X(WIRE_SNAP_BEGIN_REPLY, 16, snap_reply)                                                       \
+    X(WIRE_SNAP_WRITE, 17, snap_write)                                                             \
+    X(WIRE_SNAP_WRITE_REPLY, 18, snap_reply)                                                       \
+    X(WIRE_SNAP_COMMIT, 19, snap_commit)                                                           \
+    X(WIRE_SNAP_COMMIT_REPLY, 20, snap_reply)                                                      \
+    X(WIRE_SNAP_LATEST, 21, snap_latest)                                                           \
+    X(WIRE_SNAP_LATEST_REPLY, 22, snap_latest_reply)                                               \
+    X(WIRE_SNAP_READ, 23, snap_read)                                                               \
+    X(WIRE_SNAP_READ_REPLY, 24, snap_read_reply)                                                   \
+    X(WIRE_REFUSED, 25, refused)
+
+enum wire_type {
+#define WIRE_ENUM(name, code, field) name = code,
+    WIRE_TYPE_MAP(WIRE_ENUM)
+#undef WIRE_ENUM
+};
+
+/* Why a node refuses; sent as WIRE_REFUSED in answer to any request. */
+enum wire_refusal {
+    WIRE_REFUSED_CLUSTER = 1,    /* another cluster's id */
+    WIRE_REFUSED_LOG = 2,        /* no such log here */
+    WIRE_REFUSED_LEASE = 3,      /* the lease length differs */
+    WIRE_REFUSED_VERSION = 4,    /* another version of this format */
+    WIRE_REFUSED_GENERATION = 5, /* another generation of the configuration */
+    WIRE_REFUSED_SESSION = 6,    /* an older session, or one that was not greeted */
+    WIRE_REFUSED_TERM = 7,       /* lower than the current term (see the reply's term) */
+    WIRE_REFUSED_ELECTED = 8,    /* an append (or so) before Elected was accepted */
+    WIRE_REFUSED_DIVERGED = 9,   /* Elected's start is not the highest common point found here */
+    WIRE_REFUSED_BAD = 10,       /* a garbled or senseless message */
+    WIRE_REFUSED_SPACE = 11,     /* the disk is full; nothing was changed */
+    WIRE_REFUSED_NOT_FOUND = 12, /* no such bytes, no such snapshot */
+    WIRE_REFUSED_CORRUPT = 13,   /* the stored bytes are rotten there */
+};
+
+/* NUL-terminated texts in fixed room; longer ones are cut when encoded. */
+enum { WIRE_NAME_MAX = 63, WIRE_REASON_MAX = 127 };
+/* "Never", where a span of time is told. */
+#define WIRE_NEVER UINT64_MAX
+/* "None", where an offset of a snapshot is told. */
+#define WIRE_NO_SNAPSHOT UINT64_MAX
+
+/* An encoded history (history_encode); empty size counts as the empty history. Decoded messages
+ * point into their input, and the bytes have been checked with history_decode. */
+struct wire_history {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* What a node's log looks like. */
+struct wire_log {
+    bool empty;            /* neither history nor bytes; the other fields mean nothing */
+    uint64_t begin;        /* first offset kept */
+    uint64_t flush_off;    /* end of what is durable */
+    uint64_t unit_off;     /* end of the last whole unit in it: what counts in votes and commits */
+    uint64_t uncertain_to; /* > unit_off: may have acknowledged bytes up to here that it lost */
+    uint64_t commit;       /* highest commit offset that it knows; 0: none */
+    uint32_t chain_crc;    /* of all payload bytes up to flush_off */
+};
+
+/* The question of a proposer (pre-vote: do you hear a leader?) and the start of a session. The
+ * envelope's term is the one that the sender has won, 0 if it has not. */
+struct wire_hello {
+    uint32_t lease_ms;
+    char name[WIRE_NAME_MAX + 1]; /* of the proposer: its clients' address; for people */
+};
+
+struct wire_hello_reply {
+    char node_id[WIRE_NAME_MAX + 1];
+    uint32_t lease_ms;
+    uint64_t elapsed_ns; /* since the last accepted append, or the process' start; see WIRE_NEVER */
+    uint64_t heard_ns; /* since a leader or candidate was last heard; WIRE_NEVER: not since start */
+    struct wire_log log;
+    uint64_t snapshot;              /* offset of the newest snapshot, or WIRE_NO_SNAPSHOT */
+    char leader[WIRE_NAME_MAX + 1]; /* name of the last leader that was accepted; may be "" */
+    struct wire_history history;    /* whole */
+};
+
+struct wire_vote {
+    uint32_t lease_ms;
+};
+
+struct wire_vote_reply {
+    bool granted;        /* if not: the envelope's term says why, and nothing else is told */
+    uint64_t elapsed_ns; /* as in hello_reply */
+    struct wire_log log;
+    struct wire_history history; /* up to log.unit_off */
+};
+
+struct wire_elected {
+    uint64_t start;               /* the highest common point; the log is cut to end there */
+    uint32_t chain_crc;           /* at start; used if reset */
+    bool reset;                   /* no common term: the log is thrown away and begins at start */
+    char name[WIRE_NAME_MAX + 1]; /* of the leader */
+    struct wire_history history;  /* the leader's, its own term last */
+};
+
+struct wire_elected_reply {
+    struct wire_log log;
+};
+
+/* data: one or more whole encoded records (header and payload), none of them RECORD_IDLE; or
+ * nothing: a heartbeat. */
+struct wire_append {
+    uint64_t begin;  /* where the data begin; must be the end of the acceptor's log */
+    uint64_t commit; /* the leader's commit offset; 0: nothing committed in its term yet */
+};
+
+/* Sent when all that it covers is durable. It also answers all earlier appends of the session. */
+struct wire_append_reply {
+    bool gap;           /* refused: begin was not write_off. Nothing was stored, no lease given */
+    uint64_t write_off; /* expected next */
+    uint64_t unit_off;  /* end of the last durable whole unit */
+    uint64_t commit;
+};
+
+/* Envelope term 0: whatever is known to be committed here, without a fence. Else: everything
+ * durable, if the term is exactly the acceptor's. */
+struct wire_read {
+    uint64_t from;
+    uint32_t max_bytes;
+};
+
+/* data: whole encoded records, the first one containing `from`; may hold RECORD_IDLE ones.
+ * Nothing: there is nothing behind `from` that may be read yet. */
+struct wire_read_reply {
+    uint64_t from;
+    uint64_t limit; /* end of what could be read: the commit, or what is durable (fenced) */
+    struct wire_log log;
+};
+
+struct wire_release {
+    uint8_t none;
+};
+
+struct wire_release_reply {
+    bool released;
+};
+
+struct wire_status {
+    uint8_t none;
+};
+
+struct wire_status_reply {
+    struct wire_hello_reply node; /* as if greeted; the envelope has term and generation */
+};
+
+/* Shipping a snapshot: fenced by term (exactly the acceptor's). data of snap_write: the bytes at
+ * `at`, which must be the end of what was written. */
+struct wire_snap_begin {
+    struct snapshot_info info;
+};
+
+struct wire_snap_write {
+    uint64_t offset; /* which snapshot */
+    uint64_t at;
+};
+
+struct wire_snap_commit {
+    uint64_t offset;
+};
+
+struct wire_snap_reply {
+    uint64_t offset;
+    uint64_t next; /* bytes written so far: the next write's `at` */
+};
+
+struct wire_snap_latest {
+    uint64_t limit; /* the newest with offset <= limit that belongs to this node's history */
+};
+
+struct wire_snap_latest_reply {
+    bool found;
+    struct snapshot_info info;
+};
+
+struct wire_snap_read {
+    uint64_t offset;
+    uint64_t at;
+    uint32_t max_bytes;
+};
+
+/* data: the bytes at `at`; nothing: the end. */
+struct wire_snap_read_reply {
+    uint64_t offset;
+    uint64_t at;
+};
+
+struct wire_refused {
+    uint32_t code;      /* enum wire_refusal */
+    uint8_t to;         /* type of the request */
+    uint64_t write_off; /* the end of the log here, if that matters */
+    char reason[WIRE_REASON_MAX + 1];
+};
+
+struct wire_msg {
+    enum wire_type type;
+    uint8_t channel; /* enum wire_channel */
+    uint8_t cluster_id[16];
+    uint64_t log_id;
+    struct term term;
+    uint64_t generation;
+    uint64_t session;
+    uint64_t seq;
+    union {
+        struct wire_hello hello;
+        struct wire_hello_reply hello_reply;
+        struct wire_vote vote;
+        struct wire_vote_reply vote_reply;
+        struct wire_elected elected;
+        struct wire_elected_reply elected_reply;
+        struct wire_append append;
+        struct wire_append_reply append_reply;
+        struct wire_read read;
+        struct wire_read_reply read_reply;
+        struct wire_release release;
+        struct wire_release_reply release_reply;
+        struct wire_status status;
+        struct wire_status_reply status_reply;
+        struct wire_snap_begin snap_begin;
+        struct wire_snap_write snap_write;
+        struct wire_snap_commit snap_commit;
+        struct wire_snap_reply snap_reply;
+        struct wire_snap_latest snap_latest;
+        struct wire_snap_latest_reply snap_latest_reply;
+        struct wire_snap_read snap_read;
+        struct wire_snap_read_reply snap_read_reply;
+        struct wire_refused refused;
+    };
+    const uint8_t *data; /* append, read_reply, snap_write, snap_read_reply; else nothing */
+    size_t data_size;
+};
+
+/* Bytes of the whole encoded message, data included. */
+size_t wire_size(const struct wire_msg *msg);
+
+/* Writes wire_size(msg) bytes to out. */
+void wire_encode(const struct wire_msg *msg, uint8_t *out);
+
+/* Reads exactly one message; texts are copied, histories and data point into bytes. Checked: all
+ * lengths, checksums, histories, and that the data of append and read_reply are whole records with
+ * good headers, one behind the other (their payloads are not looked at).
+ * ERR_REFUSED: another version of the format; only the envelope's cluster_id … seq are set, as far
+ * as this version can tell. ERR_PROTOCOL: garbled; msg is undefined. */
+int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg) MUST_CHECK;
+
+/* Whether a node answers it (as opposed to: it is an answer). */
+bool wire_is_request(enum wire_type type);
+/* "APPEND_REPLY"; "unknown" for what is none. */
+const char *wire_type_name(enum wire_type type);
+/* "the cluster id differs", …; never NULL. */
+const char *wire_refusal_text(uint32_t code);
+
+/* Walks over encoded records: reads the header at bytes (size left) and returns its payload in
+ * *payload and the whole size in *size_bytes. ERR_CORRUPT: not a whole record with a good header.
+ */
+int wire_record(const uint8_t *bytes, size_t size, struct record *r, const uint8_t **payload,
+                size_t *size_bytes) MUST_CHECK;
+
+/* A reply to a request: type, and what is echoed; the rest is zero but the given term. */
+struct wire_msg wire_reply_to(const struct wire_msg *request, enum wire_type type, struct term term,
+                              uint64_t generation);
+
+/* Fills in a refusal of a request; reason NULL: the code's own text. */
+struct wire_msg wire_refuse(const struct wire_msg *request, struct term term, uint64_t generation,
+                            enum wire_refusal code, const char *reason);
+
+#endif
