@@ -5,8 +5,10 @@ libcommon_a_SOURCES = \
 	common/config.c common/config_print.c common/config.h \
 	common/crc32c.c common/crc32c.h \
 	common/err.c common/err.h \
+	common/histogram.c common/histogram.h \
 	common/le.h \
 	common/log.c common/log.h \
 	common/mem.c common/mem.h \
-	common/options.c common/options.h
+	common/options.c common/options.h \
+	common/random.c common/random.h
 COMMON_LIBS = libcommon.a $(ISAL_LIBS) $(XXHASH_LIBS) $(CJSON_LIBS)

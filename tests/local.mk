@@ -31,3 +31,39 @@ TESTS += test_tracker
 test_tracker_SOURCES = tests/unit/test_tracker.c tests/lib/unit.h
 test_tracker_CFLAGS = $(UNIT_CFLAGS)
 test_tracker_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_buf
+TESTS += test_buf
+test_buf_SOURCES = tests/unit/test_buf.c tests/lib/unit.h
+test_buf_CFLAGS = $(UNIT_CFLAGS)
+test_buf_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_err
+TESTS += test_err
+test_err_SOURCES = tests/unit/test_err.c tests/lib/unit.h
+test_err_CFLAGS = $(UNIT_CFLAGS)
+test_err_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_histogram
+TESTS += test_histogram
+test_histogram_SOURCES = tests/unit/test_histogram.c tests/lib/unit.h
+test_histogram_CFLAGS = $(UNIT_CFLAGS)
+test_histogram_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_le
+TESTS += test_le
+test_le_SOURCES = tests/unit/test_le.c tests/lib/unit.h
+test_le_CFLAGS = $(UNIT_CFLAGS)
+test_le_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_log
+TESTS += test_log
+test_log_SOURCES = tests/unit/test_log.c tests/lib/unit.h
+test_log_CFLAGS = $(UNIT_CFLAGS)
+test_log_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_random
+TESTS += test_random
+test_random_SOURCES = tests/unit/test_random.c tests/lib/unit.h
+test_random_CFLAGS = $(UNIT_CFLAGS)
+test_random_LDADD = $(UNIT_LDADD)
