@@ -1,0 +1,100 @@
+/* A whole Holdfast for a system test: real redis-server, proxy and log nodes, in a folder of their
+ * own, on ports of their own; started, killed, frozen and thawed by name: log1…, redis1, proxy1,
+ * and plain1, a redis-server without Holdfast to compare with.
+ *
+ * How it goes together with check: make the cluster in an *unchecked* fixture (it runs in the test
+ * program itself, before the test is forked off) and call cluster_test_begins and _passed in a
+ * *checked* one, whose teardown check runs only for tests that did not fail (tests/lib/system.h
+ * does both). cluster_destroy, in the unchecked teardown, then knows whether to print the logs, and
+ * cleans up whatever became of the test: failure, crash or timeout. The struct lies in shared
+ * memory, so that a restart within the test is seen outside.
+ *
+ * Nothing survives: each process dies with the process that started it (PR_SET_PDEATHSIG).
+ *
+ * Everything here fails the running test (ck_abort_msg) when it can't do what it says. */
+#ifndef TESTS_LIB_CLUSTER_H
+#define TESTS_LIB_CLUSTER_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct cluster_options {
+    unsigned log_nodes;            /* 0: three */
+    bool plain;                    /* a plain redis-server (plain1) as well */
+    const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
+    const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
+    const char *log_json;
+};
+
+struct cluster;
+
+/* Folder, ports and configurations; starts nothing. options may be NULL. */
+struct cluster *cluster_create(const struct cluster_options *options);
+
+/* Ends all processes, prints the tails of their logs unless every test passed, removes the folder
+ * (HOLDFAST_KEEP=1 in the environment keeps it). NULL is allowed. */
+void cluster_destroy(struct cluster *c);
+
+/* For the checked fixture: a test begins, and has come to its end without failing. */
+void cluster_test_begins(struct cluster *c);
+void cluster_test_passed(struct cluster *c);
+
+/* Starts every process that does not run, and waits until the proxy serves. */
+void cluster_start(struct cluster *c);
+
+/* Starts one; waits for its port to be open. It must not be running. */
+void cluster_spawn(struct cluster *c, const char *name);
+
+/* kill -9, and waits until it is gone. No-op if it does not run. */
+void cluster_kill(struct cluster *c, const char *name);
+
+/* kill -9 of all, as close together as can be: as when the power fails. */
+void cluster_kill_all(struct cluster *c);
+
+/* SIGTERM, and waits up to 10 s; returns the exit status as waitpid has it, or -1 if another
+ * process started it. */
+int cluster_stop(struct cluster *c, const char *name);
+
+void cluster_pause(struct cluster *c, const char *name);
+void cluster_resume(struct cluster *c, const char *name);
+
+int cluster_port(const struct cluster *c, const char *name);
+bool cluster_running(const struct cluster *c, const char *name);
+const char *cluster_dir(const struct cluster *c, const char *name);
+
+/* Resident memory of the process in bytes, 0 if it does not run. */
+size_t cluster_rss_bytes(const struct cluster *c, const char *name);
+
+/* A connection to redis1, plain1 or proxy1; commands on it fail after 20 s. */
+redisContext *cluster_connect(const struct cluster *c, const char *name);
+
+/* The value of one line of INFO holdfast, e.g. "holdfast_role"; false if the proxy does not answer
+ * within a second, or has no such line. */
+bool cluster_info(const struct cluster *c, const char *field, char *value, size_t size);
+long long cluster_info_number(const struct cluster *c, const char *field); /* -1 if unknown */
+
+/* Waits for holdfast_role:leader. */
+void cluster_wait_leader(struct cluster *c);
+
+/* Waits until the process's log holds the text. */
+void cluster_wait_log(struct cluster *c, const char *name, const char *text);
+
+/* Waits until cond(arg); fails the test with `what` after timeout_ms. Tests wait for what they
+ * need, never for time to pass. */
+void cluster_wait(const char *what, uint64_t timeout_ms, bool (*cond)(void *arg), void *arg);
+
+/* A port nobody uses, which no other test program is given while this one runs. It is outside the
+ * range from which the kernel takes ports for outgoing connections. */
+int cluster_free_port(void);
+
+/* Where a built program is: $HOLDFAST_BIN, or the folder that make check runs in. */
+void cluster_program(const char *program, char *path, size_t size);
+
+/* Runs a program to its end with its output (both streams) in `output`; returns the exit status, or
+ * 128 + the signal. Ended with SIGKILL after 10 s. */
+int cluster_run(const char *const argv[], char *output, size_t size);
+
+#endif
