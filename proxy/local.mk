@@ -5,4 +5,12 @@ libproxy_a_SOURCES = \
 	proxy/resp_put.c \
 	proxy/resp_reply.c
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
+libproxy_a_SOURCES += proxy/psync.c proxy/psync.h proxy/psync_master.c proxy/psync_replica.c
 PROXY_LIBS = libproxy.a $(LOG_LIBS)
+
+# The parts that touch the world through libevent.
+noinst_LIBRARIES += libproxyio.a
+libproxyio_a_SOURCES =
+libproxyio_a_SOURCES += proxy/capture.c proxy/capture.h
+libproxyio_a_SOURCES += proxy/feed.c proxy/feed.h
+PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)

@@ -67,3 +67,9 @@ TESTS += test_random
 test_random_SOURCES = tests/unit/test_random.c tests/lib/unit.h
 test_random_CFLAGS = $(UNIT_CFLAGS)
 test_random_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_psync
+TESTS += test_psync
+test_psync_SOURCES = tests/unit/test_psync.c tests/lib/unit.h
+test_psync_CFLAGS = $(UNIT_CFLAGS)
+test_psync_LDADD = $(UNIT_LDADD)
