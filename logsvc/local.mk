@@ -6,3 +6,11 @@ liblog_a_SOURCES = \
 	logsvc/term.h \
 	logsvc/wire.c logsvc/wire.h
 LOG_LIBS = liblog.a $(COMMON_LIBS)
+
+# The network between proxies and log nodes; only what uses it links nng.
+noinst_LIBRARIES += libtransport.a
+libtransport_a_SOURCES = \
+	logsvc/client/transport.c logsvc/client/transport.h \
+	logsvc/transport_nng.c logsvc/transport_nng.h \
+	logsvc/transport_server.c logsvc/transport_server.h
+TRANSPORT_LIBS = libtransport.a $(COMMON_LIBS) $(NNG_LIBS)

@@ -73,3 +73,9 @@ TESTS += test_psync
 test_psync_SOURCES = tests/unit/test_psync.c tests/lib/unit.h
 test_psync_CFLAGS = $(UNIT_CFLAGS)
 test_psync_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_transport
+TESTS += test_transport
+test_transport_SOURCES = tests/unit/test_transport.c tests/lib/unit.h
+test_transport_CFLAGS = $(UNIT_CFLAGS)
+test_transport_LDADD = $(TRANSPORT_LIBS) $(CHECK_LIBS)

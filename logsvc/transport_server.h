@@ -1,0 +1,69 @@
+/* The log node's side of the transport: takes requests of many proxies, hands them to one server
+ * thread, sends the replies. It knows nothing of the message format and promises little: a request
+ * or a reply can be lost with its connection, and a reply is dropped when its peer doesn't read.
+ * What comes over one connection comes in order and whole.
+ *
+ * open, close, wait, next, release and reply belong to one thread; wake may be called by any. The
+ * first open starts the threads of the messaging library: never fork after it. */
+#ifndef LOGSVC_TRANSPORT_SERVER_H
+#define LOGSVC_TRANSPORT_SERVER_H
+
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct transport_server;
+
+struct transport_server_config {
+    const char *address; /* "host:port" to listen on; port 0: any free one. Copied. */
+    /* The largest message, in both directions. A connection that announces a larger one is closed;
+     * the others don't notice. */
+    size_t message_max_bytes;
+    /* Requests received and not yet released; beyond it (by one message at most) receiving pauses,
+     * which in the end stops the senders. At least message_max_bytes. */
+    size_t queue_max_bytes;
+};
+
+/* Whom to answer: a value, valid for ever; a reply to a connection that is gone is dropped. Equal
+ * connection numbers mean the same connection. */
+struct transport_reply_to {
+    uint32_t connection;
+    uint32_t request;
+};
+
+struct transport_request {
+    const uint8_t *bytes; /* valid until released */
+    size_t size;
+    struct transport_reply_to from;
+    void *held; /* the transport's own */
+};
+
+/* Starts listening. ERR_INVALID: the address can't be understood; ERR_EXISTS: it is in use;
+ * ERR_IO: anything else. Nothing is left behind on error. */
+int transport_server_open(struct transport_server **out,
+                          const struct transport_server_config *config) MUST_CHECK;
+/* Closes all connections. All requests have been released. */
+void transport_server_close(struct transport_server *s);
+
+/* The port it listens on. */
+uint16_t transport_server_port(const struct transport_server *s);
+
+/* Waits until there is a request to take, a wake, or timeout_ms have passed (0: only looks; < 0: no
+ * limit). Whether there is a request. */
+bool transport_server_wait(struct transport_server *s, int timeout_ms);
+/* Makes the present or the next wait return. */
+void transport_server_wake(struct transport_server *s);
+
+/* Takes the oldest request; false: there is none. Each one taken must be released, in any order. */
+bool transport_server_next(struct transport_server *s, struct transport_request *out);
+void transport_server_release(struct transport_server *s, struct transport_request *request);
+
+/* Answers a request with head followed by payload (copied; either may be empty). Several answers to
+ * one request are allowed. Never waits for the peer: with 64 replies unread, more are dropped. */
+void transport_server_reply(struct transport_server *s, const struct transport_reply_to *to,
+                            const void *head, size_t head_size, const void *payload,
+                            size_t payload_size);
+
+#endif

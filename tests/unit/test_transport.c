@@ -1,0 +1,768 @@
+/* The transport over real sockets on 127.0.0.1: what is sent arrives whole, in order and only on
+ * the connection it was meant for; peers that are dead, frozen or mad harm nobody else. */
+#include "logsvc/client/transport.h"
+#include "logsvc/transport_server.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "tests/lib/unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_BYTES = 64 * 1024, QUEUE_BYTES = 1024 * 1024, PATIENCE_MS = 5000 };
+
+/* ---- a server that answers every request with "re:" and the request ---- */
+
+struct echo {
+    struct transport_server *server;
+    pthread_t thread;
+    atomic_bool stop;
+    atomic_bool hold; /* takes nothing while set */
+    atomic_uint seen;
+};
+
+static void echo_turn(struct echo *e)
+{
+    struct transport_request request;
+
+    while (!atomic_load(&e->hold) && transport_server_next(e->server, &request)) {
+        atomic_fetch_add(&e->seen, 1);
+        transport_server_reply(e->server, &request.from, "re:", 3, request.bytes, request.size);
+        transport_server_release(e->server, &request);
+    }
+}
+
+static void *echo_run(void *arg)
+{
+    struct echo *e = arg;
+
+    while (!atomic_load(&e->stop)) {
+        if (atomic_load(&e->hold)) {
+            usleep(1000);
+        } else {
+            transport_server_wait(e->server, 50);
+        }
+        echo_turn(e);
+    }
+    return NULL;
+}
+
+static struct transport_server *server_open(uint16_t port)
+{
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    struct transport_server_config config = {
+        .address = address, .message_max_bytes = MAX_BYTES, .queue_max_bytes = QUEUE_BYTES};
+    struct transport_server *s = NULL;
+    uint64_t until = clock_now_ns() + PATIENCE_MS * CLOCK_NS_PER_MS;
+    int rv;
+
+    do { /* a port just left may be busy for a moment */
+        rv = transport_server_open(&s, &config);
+    } while (rv == ERR_EXISTS && clock_now_ns() < until && usleep(10000) == 0);
+    ck_assert_int_eq(rv, ERR_OK);
+    return s;
+}
+
+static void echo_start(struct echo *e, uint16_t port)
+{
+    memset(e, 0, sizeof *e);
+    e->server = server_open(port);
+    ck_assert_int_eq(pthread_create(&e->thread, NULL, echo_run, e), 0);
+}
+
+static void echo_stop(struct echo *e)
+{
+    atomic_store(&e->stop, true);
+    transport_server_wake(e->server);
+    pthread_join(e->thread, NULL);
+    transport_server_close(e->server);
+}
+
+/* The same in a process of its own, to be stopped and killed. Returns its pid and port. Must run
+ * before anything in this process has used the transport. */
+static pid_t echo_fork(uint16_t *port)
+{
+    int pipes[2];
+    ck_assert_int_eq(pipe(pipes), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        struct echo e = {0};
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        e.server = server_open(*port);
+        uint16_t bound = transport_server_port(e.server);
+        if (write(pipes[1], &bound, sizeof bound) != (ssize_t)sizeof bound) {
+            _exit(1);
+        }
+        echo_run(&e);
+        _exit(0);
+    }
+    ck_assert_int_eq(read(pipes[0], port, sizeof *port), (ssize_t)sizeof *port);
+    close(pipes[0]);
+    close(pipes[1]);
+    return pid;
+}
+
+static void echo_kill(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+/* ---- a client ---- */
+
+static struct transport *client_open_sized(unsigned count, const uint16_t *ports, size_t max,
+                                           size_t queue)
+{
+    char addresses[TRANSPORT_NODES_MAX][32];
+    struct transport_config config = {
+        .node_count = count, .message_max_bytes = max, .queue_max_bytes = queue};
+    struct transport *t;
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(addresses[i], sizeof addresses[i], "127.0.0.1:%u", ports[i]);
+        config.addresses[i] = addresses[i];
+    }
+    ck_assert_int_eq(transport_open(&t, &config), ERR_OK);
+    return t;
+}
+
+static struct transport *client_open(unsigned count, const uint16_t *ports)
+{
+    return client_open_sized(count, ports, MAX_BYTES, QUEUE_BYTES);
+}
+
+/* The next event within ms; false: none came. */
+static bool client_event(struct transport *t, struct transport_event *ev, int ms)
+{
+    uint64_t until = clock_now_ns() + (uint64_t)ms * CLOCK_NS_PER_MS;
+
+    while (!transport_next(t, ev)) {
+        uint64_t now = clock_now_ns();
+        if (now >= until) {
+            return false;
+        }
+        struct pollfd p = {.fd = transport_fd(t), .events = POLLIN};
+        poll(&p, 1, (int)((until - now) / CLOCK_NS_PER_MS) + 1);
+    }
+    return true;
+}
+
+/* Skips events until one of that kind and node comes. */
+static struct transport_event client_expect(struct transport *t, enum transport_event_kind kind,
+                                            unsigned node)
+{
+    struct transport_event ev;
+
+    do {
+        ck_assert_msg(client_event(t, &ev, PATIENCE_MS), "no event %d of node %u", kind, node);
+    } while (ev.kind != kind || ev.node != node);
+    return ev;
+}
+
+static void client_send(struct transport *t, unsigned node, const void *bytes, size_t size)
+{
+    while (!transport_send(t, node, bytes, size, NULL, 0)) {
+        client_expect(t, TRANSPORT_READY, node);
+    }
+}
+
+static void round_trip(struct transport *t, unsigned node, const char *text)
+{
+    client_send(t, node, text, strlen(text));
+    struct transport_event ev = client_expect(t, TRANSPORT_MESSAGE, node);
+    ck_assert_uint_eq(ev.size, strlen(text) + 3);
+    ck_assert_mem_eq(ev.bytes + 3, text, strlen(text));
+}
+
+/* ---- a plain TCP peer ---- */
+
+static int tcp_connect(uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static void tcp_write(int fd, const void *bytes, size_t size)
+{
+    ssize_t n = send(fd, bytes, size, MSG_NOSIGNAL);
+    (void)n; /* the other side may have hung up already */
+}
+
+/* Whether the peer hangs up within a while. */
+static bool tcp_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char bytes[256];
+    ssize_t n;
+
+    do {
+        if (poll(&p, 1, PATIENCE_MS) != 1) {
+            return false;
+        }
+        n = read(fd, bytes, sizeof bytes);
+    } while (n > 0);
+    return n == 0 || errno == ECONNRESET;
+}
+
+/* A request and its answer pass whole, from empty to the largest size, cut in head and payload
+ * anyhow. */
+START_TEST(passes_messages_of_all_sizes)
+{
+    static const size_t sizes[] = {0, 1, 3, 4, 5, 1023, 1024, 4096, MAX_BYTES - 3};
+    static uint8_t bytes[MAX_BYTES];
+    struct echo e;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    struct transport *t = client_open(1, &port);
+
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 31 >> 3);
+    }
+    client_expect(t, TRANSPORT_UP, 0);
+    ck_assert(transport_ready(t, 0));
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t size = sizes[i], cut = size / 3;
+        while (!transport_send(t, 0, bytes, cut, bytes + cut, size - cut)) {
+            client_expect(t, TRANSPORT_READY, 0);
+        }
+        struct transport_event ev = client_expect(t, TRANSPORT_MESSAGE, 0);
+        ck_assert_uint_eq(ev.size, size + 3);
+        ck_assert_mem_eq(ev.bytes, "re:", 3);
+        ck_assert(memcmp(ev.bytes + 3, bytes, size) == 0);
+    }
+    transport_close(t);
+    echo_stop(&e);
+}
+END_TEST
+
+/* With many requests under way on three links, each link's answers come in order and none is lost
+ * (the replies that may wait for a reader are 64). */
+START_TEST(keeps_order_with_many_in_flight)
+{
+    enum { TOTAL = 3000, WINDOW = 50 };
+    struct echo e[3];
+    uint16_t ports[3];
+    uint32_t sent[3] = {0}, answered[3] = {0};
+    bool up[3] = {false};
+
+    for (int i = 0; i < 3; i++) {
+        echo_start(&e[i], 0);
+        ports[i] = transport_server_port(e[i].server);
+    }
+    struct transport *t = client_open(3, ports);
+    while (answered[0] + answered[1] + answered[2] < 3 * TOTAL) {
+        for (unsigned i = 0; i < 3; i++) {
+            while (up[i] && sent[i] < TOTAL && sent[i] - answered[i] < WINDOW &&
+                   transport_send(t, i, &sent[i], sizeof sent[i], "payload", 7)) {
+                sent[i]++;
+            }
+        }
+        struct transport_event ev;
+        ck_assert_msg(client_event(t, &ev, PATIENCE_MS), "stuck: %u %u of %u, %u %u, %u %u",
+                      answered[0], sent[0], TOTAL, answered[1], sent[1], answered[2], sent[2]);
+        up[ev.node] |= ev.kind == TRANSPORT_UP;
+        ck_assert_int_ne(ev.kind, TRANSPORT_DOWN);
+        if (ev.kind == TRANSPORT_MESSAGE) {
+            ck_assert_uint_eq(ev.size, 3 + sizeof(uint32_t) + 7);
+            ck_assert_mem_eq(ev.bytes + 3, &answered[ev.node], sizeof(uint32_t));
+            answered[ev.node]++;
+        }
+    }
+    transport_close(t);
+    for (int i = 0; i < 3; i++) {
+        echo_stop(&e[i]);
+    }
+}
+END_TEST
+
+/* Two clients of one server get their own answers. */
+START_TEST(serves_two_clients)
+{
+    struct echo e;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    struct transport *a = client_open(1, &port), *b = client_open(1, &port);
+
+    client_expect(a, TRANSPORT_UP, 0);
+    client_expect(b, TRANSPORT_UP, 0);
+    for (int i = 0; i < 100; i++) {
+        client_send(a, 0, "from a", 6);
+        client_send(b, 0, "from b", 6);
+        ck_assert_mem_eq(client_expect(a, TRANSPORT_MESSAGE, 0).bytes, "re:from a", 9);
+        ck_assert_mem_eq(client_expect(b, TRANSPORT_MESSAGE, 0).bytes, "re:from b", 9);
+    }
+    transport_close(a);
+    round_trip(b, 0, "still there");
+    transport_close(b);
+    echo_stop(&e);
+}
+END_TEST
+
+/* A node that is killed is reported down, nothing is taken for it, and it is back by itself when it
+ * runs again. */
+START_TEST(reconnects_to_a_restarted_server)
+{
+    uint16_t port = 0;
+    pid_t pid = echo_fork(&port);
+
+    /* The client lives in a process of its own, since this one has to fork again. */
+    pid_t client = fork();
+    ck_assert_int_ge(client, 0);
+    if (client == 0) {
+        struct transport *t = client_open(1, &port);
+        client_expect(t, TRANSPORT_UP, 0);
+        round_trip(t, 0, "before");
+        kill(pid, SIGKILL);
+        client_expect(t, TRANSPORT_DOWN, 0);
+        ck_assert(!transport_ready(t, 0));
+        ck_assert(!transport_send(t, 0, "lost", 4, NULL, 0));
+        client_expect(t, TRANSPORT_UP, 0);
+        round_trip(t, 0, "after");
+        transport_close(t);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    usleep(100000);
+    pid = echo_fork(&port);
+    int status;
+    waitpid(client, &status, 0);
+    echo_kill(pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
+/* A node that is frozen stops taking messages after a while and hinders no other; when it dies,
+ * what had been waiting for it is not given to its successor. */
+START_TEST(a_frozen_node_hinders_nobody)
+{
+    uint16_t ports[2] = {0, 0};
+    pid_t frozen = echo_fork(&ports[0]);
+    pid_t other = echo_fork(&ports[1]);
+    struct transport *t = client_open(2, ports);
+    static uint8_t bytes[MAX_BYTES];
+    struct transport_event ev;
+    unsigned taken = 0;
+
+    client_expect(t, TRANSPORT_UP, 0);
+    client_expect(t, TRANSPORT_UP, 1);
+    kill(frozen, SIGSTOP);
+    memcpy(bytes, "old", 3);
+    uint64_t until = clock_now_ns() + 500 * CLOCK_NS_PER_MS;
+    while (clock_now_ns() < until) {
+        if (transport_send(t, 0, bytes, sizeof bytes, NULL, 0)) {
+            taken++;
+        } else {
+            client_event(t, &ev, 10);
+        }
+        ck_assert_uint_lt(taken, 1000); /* 64 MB: the kernel's buffers are smaller */
+    }
+    ck_assert(!transport_ready(t, 0));
+    round_trip(t, 1, "other");
+    kill(frozen, SIGKILL);
+    waitpid(frozen, NULL, 0);
+    client_expect(t, TRANSPORT_DOWN, 0);
+
+    struct echo e; /* the successor; its first request must be a new one */
+    echo_start(&e, ports[0]);
+    client_expect(t, TRANSPORT_UP, 0);
+    client_send(t, 0, "new", 3);
+    ev = client_expect(t, TRANSPORT_MESSAGE, 0);
+    ck_assert_uint_eq(ev.size, 6);
+    ck_assert_mem_eq(ev.bytes, "re:new", 6);
+    ck_assert_uint_eq(atomic_load(&e.seen), 1);
+    transport_close(t);
+    echo_stop(&e);
+    echo_kill(other);
+}
+END_TEST
+
+/* A client that never reads its answers loses them, and no other client notices. */
+START_TEST(a_frozen_client_hinders_nobody)
+{
+    struct echo e;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    struct transport *frozen = client_open(1, &port), *other = client_open(1, &port);
+    static uint8_t bytes[MAX_BYTES - 3];
+
+    client_expect(frozen, TRANSPORT_UP, 0);
+    client_expect(other, TRANSPORT_UP, 0);
+    for (int i = 0; i < 600; i++) { /* far more than its queue and the kernel's buffers hold */
+        if (!transport_send(frozen, 0, bytes, sizeof bytes, NULL, 0)) {
+            usleep(1000);
+        }
+        if (i % 50 == 0) {
+            round_trip(other, 0, "not hindered");
+        }
+    }
+    round_trip(other, 0, "not hindered");
+    transport_close(other);
+    transport_close(frozen);
+    echo_stop(&e);
+}
+END_TEST
+
+/* A server that takes nothing holds a bounded number of bytes; when it goes on, everything that the
+ * link had taken is there, in order. */
+START_TEST(a_full_queue_pauses_and_resumes)
+{
+    static uint8_t bytes[MAX_BYTES];
+    struct transport_server *s = server_open(0);
+    uint16_t port = transport_server_port(s);
+    struct transport *t = client_open(1, &port);
+    uint32_t taken = 0, got = 0;
+    struct transport_event ev;
+    struct transport_request request;
+
+    client_expect(t, TRANSPORT_UP, 0);
+    do {
+        memcpy(bytes, &taken, sizeof taken);
+        taken += transport_send(t, 0, bytes, sizeof bytes, NULL, 0) ? 1 : 0;
+        ck_assert_uint_lt(taken, 1000);
+    } while (transport_ready(t, 0) || client_event(t, &ev, 300));
+    while (got < taken) {
+        ck_assert_msg(transport_server_wait(s, PATIENCE_MS), "%u of %u", got, taken);
+        while (transport_server_next(s, &request)) {
+            ck_assert_uint_eq(request.size, sizeof bytes);
+            ck_assert_mem_eq(request.bytes, &got, sizeof got);
+            got++;
+            transport_server_release(s, &request);
+        }
+    }
+    ck_assert(!transport_server_wait(s, 50));
+    transport_close(t);
+    transport_server_close(s);
+}
+END_TEST
+
+/* The same towards a client: answers wait, bounded, and then come in order. */
+START_TEST(a_client_that_reads_late_gets_its_answers)
+{
+    enum { ANSWERS = 60 };
+    static uint8_t bytes[MAX_BYTES];
+    struct transport_server *s = server_open(0);
+    uint16_t port = transport_server_port(s);
+    struct transport *t = client_open_sized(1, &port, MAX_BYTES, 2 * MAX_BYTES);
+    struct transport_request request;
+
+    client_expect(t, TRANSPORT_UP, 0);
+    client_send(t, 0, "go", 2);
+    ck_assert(transport_server_wait(s, PATIENCE_MS));
+    ck_assert(transport_server_next(s, &request));
+    for (uint32_t i = 0; i < ANSWERS; i++) {
+        transport_server_reply(s, &request.from, &i, sizeof i, bytes, MAX_BYTES - sizeof i);
+    }
+    transport_server_release(s, &request);
+    usleep(100000);
+    for (uint32_t i = 0; i < ANSWERS; i++) {
+        struct transport_event ev = client_expect(t, TRANSPORT_MESSAGE, 0);
+        ck_assert_uint_eq(ev.size, MAX_BYTES);
+        ck_assert_mem_eq(ev.bytes, &i, sizeof i);
+    }
+    transport_close(t);
+    transport_server_close(s);
+}
+END_TEST
+
+/* Random bytes, half headers, connections that say nothing and ones that end at once: the server
+ * serves on. */
+START_TEST(survives_garbage)
+{
+    static const uint8_t hello[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+    static const uint8_t short_body[8 + 8 + 2] = {0, 'S', 'P', 0, 0, 0x30, 0, 0,
+                                                  0, 0,   0,   0, 0, 0,    0, 2};
+    static const uint8_t pair_hello[8] = {0, 'S', 'P', 0, 0, 0x10, 0, 0};
+    uint8_t bytes[512];
+    int idle[50];
+    struct echo e;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    struct transport *t = client_open(1, &port);
+
+    client_expect(t, TRANSPORT_UP, 0);
+    srand(1);
+    for (int i = 0; i < 300; i++) {
+        int fd = tcp_connect(port);
+        for (size_t k = 0; k < sizeof bytes; k++) {
+            bytes[k] = (uint8_t)rand();
+        }
+        switch (i % 6) {
+        case 0:
+            tcp_write(fd, bytes, sizeof bytes);
+            break;
+        case 1:
+            tcp_write(fd, hello, 1 + (size_t)i % 7);
+            break;
+        case 2: /* a good start, then anything */
+            tcp_write(fd, hello, sizeof hello);
+            tcp_write(fd, bytes, sizeof bytes);
+            break;
+        case 3:
+            tcp_write(fd, short_body, sizeof short_body);
+            ck_assert(tcp_hung_up(fd));
+            break;
+        case 4:
+            tcp_write(fd, pair_hello, sizeof pair_hello);
+            break;
+        default: { /* ends with a reset */
+            struct linger hard = {1, 0};
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+            break;
+        }
+        }
+        close(fd);
+    }
+    for (int i = 0; i < 50; i++) {
+        idle[i] = tcp_connect(port);
+    }
+    round_trip(t, 0, "alive");
+    struct transport *late = client_open(1, &port);
+    client_expect(late, TRANSPORT_UP, 0);
+    round_trip(late, 0, "alive");
+    for (int i = 0; i < 50; i++) {
+        close(idle[i]);
+    }
+    transport_close(late);
+    transport_close(t);
+    echo_stop(&e);
+}
+END_TEST
+
+/* A message over the limit ends its own connection and no other; the client comes back. */
+START_TEST(oversize_kills_its_connection_only)
+{
+    static uint8_t bytes[MAX_BYTES + 1];
+    static const uint8_t huge[16] = {0,    'S',  'P',  0,    0,    0x30, 0,    0,
+                                     0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct echo e;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    struct transport *good = client_open(1, &port);
+    struct transport *fat = client_open_sized(1, &port, MAX_BYTES + 1, QUEUE_BYTES);
+
+    client_expect(good, TRANSPORT_UP, 0);
+    client_expect(fat, TRANSPORT_UP, 0);
+    client_send(fat, 0, bytes, MAX_BYTES + 1);
+    client_expect(fat, TRANSPORT_DOWN, 0);
+    client_expect(fat, TRANSPORT_UP, 0);
+    round_trip(fat, 0, "thinner");
+
+    int fd = tcp_connect(port);
+    tcp_write(fd, huge, sizeof huge);
+    ck_assert(tcp_hung_up(fd));
+    close(fd);
+
+    round_trip(good, 0, "undisturbed");
+    struct transport_event ev;
+    ck_assert(!client_event(good, &ev, 50)); /* it was never down */
+    ck_assert_uint_eq(atomic_load(&e.seen), 2);
+    transport_close(fat);
+    transport_close(good);
+    echo_stop(&e);
+}
+END_TEST
+
+/* A link that its owner resets comes back as a new connection. */
+START_TEST(reset_makes_a_new_connection)
+{
+    struct echo e;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    struct transport *t = client_open(1, &port);
+
+    client_expect(t, TRANSPORT_UP, 0);
+    for (int i = 0; i < 20; i++) {
+        round_trip(t, 0, "on");
+        transport_reset(t, 0);
+        client_expect(t, TRANSPORT_DOWN, 0);
+        client_expect(t, TRANSPORT_UP, 0);
+    }
+    round_trip(t, 0, "on");
+    transport_close(t);
+    echo_stop(&e);
+}
+END_TEST
+
+/* An answer to a connection that has gone is dropped, also when its client is back. */
+START_TEST(late_answers_are_dropped)
+{
+    struct transport_server *s = server_open(0);
+    uint16_t port = transport_server_port(s);
+    struct transport *t = client_open(1, &port);
+    struct transport_request old, new;
+    struct transport_event ev;
+
+    client_expect(t, TRANSPORT_UP, 0);
+    client_send(t, 0, "old", 3);
+    ck_assert(transport_server_wait(s, PATIENCE_MS) && transport_server_next(s, &old));
+    transport_reset(t, 0);
+    client_expect(t, TRANSPORT_DOWN, 0);
+    client_expect(t, TRANSPORT_UP, 0);
+    client_send(t, 0, "new", 3);
+    ck_assert(transport_server_wait(s, PATIENCE_MS) && transport_server_next(s, &new));
+    ck_assert_uint_ne(old.from.connection, new.from.connection);
+    transport_server_reply(s, &old.from, "late", 4, NULL, 0);
+    transport_server_reply(s, &new.from, "right", 5, NULL, 0);
+    ev = client_expect(t, TRANSPORT_MESSAGE, 0);
+    ck_assert_uint_eq(ev.size, 5);
+    ck_assert(!client_event(t, &ev, 50));
+    transport_server_release(s, &new);
+    transport_server_release(s, &old);
+    transport_close(t);
+    transport_server_close(s);
+}
+END_TEST
+
+/* Closing never hangs: never connected, just connecting, idle, with messages in every queue, with
+ * the peer gone before. */
+START_TEST(closes_in_every_state)
+{
+    static uint8_t bytes[MAX_BYTES];
+    uint16_t nobody = 1; /* nothing listens there */
+    struct transport *t = client_open(1, &nobody);
+    transport_close(t);
+    t = client_open(1, &nobody);
+    usleep(50000);
+    transport_close(t);
+
+    for (int round = 0; round < 30; round++) {
+        struct transport_server *s = server_open(0);
+        uint16_t port = transport_server_port(s);
+        t = client_open(1, &port);
+        if (round % 3 > 0) {
+            client_expect(t, TRANSPORT_UP, 0);
+        }
+        for (int i = 0; round % 3 == 2 && i < 200; i++) {
+            struct transport_request request;
+            if (!transport_send(t, 0, bytes, sizeof bytes, NULL, 0)) {
+                usleep(100);
+            }
+            if (i % 4 == 0 && transport_server_next(s, &request)) {
+                transport_server_reply(s, &request.from, bytes, sizeof bytes, NULL, 0);
+                transport_server_release(s, &request);
+            }
+        }
+        if (round % 2 == 0) {
+            transport_server_close(s);
+            transport_close(t);
+        } else {
+            transport_close(t);
+            transport_server_close(s);
+        }
+    }
+}
+END_TEST
+
+/* What can't be opened is an error with nothing left behind. */
+START_TEST(refuses_bad_addresses)
+{
+    struct transport_server_config sc = {.message_max_bytes = 10, .queue_max_bytes = 10};
+    struct transport_config cc = {.node_count = 1, .message_max_bytes = 10, .queue_max_bytes = 10};
+    struct transport_server *s = server_open(0), *second;
+    struct transport *t;
+    char taken[32], endless[400];
+
+    snprintf(taken, sizeof taken, "127.0.0.1:%u", transport_server_port(s));
+    memset(endless, 'x', sizeof endless - 1);
+    endless[sizeof endless - 1] = '\0';
+    sc.address = taken;
+    ck_assert_int_eq(transport_server_open(&second, &sc), ERR_EXISTS);
+    sc.address = "127.0.0.1:notaport";
+    ck_assert_int_ne(transport_server_open(&second, &sc), ERR_OK);
+    sc.address = endless;
+    ck_assert_int_eq(transport_server_open(&second, &sc), ERR_INVALID);
+    cc.addresses[0] = endless;
+    ck_assert_int_eq(transport_open(&t, &cc), ERR_INVALID);
+    transport_server_close(s);
+}
+END_TEST
+
+/* A wake ends a wait, before or during it; a time-out ends it too. */
+START_TEST(wait_ends_by_wake_and_time)
+{
+    struct transport_server *s = server_open(0);
+
+    transport_server_wake(s);
+    ck_assert(!transport_server_wait(s, -1));
+    uint64_t before = clock_now_ns();
+    ck_assert(!transport_server_wait(s, 30));
+    ck_assert_uint_ge(clock_now_ns() - before, 29 * CLOCK_NS_PER_MS);
+    ck_assert(!transport_server_wait(s, 0));
+    transport_server_close(s);
+}
+END_TEST
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Prints the round trip between two processes; a figure, not a limit. */
+START_TEST(round_trip_time)
+{
+    enum { ROUNDS = 3000 };
+    static uint64_t ns[ROUNDS];
+    uint16_t port = 0;
+    uint8_t bytes[1024] = {0};
+    pid_t pid = echo_fork(&port);
+    struct transport *t = client_open(1, &port);
+
+    client_expect(t, TRANSPORT_UP, 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t begin = clock_now_ns();
+        client_send(t, 0, bytes, sizeof bytes);
+        client_expect(t, TRANSPORT_MESSAGE, 0);
+        ns[i] = clock_now_ns() - begin;
+    }
+    qsort(ns, ROUNDS, sizeof *ns, by_value);
+    printf("round trip of 1 KiB: p50 %.1f us, p99 %.1f us\n", (double)ns[ROUNDS / 2] / 1e3,
+           (double)ns[ROUNDS * 99 / 100] / 1e3);
+    transport_close(t);
+    echo_kill(pid);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("transport");
+    TCase *tc = tcase_create("sockets");
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, passes_messages_of_all_sizes);
+    tcase_add_test(tc, keeps_order_with_many_in_flight);
+    tcase_add_test(tc, serves_two_clients);
+    tcase_add_test(tc, reconnects_to_a_restarted_server);
+    tcase_add_test(tc, a_frozen_node_hinders_nobody);
+    tcase_add_test(tc, a_frozen_client_hinders_nobody);
+    tcase_add_test(tc, a_full_queue_pauses_and_resumes);
+    tcase_add_test(tc, a_client_that_reads_late_gets_its_answers);
+    tcase_add_test(tc, survives_garbage);
+    tcase_add_test(tc, oversize_kills_its_connection_only);
+    tcase_add_test(tc, reset_makes_a_new_connection);
+    tcase_add_test(tc, late_answers_are_dropped);
+    tcase_add_test(tc, closes_in_every_state);
+    tcase_add_test(tc, refuses_bad_addresses);
+    tcase_add_test(tc, wait_ends_by_wake_and_time);
+    tcase_add_test(tc, round_trip_time);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
