@@ -320,7 +320,12 @@ size_t wire_size(const struct wire_msg *msg)
     return WIRE_HEADER_BYTES + wire_body_size(msg) + msg->data_size;
 }
 
-void wire_encode(const struct wire_msg *msg, uint8_t *out)
+size_t wire_head_size(const struct wire_msg *msg)
+{
+    return WIRE_HEADER_BYTES + wire_body_size(msg);
+}
+
+void wire_encode_head(const struct wire_msg *msg, uint8_t *out)
 {
     size_t body_bytes = wire_body_size(msg);
     struct walk w = {.mode = WALK_PUT, .out = out + WIRE_HEADER_BYTES};
@@ -341,13 +346,21 @@ void wire_encode(const struct wire_msg *msg, uint8_t *out)
     le_put64(out + 64, msg->session);
     le_put64(out + 72, msg->seq);
     walk_body(&w, (struct wire_msg *)msg);
-    if (msg->data_size > 0) {
-        memcpy(out + WIRE_HEADER_BYTES + body_bytes, msg->data, msg->data_size);
-    }
-    size_t covered = WIRE_HEADER_BYTES - 12 + body_bytes;
-    covered += wire_data_is_records(msg->type) ? 0 : msg->data_size;
     /* Type and channel are covered by making them the seed. */
-    le_put32(out + 8, crc32c_extend(crc32c_extend(0, out + 4, 4), out + 12, covered));
+    uint32_t crc = crc32c_extend(crc32c_extend(0, out + 4, 4), out + 12,
+                                 WIRE_HEADER_BYTES - 12 + body_bytes);
+    if (!wire_data_is_records(msg->type)) {
+        crc = crc32c_extend(crc, msg->data, msg->data_size);
+    }
+    le_put32(out + 8, crc);
+}
+
+void wire_encode(const struct wire_msg *msg, uint8_t *out)
+{
+    wire_encode_head(msg, out);
+    if (msg->data_size > 0) {
+        memcpy(out + wire_head_size(msg), msg->data, msg->data_size);
+    }
 }
 
 int wire_record(const uint8_t *bytes, size_t size, struct record *r, const uint8_t **payload,

@@ -287,6 +287,10 @@ size_t wire_size(const struct wire_msg *msg);
 /* Writes wire_size(msg) bytes to out. */
 void wire_encode(const struct wire_msg *msg, uint8_t *out);
 
+/* The same without copying the data: wire_head_size(msg) bytes, behind which msg->data are sent. */
+size_t wire_head_size(const struct wire_msg *msg);
+void wire_encode_head(const struct wire_msg *msg, uint8_t *out);
+
 /* Reads exactly one message; texts are copied, histories and data point into bytes. Checked: all
  * lengths, checksums, histories, and that the data of append and read_reply are whole records with
  * good headers, one behind the other (their payloads are not looked at).
