@@ -1,6 +1,9 @@
 noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
+	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_serve.c logsvc/acceptor_state.h \
 	logsvc/history.c logsvc/history.h \
+	logsvc/lease.h \
+	logsvc/meta.c logsvc/meta.h \
 	logsvc/record.c logsvc/record.h \
 	logsvc/storage.h \
 	logsvc/term.h \

@@ -1,0 +1,739 @@
+#include "logsvc/acceptor_state.h"
+
+#include "common/clock.h"
+#include "common/crc32c.h"
+#include "common/mem.h"
+#include "logsvc/lease.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ACCEPTOR_IDLE_MARKER_MS = 100 };
+
+static struct storage_state acceptor_storage_state(const struct acceptor *a)
+{
+    struct storage_state st;
+
+    a->storage->ops->state(a->storage, &st);
+    return st;
+}
+
+static int acceptor_fail(struct acceptor *a, int err)
+{
+    a->failed = err;
+    a->pending.due = false;
+    return err;
+}
+
+/* Two slots, both durable when this returns. */
+static int acceptor_save(struct acceptor *a, const struct meta *meta)
+{
+    struct buf bytes = BUF_INIT;
+
+    meta_encode(meta, &bytes);
+    int err = a->storage->ops->meta_save(a->storage, buf_head(&bytes), bytes.len);
+    buf_release(&bytes);
+    if (err != ERR_OK) {
+        return acceptor_fail(a, err);
+    }
+    if (&a->meta != meta) {
+        a->meta = *meta;
+    }
+    return ERR_OK;
+}
+
+/* What follows from a moved flush offset. */
+static void acceptor_flushed(struct acceptor *a)
+{
+    struct storage_state st = acceptor_storage_state(a);
+    uint64_t known = a->leader_commit < st.unit_off ? a->leader_commit : st.unit_off;
+
+    if (a->elected && known > a->commit) {
+        a->commit = known;
+    }
+    if (a->meta.uncertain_to > 0 && st.unit_off >= a->meta.uncertain_to) {
+        a->meta.uncertain_to = 0; /* streamed past it; saved with the next change */
+    }
+}
+
+/* Makes every appended record durable. */
+static int acceptor_sync(struct acceptor *a)
+{
+    struct storage_state st = acceptor_storage_state(a);
+
+    if (st.write_off != st.flush_off) {
+        int err = a->storage->ops->flush(a->storage);
+        if (err != ERR_OK) {
+            return acceptor_fail(a, err);
+        }
+    }
+    acceptor_flushed(a);
+    return ERR_OK;
+}
+
+static uint64_t acceptor_elapsed_ns(const struct acceptor *a, uint64_t now_ns)
+{
+    if (a->released) {
+        return WIRE_NEVER;
+    }
+    return now_ns > a->t_acc_ns ? now_ns - a->t_acc_ns : 0;
+}
+
+static void acceptor_hear(struct acceptor *a, uint64_t now_ns)
+{
+    a->heard = true;
+    a->heard_ns = now_ns;
+}
+
+void acceptor_log(const struct acceptor *a, struct wire_log *out)
+{
+    struct storage_state st = acceptor_storage_state(a);
+    uint64_t uncertain = a->meta.uncertain_to;
+
+    if (st.uncertain_to > st.flush_off && st.uncertain_to > uncertain) {
+        uncertain = st.uncertain_to;
+    }
+    *out = (struct wire_log){
+        .empty = a->meta.history.count == 0,
+        .begin = st.begin,
+        .flush_off = st.flush_off,
+        .unit_off = st.unit_off,
+        .uncertain_to = uncertain > st.unit_off ? uncertain : 0,
+        .commit = a->commit,
+        .chain_crc = st.chain_crc,
+    };
+}
+
+struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_call *call,
+                               enum wire_type type)
+{
+    return wire_reply_to(call->msg, type, a->meta.term, a->meta.generation);
+}
+
+void acceptor_answer(struct acceptor *a, const struct acceptor_call *call, struct wire_msg *reply)
+{
+    a->events.reply(a->ctx, call->to, reply);
+}
+
+void acceptor_refuse(struct acceptor *a, const struct acceptor_call *call, enum wire_refusal code,
+                     const char *reason)
+{
+    struct wire_msg reply = wire_refuse(call->msg, a->meta.term, a->meta.generation, code, reason);
+
+    reply.refused.write_off = acceptor_storage_state(a).write_off;
+    /* A refusal says who refuses, whatever the request claimed. */
+    memcpy(reply.cluster_id, a->config.cluster_id, sizeof reply.cluster_id);
+    acceptor_answer(a, call, &reply);
+}
+
+/* A history as a message carries it; the bytes live in buf. */
+static struct wire_history acceptor_wire_history(const struct history *h, struct buf *buf)
+{
+    history_encode(h, buf);
+    return (struct wire_history){.bytes = buf_head(buf), .size = buf->len};
+}
+
+void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_hello_reply *out,
+                        struct buf *history)
+{
+    struct snapshot_info info;
+
+    memcpy(out->node_id, a->meta.node_id, sizeof out->node_id);
+    out->lease_ms = a->config.lease_ms;
+    out->elapsed_ns = acceptor_elapsed_ns(a, now_ns);
+    out->heard_ns = WIRE_NEVER;
+    if (a->heard) {
+        out->heard_ns = now_ns > a->heard_ns ? now_ns - a->heard_ns : 0;
+    }
+    acceptor_log(a, &out->log);
+    out->snapshot = acceptor_newest_snapshot(a, UINT64_MAX, &info);
+    memcpy(out->leader, a->leader, sizeof out->leader);
+    out->history = acceptor_wire_history(&a->meta.history, history);
+}
+
+/* A session begins: the leader of a term speaks on a new link. What it said on older ones has no
+ * effect from now on. False: this message itself is of an older one. */
+static bool acceptor_enter_session(struct acceptor *a, struct term term, uint64_t session)
+{
+    if (term.n == a->session_term.n && session < a->session) {
+        return false;
+    }
+    if (term.n != a->session_term.n || session != a->session) {
+        a->session_term = term;
+        a->session = session;
+        a->elected = false;
+        a->pending.due = false;
+    }
+    return true;
+}
+
+/* Pre-vote and start of a session. A term in it means that the sender won that election (and may
+ * still be bringing its Redis to the log's end): others shall not campaign against it. */
+static int acceptor_hello(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+    struct buf history = BUF_INIT;
+
+    if (msg->hello.lease_ms != a->config.lease_ms) {
+        acceptor_refuse(a, call, WIRE_REFUSED_LEASE, NULL);
+        return ERR_OK;
+    }
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_HELLO_REPLY);
+    acceptor_fill_node(a, call->now_ns, &reply.hello_reply, &history);
+    bool fresh = true;
+    if (msg->term.n > 0 && msg->term.n >= a->meta.term.n) {
+        fresh = acceptor_enter_session(a, msg->term, msg->session);
+        if (fresh && msg->term.n == a->meta.term.n) {
+            acceptor_hear(a, call->now_ns);
+        }
+    }
+    if (fresh) {
+        acceptor_answer(a, call, &reply);
+    } else {
+        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
+    }
+    buf_release(&history);
+    return ERR_OK;
+}
+
+/* Grants a term that is strictly higher than any before, so at most one proposer gets it. What was
+ * appended is flushed first: it would otherwise become durable after the vote said where the log
+ * ends (a bug that Neon had). */
+static int acceptor_vote(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+
+    if (msg->vote.lease_ms != a->config.lease_ms) {
+        acceptor_refuse(a, call, WIRE_REFUSED_LEASE, NULL);
+        return ERR_OK;
+    }
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_VOTE_REPLY);
+    if (msg->term.n <= a->meta.term.n) {
+        acceptor_answer(a, call, &reply);
+        return ERR_OK;
+    }
+    int err = acceptor_sync(a);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct meta next = a->meta;
+    next.term = msg->term;
+    err = acceptor_save(a, &next);
+    if (err != ERR_OK) {
+        return err;
+    }
+    a->elected = false; /* the leader that was is fenced by term from here on */
+    acceptor_hear(a, call->now_ns);
+
+    struct buf bytes = BUF_INIT;
+    reply.term = a->meta.term;
+    reply.vote_reply.granted = true;
+    reply.vote_reply.elapsed_ns = acceptor_elapsed_ns(a, call->now_ns);
+    acceptor_log(a, &reply.vote_reply.log);
+    history_cut(&next.history, reply.vote_reply.log.unit_off);
+    reply.vote_reply.history = acceptor_wire_history(&next.history, &bytes);
+    acceptor_answer(a, call, &reply);
+    buf_release(&bytes);
+    return ERR_OK;
+}
+
+/* What an Elected asks for, judged against what is here. */
+enum acceptor_verdict { VERDICT_KEEP, VERDICT_CUT, VERDICT_RESET, VERDICT_REFUSE };
+
+/* Finds the highest common point here, from what is durable, and believes nobody else's: a late
+ * Elected of an older link must not cut what came after it. */
+static enum acceptor_verdict acceptor_judge(const struct acceptor *a,
+                                            const struct storage_state *st,
+                                            const struct wire_elected *m,
+                                            const struct history *theirs, const char **reason)
+{
+    uint64_t common = 0;
+    int err = history_common(theirs, &a->meta.history, st->flush_off, &common);
+
+    if (err == ERR_CORRUPT) {
+        *reason = "the same term begins at different offsets; the logs must not be mixed";
+        return VERDICT_REFUSE;
+    }
+    if (err == ERR_NOT_FOUND) {
+        if (a->commit > st->begin && a->meta.history.count > 0) {
+            *reason = "nothing in common, and committed bytes are here";
+            return VERDICT_REFUSE;
+        }
+        if (!m->reset || m->start < theirs->entries[0].begin) {
+            *reason = "nothing in common: a begin of the log is needed";
+            return VERDICT_REFUSE;
+        }
+        return VERDICT_RESET;
+    }
+    *reason = NULL;
+    if (m->reset || m->start != common || common < st->begin) {
+        return VERDICT_REFUSE;
+    }
+    if (common < a->commit) {
+        *reason = "committed bytes would be cut";
+        return VERDICT_REFUSE;
+    }
+    bool garbage = st->uncertain_to > st->flush_off;
+    return common < st->write_off || garbage ? VERDICT_CUT : VERDICT_KEEP;
+}
+
+/* Carries out the verdict: truncation durable first, history adopted second. The other way round, a
+ * crash in between would label diverging bytes with the new term. */
+static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
+                          enum acceptor_verdict verdict, const struct wire_msg *msg,
+                          const struct history *theirs)
+{
+    struct storage *s = a->storage;
+    struct meta next = a->meta;
+
+    if (verdict != VERDICT_KEEP) {
+        next.term = msg->term;
+        if (st->uncertain_to > st->flush_off) {
+            /* Cutting removes the evidence that something was lost, so it is written down. What was
+             * acknowledged in older terms and committed is in this leader's log, below its begin;
+             * what was acknowledged in this term may reach up to the lost record's end. */
+            uint64_t begin = theirs->entries[theirs->count - 1].begin;
+            bool ours = history_find(&a->meta.history, log_term_of(msg->term)) != NULL;
+            uint64_t to = ours && st->uncertain_to > begin ? st->uncertain_to : begin;
+            next.uncertain_to = to > next.uncertain_to ? to : next.uncertain_to;
+        }
+        if (verdict == VERDICT_RESET) {
+            next.history.count = 0; /* claims nothing while it holds nothing */
+        }
+        int err = acceptor_save(a, &next);
+        if (err != ERR_OK) {
+            return err;
+        }
+        err = verdict == VERDICT_CUT ? s->ops->truncate(s, msg->elected.start)
+                                     : s->ops->reset(s, msg->elected.start, msg->elected.chain_crc);
+        if (err != ERR_OK) {
+            return acceptor_fail(a, err);
+        }
+        if (verdict == VERDICT_RESET) {
+            a->commit = 0;
+        }
+    }
+    next.term = msg->term;
+    next.history = *theirs;
+    if (next.term.n == a->meta.term.n && history_equal(&next.history, &a->meta.history)) {
+        return ERR_OK;
+    }
+    return acceptor_save(a, &next);
+}
+
+static bool acceptor_history_of(const struct wire_msg *msg, struct history *h)
+{
+    const struct wire_history *bytes = &msg->elected.history;
+
+    return bytes->size > 0 && history_decode(bytes->bytes, bytes->size, h) == ERR_OK &&
+           h->count > 0 && h->entries[h->count - 1].term.n == msg->term.n;
+}
+
+static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+    struct history theirs;
+    const char *reason = NULL;
+
+    if (msg->term.n < a->meta.term.n || msg->term.n == 0) {
+        acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
+        return ERR_OK;
+    }
+    if (!acceptor_history_of(msg, &theirs)) {
+        acceptor_refuse(a, call, WIRE_REFUSED_BAD, "the history does not end with the term");
+        return ERR_OK;
+    }
+    if (msg->term.n == a->session_term.n && msg->session < a->session) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
+        return ERR_OK;
+    }
+    int err = acceptor_sync(a);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct storage_state st = acceptor_storage_state(a);
+    enum acceptor_verdict verdict = acceptor_judge(a, &st, &msg->elected, &theirs, &reason);
+    if (verdict == VERDICT_REFUSE) {
+        acceptor_refuse(a, call, WIRE_REFUSED_DIVERGED, reason);
+        return ERR_OK;
+    }
+    err = acceptor_adopt(a, &st, verdict, msg, &theirs);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (a->session_term.n != msg->term.n) {
+        a->leader_commit = 0;
+    }
+    (void)acceptor_enter_session(a, msg->term, msg->session);
+    a->elected = true;
+    memcpy(a->leader, msg->elected.name, sizeof a->leader);
+    acceptor_hear(a, call->now_ns);
+
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_ELECTED_REPLY);
+    acceptor_log(a, &reply.elected_reply.log);
+    acceptor_answer(a, call, &reply);
+    return ERR_OK;
+}
+
+/* Whether the message comes from the accepted leader of the current term, in its newest session. */
+static bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+
+    if (msg->term.n < a->meta.term.n) {
+        acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
+    } else if (msg->term.n == a->session_term.n && msg->session < a->session) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
+    } else if (msg->term.n != a->meta.term.n || !a->elected || a->session_term.n != msg->term.n ||
+               msg->session != a->session) {
+        acceptor_refuse(a, call, WIRE_REFUSED_ELECTED, NULL);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* Whether a record may stand where it says: bytes of the term that the history has there, not
+ * reaching into the next term's. Older than all of a trimmed history: any older term. */
+static bool acceptor_term_fits(const struct acceptor *a, const struct record *r)
+{
+    const struct history *h = &a->meta.history;
+    uint64_t end;
+    const struct history_entry *e = history_stretch(h, r->begin, &end);
+
+    if (record_end(r) > end) {
+        return false;
+    }
+    return e != NULL ? e->term.n == r->term.n
+                     : r->term.n > 0 && h->count > 0 && r->term.n < h->entries[0].term.n;
+}
+
+/* Looks at every record of an append before any is stored. */
+static bool acceptor_append_ok(const struct acceptor *a, const struct storage_state *st,
+                               const struct wire_msg *msg)
+{
+    uint64_t at = st->write_off;
+    uint32_t chain = st->chain_crc;
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+
+    for (size_t done = 0; done < msg->data_size; done += whole) {
+        if (wire_record(msg->data + done, msg->data_size - done, &r, &payload, &whole) != ERR_OK) {
+            return false;
+        }
+        chain = crc32c_extend(chain, payload, r.len_bytes);
+        if (r.begin != at || r.len_bytes == 0 || (r.flags & RECORD_IDLE) != 0 ||
+            !acceptor_term_fits(a, &r) || !record_payload_ok(&r, payload) || r.chain_crc != chain) {
+            return false;
+        }
+        at = record_end(&r);
+    }
+    return true;
+}
+
+/* Queues all records in the storage. ERR_NO_SPACE: those before stay queued. */
+static int acceptor_store(struct acceptor *a, const struct wire_msg *msg)
+{
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+
+    for (size_t done = 0; done < msg->data_size; done += whole) {
+        int err = wire_record(msg->data + done, msg->data_size - done, &r, &payload, &whole);
+        MUST(err == ERR_OK);
+        err = a->storage->ops->append(a->storage, &r, payload);
+        if (err == ERR_NO_SPACE) {
+            return err;
+        }
+        if (err != ERR_OK) {
+            return acceptor_fail(a, err);
+        }
+        a->last_wall_ms = r.wall_ms;
+        a->idle_due = true;
+    }
+    return ERR_OK;
+}
+
+static int acceptor_append(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+
+    if (!acceptor_from_leader(a, call)) {
+        return ERR_OK;
+    }
+    struct storage_state st = acceptor_storage_state(a);
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_APPEND_REPLY);
+    if (msg->append.begin != st.write_off) {
+        reply.append_reply.gap = true;
+        reply.append_reply.write_off = st.write_off;
+        reply.append_reply.unit_off = st.unit_off;
+        reply.append_reply.commit = a->commit;
+        acceptor_answer(a, call, &reply);
+        return ERR_OK;
+    }
+    if (!acceptor_append_ok(a, &st, msg)) {
+        acceptor_refuse(a, call, WIRE_REFUSED_BAD, "a record does not fit or fails its checksum");
+        return ERR_OK;
+    }
+    int err = acceptor_store(a, msg);
+    if (err == ERR_NO_SPACE) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SPACE, NULL);
+        return ERR_OK;
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    a->t_acc_ns = call->now_ns;
+    a->released = false;
+    acceptor_hear(a, call->now_ns);
+    if (msg->append.commit > a->leader_commit) {
+        a->leader_commit = msg->append.commit;
+    }
+    a->pending = (struct acceptor_pending){.due = true, .to = call->to, .reply = reply};
+    return ERR_OK;
+}
+
+/* The leader has stopped serving for good: its lease, and any older one, is dead. It must not be
+ * revived by a late append, so it has to be elected again for those. */
+static int acceptor_release(struct acceptor *a, const struct acceptor_call *call)
+{
+    if (!acceptor_from_leader(a, call)) {
+        return ERR_OK;
+    }
+    a->released = true;
+    a->heard = false;
+    a->elected = false;
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_RELEASE_REPLY);
+    reply.release_reply.released = true;
+    acceptor_answer(a, call, &reply);
+    return ERR_OK;
+}
+
+static int acceptor_status(struct acceptor *a, const struct acceptor_call *call)
+{
+    struct buf history = BUF_INIT;
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_STATUS_REPLY);
+
+    acceptor_fill_node(a, call->now_ns, &reply.status_reply.node, &history);
+    acceptor_answer(a, call, &reply);
+    buf_release(&history);
+    return ERR_OK;
+}
+
+/* Terms, histories and appends are only exchanged between nodes of one generation; greeting, status
+ * and reads tell it. */
+static bool acceptor_needs_generation(enum wire_type type)
+{
+    return type == WIRE_VOTE || type == WIRE_ELECTED || type == WIRE_APPEND ||
+           type == WIRE_RELEASE || type == WIRE_SNAP_BEGIN;
+}
+
+static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *call)
+{
+    switch (call->msg->type) {
+    case WIRE_HELLO:
+        return acceptor_hello(a, call);
+    case WIRE_VOTE:
+        return acceptor_vote(a, call);
+    case WIRE_ELECTED:
+        return acceptor_elected(a, call);
+    case WIRE_APPEND:
+        return acceptor_append(a, call);
+    case WIRE_READ:
+        return acceptor_read(a, call);
+    case WIRE_RELEASE:
+        return acceptor_release(a, call);
+    case WIRE_STATUS:
+        return acceptor_status(a, call);
+    case WIRE_SNAP_BEGIN:
+        return acceptor_snap_begin(a, call);
+    case WIRE_SNAP_WRITE:
+        return acceptor_snap_write(a, call);
+    case WIRE_SNAP_COMMIT:
+        return acceptor_snap_commit(a, call);
+    case WIRE_SNAP_LATEST:
+        return acceptor_snap_latest(a, call);
+    case WIRE_SNAP_READ:
+        return acceptor_snap_read(a, call);
+    case WIRE_HELLO_REPLY:
+    case WIRE_VOTE_REPLY:
+    case WIRE_ELECTED_REPLY:
+    case WIRE_APPEND_REPLY:
+    case WIRE_READ_REPLY:
+    case WIRE_RELEASE_REPLY:
+    case WIRE_STATUS_REPLY:
+    case WIRE_SNAP_BEGIN_REPLY:
+    case WIRE_SNAP_WRITE_REPLY:
+    case WIRE_SNAP_COMMIT_REPLY:
+    case WIRE_SNAP_LATEST_REPLY:
+    case WIRE_SNAP_READ_REPLY:
+    case WIRE_REFUSED:
+        break;
+    }
+    return ERR_OK;
+}
+
+int acceptor_receive(struct acceptor *a, uint64_t now_ns, const struct wire_msg *msg,
+                     struct acceptor_reply_to to)
+{
+    struct acceptor_call call = {.now_ns = now_ns, .msg = msg, .to = to};
+
+    if (a->failed != ERR_OK) {
+        return a->failed;
+    }
+    if (!wire_is_request(msg->type)) {
+        return ERR_OK;
+    }
+    if (memcmp(msg->cluster_id, a->config.cluster_id, sizeof msg->cluster_id) != 0) {
+        acceptor_refuse(a, &call, WIRE_REFUSED_CLUSTER, NULL);
+        return ERR_OK;
+    }
+    if (msg->log_id != a->config.log_id) {
+        acceptor_refuse(a, &call, WIRE_REFUSED_LOG, NULL);
+        return ERR_OK;
+    }
+    if (acceptor_needs_generation(msg->type) && msg->generation != a->meta.generation) {
+        acceptor_refuse(a, &call, WIRE_REFUSED_GENERATION, NULL);
+        return ERR_OK;
+    }
+    return acceptor_dispatch(a, &call);
+}
+
+int acceptor_flush(struct acceptor *a, uint64_t now_ns)
+{
+    if (a->failed != ERR_OK) {
+        return a->failed;
+    }
+    struct storage_state st = acceptor_storage_state(a);
+    bool wrote = st.write_off != st.flush_off;
+    int err = acceptor_sync(a);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (wrote) {
+        a->idle_at_ns = now_ns + ACCEPTOR_IDLE_MARKER_MS * CLOCK_NS_PER_MS;
+    }
+    if (!a->pending.due) {
+        return ERR_OK;
+    }
+    a->pending.due = false;
+    if (!a->elected || a->pending.reply.term.n != a->meta.term.n) {
+        return ERR_OK; /* a vote or a release came in between: that leader is over */
+    }
+    st = acceptor_storage_state(a);
+    a->pending.reply.append_reply.write_off = st.write_off;
+    a->pending.reply.append_reply.unit_off = st.unit_off;
+    a->pending.reply.append_reply.commit = a->commit;
+    a->events.reply(a->ctx, a->pending.to, &a->pending.reply);
+    return ERR_OK;
+}
+
+uint64_t acceptor_next_tick_ns(const struct acceptor *a)
+{
+    return a->idle_due && a->failed == ERR_OK ? a->idle_at_ns : UINT64_MAX;
+}
+
+int acceptor_tick(struct acceptor *a, uint64_t now_ns)
+{
+    if (a->failed != ERR_OK) {
+        return a->failed;
+    }
+    struct storage_state st = acceptor_storage_state(a);
+    if (!a->idle_due || now_ns < a->idle_at_ns || st.write_off != st.flush_off) {
+        return ERR_OK;
+    }
+    a->idle_due = false;
+    struct record marker = {
+        .term = history_last_term(&a->meta.history, st.write_off),
+        .begin = st.write_off,
+        .flags = RECORD_IDLE | (st.unit_off == st.write_off ? RECORD_UNIT_END : 0),
+        .chain_crc = st.chain_crc,
+        .commit = a->commit,
+        .wall_ms = a->last_wall_ms,
+    };
+    int err = a->storage->ops->append(a->storage, &marker, NULL);
+    if (err == ERR_NO_SPACE) {
+        return ERR_OK; /* it only narrows a window; the next append will meet the full disk */
+    }
+    if (err == ERR_OK) {
+        err = a->storage->ops->flush(a->storage);
+    }
+    return err == ERR_OK ? ERR_OK : acceptor_fail(a, err);
+}
+
+/* Reads the durable state, or makes it for a storage that was never used. */
+static int acceptor_load(struct acceptor *a)
+{
+    struct buf bytes = BUF_INIT;
+    int err = a->storage->ops->meta_load(a->storage, &bytes);
+
+    if (err == ERR_OK) {
+        err = meta_decode(buf_head(&bytes), bytes.len, &a->meta);
+        if (err == ERR_OK &&
+            (memcmp(a->meta.cluster_id, a->config.cluster_id, sizeof a->meta.cluster_id) != 0 ||
+             a->meta.log_id != a->config.log_id ||
+             strcmp(a->meta.node_id, a->config.node_id) != 0)) {
+            err = ERR_REFUSED;
+        }
+    } else if (err == ERR_NOT_FOUND) {
+        if (!acceptor_storage_state(a).empty) {
+            err = ERR_CORRUPT;
+        } else {
+            struct meta fresh = {.log_id = a->config.log_id, .generation = 1};
+            memcpy(fresh.cluster_id, a->config.cluster_id, sizeof fresh.cluster_id);
+            snprintf(fresh.node_id, sizeof fresh.node_id, "%s", a->config.node_id);
+            err = acceptor_save(a, &fresh);
+        }
+    }
+    buf_release(&bytes);
+    return err;
+}
+
+int acceptor_create(struct storage *storage, const struct acceptor_config *config,
+                    const struct acceptor_events *events, void *ctx, uint64_t now_ns,
+                    struct acceptor **out)
+{
+    if (strlen(config->node_id) > WIRE_NAME_MAX || config->node_id[0] == '\0') {
+        return ERR_INVALID;
+    }
+    struct acceptor *a = mem_calloc(1, sizeof *a);
+    a->storage = storage;
+    a->config = *config;
+    a->events = *events;
+    a->ctx = ctx;
+    a->t_acc_ns = now_ns;
+    int err = acceptor_load(a);
+    a->config.node_id = a->meta.node_id; /* the same text; the caller's may go */
+    if (err != ERR_OK) {
+        free(a);
+        return err;
+    }
+    struct storage_state st = acceptor_storage_state(a);
+    if (!st.empty && st.commit > st.begin) {
+        a->commit = st.commit < st.unit_off ? st.commit : st.unit_off;
+    }
+    *out = a;
+    return ERR_OK;
+}
+
+void acceptor_destroy(struct acceptor *a)
+{
+    free(a);
+}
+
+struct term acceptor_term(const struct acceptor *a)
+{
+    return a->meta.term;
+}
+
+uint64_t acceptor_commit(const struct acceptor *a)
+{
+    return a->commit;
+}
+
+const struct history *acceptor_history(const struct acceptor *a)
+{
+    return &a->meta.history;
+}

@@ -1,0 +1,227 @@
+/* What an acceptor hands out and takes in beside the log's own path: reads of the log, and
+ * snapshots. None of it changes terms or the log. */
+#include "logsvc/acceptor_state.h"
+
+#include "common/mem.h"
+
+#include <string.h>
+
+/* How many of the encoded records at the front of bytes end at or below limit and fit in max_bytes
+ * (but at least one); in bytes. */
+static size_t acceptor_readable(const struct buf *records, uint64_t limit, size_t max_bytes)
+{
+    struct record r;
+    const uint8_t *payload;
+    size_t whole, done = 0;
+
+    while (done < records->len) {
+        if (wire_record(buf_head(records) + done, records->len - done, &r, &payload, &whole) !=
+                ERR_OK ||
+            record_end(&r) > limit || (done > 0 && done + whole > max_bytes)) {
+            break;
+        }
+        done += whole;
+    }
+    return done;
+}
+
+/* Reads of a candidate or leader are fenced by its term and see all that is durable; others see
+ * what is committed, which nobody can take back. */
+int acceptor_read(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+    const struct wire_read *m = &msg->read;
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_READ_REPLY);
+    struct wire_read_reply *r = &reply.read_reply;
+    struct buf records = BUF_INIT;
+
+    if (msg->term.n != 0 && msg->term.n != a->meta.term.n) {
+        acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
+        return ERR_OK;
+    }
+    acceptor_log(a, &r->log);
+    r->from = m->from;
+    r->limit = msg->term.n != 0 ? r->log.flush_off : a->commit;
+    if (!r->log.empty && m->from < r->log.begin) {
+        acceptor_refuse(a, call, WIRE_REFUSED_NOT_FOUND, "the log begins behind that offset");
+        return ERR_OK;
+    }
+    if (!r->log.empty && m->from < r->limit) {
+        size_t max =
+            m->max_bytes < a->config.read_max_bytes ? m->max_bytes : a->config.read_max_bytes;
+        int err = a->storage->ops->read(a->storage, m->from, max, &records);
+        if (err != ERR_OK) {
+            acceptor_refuse(a, call,
+                            err == ERR_NOT_FOUND ? WIRE_REFUSED_NOT_FOUND : WIRE_REFUSED_CORRUPT,
+                            NULL);
+            buf_release(&records);
+            return ERR_OK;
+        }
+        reply.data_size = acceptor_readable(&records, r->limit, max);
+        reply.data = buf_head(&records);
+    }
+    acceptor_answer(a, call, &reply);
+    buf_release(&records);
+    return ERR_OK;
+}
+
+/* Whether a snapshot's data are a state of this log: its term reaches to its offset. One that a
+ * candidate stored for a log that never came to be is not. */
+static bool acceptor_snapshot_fits(const struct acceptor *a, const struct snapshot_info *info)
+{
+    const struct history *h = &a->meta.history;
+    const struct history_entry *e = history_find(h, info->term);
+
+    if (e == NULL || info->offset < e->begin) {
+        return false;
+    }
+    return e == &h->entries[h->count - 1] || info->offset <= e[1].begin;
+}
+
+uint64_t acceptor_newest_snapshot(const struct acceptor *a, uint64_t limit,
+                                  struct snapshot_info *info)
+{
+    while (a->storage->ops->snap_latest(a->storage, limit, info) == ERR_OK &&
+           info->offset <= limit) {
+        if (acceptor_snapshot_fits(a, info)) {
+            return info->offset;
+        }
+        if (info->offset == 0) {
+            break;
+        }
+        limit = info->offset - 1;
+    }
+    return WIRE_NO_SNAPSHOT;
+}
+
+static void acceptor_snap_answer(struct acceptor *a, const struct acceptor_call *call,
+                                 enum wire_type type)
+{
+    struct wire_msg reply = acceptor_reply(a, call, type);
+
+    reply.snap_reply.offset = a->snap.offset;
+    reply.snap_reply.next = a->snap.next;
+    acceptor_answer(a, call, &reply);
+}
+
+/* An error of the storage while a snapshot is received: refused cleanly, or the end. */
+static int acceptor_snap_error(struct acceptor *a, const struct acceptor_call *call, int err)
+{
+    a->snap.active = false;
+    if (err == ERR_NO_SPACE || err == ERR_CORRUPT) {
+        acceptor_refuse(a, call, err == ERR_NO_SPACE ? WIRE_REFUSED_SPACE : WIRE_REFUSED_CORRUPT,
+                        NULL);
+        return ERR_OK;
+    }
+    a->failed = err;
+    return err;
+}
+
+int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+
+    if (msg->term.n == 0 || msg->term.n != a->meta.term.n) {
+        acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
+        return ERR_OK;
+    }
+    if (a->snap.active && a->snap.term.n == msg->term.n && msg->session < a->snap.session) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
+        return ERR_OK;
+    }
+    int err = a->storage->ops->snap_begin(a->storage, &msg->snap_begin.info);
+    if (err != ERR_OK) {
+        return acceptor_snap_error(a, call, err);
+    }
+    a->snap = (struct acceptor_snap){.active = true,
+                                     .session = msg->session,
+                                     .term = msg->term,
+                                     .offset = msg->snap_begin.info.offset};
+    acceptor_snap_answer(a, call, WIRE_SNAP_BEGIN_REPLY);
+    return ERR_OK;
+}
+
+/* Whether the message continues the snapshot that is being received. */
+static bool acceptor_snap_goes_on(struct acceptor *a, const struct acceptor_call *call,
+                                  uint64_t offset)
+{
+    const struct wire_msg *msg = call->msg;
+
+    if (msg->term.n != a->meta.term.n || msg->term.n == 0) {
+        acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
+    } else if (!a->snap.active || a->snap.session != msg->session ||
+               a->snap.term.n != msg->term.n || a->snap.offset != offset) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, "no such snapshot is being received");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* A piece that was written already or is ahead is answered with the place where to go on. */
+int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_msg *msg = call->msg;
+
+    if (!acceptor_snap_goes_on(a, call, msg->snap_write.offset)) {
+        return ERR_OK;
+    }
+    if (msg->snap_write.at == a->snap.next && msg->data_size > 0) {
+        int err = a->storage->ops->snap_write(a->storage, a->snap.next, msg->data, msg->data_size);
+        if (err != ERR_OK) {
+            return acceptor_snap_error(a, call, err);
+        }
+        a->snap.next += msg->data_size;
+    }
+    acceptor_snap_answer(a, call, WIRE_SNAP_WRITE_REPLY);
+    return ERR_OK;
+}
+
+int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call)
+{
+    if (!acceptor_snap_goes_on(a, call, call->msg->snap_commit.offset)) {
+        return ERR_OK;
+    }
+    int err = a->storage->ops->snap_commit(a->storage);
+    if (err != ERR_OK) {
+        return acceptor_snap_error(a, call, err);
+    }
+    a->snap.active = false;
+    acceptor_snap_answer(a, call, WIRE_SNAP_COMMIT_REPLY);
+    return ERR_OK;
+}
+
+int acceptor_snap_latest(struct acceptor *a, const struct acceptor_call *call)
+{
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_SNAP_LATEST_REPLY);
+    struct snapshot_info info;
+
+    if (acceptor_newest_snapshot(a, call->msg->snap_latest.limit, &info) != WIRE_NO_SNAPSHOT) {
+        reply.snap_latest_reply.found = true;
+        reply.snap_latest_reply.info = info;
+    }
+    acceptor_answer(a, call, &reply);
+    return ERR_OK;
+}
+
+int acceptor_snap_read(struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct wire_snap_read *m = &call->msg->snap_read;
+    struct wire_msg reply = acceptor_reply(a, call, WIRE_SNAP_READ_REPLY);
+    struct buf bytes = BUF_INIT;
+    size_t size = m->max_bytes < a->config.read_max_bytes ? m->max_bytes : a->config.read_max_bytes;
+    int err = a->storage->ops->snap_read(a->storage, m->offset, m->at, size, &bytes);
+
+    if (err != ERR_OK) {
+        acceptor_refuse(a, call,
+                        err == ERR_NOT_FOUND ? WIRE_REFUSED_NOT_FOUND : WIRE_REFUSED_CORRUPT, NULL);
+    } else {
+        reply.snap_read_reply.offset = m->offset;
+        reply.snap_read_reply.at = m->at;
+        reply.data = buf_head(&bytes);
+        reply.data_size = bytes.len;
+        acceptor_answer(a, call, &reply);
+    }
+    buf_release(&bytes);
+    return ERR_OK;
+}

@@ -1,0 +1,78 @@
+/* The acceptor's insides, shared by acceptor.c (terms and appends) and acceptor_serve.c (reads and
+ * snapshots). Nobody else includes it. */
+#ifndef LOGSVC_ACCEPTOR_STATE_H
+#define LOGSVC_ACCEPTOR_STATE_H
+
+#include "logsvc/acceptor.h"
+
+/* One request while it is handled. */
+struct acceptor_call {
+    uint64_t now_ns;
+    const struct wire_msg *msg;
+    struct acceptor_reply_to to;
+};
+
+/* The append that acceptor_flush will acknowledge: the last one covers all earlier ones. */
+struct acceptor_pending {
+    bool due;
+    struct acceptor_reply_to to;
+    struct wire_msg reply;
+};
+
+/* A snapshot that is being received. */
+struct acceptor_snap {
+    bool active;
+    uint64_t session;
+    struct term term;
+    uint64_t offset;
+    uint64_t next;
+};
+
+struct acceptor {
+    struct storage *storage;
+    struct acceptor_config config;
+    struct acceptor_events events;
+    void *ctx;
+
+    struct meta meta; /* as saved */
+    int failed;       /* the disk's error; from then on nothing is done */
+
+    uint64_t t_acc_ns;
+    bool released; /* the last leader gave its lease back: t_acc counts as "never" */
+    uint64_t heard_ns;
+    bool heard; /* any leader or candidate since creation; for pre-votes only */
+
+    struct term session_term; /* whose session it is */
+    uint64_t session;
+    bool elected; /* Elected was accepted in that session */
+    char leader[WIRE_NAME_MAX + 1];
+
+    uint64_t commit;
+    uint64_t leader_commit; /* may be ahead of what is here */
+    struct acceptor_pending pending;
+    struct acceptor_snap snap;
+
+    bool idle_due;
+    uint64_t idle_at_ns;
+    uint64_t last_wall_ms;
+};
+
+void acceptor_answer(struct acceptor *a, const struct acceptor_call *call, struct wire_msg *reply);
+void acceptor_refuse(struct acceptor *a, const struct acceptor_call *call, enum wire_refusal code,
+                     const char *reason);
+void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_hello_reply *out,
+                        struct buf *history);
+struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_call *call,
+                               enum wire_type type);
+
+int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_latest(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+/* Offset of the newest snapshot that belongs to this node's history, or WIRE_NO_SNAPSHOT. */
+uint64_t acceptor_newest_snapshot(const struct acceptor *a, uint64_t limit,
+                                  struct snapshot_info *info);
+
+#endif
