@@ -65,7 +65,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     va_copy(again, args);
     int size = vsnprintf(NULL, 0, fmt, args);
     MUST(size >= 0);
-    (void)vsnprintf((char *)buf_reserve(b, (size_t)size + 1), (size_t)size + 1, fmt, again);
+    vsnprintf((char *)buf_reserve(b, (size_t)size + 1), (size_t)size + 1, fmt, again);
     b->len += (size_t)size;
     va_end(again);
     va_end(args);

@@ -64,11 +64,11 @@ static int config_fail(struct config_load *load, uint32_t line, const char *key,
     va_list args;
 
     va_start(args, fmt);
-    (void)vsnprintf(detail, sizeof detail, fmt, args);
+    vsnprintf(detail, sizeof detail, fmt, args);
     va_end(args);
     buf_printf(&text, "%s:%" PRIu32 ": %s%s%s", load->name, line, key != NULL ? key : "",
                key != NULL ? ": " : "", detail);
-    (void)snprintf(load->error, load->error_size, "%.*s", (int)text.len, (char *)buf_head(&text));
+    snprintf(load->error, load->error_size, "%.*s", (int)text.len, (char *)buf_head(&text));
     config_clean(load->error);
     buf_release(&text);
     return ERR_INVALID;
@@ -79,22 +79,19 @@ static void config_expected(const struct config_row *row, char *text, size_t siz
 {
     switch (row->type) {
     case CONFIG_TYPE_BOOL:
-        (void)snprintf(text, size, "true or false");
+        snprintf(text, size, "true or false");
         return;
     case CONFIG_TYPE_INT:
-        (void)snprintf(text, size, "a whole number from %" PRId64 " to %" PRId64, row->min,
-                       row->max);
+        snprintf(text, size, "a whole number from %" PRId64 " to %" PRId64, row->min, row->max);
         return;
     case CONFIG_TYPE_STRING:
-        (void)snprintf(text, size, "a string of %" PRId64 " to %" PRId64 " bytes", row->min,
-                       row->max);
+        snprintf(text, size, "a string of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);
         return;
     case CONFIG_TYPE_STRINGS:
-        (void)snprintf(text, size, "an array of %" PRId64 " to %" PRId64 " strings", row->min,
-                       row->max);
+        snprintf(text, size, "an array of %" PRId64 " to %" PRId64 " strings", row->min, row->max);
         return;
     case CONFIG_TYPE_HEX:
-        (void)snprintf(text, size, "a string of %" PRId64 " hexadecimal digits", 2 * row->max);
+        snprintf(text, size, "a string of %" PRId64 " hexadecimal digits", 2 * row->max);
         return;
     }
 }
@@ -131,7 +128,7 @@ static int config_refuse_type(struct config_load *load, uint32_t line, const str
 {
     char what[64];
 
-    (void)snprintf(what, sizeof what, "is %s", config_json_type(value));
+    snprintf(what, sizeof what, "is %s", config_json_type(value));
     return config_refuse(load, line, row, what);
 }
 
@@ -144,11 +141,11 @@ static int config_set_int(struct config_load *load, uint32_t line, const struct 
     /* The first comparison keeps the casts below inside int64_t. */
     if (!(number >= -(double)CONFIG_INT_MAX && number <= (double)CONFIG_INT_MAX) ||
         (int64_t)number < row->min || (int64_t)number > row->max) {
-        (void)snprintf(what, sizeof what, "%.15g is out of range", number);
+        snprintf(what, sizeof what, "%.15g is out of range", number);
         return config_refuse(load, line, row, what);
     }
     if ((double)(int64_t)number != number) {
-        (void)snprintf(what, sizeof what, "%.15g is not a whole number", number);
+        snprintf(what, sizeof what, "%.15g is not a whole number", number);
         return config_refuse(load, line, row, what);
     }
     *(int64_t *)config_field(row, load->target) = (int64_t)number;
@@ -177,7 +174,7 @@ static int config_set_string(struct config_load *load, uint32_t line, const stru
     char what[64];
 
     if (len < (size_t)row->min || len > (size_t)row->max) {
-        (void)snprintf(what, sizeof what, "has %zu bytes", len);
+        snprintf(what, sizeof what, "has %zu bytes", len);
         return config_refuse(load, line, row, what);
     }
     int rc = config_check_string(load, line, row, value->valuestring);
@@ -196,15 +193,15 @@ static int config_set_strings(struct config_load *load, uint32_t line, const str
     char what[64];
 
     if (count < (size_t)row->min || count > (size_t)row->max) {
-        (void)snprintf(what, sizeof what, "has %zu items", count);
+        snprintf(what, sizeof what, "has %zu items", count);
         return config_refuse(load, line, row, what);
     }
-    strings->items = count > 0 ? mem_calloc(count, sizeof *strings->items) : NULL;
+    strings->items = mem_calloc(count, sizeof *strings->items);
     cJSON_ArrayForEach(item, value)
     {
         if (!cJSON_IsString(item)) {
-            (void)snprintf(what, sizeof what, "item %zu is %s", strings->count + 1,
-                           config_json_type(item));
+            snprintf(what, sizeof what, "item %zu is %s", strings->count + 1,
+                     config_json_type(item));
             return config_refuse(load, line, row, what);
         }
         int rc = config_check_string(load, line, row, item->valuestring);
@@ -233,7 +230,7 @@ static int config_set_hex(struct config_load *load, uint32_t line, const struct 
     char what[64];
 
     if (strlen(digits) != 2 * (size_t)row->max) {
-        (void)snprintf(what, sizeof what, "has %zu bytes", strlen(digits));
+        snprintf(what, sizeof what, "has %zu bytes", strlen(digits));
         return config_refuse(load, line, row, what);
     }
     for (int64_t i = 0; i < row->max; i++) {
@@ -416,8 +413,7 @@ static uint32_t config_line_near(const struct config_load *load, const struct co
     char object[CONFIG_PATH_BYTES_MAX];
     const char *dot = strrchr(row->path, '.');
 
-    (void)snprintf(object, sizeof object, "%.*s", dot != NULL ? (int)(dot - row->path) : 0,
-                   row->path);
+    snprintf(object, sizeof object, "%.*s", dot != NULL ? (int)(dot - row->path) : 0, row->path);
     for (size_t i = 0; object[0] != '\0' && i < load->count; i++) {
         if (config_in_object(&load->schema[i], object) && load->seen_lines[i] > 0) {
             return load->seen_lines[i];
@@ -588,10 +584,9 @@ int config_load(const char *path, const struct config_row *schema, size_t count,
     int rc = config_read_file(path, &text);
 
     if (rc == ERR_IO) {
-        (void)snprintf(error, error_size, "%s: can't be read: %s", path, strerror(errno));
+        snprintf(error, error_size, "%s: can't be read: %s", path, strerror(errno));
     } else if (rc == ERR_TOO_BIG) {
-        (void)snprintf(error, error_size, "%s: is larger than %d bytes", path,
-                       CONFIG_FILE_BYTES_MAX);
+        snprintf(error, error_size, "%s: is larger than %d bytes", path, CONFIG_FILE_BYTES_MAX);
         rc = ERR_INVALID;
     } else {
         rc = config_parse(path, (const char *)buf_head(&text), text.len, schema, count, target,

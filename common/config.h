@@ -68,8 +68,10 @@ struct config_row {
 
 /* Rows. The last arguments may set further fields: `.secret = true`, `.check = f`. A field of
  * another type than the row's doesn't compile. */
+#define CONFIG_SAME(target, field, type)                                                           \
+    __builtin_types_compatible_p(__typeof__(((target *)0)->field), type)
 #define CONFIG_AT(target, field, type)                                                             \
-    _Generic(((target *)0)->field, type : offsetof(target, field))
+    (offsetof(target, field) + 0 * sizeof(char[CONFIG_SAME(target, field, type) ? 1 : -1]))
 #define CONFIG_BOOL(key, target, field, dflt, text)                                                \
     {                                                                                              \
         .path = (key), .type = CONFIG_TYPE_BOOL, .offset = CONFIG_AT(target, field, bool),         \

@@ -14,7 +14,7 @@ static void config_print_string(const char *value, FILE *out)
     MUST(item != NULL);
     char *text = cJSON_PrintUnformatted(item);
     MUST(text != NULL);
-    (void)fputs(text, out);
+    fputs(text, out);
     cJSON_free(text);
     cJSON_Delete(item);
 }
@@ -26,28 +26,28 @@ static void config_print_value(const struct config_row *row, const void *field, 
 
     switch (row->type) {
     case CONFIG_TYPE_BOOL:
-        (void)fputs(*(const bool *)field ? "true" : "false", out);
+        fputs(*(const bool *)field ? "true" : "false", out);
         return;
     case CONFIG_TYPE_INT:
-        (void)fprintf(out, "%" PRId64, *(const int64_t *)field);
+        fprintf(out, "%" PRId64, *(const int64_t *)field);
         return;
     case CONFIG_TYPE_STRING:
         config_print_string(*(char *const *)field, out);
         return;
     case CONFIG_TYPE_STRINGS:
-        (void)fputs("[", out);
+        fputs("[", out);
         for (size_t i = 0; i < strings->count; i++) {
-            (void)fputs(i > 0 ? ", " : "", out);
+            fputs(i > 0 ? ", " : "", out);
             config_print_string(strings->items[i], out);
         }
-        (void)fputs("]", out);
+        fputs("]", out);
         return;
     case CONFIG_TYPE_HEX:
-        (void)fputs("\"", out);
+        fputs("\"", out);
         for (int64_t i = 0; i < row->max; i++) {
-            (void)fprintf(out, "%02x", bytes[i]);
+            fprintf(out, "%02x", bytes[i]);
         }
-        (void)fputs("\"", out);
+        fputs("\"", out);
         return;
     }
 }
@@ -77,14 +77,14 @@ static size_t config_depth(const char *path)
 
 static void config_indent(size_t depth, FILE *out)
 {
-    (void)fprintf(out, "\n%*s", (int)(4 * depth), "");
+    fprintf(out, "\n%*s", (int)(4 * depth), "");
 }
 
 void config_print(const struct config_row *schema, size_t count, const void *target, FILE *out)
 {
     const char *before = "";
 
-    (void)fputs("{", out);
+    fputs("{", out);
     for (size_t i = 0; i < count; i++) {
         const struct config_row *row = &schema[i];
         size_t common = config_common_bytes(before, row->path);
@@ -93,19 +93,19 @@ void config_print(const struct config_row *schema, size_t count, const void *tar
 
         for (; depth > depth_common; depth--) {
             config_indent(depth, out);
-            (void)fputs("}", out);
+            fputs("}", out);
         }
-        (void)fputs(i > 0 ? "," : "", out);
+        fputs(i > 0 ? "," : "", out);
         const char *name = row->path + common;
         for (const char *dot = strchr(name, '.'); dot != NULL; dot = strchr(name, '.')) {
             config_indent(++depth, out);
-            (void)fprintf(out, "\"%.*s\": {", (int)(dot - name), name);
+            fprintf(out, "\"%.*s\": {", (int)(dot - name), name);
             name = dot + 1;
         }
         config_indent(depth + 1, out);
-        (void)fprintf(out, "\"%s\": ", name);
+        fprintf(out, "\"%s\": ", name);
         if (row->secret) {
-            (void)fputs("\"***\"", out);
+            fputs("\"***\"", out);
         } else {
             config_print_value(row, (const char *)target + row->offset, out);
         }
@@ -113,9 +113,9 @@ void config_print(const struct config_row *schema, size_t count, const void *tar
     }
     for (size_t depth = config_depth(before); depth > 0; depth--) {
         config_indent(depth, out);
-        (void)fputs("}", out);
+        fputs("}", out);
     }
-    (void)fputs("\n}\n", out);
+    fputs("\n}\n", out);
 }
 
 void config_help(const struct config_row *schema, size_t count, FILE *out)
@@ -128,15 +128,15 @@ void config_help(const struct config_row *schema, size_t count, FILE *out)
 
     for (size_t i = 0; i < count; i++) {
         const struct config_row *row = &schema[i];
-        (void)fprintf(out, "  %s (%s", row->path, types[row->type]);
+        fprintf(out, "  %s (%s", row->path, types[row->type]);
         if (row->type == CONFIG_TYPE_INT) {
-            (void)fprintf(out, " %" PRId64 "..%" PRId64, row->min, row->max);
+            fprintf(out, " %" PRId64 "..%" PRId64, row->min, row->max);
         }
         if (row->fallback == NULL) {
-            (void)fputs(", required", out);
+            fputs(", required", out);
         } else if (row->fallback[0] != '\0') {
-            (void)fprintf(out, ", default %s", row->fallback);
+            fprintf(out, ", default %s", row->fallback);
         }
-        (void)fprintf(out, ")\n        %s\n", row->help);
+        fprintf(out, ")\n        %s\n", row->help);
     }
 }

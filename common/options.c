@@ -22,20 +22,19 @@ enum { OPTIONS_ROWS = sizeof options_rows / sizeof options_rows[0] };
 
 static void options_help(const struct options_program *program, FILE *out)
 {
-    (void)fprintf(out, "Usage: %s %s%s\n%s\n\nOptions:\n", program->name,
-                  program->config_optional ? "[--config FILE] [OPTION...]"
-                                           : "--config FILE [OPTION...]",
-                  program->operands != NULL ? program->operands : "", program->summary);
+    fprintf(out, "Usage: %s %s%s\n%s\n\nOptions:\n", program->name,
+            program->config_optional ? "[--config FILE] [OPTION...]" : "--config FILE [OPTION...]",
+            program->operands != NULL ? program->operands : "", program->summary);
     for (size_t i = 0; i < OPTIONS_ROWS; i++) {
         const struct options_row *row = &options_rows[i];
         char text[32];
-        (void)snprintf(text, sizeof text, "-%c, --%s %s", row->letter, row->name,
-                       row->argument != NULL ? row->argument : "");
-        (void)fprintf(out, "  %-24s %s\n", text, row->help);
+        snprintf(text, sizeof text, "-%c, --%s %s", row->letter, row->name,
+                 row->argument != NULL ? row->argument : "");
+        fprintf(out, "  %-24s %s\n", text, row->help);
     }
-    (void)fputs("\nKeys of the configuration:\n", out);
+    fputs("\nKeys of the configuration:\n", out);
     config_help(program->schema, program->schema_count, out);
-    (void)fputs("\nExit status: 0 done, 2 wrong command line or configuration.\n", out);
+    fputs("\nExit status: 0 done, 2 wrong command line or configuration.\n", out);
 }
 
 static void options_tables(struct option *longs, char *letters)
@@ -47,7 +46,7 @@ static void options_tables(struct option *longs, char *letters)
         bool argument = options_rows[i].argument != NULL;
         longs[i].name = options_rows[i].name;
         longs[i].has_arg = argument ? required_argument : no_argument;
-        longs[i].val = options_rows[i].letter;
+        longs[i].val = (unsigned char)options_rows[i].letter;
         *letters++ = options_rows[i].letter;
         if (argument) {
             *letters++ = ':';
@@ -60,7 +59,7 @@ static void options_tables(struct option *longs, char *letters)
 static bool options_refuse(const struct options_program *program, const char *what,
                            const char *detail, int *exit_status, FILE *err)
 {
-    (void)fprintf(err, "%s: %s%s\nTry '%s --help'.\n", program->name, what, detail, program->name);
+    fprintf(err, "%s: %s%s\nTry '%s --help'.\n", program->name, what, detail, program->name);
     *exit_status = OPTIONS_EXIT_USAGE;
     return false;
 }
@@ -92,7 +91,7 @@ bool options_parse(const struct options_program *program, int argc, char **argv,
             options_help(program, out);
             return false;
         case 'V':
-            (void)fprintf(out, "%s %s\n", program->name, PACKAGE_VERSION);
+            fprintf(out, "%s %s\n", program->name, PACKAGE_VERSION);
             return false;
         case ':':
             return options_refuse(program, "an argument is missing after ", argv[optind - 1],
@@ -127,7 +126,7 @@ bool options_load(const struct options_program *program, const struct options *o
                           sizeof error);
     }
     if (rc != ERR_OK) {
-        (void)fprintf(err, "%s\n", error);
+        fprintf(err, "%s\n", error);
         *exit_status = OPTIONS_EXIT_USAGE;
         return false;
     }
@@ -137,7 +136,7 @@ bool options_load(const struct options_program *program, const struct options *o
     if (options->verbose) {
         config_print(program->schema, program->schema_count, target, out);
     } else {
-        (void)fprintf(out, "%s: ok\n", name);
+        fprintf(out, "%s: ok\n", name);
     }
     config_free(program->schema, program->schema_count, target);
     return false;

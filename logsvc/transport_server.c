@@ -51,6 +51,7 @@ static size_t cost_bytes(nng_msg *msg)
 
 static void push(struct transport_server *s, nng_msg *msg)
 {
+    MUST(s->queue_cap > 0);
     if (s->count == s->queue_cap) {
         size_t cap = s->queue_cap * 2;
         nng_msg **wider = mem_calloc(cap, sizeof(nng_msg *));
@@ -260,7 +261,7 @@ bool transport_server_next(struct transport_server *s, struct transport_request 
     /* nng has made sure of both words: a message without them never gets here. */
     *out = (struct transport_request){
         .bytes = nng_msg_body(msg), .size = nng_msg_len(msg), .held = msg};
-    MUST(nng_msg_header_len(msg) >= 2 * TRANSPORT_ID_BYTES);
+    MUST(nng_msg_header_len(msg) >= (size_t)2 * TRANSPORT_ID_BYTES);
     MUST(nng_msg_header_trim_u32(msg, &out->from.connection) == 0);
     MUST(nng_msg_header_trim_u32(msg, &out->from.request) == 0);
     return true;

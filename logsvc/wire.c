@@ -41,8 +41,13 @@ static void walk_raw(struct walk *w, void *bytes, size_t size)
     uint8_t *out = NULL;
     const uint8_t *in = NULL;
 
-    if (walk_step(w, size, &out, &in)) {
-        memcpy(out != NULL ? out : bytes, out != NULL ? bytes : in, size);
+    if (!walk_step(w, size, &out, &in)) {
+        return;
+    }
+    if (out != NULL) {
+        memcpy(out, bytes, size);
+    } else if (in != NULL) {
+        memcpy(bytes, in, size);
     }
 }
 

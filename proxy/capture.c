@@ -138,7 +138,7 @@ int capture_start(struct capture *c, const struct replid *replid, uint64_t offse
                                           .announce_port = c->announce_port,
                                           .replid = replid,
                                           .offset = offset};
-    struct timeval tick = {0, TICK_MS * 1000};
+    struct timeval tick = {0, TICK_MS * 1000L};
 
     if (c->fd >= 0) {
         return ERR_STATE;

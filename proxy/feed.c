@@ -449,7 +449,7 @@ struct feed *feed_create(struct event_base *base, const struct feed_config *conf
                          const struct feed_events *events, void *ctx, int *err)
 {
     struct feed *f = mem_calloc(1, sizeof *f);
-    struct timeval tick = {0, TICK_MS * 1000};
+    struct timeval tick = {0, TICK_MS * 1000L};
 
     f->base = base;
     f->events = events;
@@ -475,7 +475,7 @@ void feed_destroy(struct feed *f)
     }
     while (f->guests != NULL) {
         struct feed_conn *conn = f->guests;
-        guest_unlink(conn);
+        f->guests = conn->next;
         conn_destroy(conn);
     }
     if (f->replica != NULL) {

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "tests/lib/wire.h"
 
 #include "common/clock.h"
