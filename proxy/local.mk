@@ -4,6 +4,7 @@ libproxy_a_SOURCES = \
 	proxy/resp.c proxy/resp.h \
 	proxy/resp_put.c \
 	proxy/resp_reply.c
+libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
 libproxy_a_SOURCES += proxy/psync.c proxy/psync.h proxy/psync_master.c proxy/psync_replica.c
 PROXY_LIBS = libproxy.a $(LOG_LIBS)

@@ -79,3 +79,10 @@ TESTS += test_transport
 test_transport_SOURCES = tests/unit/test_transport.c tests/lib/unit.h
 test_transport_CFLAGS = $(UNIT_CFLAGS)
 test_transport_LDADD = $(TRANSPORT_LIBS) $(CHECK_LIBS)
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += fuzz_resp
+fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c tests/fuzz/fuzz.h
+fuzz_resp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_resp_LDADD = $(PROXY_LIBS)
+endif
