@@ -342,7 +342,7 @@ static bool process_wait_end(pid_t pid, int timeout_ms, int *status)
     return ended;
 }
 
-int cluster_run(const char *const argv[], char *output, size_t size)
+int cluster_run(const char *const argv[], int timeout_ms, char *output, size_t size)
 {
     char path[] = "/tmp/holdfast-run-XXXXXX";
     int status;
@@ -350,7 +350,7 @@ int cluster_run(const char *const argv[], char *output, size_t size)
     ck_assert_int_ge(fd, 0);
     unlink(path);
     pid_t pid = exec_start(fd, (char *const *)argv);
-    if (!process_wait_end(pid, 10000, &status)) {
+    if (!process_wait_end(pid, timeout_ms, &status)) {
         kill(pid, SIGKILL);
         process_wait_end(pid, 10000, &status);
     }
@@ -579,6 +579,47 @@ redisContext *cluster_connect(const struct cluster *c, const char *name)
     ck_assert_msg(redis->err == 0, "%s: %s", name, redis->errstr);
     ck_assert_int_eq(redisSetTimeout(redis, timeout), REDIS_OK);
     return redis;
+}
+
+void cluster_ask(const struct cluster *c, const char *name, char *text, size_t size,
+                 const char *const argv[])
+{
+    redisContext *redis = cluster_connect(c, name);
+    int argc = 0;
+    while (argv[argc] != NULL) {
+        argc++;
+    }
+    redisReply *reply = redisCommandArgv(redis, argc, (const char **)argv, NULL);
+    ck_assert_msg(reply != NULL, "%s to %s: %s", argv[0], name, redis->errstr);
+    ck_assert_msg(reply->type != REDIS_REPLY_ERROR, "%s to %s: %s", argv[0], name, reply->str);
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        snprintf(text, size, "%lld", reply->integer);
+    } else {
+        snprintf(text, size, "%s", reply->str != NULL ? reply->str : "(nil)");
+    }
+    freeReplyObject(reply);
+    redisFree(redis);
+}
+
+struct commit_wait {
+    const struct cluster *c;
+    long long offset;
+};
+
+static bool commit_has_come(void *arg)
+{
+    const struct commit_wait *wait = arg;
+    return cluster_info_number(wait->c, "holdfast_offset_committed") >= wait->offset;
+}
+
+void cluster_wait_committed(struct cluster *c)
+{
+    char info[8192];
+    cluster_ask(c, "redis1", info, sizeof info, (const char *[]){"INFO", "replication", NULL});
+    const char *line = strstr(info, "master_repl_offset:");
+    ck_assert(line != NULL);
+    struct commit_wait wait = {.c = c, .offset = strtoll(strchr(line, ':') + 1, NULL, 10)};
+    cluster_wait("the commit of all that was executed", 20000, commit_has_come, &wait);
 }
 
 bool cluster_info(const struct cluster *c, const char *field, char *value, size_t size)

@@ -68,6 +68,16 @@ const char *cluster_dir(const struct cluster *c, const char *name);
 /* Resident memory of the process in bytes, 0 if it does not run. */
 size_t cluster_rss_bytes(const struct cluster *c, const char *name);
 
+/* Sends one command over a connection of its own and puts the reply, as redis-cli would show it in
+ * short (strings bare, integers as digits, nil as "(nil)"), into `reply`. Fails the test on an
+ * error reply or none. */
+void cluster_ask(const struct cluster *c, const char *name, char *reply, size_t size,
+                 const char *const argv[]);
+
+/* Waits until all that Redis has executed by now is committed (writes made directly on Redis have
+ * nobody who waits for them). */
+void cluster_wait_committed(struct cluster *c);
+
 /* A connection to redis1, plain1 or proxy1; commands on it fail after 20 s. */
 redisContext *cluster_connect(const struct cluster *c, const char *name);
 
@@ -94,7 +104,7 @@ int cluster_free_port(void);
 void cluster_program(const char *program, char *path, size_t size);
 
 /* Runs a program to its end with its output (both streams) in `output`; returns the exit status, or
- * 128 + the signal. Ended with SIGKILL after 10 s. */
-int cluster_run(const char *const argv[], char *output, size_t size);
+ * 128 + the signal. Ended with SIGKILL after timeout_ms. */
+int cluster_run(const char *const argv[], int timeout_ms, char *output, size_t size);
 
 #endif

@@ -7,7 +7,28 @@ libsystem_a_SOURCES = \
 libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
-check_PROGRAMS += test_basic
+check_PROGRAMS += test_basic test_durability test_stream test_withhold test_faults test_bad_input
+
 test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
 test_basic_CFLAGS = $(UNIT_CFLAGS)
 test_basic_LDADD = $(SYSTEM_LDADD)
+
+test_durability_SOURCES = tests/system/test_durability.c tests/system/load.c tests/system/load.h
+test_durability_CFLAGS = $(UNIT_CFLAGS)
+test_durability_LDADD = $(SYSTEM_LDADD)
+
+test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/system/commands.h
+test_stream_CFLAGS = $(UNIT_CFLAGS)
+test_stream_LDADD = $(SYSTEM_LDADD)
+
+test_withhold_SOURCES = tests/system/test_withhold.c
+test_withhold_CFLAGS = $(UNIT_CFLAGS)
+test_withhold_LDADD = $(SYSTEM_LDADD)
+
+test_faults_SOURCES = tests/system/test_faults.c tests/system/load.c tests/system/load.h
+test_faults_CFLAGS = $(UNIT_CFLAGS)
+test_faults_LDADD = $(SYSTEM_LDADD)
+
+test_bad_input_SOURCES = tests/system/test_bad_input.c
+test_bad_input_CFLAGS = $(UNIT_CFLAGS)
+test_bad_input_LDADD = $(SYSTEM_LDADD)

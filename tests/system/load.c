@@ -1,0 +1,411 @@
+#define _GNU_SOURCE
+#include "tests/system/load.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "tests/lib/wire.h"
+
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEYS_PER_WRITER = 12, /* by turns: SET, INCR, a pair set in a transaction */
+    DEPTH_MAX = 64,
+    CONNECTIONS_MAX = 64,
+    REFUSED_MAX = 256,
+    REPLY_TIMEOUT_MS = 20000,
+    RECONNECT_MS = 20,
+};
+
+enum key_kind { KEY_SET, KEY_INCR, KEY_PAIR };
+
+struct key {
+    enum key_kind kind;
+    char name[24], twin[24]; /* twin: the other key of a pair */
+    long long acked, seen, sent;
+    long long refused[REFUSED_MAX]; /* the last ones */
+    unsigned refused_count;
+};
+
+struct operation {
+    struct key *key;
+    bool write;
+    int replies;        /* that are still to come: 4 for a transaction */
+    long long value;    /* of a write */
+    long long at_least; /* of a read: what was known when it was sent */
+    uint64_t sent_ns;
+};
+
+struct connection {
+    struct wire wire;
+    bool open;
+    uint64_t retry_ns;
+    struct key *keys; /* a writer's own; NULL: a reader */
+    unsigned next_key;
+    struct operation flight[DEPTH_MAX]; /* a ring */
+    unsigned first, count;
+};
+
+struct load {
+    struct load_options options;
+    struct key *keys;
+    unsigned key_count;
+    struct connection *connections;
+    unsigned connection_count;
+    unsigned seed;
+    struct load_counts counts;
+};
+
+struct load *load_create(const struct load_options *options)
+{
+    struct load *l = mem_calloc(1, sizeof *l);
+    l->options = *options;
+    l->options.writers = options->writers ? options->writers : 4;
+    l->options.readers = options->readers ? options->readers : 4;
+    l->options.depth = options->depth ? options->depth : 8;
+    l->seed = options->seed;
+    l->key_count = l->options.writers * KEYS_PER_WRITER;
+    l->keys = mem_calloc(l->key_count, sizeof *l->keys);
+    for (unsigned i = 0; i < l->key_count; i++) {
+        l->keys[i].kind = (enum key_kind)(i % 3);
+        snprintf(l->keys[i].name, sizeof l->keys[i].name, "load%u", i);
+        snprintf(l->keys[i].twin, sizeof l->keys[i].twin, "twin%u", i);
+    }
+    l->connection_count = l->options.writers + l->options.readers;
+    MUST(l->connection_count <= CONNECTIONS_MAX && l->options.depth <= DEPTH_MAX);
+    l->connections = mem_calloc(l->connection_count, sizeof *l->connections);
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        l->connections[i].wire.fd = -1;
+        if (i < l->options.writers) {
+            l->connections[i].keys = &l->keys[(size_t)i * KEYS_PER_WRITER];
+        }
+    }
+    return l;
+}
+
+static void connection_close(struct load *l, struct connection *c)
+{
+    if (c->open) {
+        wire_close(&c->wire);
+        c->open = false;
+        c->first = c->count = 0;
+        c->retry_ns = clock_now_ns() + RECONNECT_MS * CLOCK_NS_PER_MS;
+        l->counts.closed++;
+    }
+}
+
+void load_destroy(struct load *l)
+{
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        connection_close(l, &l->connections[i]);
+    }
+    free(l->connections);
+    free(l->keys);
+    free(l);
+}
+
+struct load_counts load_counts(const struct load *l)
+{
+    return l->counts;
+}
+
+void load_counts_clear(struct load *l)
+{
+    l->counts = (struct load_counts){.writes_acked = 0};
+}
+
+static long long max_of(long long a, long long b)
+{
+    return a > b ? a : b;
+}
+
+/* --- sending -------------------------------------------------------------------------------- */
+
+static void send_write(struct connection *c, struct key *key)
+{
+    char value[24];
+    struct operation *op = &c->flight[(c->first + c->count++) % DEPTH_MAX];
+
+    *op = (struct operation){
+        .key = key, .write = true, .replies = 1, .value = ++key->sent, .sent_ns = clock_now_ns()};
+    snprintf(value, sizeof value, "%lld", op->value);
+    switch (key->kind) {
+    case KEY_SET:
+        wire_queue(&c->wire, "SET", key->name, value);
+        break;
+    case KEY_INCR:
+        wire_queue(&c->wire, "INCR", key->name);
+        break;
+    case KEY_PAIR:
+        op->replies = 4;
+        wire_queue(&c->wire, "MULTI");
+        wire_queue(&c->wire, "SET", key->name, value);
+        wire_queue(&c->wire, "SET", key->twin, value);
+        wire_queue(&c->wire, "EXEC");
+        break;
+    }
+}
+
+static void send_read(struct connection *c, struct key *key)
+{
+    struct operation *op = &c->flight[(c->first + c->count++) % DEPTH_MAX];
+
+    *op = (struct operation){.key = key,
+                             .replies = 1,
+                             .at_least = max_of(key->acked, key->seen),
+                             .sent_ns = clock_now_ns()};
+    if (key->kind == KEY_PAIR) {
+        wire_queue(&c->wire, "MGET", key->name, key->twin);
+    } else {
+        wire_queue(&c->wire, "GET", key->name);
+    }
+}
+
+static void connection_top_up(struct load *l, struct connection *c)
+{
+    while (c->count < l->options.depth) {
+        if (c->keys != NULL) {
+            send_write(c, &c->keys[c->next_key++ % KEYS_PER_WRITER]);
+        } else {
+            send_read(c, &l->keys[(unsigned)rand_r(&l->seed) % l->key_count]);
+        }
+    }
+    wire_flush(&c->wire);
+}
+
+/* --- judging replies ------------------------------------------------------------------------ */
+
+static void check_value(const struct key *key, long long value, long long at_least)
+{
+    ck_assert_msg(value >= at_least && value <= key->sent,
+                  "%s is %lld, but must be between %lld (acknowledged %lld, seen %lld) and %lld",
+                  key->name, value, at_least, key->acked, key->seen, key->sent);
+    unsigned kept = key->refused_count < REFUSED_MAX ? key->refused_count : REFUSED_MAX;
+    for (unsigned i = 0; i < kept && key->kind != KEY_INCR; i++) {
+        ck_assert_msg(key->refused[i] != value, "%s is %lld, a write that was refused", key->name,
+                      value);
+    }
+}
+
+static long long bulk_number(const char *bulk)
+{
+    /* $-1 is a key that was never written: 0. */
+    return bulk[1] == '-' ? 0 : strtoll(strchr(bulk, '\n') + 1, NULL, 10);
+}
+
+static long long read_value(const struct key *key, const char *reply)
+{
+    if (key->kind != KEY_PAIR) {
+        ck_assert_msg(reply[0] == '$', "GET %s: %.60s", key->name, reply);
+        return bulk_number(reply);
+    }
+    ck_assert_msg(strncmp(reply, "*2\r\n$", 5) == 0, "MGET %s: %.60s", key->name, reply);
+    const char *first = reply + 4;
+    long long value = bulk_number(first);
+    const char *second = first + wire_reply_length(first, 64);
+    ck_assert_msg(bulk_number(second) == value, "half a transaction: %s is %lld and %s is %lld",
+                  key->name, value, key->twin, bulk_number(second));
+    return value;
+}
+
+static void write_acked(struct load *l, struct operation *op, const char *reply)
+{
+    struct key *key = op->key;
+    long long value = op->value;
+
+    if (key->kind == KEY_INCR) {
+        ck_assert_msg(reply[0] == ':', "INCR %s: %.60s", key->name, reply);
+        value = strtoll(reply + 1, NULL, 10);
+        ck_assert_msg(value > key->acked, "INCR %s: %lld after %lld", key->name, value, key->acked);
+        check_value(key, value, max_of(key->acked, 0));
+    } else if (key->kind == KEY_SET) {
+        ck_assert_msg(strncmp(reply, "+OK", 3) == 0, "SET %s: %.60s", key->name, reply);
+    } else {
+        ck_assert_msg(strncmp(reply, "*2\r\n+OK\r\n+OK\r\n", 14) == 0, "EXEC %s: %.60s", key->name,
+                      reply);
+    }
+    key->acked = max_of(key->acked, value);
+    l->counts.writes_acked++;
+}
+
+static void write_refused(struct load *l, struct operation *op)
+{
+    op->key->refused[op->key->refused_count++ % REFUSED_MAX] = op->value;
+    l->counts.refused++;
+}
+
+/* -EXECABORT follows an error that a transaction's commands got: they were refused there. */
+static bool error_is_allowed(struct load *l, struct operation *op, const char *reply)
+{
+    if (strncmp(reply, "-LOADING", 8) == 0) {
+        l->counts.loading++;
+        return true;
+    }
+    if (op->write &&
+        (strncmp(reply, "-NOREPLICAS", 11) == 0 || strncmp(reply, "-EXECABORT", 10) == 0)) {
+        return true;
+    }
+    return false;
+}
+
+static void reply_take(struct load *l, struct connection *c, const char *reply)
+{
+    ck_assert_msg(c->count > 0, "a reply that nobody asked for: %.60s", reply);
+    struct operation *op = &c->flight[c->first];
+    bool last = --op->replies == 0;
+
+    if (reply[0] == '-') {
+        ck_assert_msg(error_is_allowed(l, op, reply), "%s %s: %.100s", op->write ? "write" : "read",
+                      op->key->name, reply);
+        if (last && op->write) {
+            write_refused(l, op);
+        }
+    } else if (last && op->write) {
+        write_acked(l, op, reply);
+    } else if (last) {
+        long long value = read_value(op->key, reply);
+        check_value(op->key, value, op->at_least);
+        op->key->seen = max_of(op->key->seen, value);
+        l->counts.reads_done++;
+    }
+    if (last) {
+        uint64_t us = (clock_now_ns() - op->sent_ns) / CLOCK_NS_PER_US;
+        l->counts.latency_max_us = us > l->counts.latency_max_us ? us : l->counts.latency_max_us;
+        c->first = (c->first + 1) % DEPTH_MAX;
+        c->count--;
+    }
+}
+
+static void connection_receive(struct load *l, struct connection *c)
+{
+    const char *reply;
+
+    wire_fill(&c->wire);
+    while (wire_take(&c->wire, &reply) > 0) {
+        reply_take(l, c, reply);
+    }
+    if (c->wire.ended) {
+        connection_close(l, c);
+    }
+}
+
+/* --- going ---------------------------------------------------------------------------------- */
+
+static void connection_open(struct load *l, struct connection *c, uint64_t now)
+{
+    if (now < c->retry_ns) {
+        return;
+    }
+    if (wire_try_open(&c->wire, l->options.port) == ERR_OK) {
+        c->open = true;
+    } else {
+        c->retry_ns = now + RECONNECT_MS * CLOCK_NS_PER_MS;
+        l->counts.closed++;
+    }
+}
+
+/* One turn: waits up to 10 ms for replies and takes them. */
+static void load_turn(struct load *l)
+{
+    struct pollfd fds[CONNECTIONS_MAX];
+
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        struct connection *c = &l->connections[i];
+        fds[i] = (struct pollfd){.fd = c->open ? c->wire.fd : -1, .events = POLLIN};
+        if (c->open && c->wire.out.len > 0) {
+            fds[i].events |= POLLOUT;
+        }
+    }
+    if (poll(fds, l->connection_count, 10) <= 0) {
+        return;
+    }
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        if (fds[i].revents & POLLOUT) {
+            wire_flush(&l->connections[i].wire);
+        }
+        if (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) {
+            connection_receive(l, &l->connections[i]);
+        }
+    }
+}
+
+void load_run(struct load *l, uint64_t ms, bool (*enough)(void *arg), void *arg)
+{
+    uint64_t end = clock_now_ns() + ms * CLOCK_NS_PER_MS;
+
+    for (uint64_t now = 0; now < end && (enough == NULL || !enough(arg)); now = clock_now_ns()) {
+        for (unsigned i = 0; i < l->connection_count; i++) {
+            struct connection *c = &l->connections[i];
+            if (!c->open) {
+                connection_open(l, c, clock_now_ns());
+            }
+            if (c->open) {
+                connection_top_up(l, c);
+            }
+        }
+        load_turn(l);
+    }
+}
+
+static bool load_is_idle(const struct load *l)
+{
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        if (l->connections[i].count > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool load_settle(struct load *l, uint64_t timeout_ms)
+{
+    uint64_t end = clock_now_ns() + timeout_ms * CLOCK_NS_PER_MS;
+    while (!load_is_idle(l) && clock_now_ns() < end) {
+        load_turn(l);
+    }
+    return load_is_idle(l);
+}
+
+void load_hang_up(struct load *l)
+{
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        struct connection *c = &l->connections[i];
+        uint64_t end = clock_now_ns() + REPLY_TIMEOUT_MS * CLOCK_NS_PER_MS;
+        while (c->open && clock_now_ns() < end) {
+            struct pollfd pfd = {.fd = c->wire.fd, .events = POLLIN};
+            poll(&pfd, 1, 10);
+            connection_receive(l, c);
+        }
+        ck_assert_msg(!c->open, "a connection outlives the process at its other end");
+    }
+}
+
+void load_check(struct load *l)
+{
+    struct wire wire;
+    struct buf reply = BUF_INIT;
+
+    ck_assert(load_is_idle(l));
+    wire_open(&wire, l->options.port);
+    for (unsigned i = 0; i < l->key_count; i++) {
+        struct key *key = &l->keys[i];
+        if (key->kind == KEY_PAIR) {
+            wire_command(&wire, "MGET", key->name, key->twin);
+        } else {
+            wire_command(&wire, "GET", key->name);
+        }
+        int rv = wire_reply(&wire, &reply, REPLY_TIMEOUT_MS);
+        ck_assert_msg(rv == ERR_OK, "reading %s: %s", key->name, err_text(rv));
+        long long value = read_value(key, (const char *)buf_head(&reply));
+        check_value(key, value, max_of(key->acked, key->seen));
+        key->acked = key->seen = value;
+        if (key->kind == KEY_INCR) {
+            key->sent = value; /* what was sent and lost leaves no gap in an INCR */
+        }
+    }
+    wire_close(&wire);
+    buf_release(&reply);
+}

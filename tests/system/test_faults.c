@@ -1,0 +1,323 @@
+/* Every single fault: what a minority of log nodes does is not noticed by any client, and after
+ * what can't be hidden service comes back by itself, with everything that was acknowledged (load.h
+ * says what is checked of each reply while it goes on). */
+#include "tests/lib/system.h"
+#include "tests/system/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {.redis_args = redis_args};
+
+enum {
+    LOAD_MS = 400,
+    BACK_MS = 60000,
+    /* Without a fault, the load's slowest reply takes some 20 ms, on a busy machine much more. */
+    NOT_NOTICED_MAX_MS = 1000,
+};
+
+static struct load *load_begin(void)
+{
+    struct load *load = load_create(&(struct load_options){.port = cluster_port(cluster, "proxy1"),
+                                                           .seed = (unsigned)getpid()});
+    load_run(load, LOAD_MS, NULL, NULL);
+    load_counts_clear(load);
+    return load;
+}
+
+/* No error, no closed connection, no delay that a client would notice. */
+static void expect_not_noticed(struct load *load, const char *what)
+{
+    struct load_counts counts = load_counts(load);
+    ck_assert_msg(counts.refused == 0 && counts.loading == 0 && counts.closed == 0,
+                  "%s: %llu refused, %llu loading, %llu closed", what,
+                  (unsigned long long)counts.refused, (unsigned long long)counts.loading,
+                  (unsigned long long)counts.closed);
+    ck_assert_msg(counts.latency_max_us < NOT_NOTICED_MAX_MS * 1000ull, "%s: a reply took %llu us",
+                  what, (unsigned long long)counts.latency_max_us);
+    ck_assert_uint_gt(counts.writes_acked, 0);
+    load_counts_clear(load);
+}
+
+struct progress {
+    struct load *load;
+    uint64_t writes_acked;
+};
+
+static bool writes_go_on(void *arg)
+{
+    struct progress *progress = arg;
+    return load_counts(progress->load).writes_acked > progress->writes_acked + 100;
+}
+
+/* The load's own writers all wait by now; a new client is told. */
+static bool writes_are_refused(void *arg)
+{
+    bool refused = false;
+    (void)arg;
+
+    if (cluster_info_number(cluster, "holdfast_lease_ms_left") == 0) {
+        redisContext *redis = cluster_connect(cluster, "proxy1");
+        redisReply *reply = redisCommand(redis, "SET refused 1");
+        ck_assert_msg(reply != NULL, "a write without a quorum: %s", redis->errstr);
+        ck_assert_int_eq(reply->type, REDIS_REPLY_ERROR);
+        ck_assert_str_eq(reply->str, "NOREPLICAS Not enough good replicas to write.");
+        refused = true;
+        freeReplyObject(reply);
+        redisFree(redis);
+    }
+    return refused;
+}
+
+/* The load goes on until it is served again; then all values are compared. */
+static void expect_service_back(struct load *load)
+{
+    struct progress progress = {.load = load, .writes_acked = load_counts(load).writes_acked};
+    load_run(load, BACK_MS, writes_go_on, &progress);
+    ck_assert_msg(writes_go_on(&progress), "service does not come back");
+    ck_assert_msg(load_settle(load, BACK_MS), "some replies never come");
+    load_check(load);
+}
+
+static void load_end(struct load *load)
+{
+    ck_assert_msg(load_settle(load, BACK_MS), "some replies never come");
+    load_check(load);
+    load_destroy(load);
+}
+
+START_TEST(one_log_node_down)
+{
+    struct load *load = load_begin();
+    cluster_kill(cluster, "log2");
+    load_run(load, LOAD_MS, NULL, NULL);
+    expect_not_noticed(load, "log2 killed");
+    cluster_spawn(cluster, "log2");
+    load_run(load, LOAD_MS, NULL, NULL);
+    expect_not_noticed(load, "log2 restarted");
+    load_end(load);
+}
+END_TEST
+
+START_TEST(one_log_node_frozen)
+{
+    struct load *load = load_begin();
+    cluster_pause(cluster, "log3");
+    load_run(load, 3 * LOAD_MS, NULL, NULL);
+    expect_not_noticed(load, "log3 frozen");
+    cluster_resume(cluster, "log3");
+    load_run(load, LOAD_MS, NULL, NULL);
+    expect_not_noticed(load, "log3 thawed");
+    load_end(load);
+}
+END_TEST
+
+/* A node that has come back holds what it missed (lag_bytes=0), so the next may go. */
+static bool log_has_caught_up(void *arg)
+{
+    char state[128], field[32];
+    snprintf(field, sizeof field, "holdfast_%s", (const char *)arg);
+    return cluster_info(cluster, field, state, sizeof state) &&
+           strstr(state, "lag_bytes=0") != NULL && strstr(state, "state=up") != NULL;
+}
+
+START_TEST(log_nodes_restarted_one_after_the_other)
+{
+    static const char *const nodes[] = {"log1", "log2", "log3"};
+    struct load *load = load_begin();
+    for (size_t i = 0; i < 3; i++) {
+        cluster_kill(cluster, nodes[i]);
+        load_run(load, LOAD_MS, NULL, NULL);
+        cluster_spawn(cluster, nodes[i]);
+        load_run(load, LOAD_MS, NULL, NULL);
+        expect_not_noticed(load, nodes[i]);
+        ck_assert(load_settle(load, BACK_MS));
+        cluster_wait("the log node to catch up", BACK_MS, log_has_caught_up, (void *)nodes[i]);
+    }
+    load_end(load);
+}
+END_TEST
+
+/* Writes wait, then are refused; the nodes return, and service does by itself. */
+static void two_log_nodes_gone(void (*take)(struct cluster *, const char *),
+                               void (*give_back)(struct cluster *, const char *))
+{
+    struct load *load = load_begin();
+    take(cluster, "log1");
+    take(cluster, "log3");
+    load_run(load, BACK_MS, writes_are_refused, NULL);
+    ck_assert_msg(writes_are_refused(NULL), "no write was refused");
+    give_back(cluster, "log1");
+    give_back(cluster, "log3");
+    expect_service_back(load);
+    load_end(load);
+}
+
+START_TEST(two_log_nodes_down)
+{
+    two_log_nodes_gone(cluster_kill, cluster_spawn);
+}
+END_TEST
+
+START_TEST(two_log_nodes_frozen)
+{
+    two_log_nodes_gone(cluster_pause, cluster_resume);
+}
+END_TEST
+
+START_TEST(redis_killed)
+{
+    struct load *load = load_begin();
+    cluster_kill(cluster, "redis1");
+    load_run(load, LOAD_MS, NULL, NULL);
+    cluster_spawn(cluster, "redis1");
+    expect_service_back(load);
+    load_end(load);
+}
+END_TEST
+
+/* Back before anybody looked: the proxy must see that it is another, empty Redis. */
+START_TEST(redis_restarted_empty)
+{
+    struct load *load = load_begin();
+    for (int round = 0; round < 5; round++) {
+        cluster_kill(cluster, "redis1");
+        cluster_spawn(cluster, "redis1");
+        expect_service_back(load);
+    }
+    load_end(load);
+}
+END_TEST
+
+START_TEST(redis_frozen)
+{
+    struct load *load = load_begin();
+    cluster_pause(cluster, "redis1");
+    load_run(load, 5 * LOAD_MS, NULL, NULL);
+    cluster_resume(cluster, "redis1");
+    expect_service_back(load);
+    load_end(load);
+}
+END_TEST
+
+/* Redis lives on, and may hold writes of the old proxy that never were committed. */
+START_TEST(proxy_killed)
+{
+    struct load *load = load_begin();
+    for (int round = 0; round < 5; round++) {
+        load_run(load, LOAD_MS / 4, NULL, NULL);
+        cluster_kill(cluster, "proxy1");
+        load_hang_up(load);
+        cluster_spawn(cluster, "proxy1");
+        cluster_wait_leader(cluster);
+        load_check(load);
+    }
+    load_end(load);
+}
+END_TEST
+
+/* As before, but the writes that Redis has and the log has not are certain to be there. */
+START_TEST(proxy_killed_with_writes_that_were_not_committed)
+{
+    char reply[32];
+    cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"SET", "k", "old", NULL});
+    cluster_pause(cluster, "log1");
+    cluster_pause(cluster, "log2");
+    cluster_ask(cluster, "redis1", reply, sizeof reply, (const char *[]){"SET", "k", "new", NULL});
+    cluster_kill(cluster, "proxy1");
+    cluster_kill(cluster, "log3"); /* the only one that may have it */
+    cluster_resume(cluster, "log1");
+    cluster_resume(cluster, "log2");
+    cluster_spawn(cluster, "proxy1");
+    cluster_wait_leader(cluster);
+    /* Served is what the log says, be that old or new; and it stays. */
+    char first[32], second[32];
+    cluster_ask(cluster, "proxy1", first, sizeof first, (const char *[]){"GET", "k", NULL});
+    cluster_kill_all(cluster);
+    cluster_start(cluster);
+    cluster_ask(cluster, "proxy1", second, sizeof second, (const char *[]){"GET", "k", NULL});
+    ck_assert_str_eq(first, second);
+}
+END_TEST
+
+static void stop_politely(void)
+{
+    cluster_stop(cluster, "proxy1");
+    cluster_stop(cluster, "redis1");
+    cluster_stop(cluster, "log1");
+    cluster_stop(cluster, "log2");
+    cluster_stop(cluster, "log3");
+}
+
+START_TEST(stopped_and_started)
+{
+    struct load *load = load_begin();
+    ck_assert(load_settle(load, BACK_MS));
+    stop_politely();
+    load_hang_up(load);
+    cluster_start(cluster);
+    load_check(load);
+    cluster_kill_all(cluster); /* twice, with nothing between */
+    cluster_start(cluster);
+    cluster_kill_all(cluster);
+    cluster_start(cluster);
+    load_end(load);
+}
+END_TEST
+
+/* A Redis that had data before there was any log: it is adopted, and from then on kept. */
+START_TEST(dataset_is_adopted)
+{
+    char before[64], after[64], reply[64];
+    cluster_spawn(cluster, "redis1");
+    redisContext *redis = cluster_connect(cluster, "redis1");
+    for (int i = 0; i < 3000; i++) {
+        freeReplyObject(redisCommand(redis, "SET adopted%d %d EX 100000", i, i));
+    }
+    freeReplyObject(redisCommand(redis, "SELECT 7"));
+    freeReplyObject(redisCommand(redis, "RPUSH list a b c"));
+    redisFree(redis);
+    cluster_ask(cluster, "redis1", before, sizeof before,
+                (const char *[]){"DEBUG", "DIGEST", NULL});
+
+    cluster_start(cluster);
+    cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"GET", "adopted7", NULL});
+    ck_assert_str_eq(reply, "7");
+    cluster_ask(cluster, "redis1", after, sizeof after, (const char *[]){"DEBUG", "DIGEST", NULL});
+    ck_assert_str_eq(before, after);
+
+    cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"SET", "more", "1", NULL});
+    cluster_ask(cluster, "redis1", before, sizeof before,
+                (const char *[]){"DEBUG", "DIGEST", NULL});
+    cluster_kill_all(cluster);
+    cluster_start(cluster);
+    cluster_ask(cluster, "redis1", after, sizeof after, (const char *[]){"DEBUG", "DIGEST", NULL});
+    ck_assert_str_eq(before, after);
+}
+END_TEST
+
+static void add_test(Suite *suite, const char *name, void (*setup)(void), const TTest *test)
+{
+    tcase_add_test(system_case(suite, name, setup, 180), test);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("faults");
+    add_test(suite, "log down", system_serve, one_log_node_down);
+    add_test(suite, "log frozen", system_serve, one_log_node_frozen);
+    add_test(suite, "logs in turn", system_serve, log_nodes_restarted_one_after_the_other);
+    add_test(suite, "two down", system_serve, two_log_nodes_down);
+    add_test(suite, "two frozen", system_serve, two_log_nodes_frozen);
+    add_test(suite, "redis killed", system_serve, redis_killed);
+    add_test(suite, "redis empty", system_serve, redis_restarted_empty);
+    add_test(suite, "redis frozen", system_serve, redis_frozen);
+    add_test(suite, "proxy killed", system_serve, proxy_killed);
+    add_test(suite, "uncommitted", system_serve, proxy_killed_with_writes_that_were_not_committed);
+    add_test(suite, "stopped", system_serve, stopped_and_started);
+    add_test(suite, "adopted", system_create, dataset_is_adopted);
+    return unit_main(suite);
+}

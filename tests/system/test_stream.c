@@ -1,0 +1,203 @@
+/* What is logged is the replication stream, not the commands: a rebuilt Redis is the one that was,
+ * whatever chance, time and other connections had to do with it. */
+#include "tests/lib/system.h"
+#include "tests/system/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {.redis_args = redis_args};
+
+/* Runs commands, given as one string each, on a connection; fails on an error reply. */
+static void run(redisContext *redis, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(redis, format, args);
+    va_end(args);
+    ck_assert_msg(reply != NULL, "%s: %s", format, redis->errstr);
+    ck_assert_msg(reply->type != REDIS_REPLY_ERROR, "%s: %s", format, reply->str);
+    freeReplyObject(reply);
+}
+
+static void ask(const char *name, char *reply, size_t size, const char *command, const char *arg)
+{
+    cluster_ask(cluster, name, reply, size, (const char *[]){command, arg, NULL});
+}
+
+/* Chance, time and position, through the proxy. */
+static void write_through_proxy(int round)
+{
+    static const char script[] =
+        "for i = 1, 50 do redis.call('SET', 'lua' .. ARGV[1] .. i, math.random()) end "
+        "redis.call('SET', KEYS[1], redis.call('TIME')[2]) "
+        "redis.call('SADD', KEYS[2], unpack(redis.call('SRANDMEMBER', KEYS[3], 20))) "
+        "return redis.call('SPOP', KEYS[3], 10)";
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    for (int i = 0; i < 200; i++) {
+        run(redis, "SADD set %d", round * 1000 + i);
+        run(redis, "XADD stream * f %d", i);
+    }
+    run(redis, "SPOP set");
+    run(redis, "SPOP set 30");
+    run(redis, "EVAL %s 3 time random set %d", script, round);
+    run(redis, "SET ttl%d v EX 100000", round);
+    run(redis, "EXPIRE time 100000");
+    run(redis, "PEXPIRE random 100000000");
+    run(redis, "HSET h%d f 1", round);
+    run(redis, "HINCRBYFLOAT h%d f 0.1", round);
+    run(redis, "MULTI");
+    run(redis, "SPOP set 5");
+    run(redis, "INCRBYFLOAT float 0.3");
+    run(redis, "EXPIRE float 100000");
+    run(redis, "EXEC");
+    run(redis, "SELECT 9");
+    run(redis, "SET nine%d 9", round);
+    run(redis, "SWAPDB 9 10");
+    redisFree(redis);
+}
+
+/* Writes that never saw the proxy: they are in the stream all the same. */
+static void write_on_redis(int round)
+{
+    redisContext *redis = cluster_connect(cluster, "redis1");
+    run(redis, "SET direct %d", round);
+    run(redis, "SPOP set 3");
+    run(redis, "SELECT 3");
+    run(redis, "RPUSH direct a b c");
+    run(redis, "MULTI");
+    run(redis, "INCR directn");
+    run(redis, "INCR directm");
+    run(redis, "EXEC");
+    redisFree(redis);
+}
+
+static bool key_has_expired(void *arg)
+{
+    char reply[16];
+    (void)arg;
+    /* DBSIZE doesn't expire what it counts, and EXISTS does: so the DEL is the proxy's reader's. */
+    ask("proxy1", reply, sizeof reply, "EXISTS", "expiring");
+    return strcmp(reply, "0") == 0;
+}
+
+static void expire_a_key(void)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    run(redis, "SET expiring v PX 30");
+    redisFree(redis);
+    cluster_wait("the key to expire", 10000, key_has_expired, NULL);
+}
+
+/* Redis throws keys away as it likes. */
+static void evict_keys(void)
+{
+    redisContext *proxy = cluster_connect(cluster, "proxy1");
+    redisContext *redis = cluster_connect(cluster, "redis1");
+    char info[8192], value[1001];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+
+    cluster_ask(cluster, "redis1", info, sizeof info, (const char *[]){"INFO", "memory", NULL});
+    long long used = strtoll(strstr(info, "used_memory:") + 12, NULL, 10);
+    run(redis, "CONFIG SET maxmemory-policy allkeys-random maxmemory %lld", used + 300000);
+    for (int i = 0; i < 1000; i++) {
+        run(proxy, "SET evict%d %s", i, value);
+    }
+    run(redis, "CONFIG SET maxmemory 0");
+    cluster_ask(cluster, "redis1", info, sizeof info, (const char *[]){"INFO", "stats", NULL});
+    ck_assert_msg(strstr(info, "evicted_keys:0\r") == NULL, "nothing was evicted");
+    redisFree(proxy);
+    redisFree(redis);
+}
+
+static void write_one(const char *line, const char *const argv[], void *arg)
+{
+    (void)line;
+    int argc = 0;
+    while (argv[argc] != NULL) {
+        argc++;
+    }
+    if (strncmp(argv[0], "FLUSH", 5) != 0 && strcmp(argv[0], "RESET") != 0) {
+        freeReplyObject(redisCommandArgv(arg, argc, (const char **)argv, NULL));
+    }
+}
+
+static void power_fails(void)
+{
+    char before[64], after[64], expire_before[32], expire_after[32];
+
+    cluster_wait_committed(cluster);
+    ask("redis1", before, sizeof before, "DEBUG", "DIGEST");
+    ask("redis1", expire_before, sizeof expire_before, "PEXPIRETIME", "time");
+    cluster_kill_all(cluster);
+    cluster_start(cluster);
+    ask("redis1", after, sizeof after, "DEBUG", "DIGEST");
+    ask("redis1", expire_after, sizeof expire_after, "PEXPIRETIME", "time");
+    ck_assert_str_eq(before, after);
+    ck_assert_str_ne(before, "0000000000000000000000000000000000000000");
+    ck_assert_str_eq(expire_before, expire_after);
+}
+
+START_TEST(digest_is_the_same_after_a_rebuild)
+{
+    for (int round = 0; round < 3; round++) {
+        write_through_proxy(round);
+        write_on_redis(round);
+        expire_a_key();
+        power_fails();
+    }
+}
+END_TEST
+
+START_TEST(digest_is_the_same_after_all_kinds_of_commands)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    commands_each(write_one, redis);
+    ck_assert_msg(redis->err == 0, "%s", redis->errstr);
+    redisFree(redis);
+    power_fails();
+}
+END_TEST
+
+START_TEST(digest_is_the_same_after_evictions)
+{
+    evict_keys();
+    power_fails();
+}
+END_TEST
+
+/* Functions are part of the stream, though not of the digest. */
+START_TEST(functions_are_there_after_a_rebuild)
+{
+    char reply[32];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    run(redis, "FUNCTION LOAD %s",
+        "#!lua name=l\nredis.register_function('seven', function() return 7 end)");
+    redisFree(redis);
+    cluster_kill_all(cluster);
+    cluster_start(cluster);
+    cluster_ask(cluster, "proxy1", reply, sizeof reply,
+                (const char *[]){"FCALL", "seven", "0", NULL});
+    ck_assert_str_eq(reply, "7");
+}
+END_TEST
+
+/* One test, one cluster: each ends with processes that it has started itself. */
+static void add_test(Suite *suite, const char *name, const TTest *test)
+{
+    tcase_add_test(system_case(suite, name, system_serve, 120), test);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("stream");
+    add_test(suite, "rebuild", digest_is_the_same_after_a_rebuild);
+    add_test(suite, "commands", digest_is_the_same_after_all_kinds_of_commands);
+    add_test(suite, "evictions", digest_is_the_same_after_evictions);
+    add_test(suite, "functions", functions_are_there_after_a_rebuild);
+    return unit_main(suite);
+}
