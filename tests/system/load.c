@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "tests/system/load.h"
 
 #include "common/clock.h"

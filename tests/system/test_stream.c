@@ -118,9 +118,9 @@ static void write_one(const char *line, const char *const argv[], void *arg)
 {
     (void)line;
     int argc = 0;
-    while (argv[argc] != NULL) {
+    do {
         argc++;
-    }
+    } while (argv[argc] != NULL);
     if (strncmp(argv[0], "FLUSH", 5) != 0 && strcmp(argv[0], "RESET") != 0) {
         freeReplyObject(redisCommandArgv(arg, argc, (const char **)argv, NULL));
     }
