@@ -8,6 +8,9 @@ liblog_a_SOURCES = \
 	logsvc/storage.h \
 	logsvc/term.h \
 	logsvc/wire.c logsvc/wire.h
+liblog_a_SOURCES += \
+	logsvc/client/fetch.c logsvc/client/fetch.h \
+	logsvc/client/reader.c logsvc/client/reader.h
 LOG_LIBS = liblog.a $(COMMON_LIBS)
 
 # The network between proxies and log nodes; only what uses it links nng.

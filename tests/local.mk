@@ -86,3 +86,9 @@ fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c tests/fuzz/fuzz.h
 fuzz_resp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_resp_LDADD = $(PROXY_LIBS)
 endif
+
+check_PROGRAMS += test_reader
+TESTS += test_reader
+test_reader_SOURCES = tests/unit/test_reader.c tests/lib/script_net.h tests/lib/unit.h
+test_reader_CFLAGS = $(UNIT_CFLAGS)
+test_reader_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
