@@ -6,6 +6,11 @@ libproxy_a_SOURCES = \
 	proxy/resp_reply.c
 libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
+libproxy_a_SOURCES += \
+	proxy/command.c proxy/command.h \
+	proxy/command_keys.c \
+	proxy/command_parse.c \
+	proxy/command_spec.h
 libproxy_a_SOURCES += proxy/psync.c proxy/psync.h proxy/psync_master.c proxy/psync_replica.c
 PROXY_LIBS = libproxy.a $(LOG_LIBS)
 

@@ -92,3 +92,18 @@ TESTS += test_reader
 test_reader_SOURCES = tests/unit/test_reader.c tests/lib/script_net.h tests/lib/unit.h
 test_reader_CFLAGS = $(UNIT_CFLAGS)
 test_reader_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+# What redis-server 7.0.15 answers to COMMAND.
+EXTRA_DIST += tests/data/command-7.0.15.resp
+check_PROGRAMS += test_command
+TESTS += test_command
+test_command_SOURCES = tests/unit/test_command.c tests/lib/unit.h
+test_command_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+test_command_LDADD = $(UNIT_LDADD)
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += fuzz_command
+fuzz_command_SOURCES = tests/fuzz/fuzz_command.c
+fuzz_command_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_command_LDADD = $(PROXY_LIBS)
+endif

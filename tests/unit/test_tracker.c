@@ -240,7 +240,7 @@ START_TEST(hundreds_out_of_order)
     unsigned random = 1;
 
     last = on(KEY_A, 1);
-    tracker_add(t, &last, 2 * N + 1000);
+    tracker_add(t, &last, (uint64_t)2 * N);
     for (int i = 0; i < N; i++) {
         w[i] = on(KEY_A, 1);
         random = random * 1103515245 + 12345;
@@ -253,11 +253,14 @@ START_TEST(hundreds_out_of_order)
     }
     for (uint64_t at = 101; at <= 101 + N; at++) {
         tracker_stream_at(t, at);
-        while (tracker_next_ready(t) != NULL)
+        while (tracker_next_ready(t) != NULL) {
             continue;
-        for (int i = 0; i < N; i++)
-            if (!gone[i] && (w[i].state == TRACKER_OUT) != (w[i].bound <= at))
+        }
+        for (int i = 0; i < N; i++) {
+            if (!gone[i] && (w[i].state == TRACKER_OUT) != (w[i].bound <= at)) {
                 ck_abort_msg("waiter %d at %d", i, (int)at);
+            }
+        }
     }
     ck_assert_uint_eq(tracker_withheld(t), 1);
 }
@@ -273,8 +276,9 @@ START_TEST(removed_in_each_state)
     tracker_dirty(t, A, 150);
     tracker_stream_at(t, 150);
     struct tracker_waiter *all[] = {&c, &c2, &r, &r2, &s, &s2};
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 6; i++) {
         tracker_add(t, all[i], i < 4 ? 150 : 160);
+    }
     ck_assert_int_eq(s.state, TRACKER_WAITS_STREAM);
     ck_assert_int_eq(c.state, TRACKER_WAITS_COMMIT);
     ck_assert_int_eq(r.state, TRACKER_READY);
@@ -349,8 +353,9 @@ START_TEST(many_keys)
     uint64_t hash;
     struct tracker_waiter w = on(&hash, 1);
 
-    for (uint64_t i = 0; i < N; i++)
+    for (uint64_t i = 0; i < N; i++) {
         tracker_dirty(t, i * 64, 101 + i);
+    }
     ck_assert_uint_eq(tracker_dirty_keys(t), N);
     tracker_stream_at(t, 100 + N);
     for (uint64_t i = 0; i < N; i += 500) {
@@ -360,7 +365,7 @@ START_TEST(many_keys)
         tracker_add(t, &w, 100 + N);
         ck_assert_uint_eq(w.release_at, 101 + i);
         tracker_remove(t, &w);
-        hash = (N - 1) * 64;
+        hash = (uint64_t)(N - 1) * 64;
         tracker_add(t, &w, 100 + N);
         ck_assert_uint_eq(w.release_at, 100 + N);
         tracker_remove(t, &w);
@@ -415,11 +420,14 @@ static uint64_t below(struct model *m, uint64_t limit)
 
 static bool model_touches(const struct model_waiter *mw, const struct model_effect *e)
 {
-    if (e->keyspace || mw->w.keyspace)
+    if (e->keyspace || mw->w.keyspace) {
         return true;
-    for (uint32_t k = 0; k < mw->w.hash_count; k++)
-        if (mw->hashes[k] == e->hash)
+    }
+    for (uint32_t k = 0; k < mw->w.hash_count; k++) {
+        if (mw->hashes[k] == e->hash) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -427,16 +435,20 @@ static bool model_touches(const struct model_waiter *mw, const struct model_effe
  * reply's keys meet, but nothing behind the bound. */
 static bool model_may_leave(const struct model *m, struct model_waiter *mw)
 {
-    if (mw->w.harmless)
+    if (mw->w.harmless) {
         return true;
+    }
     if (!mw->judged && m->stream >= mw->w.bound) {
         mw->judged = true;
         mw->release_at = 0;
-        for (size_t i = 0; i < m->effect_count; i++)
-            if (model_touches(mw, &m->effects[i]) && m->effects[i].offset > mw->release_at)
+        for (size_t i = 0; i < m->effect_count; i++) {
+            if (model_touches(mw, &m->effects[i]) && m->effects[i].offset > mw->release_at) {
                 mw->release_at = m->effects[i].offset;
-        if (mw->release_at > mw->w.bound)
+            }
+        }
+        if (mw->release_at > mw->w.bound) {
             mw->release_at = mw->w.bound;
+        }
     }
     return mw->judged && mw->release_at <= m->committed;
 }
@@ -446,8 +458,9 @@ static void model_assert_safe(const struct model *m, const struct model_waiter *
 {
     for (size_t i = 0; i < m->effect_count && !mw->w.harmless; i++) {
         const struct model_effect *e = &m->effects[i];
-        if (e->offset <= mw->w.bound && model_touches(mw, e))
+        if (e->offset <= mw->w.bound && model_touches(mw, e)) {
             ALWAYS(e->offset <= m->committed);
+        }
     }
 }
 
@@ -468,7 +481,7 @@ static void model_compare(struct model *m)
         }
     }
     ALWAYS(tracker_withheld(t) == withheld);
-    for (uint64_t hash = 0; hash < MODEL_KEYS; hash++)
+    for (uint64_t hash = 0; hash < MODEL_KEYS; hash++) {
         for (size_t i = 0; i < m->effect_count; i++) {
             const struct model_effect *e = &m->effects[i];
             if (!e->keyspace && e->hash == hash && e->offset > m->committed) {
@@ -476,6 +489,7 @@ static void model_compare(struct model *m)
                 break;
             }
         }
+    }
     ALWAYS(tracker_dirty_keys(t) == dirty);
 }
 
@@ -499,15 +513,17 @@ static void model_add(struct model *m)
     struct model_waiter *mw = &m->waiters[below(m, MODEL_WAITERS)];
     uint64_t from = m->stream < 20 ? 0 : m->stream - 20;
 
-    if (mw->in)
+    if (mw->in) {
         return;
+    }
     *mw = (struct model_waiter){.in = true};
     mw->w.hashes = mw->hashes;
     mw->w.hash_count = (uint32_t)below(m, 4);
     mw->w.keyspace = below(m, 12) == 0;
     mw->w.harmless = below(m, 12) == 0;
-    for (uint32_t k = 0; k < mw->w.hash_count; k++)
+    for (uint32_t k = 0; k < mw->w.hash_count; k++) {
         mw->hashes[k] = below(m, MODEL_KEYS);
+    }
     tracker_add(t, &mw->w, from + below(m, m->executed - from + 1));
 }
 
@@ -522,10 +538,11 @@ static void model_read_stream(struct model *m)
         for (uint64_t n = 1 + below(m, 3); n > 0 && m->effect_count < MODEL_EFFECTS; n--) {
             struct model_effect e = {.hash = below(m, MODEL_KEYS), .offset = at};
             e.keyspace = below(m, 30) == 0;
-            if (e.keyspace)
+            if (e.keyspace) {
                 tracker_dirty_keyspace(t, at);
-            else
+            } else {
                 tracker_dirty(t, e.hash, at);
+            }
             m->effects[m->effect_count++] = e;
         }
     }
@@ -535,8 +552,9 @@ static void model_read_stream(struct model *m)
 
 static void model_reset(struct model *m)
 {
-    for (int i = 0; i < MODEL_WAITERS; i++)
+    for (int i = 0; i < MODEL_WAITERS; i++) {
         m->waiters[i].in = false;
+    }
     m->effect_count = 0;
     m->executed = m->stream = m->committed = below(m, 1000);
     tracker_reset(t, m->committed);
@@ -568,8 +586,9 @@ static void model_step(struct model *m)
         model_drain(m, below(m, MODEL_WAITERS));
         break;
     case 8:
-        if (below(m, 40) == 0)
+        if (below(m, 40) == 0) {
             model_reset(m);
+        }
         break;
     default:
         model_add(m);
@@ -594,8 +613,9 @@ static void model_run(uint64_t seed)
     tracker_commit(t, m->committed);
     model_compare(m);
     model_drain(m, SIZE_MAX);
-    for (int i = 0; i < MODEL_WAITERS; i++)
+    for (int i = 0; i < MODEL_WAITERS; i++) {
         ALWAYS(!m->waiters[i].in);
+    }
     ALWAYS(m->released > 0);
     free(m);
 }
@@ -603,8 +623,9 @@ static void model_run(uint64_t seed)
 /* One check case is one hundred seeds. */
 START_TEST(model)
 {
-    for (uint64_t seed = (uint64_t)_i * 100; seed < (uint64_t)_i * 100 + 100; seed++)
+    for (uint64_t seed = (uint64_t)_i * 100; seed < (uint64_t)_i * 100 + 100; seed++) {
         model_run(seed);
+    }
 }
 END_TEST
 
