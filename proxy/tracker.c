@@ -89,8 +89,9 @@ static struct dirty *dirty_find(const struct tracker *t, uint64_t hash)
 {
     struct dirty *d = *bucket_of(t, hash);
 
-    while (d != NULL && d->hash != hash)
+    while (d != NULL && d->hash != hash) {
         d = d->chain;
+    }
     return d;
 }
 
@@ -110,23 +111,26 @@ static void dirty_list_append(struct tracker *t, struct dirty *d)
 {
     d->older = t->newest;
     d->newer = NULL;
-    if (t->newest != NULL)
+    if (t->newest != NULL) {
         t->newest->newer = d;
-    else
+    } else {
         t->oldest = d;
+    }
     t->newest = d;
 }
 
 static void dirty_list_unlink(struct tracker *t, struct dirty *d)
 {
-    if (d->older != NULL)
+    if (d->older != NULL) {
         d->older->newer = d->newer;
-    else
+    } else {
         t->oldest = d->newer;
-    if (d->newer != NULL)
+    }
+    if (d->newer != NULL) {
         d->newer->older = d->older;
-    else
+    } else {
         t->newest = d->older;
+    }
 }
 
 static struct dirty *dirty_insert(struct tracker *t, uint64_t hash)
@@ -139,14 +143,16 @@ static struct dirty *dirty_insert(struct tracker *t, uint64_t hash)
     } else {
         d = mem_alloc(sizeof *d);
     }
-    if (t->dirty_count >= t->bucket_count)
+    if (t->dirty_count >= t->bucket_count) {
         dirty_set_buckets(t, t->bucket_count * 2);
+    }
     d->hash = hash;
     bucket = bucket_of(t, hash);
     d->chain = *bucket;
     *bucket = d;
-    if (++t->dirty_count > t->peak)
+    if (++t->dirty_count > t->peak) {
         t->peak = t->dirty_count;
+    }
     return d;
 }
 
@@ -154,8 +160,9 @@ static void dirty_remove_oldest(struct tracker *t)
 {
     struct dirty *d = t->oldest, **at = bucket_of(t, d->hash);
 
-    while (*at != d)
+    while (*at != d) {
         at = &(*at)->chain;
+    }
     *at = d->chain;
     dirty_list_unlink(t, d);
     t->dirty_count--;
@@ -170,20 +177,24 @@ static void dirty_shrink(struct tracker *t)
 {
     size_t keep = t->peak > t->peak_before ? t->peak : t->peak_before;
 
-    if (keep < BUCKETS_MIN)
+    if (keep < BUCKETS_MIN) {
         keep = BUCKETS_MIN;
+    }
     for (int i = 0; i < FREE_AT_ONCE && t->spare != NULL; i++) {
         struct dirty *d = t->spare;
-        if (t->dirty_count + t->spare_count <= keep)
+        if (t->dirty_count + t->spare_count <= keep) {
             break;
+        }
         t->spare = d->chain;
         t->spare_count--;
         free(d);
     }
-    if (++t->window_commits < WINDOW_COMMITS)
+    if (++t->window_commits < WINDOW_COMMITS) {
         return;
-    if (keep < t->bucket_count / 4)
+    }
+    if (keep < t->bucket_count / 4) {
         dirty_set_buckets(t, t->bucket_count / 2);
+    }
     t->window_commits = 0;
     t->peak_before = t->peak;
     t->peak = t->dirty_count;
@@ -191,8 +202,9 @@ static void dirty_shrink(struct tracker *t)
 
 static void dirty_forget_all(struct tracker *t)
 {
-    while (t->oldest != NULL)
+    while (t->oldest != NULL) {
         dirty_remove_oldest(t);
+    }
     while (t->spare != NULL) {
         struct dirty *d = t->spare;
         t->spare = d->chain;
@@ -229,10 +241,12 @@ static void heap_sift_up(struct queue *q, size_t i, struct tracker_waiter *w)
 static void heap_sift_down(struct queue *q, size_t i, struct tracker_waiter *w)
 {
     for (size_t child; (child = 2 * i + 1) < q->heap_count; i = child) {
-        if (child + 1 < q->heap_count && due(q->heap[child + 1]) < due(q->heap[child]))
+        if (child + 1 < q->heap_count && due(q->heap[child + 1]) < due(q->heap[child])) {
             child++;
-        if (due(q->heap[child]) >= due(w))
+        }
+        if (due(q->heap[child]) >= due(w)) {
             break;
+        }
         heap_place(q, i, q->heap[child]);
     }
     heap_place(q, i, w);
@@ -241,13 +255,14 @@ static void heap_sift_down(struct queue *q, size_t i, struct tracker_waiter *w)
 static void heap_resize(struct queue *q, size_t cap)
 {
     q->heap_cap = cap;
-    q->heap = mem_realloc(q->heap, cap * sizeof *q->heap);
+    q->heap = mem_realloc(q->heap, cap * sizeof(struct tracker_waiter *));
 }
 
 static void heap_push(struct queue *q, struct tracker_waiter *w)
 {
-    if (q->heap_count == q->heap_cap)
+    if (q->heap_count == q->heap_cap) {
         heap_resize(q, q->heap_cap == 0 ? HEAP_MIN : q->heap_cap * 2);
+    }
     q->heap_count++;
     heap_sift_up(q, q->heap_count - 1, w);
 }
@@ -257,13 +272,15 @@ static void heap_remove(struct queue *q, size_t i)
     struct tracker_waiter *last = q->heap[--q->heap_count];
 
     if (i < q->heap_count) {
-        if (i > 0 && due(q->heap[(i - 1) / 2]) > due(last))
+        if (i > 0 && due(q->heap[(i - 1) / 2]) > due(last)) {
             heap_sift_up(q, i, last);
-        else
+        } else {
             heap_sift_down(q, i, last);
+        }
     }
-    if (q->heap_cap > HEAP_MIN && q->heap_count < q->heap_cap / 8)
+    if (q->heap_cap > HEAP_MIN && q->heap_count < q->heap_cap / 8) {
         heap_resize(q, q->heap_cap / 2);
+    }
 }
 
 static void list_append(struct tracker_waiter **head, struct tracker_waiter **tail,
@@ -271,24 +288,27 @@ static void list_append(struct tracker_waiter **head, struct tracker_waiter **ta
 {
     w->prev = *tail;
     w->next = NULL;
-    if (*tail != NULL)
+    if (*tail != NULL) {
         (*tail)->next = w;
-    else
+    } else {
         *head = w;
+    }
     *tail = w;
 }
 
 static void list_unlink(struct tracker_waiter **head, struct tracker_waiter **tail,
                         struct tracker_waiter *w)
 {
-    if (w->prev != NULL)
+    if (w->prev != NULL) {
         w->prev->next = w->next;
-    else
+    } else {
         *head = w->next;
-    if (w->next != NULL)
+    }
+    if (w->next != NULL) {
         w->next->prev = w->prev;
-    else
+    } else {
         *tail = w->prev;
+    }
     w->prev = w->next = NULL;
 }
 
@@ -319,10 +339,12 @@ static struct tracker_waiter *queue_take_due(struct queue *q, uint64_t offset)
 {
     struct tracker_waiter *w = q->head;
 
-    if (q->heap_count > 0 && (w == NULL || due(q->heap[0]) < due(w)))
+    if (q->heap_count > 0 && (w == NULL || due(q->heap[0]) < due(w))) {
         w = q->heap[0];
-    if (w == NULL || due(w) > offset)
+    }
+    if (w == NULL || due(w) > offset) {
         return NULL;
+    }
     queue_remove(q, w);
     return w;
 }
@@ -331,8 +353,9 @@ static void queue_forget_all(struct queue *q)
 {
     struct tracker_waiter *w;
 
-    while ((w = queue_take_due(q, UINT64_MAX)) != NULL)
+    while ((w = queue_take_due(q, UINT64_MAX)) != NULL) {
         w->state = TRACKER_OUT;
+    }
     free(q->heap);
     *q = (struct queue){.head = NULL};
 }
@@ -351,12 +374,14 @@ static void judge(struct tracker *t, struct tracker_waiter *w)
 {
     uint64_t release_at = t->dirty_keyspace;
 
-    if (w->keyspace)
+    if (w->keyspace) {
         release_at = t->newest_effect;
+    }
     for (uint32_t i = 0; i < w->hash_count && !w->keyspace; i++) {
         const struct dirty *d = dirty_find(t, w->hashes[i]);
-        if (d != NULL)
+        if (d != NULL) {
             release_at = max_u64(release_at, d->offset);
+        }
     }
     w->release_at = min_u64(release_at, w->bound);
     if (w->release_at <= t->committed) {
@@ -381,8 +406,9 @@ struct tracker *tracker_create(uint64_t seed, uint64_t committed)
 
 void tracker_destroy(struct tracker *t)
 {
-    if (t == NULL)
+    if (t == NULL) {
         return;
+    }
     dirty_forget_all(t);
     free(t->for_stream.heap);
     free(t->for_commit.heap);
@@ -401,14 +427,16 @@ void tracker_dirty(struct tracker *t, uint64_t hash, uint64_t offset)
     struct dirty *d;
 
     MUST(offset >= t->newest_effect || offset <= t->committed);
-    if (offset <= t->committed)
+    if (offset <= t->committed) {
         return;
+    }
     t->newest_effect = offset;
     d = dirty_find(t, hash);
-    if (d != NULL)
+    if (d != NULL) {
         dirty_list_unlink(t, d);
-    else
+    } else {
         d = dirty_insert(t, hash);
+    }
     d->offset = offset;
     dirty_list_append(t, d);
 }
@@ -416,8 +444,9 @@ void tracker_dirty(struct tracker *t, uint64_t hash, uint64_t offset)
 void tracker_dirty_keyspace(struct tracker *t, uint64_t offset)
 {
     MUST(offset >= t->newest_effect || offset <= t->committed);
-    if (offset <= t->committed)
+    if (offset <= t->committed) {
         return;
+    }
     t->newest_effect = offset;
     t->dirty_keyspace = offset;
 }
@@ -428,22 +457,26 @@ void tracker_stream_at(struct tracker *t, uint64_t offset)
 
     MUST(offset >= t->stream);
     t->stream = offset;
-    while ((w = queue_take_due(&t->for_stream, offset)) != NULL)
+    while ((w = queue_take_due(&t->for_stream, offset)) != NULL) {
         judge(t, w);
+    }
 }
 
 void tracker_commit(struct tracker *t, uint64_t offset)
 {
     struct tracker_waiter *w;
 
-    if (offset <= t->committed)
+    if (offset <= t->committed) {
         return;
+    }
     t->committed = offset;
-    while (t->oldest != NULL && t->oldest->offset <= offset)
+    while (t->oldest != NULL && t->oldest->offset <= offset) {
         dirty_remove_oldest(t);
+    }
     dirty_shrink(t);
-    while ((w = queue_take_due(&t->for_commit, offset)) != NULL)
+    while ((w = queue_take_due(&t->for_commit, offset)) != NULL) {
         make_ready(t, w);
+    }
 }
 
 void tracker_add(struct tracker *t, struct tracker_waiter *w, uint64_t bound)
@@ -483,8 +516,9 @@ struct tracker_waiter *tracker_next_ready(struct tracker *t)
 {
     struct tracker_waiter *w = t->ready_head;
 
-    if (w != NULL)
+    if (w != NULL) {
         tracker_remove(t, w);
+    }
     return w;
 }
 
@@ -492,8 +526,9 @@ void tracker_reset(struct tracker *t, uint64_t committed)
 {
     queue_forget_all(&t->for_stream);
     queue_forget_all(&t->for_commit);
-    while (tracker_next_ready(t) != NULL)
+    while (tracker_next_ready(t) != NULL) {
         continue;
+    }
     dirty_forget_all(t);
     dirty_set_buckets(t, BUCKETS_MIN);
     t->stream = t->committed = t->newest_effect = committed;
