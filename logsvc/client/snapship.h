@@ -1,0 +1,100 @@
+/* The snapshot ship: brings snapshots to the log nodes and back. Pure: time and messages in,
+ * messages out. It does one thing at a time:
+ *
+ *   upload    a snapshot that the owner has (in a spool file) to all nodes; shipped when a quorum
+ *             has published it, and it goes on for the others;
+ *   download  the newest snapshot at or below an offset that any node has, with its checksum
+ *             checked at the end;
+ *   repair    a node that lacks the newest snapshot gets it from one that has it, through here.
+ *
+ * Lost and late messages, broken links and restarted nodes only cost time. */
+#ifndef LOGSVC_CLIENT_SNAPSHIP_H
+#define LOGSVC_CLIENT_SNAPSHIP_H
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "logsvc/wire.h"
+
+enum { SNAPSHIP_NODES_MAX = 7, SNAPSHIP_INFLIGHT_MAX = 16 };
+
+struct snapship_config {
+    uint8_t cluster_id[16];
+    uint64_t log_id;
+    unsigned node_count;      /* 1 … SNAPSHIP_NODES_MAX; quorum = node_count / 2 + 1 */
+    uint64_t session;         /* random, new at every start of the process */
+    uint32_t piece_max_bytes; /* of one message; about 1 MiB */
+    unsigned inflight_max;    /* pieces under way to or from a node; 4 */
+    uint32_t timeout_ms;      /* for an answer; 1000 */
+    uint32_t retry_ms;        /* after a refusal; 50 */
+};
+
+/* Events may call snapship_room, and nothing else but where it says so. */
+struct snapship_events {
+    /* Hands a message to the transport for one node; false: the link is busy or down, try again
+     * when snapship_link_ready is called. The message is valid during the call. */
+    bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
+
+    /* Upload: appends the size bytes at `at` of the snapshot to out. false: they can't be had; the
+     * upload fails with ERR_IO (or, once shipped, ends). */
+    bool (*read)(void *ctx, uint64_t at, size_t size, struct buf *out);
+    /* Upload: 0 when a quorum has it. ERR_STALE: a node has promised a higher term; ERR_IO. Comes
+     * once, last in a call, and may start something else. */
+    void (*shipped)(void *ctx, int err);
+
+    /* Download: this one was chosen; its bytes follow. */
+    void (*found)(void *ctx, const struct snapshot_info *info);
+    /* Download: the next bytes, never more than there is room for. */
+    void (*data)(void *ctx, const uint8_t *bytes, size_t size);
+    /* Download: 0 when all was handed out and the checksum is right. ERR_NOT_FOUND: a quorum says
+     * that there is none. ERR_CORRUPT: what was handed out is not the snapshot; the nodes that sent
+     * it are not asked for it again, so another download finds another. Comes once, last in a
+     * call, and may start something else. */
+    void (*fetched)(void *ctx, int err);
+
+    /* Repair: all nodes that can be reached have the newest one now (0), or why not. Comes once,
+     * last in a call, and may start something else. */
+    void (*repaired)(void *ctx, int err);
+};
+
+struct snapship;
+
+struct snapship *snapship_create(const struct snapship_config *config,
+                                 const struct snapship_events *events, void *ctx);
+void snapship_destroy(struct snapship *s);
+
+/* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. Each of the
+ * next three stops what is under way and begins anew. */
+
+/* Under the term that was won (nodes refuse another). */
+void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
+                     const struct snapshot_info *info);
+/* The newest with offset <= limit, from `node` if it has it. Nothing is handed out before
+ * snapship_room. */
+void snapship_download(struct snapship *s, uint64_t now_ns, struct term term, uint64_t limit,
+                       unsigned node);
+/* Nodes that have no answer to give (down, silent) are left alone. */
+void snapship_repair(struct snapship *s, uint64_t now_ns, struct term term, uint64_t limit);
+void snapship_stop(struct snapship *s);
+
+/* Download: from now on at most `bytes` bytes are handed out (until the next call says otherwise).
+ */
+void snapship_room(struct snapship *s, uint64_t now_ns, size_t bytes);
+
+/* An answer on WIRE_SNAPSHOT; others are ignored, and so is what is late, foreign or unasked. */
+void snapship_receive(struct snapship *s, uint64_t now_ns, unsigned node,
+                      const struct wire_msg *msg);
+/* The link to a node came up, went down, or can take a message again. Links are remembered; at
+ * creation all are down. */
+void snapship_link_up(struct snapship *s, uint64_t now_ns, unsigned node, bool up);
+void snapship_link_ready(struct snapship *s, uint64_t now_ns, unsigned node);
+/* Call it at snapship_next_tick_ns or a little later. */
+void snapship_tick(struct snapship *s, uint64_t now_ns);
+uint64_t snapship_next_tick_ns(const struct snapship *s); /* UINT64_MAX: not now */
+
+/* Of what is under way: an upload as far as a quorum has it, a download as far as handed out, a
+ * repair as far as the present node has it. total 0: nothing, or not known yet. */
+void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t *total_bytes);
+/* Whether an upload still goes on to nodes that lack it, or a repair. */
+bool snapship_active(const struct snapship *s);
+
+#endif
