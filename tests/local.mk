@@ -107,3 +107,17 @@ fuzz_command_SOURCES = tests/fuzz/fuzz_command.c
 fuzz_command_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_command_LDADD = $(PROXY_LIBS)
 endif
+
+check_PROGRAMS += test_effects
+TESTS += test_effects
+test_effects_SOURCES = tests/unit/test_effects.c tests/lib/commands.h tests/lib/unit.h
+test_effects_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+test_effects_LDADD = $(UNIT_LDADD)
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += fuzz_effects
+fuzz_effects_SOURCES = tests/fuzz/fuzz_effects.c tests/fuzz/fuzz.h tests/lib/commands.h
+fuzz_effects_CFLAGS = $(AM_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+fuzz_effects_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_effects_LDADD = $(PROXY_LIBS)
+endif
