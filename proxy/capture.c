@@ -24,8 +24,9 @@
 #include <unistd.h>
 
 enum {
-    TICK_MS = 100, /* of silence; also how often ACK is repeated until the stream begins */
+    TICK_MS = 100, /* of silence */
     ACK_TICKS = 10,
+    ACK_AGAIN_MAX_MS = 100,    /* until the stream begins; the first after 1 ms, then ever slower */
     OUT_MAX_BYTES = 64 * 1024, /* ACKs that Redis doesn't take: it hangs */
     READ_MIN_BYTES = 4096,
 };
@@ -42,12 +43,13 @@ struct capture {
     bool connecting;
     bool paused;
     uint64_t session; /* counts starts and stops: tells whether an event of ours ended this one */
-    struct event *read_event, *write_event, *flush_event, *tick_event;
+    struct event *read_event, *write_event, *flush_event, *tick_event, *ack_event;
     struct psync_replica psync;
     struct buf out;
     uint64_t committed, acked;
     uint32_t silent_ms;
     unsigned ticks;
+    unsigned ack_again_ms;
     uint8_t *input;
     size_t input_size;
 };
@@ -56,6 +58,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg);
 static void on_writable(evutil_socket_t fd, short what, void *arg);
 static void on_flush(evutil_socket_t fd, short what, void *arg);
 static void on_tick(evutil_socket_t fd, short what, void *arg);
+static void on_ack_again(evutil_socket_t fd, short what, void *arg);
 
 struct capture *capture_create(struct event_base *base, const struct capture_config *config,
                                const struct capture_events *events, void *ctx)
@@ -77,7 +80,8 @@ struct capture *capture_create(struct event_base *base, const struct capture_con
     c->fd = -1;
     c->flush_event = event_new(base, -1, 0, on_flush, c);
     c->tick_event = event_new(base, -1, EV_PERSIST, on_tick, c);
-    MUST(c->flush_event != NULL && c->tick_event != NULL);
+    c->ack_event = event_new(base, -1, 0, on_ack_again, c);
+    MUST(c->flush_event != NULL && c->tick_event != NULL && c->ack_event != NULL);
     return c;
 }
 
@@ -89,6 +93,7 @@ void capture_destroy(struct capture *c)
     capture_stop(c);
     event_free(c->flush_event);
     event_free(c->tick_event);
+    event_free(c->ack_event);
     buf_release(&c->out);
     free(c->input);
     free(c->host);
@@ -174,6 +179,7 @@ void capture_stop(struct capture *c)
     c->read_event = c->write_event = NULL;
     (void)event_del(c->flush_event);
     (void)event_del(c->tick_event);
+    (void)event_del(c->ack_event);
     close(c->fd);
     c->fd = -1;
     buf_release(&c->out);
@@ -308,10 +314,28 @@ static void take_input(struct capture *c, size_t size)
         }
     } while (event.kind != PSYNC_REPLICA_MORE);
     if (!streamed && psync_replica_streams(&c->psync)) {
-        put_ack(c); /* the earliest that may start the stream; on_tick repeats it */
+        c->ack_again_ms = 1;
+        on_ack_again(-1, 0, c);
     }
     if (c->out.len > 0) {
         flush_later(c);
+    }
+}
+
+/* Redis begins the stream behind an RDB with a mark at the first ACK that comes after its child has
+ * ended, which is a millisecond or so behind the mark. */
+static void on_ack_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct capture *c = arg;
+    struct timeval wait = {0, c->ack_again_ms * 1000};
+
+    (void)fd, (void)what;
+    put_ack(c);
+    flush_later(c);
+    if (psync_replica_wants_ack(&c->psync)) {
+        MUST(event_add(c->ack_event, &wait) == 0);
+        c->ack_again_ms =
+            c->ack_again_ms * 2 < ACK_AGAIN_MAX_MS ? c->ack_again_ms * 2 : ACK_AGAIN_MAX_MS;
     }
 }
 
@@ -342,8 +366,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     c->ticks++;
-    if (psync_replica_wants_ack(&c->psync) ||
-        (psync_replica_streams(&c->psync) && c->ticks % ACK_TICKS == 0)) {
+    if (psync_replica_streams(&c->psync) && c->ticks % ACK_TICKS == 0) {
         put_ack(c);
         flush_later(c);
     }

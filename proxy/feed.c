@@ -161,15 +161,15 @@ static void flush_later(struct feed_conn *conn)
 
 static void conn_queue(struct feed_conn *conn, const void *bytes, size_t size)
 {
-    if (size > 0) {
-        MUST(evbuffer_add(conn->queue, bytes, size) == 0);
-        flush_later(conn);
-    }
+    MUST(evbuffer_add(conn->queue, bytes, size) == 0);
+    flush_later(conn);
 }
 
 static void conn_queue_buf(struct feed_conn *conn, struct buf *b)
 {
-    conn_queue(conn, buf_head(b), b->len);
+    if (b->len > 0) {
+        conn_queue(conn, buf_head(b), b->len);
+    }
     buf_release(b);
 }
 

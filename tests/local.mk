@@ -121,3 +121,10 @@ fuzz_effects_CFLAGS = $(AM_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/da
 fuzz_effects_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_effects_LDADD = $(PROXY_LIBS)
 endif
+
+check_PROGRAMS += test_psync_redis
+TESTS += test_psync_redis
+test_psync_redis_SOURCES = tests/system/test_psync_redis.c tests/lib/unit.h \
+	tests/lib/redis_server.c tests/lib/redis_server.h tests/lib/cluster.c tests/lib/cluster.h
+test_psync_redis_CFLAGS = $(UNIT_CFLAGS)
+test_psync_redis_LDADD = $(PROXY_IO_LIBS) $(CHECK_LIBS)

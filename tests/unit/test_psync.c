@@ -84,9 +84,10 @@ static void take(struct psync_replica *p, struct told *t, const char *bytes, siz
 
 static void check_text(const struct buf *b, const char *want, size_t split)
 {
-    ck_assert_msg(b->len == strlen(want) && memcmp(buf_head(b), want, b->len) == 0,
-                  "split at %zu: \"%.*s\" instead of \"%s\"", split, (int)b->len,
-                  b->len > 0 ? (const char *)buf_head(b) : "", want);
+    const char *is = b->len > 0 ? (const char *)buf_head(b) : "";
+
+    ck_assert_msg(b->len == strlen(want) && memcmp(is, want, b->len) == 0,
+                  "split at %zu: \"%.*s\" instead of \"%s\"", split, (int)b->len, is, want);
 }
 
 /* Plays input to a fresh replica, cut at `split` (or into single bytes where it is 0). */
@@ -454,6 +455,7 @@ int main(void)
     Suite *suite = suite_create("psync");
     TCase *replica = tcase_create("replica"), *master = tcase_create("master");
 
+    tcase_set_timeout(replica, 60); /* every split, maybe under a sanitizer */
     tcase_add_test(replica, sized_rdb);
     tcase_add_test(replica, marked_rdb);
     tcase_add_test(replica, false_marks);
@@ -464,6 +466,7 @@ int main(void)
     tcase_add_test(replica, endless_line);
     tcase_add_test(replica, wants_ack);
     suite_add_tcase(suite, replica);
+    tcase_set_timeout(master, 60);
     tcase_add_test(master, served);
     tcase_add_test(master, strangers);
     tcase_add_test(master, endless_request);
