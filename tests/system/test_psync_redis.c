@@ -499,6 +499,14 @@ static void source_continue(struct source *s)
     source_send(s, tape_offset(s->tape));
 }
 
+/* Lets a replica wait for longer than it would without a sign of life. */
+static void keep_waiting(struct redis_server *replica)
+{
+    redis_server_do(replica, "CONFIG SET repl-timeout 1");
+    turn_for(3500); /* Redis looks once a second, and counts whole ones */
+    redis_server_do(replica, "CONFIG SET repl-timeout 60");
+}
+
 static void replica_of(struct redis_server *b, const struct source *s, const char *secret)
 {
     redis_server_do(b, "CONFIG SET masterauth %s", secret);
@@ -632,8 +640,9 @@ START_TEST(reconnected)
     ck_assert_uint_gt(p.source.asked_offset, end);
     ck_assert_uint_le(p.source.asked_offset, middle);
     ck_assert(memcmp(p.source.asked_replid.hex, p.tape.replid.hex, 40) == 0);
-    turn_for(500); /* the answer takes its time, and the replica is kept patient */
+    keep_waiting(p.b); /* the answer takes its time */
     ck_assert(feed_connected(p.source.feed));
+    ck_assert_uint_eq(p.source.closes, 0);
     source_continue(&p.source);
     TURN_UNTIL(role_offset(p.b) >= tape_offset(&p.tape));
     check_same_data(p.a, p.b);
@@ -676,7 +685,8 @@ START_TEST(newer_replaces_older)
     ck_assert_uint_eq(p.source.closes, 1);
     ck_assert(feed_connected(p.source.feed));
     feed_full_resync(p.source.feed, &p.tape.replid, p.tape.start, p.tape.rdb.len);
-    turn_for(500); /* the RDB takes its time, and the replica is kept patient */
+    keep_waiting(c); /* the RDB takes its time */
+    ck_assert_uint_eq(p.source.closes, 1);
     p.source.serving = true;
     p.source.rdb_sent = 0;
     p.source.stream_sent = p.tape.start;
