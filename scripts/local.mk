@@ -1,2 +1,15 @@
 EXTRA_DIST += \
-	scripts/dev-cluster
+	scripts/build \
+	scripts/check \
+	scripts/cppcheck.suppressions \
+	scripts/dev-cluster \
+	scripts/fuzz \
+	scripts/install-deps \
+	scripts/lint \
+	scripts/quickstart
+
+# make fuzz SECONDS=n: each fuzz target for n seconds, in a build of their own.
+SECONDS = 60
+.PHONY: fuzz
+fuzz:
+	$(top_srcdir)/scripts/fuzz --seconds $(SECONDS) --build $(abs_builddir)/build-fuzz
