@@ -1,11 +1,21 @@
 noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
 	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_serve.c logsvc/acceptor_state.h \
+	logsvc/disk.c logsvc/disk.h \
+	logsvc/disk_posix.c \
 	logsvc/history.c logsvc/history.h \
 	logsvc/lease.h \
 	logsvc/meta.c logsvc/meta.h \
 	logsvc/record.c logsvc/record.h \
+	logsvc/segment.c logsvc/segment.h \
+	logsvc/slots.c logsvc/slots.h \
+	logsvc/snapfile.c logsvc/snapfile.h \
+	logsvc/spare.c logsvc/spare.h \
 	logsvc/storage.h \
+	logsvc/store.c logsvc/store.h \
+	logsvc/store_impl.h \
+	logsvc/store_open.c \
+	logsvc/store_segment.c \
 	logsvc/term.h \
 	logsvc/wire.c logsvc/wire.h
 liblog_a_SOURCES += \

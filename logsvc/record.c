@@ -3,7 +3,7 @@
 #include "common/crc32c.h"
 #include "common/le.h"
 
-enum { RECORD_FLAGS_KNOWN = RECORD_UNIT_END | RECORD_IDLE };
+enum { RECORD_FLAGS_KNOWN = RECORD_UNIT_END | RECORD_IDLE | RECORD_BATCH_END };
 
 void record_encode_header(const struct record *r, uint8_t out[RECORD_HEADER_BYTES])
 {

@@ -24,6 +24,9 @@ enum { RECORD_MAGIC = 0x31524648 }; /* "HFR1" */
 enum { RECORD_UNIT_END = 1u << 0 };
 /* No payload: marks that everything up to `flushed` was synced (written when a log falls idle). */
 enum { RECORD_IDLE = 1u << 1 };
+/* The last record of what one write put on disk: only padding follows in its block. Set by the
+ * storage alone, which ignores it in what it is handed; means nothing on the wire. */
+enum { RECORD_BATCH_END = 1u << 2 };
 
 struct record {
     struct log_term term; /* the term whose leader first appended these bytes */

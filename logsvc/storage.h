@@ -43,15 +43,18 @@ struct storage_ops {
     void (*state)(struct storage *s, struct storage_state *out);
 
     /* Queues a record behind write_off (record->begin == write_off, whole header made by the
-     * caller but for `flushed`, which the storage fills in). Durable after flush. */
+     * caller but for `flushed`, which the storage fills in). Durable after flush. The caller has
+     * checked it: a record that may not come next, or whose payload or chain checksum is wrong, is
+     * ERR_INVALID; one that no segment takes, ERR_TOO_BIG. An idle record that does not fit into
+     * the open segment is refused with ERR_NO_SPACE; the log does not need it there. */
     int (*append)(struct storage *s, const struct record *r, const void *payload);
     /* One write, one fdatasync for all queued records; moves flush_off to write_off. */
     int (*flush)(struct storage *s);
     /* Cuts the log to end at offset, which is the end of a record or the begin of the log; durable
      * when it returns. Also clears uncertain_to. */
     int (*truncate)(struct storage *s, uint64_t offset);
-    /* Throws everything away and makes an empty log that begins at offset, with that chain_crc
-     * there; durable when it returns. */
+    /* Throws all records away (not the snapshots) and makes an empty log that begins at offset,
+     * with that chain_crc there; durable when it returns. */
     int (*reset)(struct storage *s, uint64_t offset, uint32_t chain_crc);
     /* Appends whole encoded records (header and payload) to out, from the record that contains
      * byte `from` on, until at least one and at most about max_bytes are there, never past

@@ -352,8 +352,8 @@ void wire_encode_head(const struct wire_msg *msg, uint8_t *out)
     le_put64(out + 72, msg->seq);
     walk_body(&w, (struct wire_msg *)msg);
     /* Type and channel are covered by making them the seed. */
-    uint32_t crc = crc32c_extend(crc32c_extend(0, out + 4, 4), out + 12,
-                                 WIRE_HEADER_BYTES - 12 + body_bytes);
+    uint32_t crc =
+        crc32c_extend(crc32c_extend(0, out + 4, 4), out + 12, WIRE_HEADER_BYTES - 12 + body_bytes);
     if (!wire_data_is_records(msg->type)) {
         crc = crc32c_extend(crc, msg->data, msg->data_size);
     }

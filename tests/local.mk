@@ -128,3 +128,24 @@ test_psync_redis_SOURCES = tests/system/test_psync_redis.c tests/lib/unit.h \
 	tests/lib/redis_server.c tests/lib/redis_server.h tests/lib/cluster.c tests/lib/cluster.h
 test_psync_redis_CFLAGS = $(UNIT_CFLAGS)
 test_psync_redis_LDADD = $(PROXY_IO_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_segment
+TESTS += test_segment
+test_segment_SOURCES = tests/unit/test_segment.c tests/lib/fake_disk.c tests/lib/fake_disk.h \
+	tests/lib/unit.h
+test_segment_CFLAGS = $(UNIT_CFLAGS)
+test_segment_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_slots
+TESTS += test_slots
+test_slots_SOURCES = tests/unit/test_slots.c tests/lib/fake_disk.c tests/lib/fake_disk.h \
+	tests/lib/unit.h
+test_slots_CFLAGS = $(UNIT_CFLAGS)
+test_slots_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_store
+TESTS += test_store
+test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c tests/lib/fake_disk.h \
+	tests/lib/unit.h
+test_store_CFLAGS = $(UNIT_CFLAGS)
+test_store_LDADD = $(UNIT_LDADD)

@@ -1,0 +1,50 @@
+/* Snapshots in the folder of a log: snap-<20 digits>.rdb, the bytes as Redis made them, and
+ * snap-<20 digits>.meta, what is known about them (docs/log-format.md). The .meta file is made
+ * last, durably and at once: a snapshot exists if and only if its .meta does.
+ *
+ * One snapshot is received at a time; nothing of an unfinished one survives a restart. */
+#ifndef LOGSVC_SNAPFILE_H
+#define LOGSVC_SNAPFILE_H
+
+#include "logsvc/disk.h"
+#include "logsvc/storage.h"
+
+enum { SNAPFILE_MAGIC = 0x31504648 }; /* "HFP1" */
+enum { SNAPFILE_VERSION = 1 };
+enum { SNAPFILE_META_BYTES = 512 };
+
+struct snapfile {
+    struct disk *disk;
+    const char *folder;        /* by reference */
+    struct snapshot_info *all; /* published, by rising offset */
+    size_t count;
+    size_t cap;
+
+    struct disk_file *incoming; /* NULL: none is being received */
+    struct snapshot_info incoming_info;
+    uint64_t incoming_at; /* bytes received */
+    uint64_t synced_at;
+    uint32_t incoming_crc;
+};
+
+/* Reads the folder; removes what is unfinished. A .meta that is corrupt is named in the program's
+ * log and left out: the other nodes have the snapshot too. */
+int snapfile_open(struct snapfile *s, struct disk *d, const char *folder) MUST_CHECK;
+void snapfile_close(struct snapfile *s);
+
+/* These implement the snap_ calls of struct storage_ops. Not final are ERR_NO_SPACE and ERR_CORRUPT
+ * (bytes out of order, past the size, or another checksum): what was received is thrown away; and
+ * ERR_STATE: no snapshot is being received. */
+int snapfile_begin(struct snapfile *s, const struct snapshot_info *info,
+                   uint64_t reserve_bytes) MUST_CHECK;
+int snapfile_write(struct snapfile *s, uint64_t at, const void *bytes, size_t size) MUST_CHECK;
+int snapfile_commit(struct snapfile *s) MUST_CHECK;
+int snapfile_latest(const struct snapfile *s, uint64_t limit, struct snapshot_info *out) MUST_CHECK;
+int snapfile_read(struct snapfile *s, uint64_t offset, uint64_t at, size_t size,
+                  struct buf *out) MUST_CHECK;
+
+void snapfile_encode(const struct snapshot_info *info, uint8_t out[SNAPFILE_META_BYTES]);
+int snapfile_decode(const uint8_t bytes[SNAPFILE_META_BYTES],
+                    struct snapshot_info *info) MUST_CHECK;
+
+#endif

@@ -1,0 +1,497 @@
+/* Opening a log: who it belongs to, what the last process left unfinished, which segments there
+ * are, and how far the last one is good.
+ *
+ * Nothing that is found is believed before it was synced: after a failed fdatasync the page cache
+ * shows bytes that the disk does not have. So the newest segment is synced, read past the cache,
+ * and what is good of it goes into a new file (where a full disk leaves no room for one: over
+ * itself); the votes are written again (slots.c). */
+#include "logsvc/store_impl.h"
+
+#include "common/crc32c.h"
+#include "common/le.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct storage_ops store_ops;
+
+/* --- the identity of a folder ---
+ *
+ * File "ident": 0 magic u32   4 crc u32 (of bytes 8 …)   8 version u32   12 flags u32
+ * 16 cluster id   32 log id u64   40 node id, NUL-padded   zeros up to 512 */
+
+enum { IDENT_BYTES = 512, IDENT_MAGIC = 0x314c4648 /* "HFL1" */, IDENT_VERSION = 1 };
+enum { IDENT_BEGUN = 1u << 0 };
+
+#define IDENT_NAME "ident"
+
+static int store_ident_write(struct store *s, uint32_t flags)
+{
+    uint8_t bytes[IDENT_BYTES] = {0};
+
+    le_put32(bytes, IDENT_MAGIC);
+    le_put32(bytes + 8, IDENT_VERSION);
+    le_put32(bytes + 12, flags);
+    memcpy(bytes + 16, s->config.cluster_id, 16);
+    le_put64(bytes + 32, s->config.log_id);
+    memcpy(bytes + 40, s->node_id, SEGMENT_NODE_ID_BYTES);
+    le_put32(bytes + 4, crc32c_extend(0, bytes + 8, sizeof bytes - 8));
+    return disk_write_file(store_disk(s), s->folder, IDENT_NAME, bytes, sizeof bytes);
+}
+
+int store_set_begun(struct store *s)
+{
+    int rc = store_ident_write(s, IDENT_BEGUN);
+
+    s->begun = rc == ERR_OK;
+    return rc;
+}
+
+/* ERR_NOT_FOUND: there is none; the folder was never finished. */
+static int store_ident_load(struct store *s)
+{
+    uint8_t bytes[IDENT_BYTES];
+    char path[DISK_PATH_BYTES];
+    struct disk_file *f;
+    size_t got = 0;
+
+    int rc = disk_path(path, s->folder, IDENT_NAME);
+    if (rc == ERR_OK) {
+        rc = disk_open(store_disk(s), path, 0, &f);
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = disk_read(f, bytes, sizeof bytes, 0, &got);
+    disk_close(f);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (got != sizeof bytes || le_get32(bytes) != IDENT_MAGIC ||
+        le_get32(bytes + 8) != IDENT_VERSION ||
+        le_get32(bytes + 4) != crc32c_extend(0, bytes + 8, sizeof bytes - 8)) {
+        log_error("%s is corrupt", path);
+        return ERR_CORRUPT;
+    }
+    if (memcmp(bytes + 16, s->config.cluster_id, 16) != 0 ||
+        le_get64(bytes + 32) != s->config.log_id ||
+        memcmp(bytes + 40, s->node_id, SEGMENT_NODE_ID_BYTES) != 0) {
+        log_error("%s: this log belongs to another cluster, or to node %.63s (log %llu)", s->folder,
+                  (const char *)bytes + 40, (unsigned long long)le_get64(bytes + 32));
+        return ERR_REFUSED;
+    }
+    s->begun = (le_get32(bytes + 12) & IDENT_BEGUN) != 0;
+    return ERR_OK;
+}
+
+/* --- the folder --- */
+
+struct store_listing {
+    char (*temporary)[256];
+    size_t temporary_count;
+    uint64_t *begins;
+    size_t begin_count;
+};
+
+static void store_list_cb(void *ctx, const char *name)
+{
+    struct store_listing *l = ctx;
+    size_t len = strlen(name);
+    uint64_t begin;
+
+    if (segment_name_parse(name, &begin) == ERR_OK) {
+        l->begins = mem_realloc(l->begins, (l->begin_count + 1) * sizeof *l->begins);
+        l->begins[l->begin_count++] = begin;
+    } else if (len > 4 && len < 256 && strcmp(name + len - 4, ".tmp") == 0) {
+        l->temporary = mem_realloc(l->temporary, (l->temporary_count + 1) * sizeof *l->temporary);
+        memcpy(l->temporary[l->temporary_count++], name, len + 1);
+    }
+}
+
+static int store_compare_begins(const void *a, const void *b)
+{
+    uint64_t x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x < y ? -1 : x > y;
+}
+
+static int store_remove_temporary(struct store *s, const struct store_listing *l)
+{
+    char path[DISK_PATH_BYTES];
+    int rc = ERR_OK;
+
+    for (size_t i = 0; i < l->temporary_count && rc == ERR_OK; i++) {
+        rc = disk_path(path, s->folder, l->temporary[i]);
+        if (rc == ERR_OK) {
+            rc = store_disk(s)->ops->unlink(store_disk(s), path);
+        }
+    }
+    return rc;
+}
+
+/* Makes what a log without a byte has. */
+static int store_create(struct store *s, const struct store_listing *l)
+{
+    char parent[DISK_PATH_BYTES];
+
+    if (l->begin_count > 0) {
+        log_error("%s holds segments but no file %s: it is damaged", s->folder, IDENT_NAME);
+        return ERR_CORRUPT;
+    }
+    int rc = slots_create(store_disk(s), s->folder);
+    if (rc == ERR_OK) {
+        rc = store_ident_write(s, 0);
+    }
+    if (rc == ERR_OK) {
+        memcpy(parent, s->folder, sizeof parent);
+        char *slash = strrchr(parent, '/');
+        if (slash && slash != parent) {
+            *slash = '\0';
+            rc = store_disk(s)->ops->sync_folder(store_disk(s), parent);
+        }
+    }
+    return rc;
+}
+
+/* --- the segments --- */
+
+static bool store_header_plausible(const struct segment_header *h, uint64_t begin)
+{
+    return h->begin == begin && h->file_bytes >= SEGMENT_BYTES_MIN &&
+           h->file_bytes % SEGMENT_BLOCK_BYTES == 0 && h->file_bytes <= (uint64_t)1 << 40;
+}
+
+/* Reads the block at `at`; zeros where the file is shorter. */
+static int store_read_block(struct store *s, uint64_t begin, uint64_t at, uint8_t *block)
+{
+    char path[DISK_PATH_BYTES];
+    struct disk_file *f;
+    size_t got = 0;
+
+    int rc = store_segment_path(s, begin, path);
+    if (rc == ERR_OK) {
+        rc = disk_open(store_disk(s), path, DISK_DIRECT, &f);
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    memset(block, 0, SEGMENT_BLOCK_BYTES);
+    rc = disk_read(f, block, SEGMENT_BLOCK_BYTES, at, &got);
+    disk_close(f);
+    return rc;
+}
+
+static int store_load_header(struct store *s, uint64_t begin, uint8_t *block)
+{
+    struct segment_header h;
+    struct segment_header own = store_header(s, begin, 0);
+
+    int rc = store_read_block(s, begin, 0, block);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (segment_decode_header(block, &h) != ERR_OK || !store_header_plausible(&h, begin)) {
+        log_error("%s: the header of the segment that begins at %llu is corrupt", s->folder,
+                  (unsigned long long)begin);
+        own.epoch = UINT64_MAX; /* not known: it must not be thrown away as an old one */
+        store_segment_add(s, &own, true);
+        return ERR_OK;
+    }
+    if (memcmp(h.cluster_id, own.cluster_id, 16) != 0 || h.log_id != own.log_id ||
+        strcmp(h.node_id, own.node_id) != 0) {
+        log_error("%s: the segment that begins at %llu is of another cluster, node or log",
+                  s->folder, (unsigned long long)begin);
+        return ERR_REFUSED;
+    }
+    store_segment_add(s, &h, false);
+    return ERR_OK;
+}
+
+/* Finishes a reset that was cut short: removes what is older than the newest epoch. */
+static int store_remove_old_epochs(struct store *s)
+{
+    uint64_t newest = 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->segment_count; i++) {
+        const struct store_segment *g = &s->segments[i];
+        newest = !g->bad && g->header.epoch > newest ? g->header.epoch : newest;
+    }
+    for (size_t i = 0; i < s->segment_count; i++) {
+        char path[DISK_PATH_BYTES];
+        if (s->segments[i].bad || s->segments[i].header.epoch == newest) {
+            s->segments[kept++] = s->segments[i];
+            continue;
+        }
+        int rc = store_segment_path(s, s->segments[i].header.begin, path);
+        if (rc == ERR_OK) {
+            rc = store_disk(s)->ops->unlink(store_disk(s), path);
+        }
+        if (rc != ERR_OK) {
+            return rc;
+        }
+    }
+    s->segment_count = kept;
+    return ERR_OK;
+}
+
+/* Whether each segment ends where the next one begins. Holes are never closed: what was there may
+ * have been acknowledged. */
+static int store_check_chain(struct store *s, uint8_t *block)
+{
+    struct segment_footer footer;
+
+    for (size_t i = 0; i + 1 < s->segment_count; i++) {
+        const struct segment_header *h = &s->segments[i].header;
+        const struct store_segment *next = &s->segments[i + 1];
+        if (s->segments[i].bad) {
+            continue;
+        }
+        int rc = store_read_block(s, h->begin, segment_data_end(h->file_bytes), block);
+        if (rc != ERR_OK) {
+            return rc;
+        }
+        if (segment_decode_footer(block, &footer) != ERR_OK) {
+            log_warn("%s: the footer of the segment that begins at %llu is corrupt", s->folder,
+                     (unsigned long long)h->begin);
+            continue;
+        }
+        if (footer.end != next->header.begin ||
+            (!next->bad && footer.chain_crc != next->header.chain_crc)) {
+            log_error("%s: the segment that begins at %llu ends at %llu, and the next one begins "
+                      "at %llu: a part of the log is missing",
+                      s->folder, (unsigned long long)h->begin, (unsigned long long)footer.end,
+                      (unsigned long long)next->header.begin);
+            return ERR_CORRUPT;
+        }
+    }
+    if (s->segment_count > 0 && store_open_segment(s)->bad) {
+        return ERR_CORRUPT;
+    }
+    return ERR_OK;
+}
+
+/* --- the newest segment --- */
+
+static int store_scan_last(struct store *s, struct disk_file *f, struct segment_scan *scan)
+{
+    struct store_segment *g = store_open_segment(s);
+    struct segment_cursor c;
+    uint64_t size;
+
+    int rc = disk_size(f, &size);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (size < g->header.file_bytes) {
+        log_error("%s: the newest segment has %llu bytes instead of %llu", s->folder,
+                  (unsigned long long)size, (unsigned long long)g->header.file_bytes);
+        return ERR_CORRUPT;
+    }
+    segment_cursor_init(&c, f, segment_data_end(g->header.file_bytes), 4 * STORE_COPY_BYTES);
+    rc = segment_scan(&c, &g->header, UINT64_MAX, &g->index, scan);
+    segment_cursor_fini(&c);
+    if (rc == ERR_CORRUPT) {
+        log_error("%s: the newest segment is corrupt at byte %llu (log offset %llu), and what was "
+                  "there had been complete; nothing is cut",
+                  s->folder, (unsigned long long)scan->bad_pos, (unsigned long long)scan->end);
+    } else if (rc == ERR_OK && scan->tail == SEGMENT_TAIL_TORN) {
+        log_warn("%s: the log ends at %llu; a torn write behind it is cut", s->folder,
+                 (unsigned long long)scan->end);
+    } else if (rc == ERR_OK && scan->tail == SEGMENT_TAIL_UNCERTAIN) {
+        log_error("%s: the last record, behind offset %llu, is damaged and may have been "
+                  "acknowledged; this node does not count as complete until it has been sent "
+                  "that part again",
+                  s->folder, (unsigned long long)scan->end);
+    }
+    return rc;
+}
+
+static int store_recover_last(struct store *s)
+{
+    struct store_segment *g = store_open_segment(s);
+    char path[DISK_PATH_BYTES];
+    struct segment_scan scan;
+    struct disk_file *old, *file;
+
+    int rc = store_segment_path(s, g->header.begin, path);
+    if (rc == ERR_OK) {
+        rc = disk_open(store_disk(s), path, DISK_WRITE | DISK_DIRECT, &old);
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = disk_sync(old);
+    if (rc == ERR_OK) {
+        rc = store_disk(s)->ops->sync_folder(store_disk(s), s->folder);
+    }
+    if (rc == ERR_OK) {
+        rc = store_scan_last(s, old, &scan);
+    }
+    if (rc != ERR_OK) {
+        disk_close(old);
+        return rc;
+    }
+    struct segment_header h = g->header;
+    if (scan.tail == SEGMENT_TAIL_UNCERTAIN && scan.uncertain_to > h.uncertain_to) {
+        h.uncertain_to = scan.uncertain_to;
+    }
+    h.uncertain_to = h.uncertain_to > scan.end ? h.uncertain_to : 0;
+    h.file_bytes = store_segment_size(s, g->header.file_bytes, &scan);
+    rc = spare_take(s->spare, true);
+    if (rc == ERR_OK) {
+        rc = store_segment_make(s, &h, old, &scan, &file);
+        disk_close(old);
+    } else if (rc == ERR_NO_SPACE) {
+        h.file_bytes = g->header.file_bytes;
+        rc = store_segment_rewrite(s, &h, old, &scan);
+        file = old;
+    } else {
+        disk_close(old);
+    }
+    if (rc == ERR_OK) {
+        g->header = h;
+        store_segment_enter(s, file, &scan);
+    }
+    return rc;
+}
+
+static int store_load_segments(struct store *s, const struct store_listing *l)
+{
+    uint8_t *block = disk_memory(SEGMENT_BLOCK_BYTES);
+    int rc = ERR_OK;
+
+    for (size_t i = 0; i < l->begin_count && rc == ERR_OK; i++) {
+        rc = store_load_header(s, l->begins[i], block);
+    }
+    if (rc == ERR_OK) {
+        rc = store_remove_old_epochs(s);
+    }
+    if (rc == ERR_OK) {
+        rc = store_check_chain(s, block);
+    }
+    if (rc == ERR_OK && s->segment_count == 0 && s->begun) {
+        log_error("%s: the log has been begun, but its segments are gone; a node that lost its "
+                  "disk comes back under a new node id",
+                  s->folder);
+        rc = ERR_CORRUPT;
+    }
+    if (rc == ERR_OK && s->segment_count > 0) {
+        rc = store_recover_last(s);
+    }
+    if (rc == ERR_OK && s->segment_count > 0 && !s->begun) {
+        rc = store_set_begun(s);
+    }
+    free(block);
+    return rc;
+}
+
+/* --- all of it --- */
+
+static int store_take_lock(struct store *s)
+{
+    char path[DISK_PATH_BYTES];
+
+    int rc = store_disk(s)->ops->make_folder(store_disk(s), s->folder);
+    if (rc == ERR_OK) {
+        rc = disk_path(path, s->folder, "lock");
+    }
+    if (rc == ERR_OK) {
+        rc = store_disk(s)->ops->lock(store_disk(s), path, &s->lock);
+    }
+    if (rc == ERR_EXISTS) {
+        log_error("%s is in use by another process", s->folder);
+    }
+    return rc;
+}
+
+static int store_open_parts(struct store *s, const struct store_listing *l)
+{
+    struct spare_config spare = {
+        .disk = s->config.disk,
+        .folder = s->folder,
+        .file_bytes = s->config.segment_bytes,
+        .reserve_bytes = s->config.reserve_bytes,
+        .threaded = s->config.spare_thread,
+    };
+
+    int rc = store_remove_temporary(s, l);
+    if (rc == ERR_OK) {
+        rc = store_ident_load(s);
+        rc = rc == ERR_NOT_FOUND ? store_create(s, l) : rc;
+    }
+    if (rc == ERR_OK) {
+        rc = slots_open(&s->slots, store_disk(s), s->folder);
+        rc = rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc;
+    }
+    if (rc == ERR_OK) {
+        rc = spare_start(&spare, &s->spare);
+    }
+    if (rc == ERR_OK) {
+        rc = store_load_segments(s, l);
+    }
+    if (rc == ERR_OK) {
+        rc = snapfile_open(&s->snaps, store_disk(s), s->folder);
+    }
+    return rc;
+}
+
+int store_open(const struct store_config *config, struct store **out)
+{
+    struct store *s = mem_calloc(1, sizeof *s);
+    struct store_listing l = {0};
+
+    MUST(config->segment_bytes >= SEGMENT_BYTES_MIN &&
+         config->segment_bytes % SEGMENT_BYTES_MIN == 0);
+    s->base.ops = &store_ops;
+    s->config = *config;
+    int len = snprintf(s->folder, sizeof s->folder, "%s", config->folder);
+    int id_len = snprintf(s->node_id, sizeof s->node_id, "%s", config->node_id);
+    int rc = ERR_INVALID;
+    if (len > 0 && (size_t)len < sizeof s->folder && id_len > 0 &&
+        (size_t)id_len < sizeof s->node_id) {
+        rc = store_take_lock(s);
+    }
+    s->config.folder = s->folder;
+    s->config.node_id = s->node_id;
+    if (rc == ERR_OK) {
+        rc = store_disk(s)->ops->list(store_disk(s), s->folder, store_list_cb, &l);
+    }
+    if (rc == ERR_OK) {
+        if (l.begin_count > 0) {
+            qsort(l.begins, l.begin_count, sizeof *l.begins, store_compare_begins);
+        }
+        rc = store_open_parts(s, &l);
+    }
+    free(l.begins);
+    free(l.temporary);
+    if (rc != ERR_OK) {
+        log_error("%s cannot be opened: %s", s->folder, err_text(rc));
+        store_close(s);
+        return rc;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+void store_close(struct store *s)
+{
+    if (!s) {
+        return;
+    }
+    spare_stop(s->spare);
+    snapfile_close(&s->snaps);
+    slots_close(&s->slots);
+    store_segments_clear(s);
+    free(s->segments);
+    segment_cursor_fini(&s->reader);
+    free(s->batch);
+    disk_close(s->file);
+    disk_close(s->lock);
+    free(s);
+}
