@@ -11,8 +11,7 @@
  * (whole_command). Any other goes through the parts above, and of each argument as much is held as
  * a key may have, plus one byte: an argument longer than key_bytes_max can be no key that we could
  * hash, and no word or number that decides where the keys are. Beyond held_bytes_max nothing more
- * is held (`overfull`). Both ways come to the same unit, wherever the bytes were
- * cut.
+ * is held (`overfull`). Both ways come to the same unit, wherever the bytes were cut.
  *
  * Units: MULTI begins one, EXEC ends it, and each command outside is one. Redis puts SELECT where
  * the database changes, also inside a transaction. */
