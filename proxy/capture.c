@@ -327,7 +327,7 @@ static void take_input(struct capture *c, size_t size)
 static void on_ack_again(evutil_socket_t fd, short what, void *arg)
 {
     struct capture *c = arg;
-    struct timeval wait = {0, c->ack_again_ms * 1000};
+    struct timeval wait = {0, c->ack_again_ms * 1000L};
 
     (void)fd, (void)what;
     put_ack(c);

@@ -30,7 +30,8 @@ enum { FEED_LOADING_FACTOR = 10 };
 /* Called from the event loop only, never from within the functions below. Each of these may be
  * called from an event, feed_destroy may not. */
 struct feed_events {
-    /* A replica asks for the stream behind offset of replid's; replid is NULL for "?". The owner
+    /* A replica asks for the stream behind offset of replid's; replid is NULL for "?". A Redis that
+     * was no replica before, an empty one too, asks with a replid of its own making. The owner
      * answers, now or later, with feed_full_resync or feed_continue, or ends it with feed_drop.
      * If another replica is there, its closed comes first. */
     void (*psync)(void *ctx, const struct replid *replid, uint64_t offset);
@@ -52,7 +53,8 @@ int feed_port(const struct feed *f);
 
 /* The answers to psync; with no replica waiting for one (it has gone meanwhile), nothing happens.
  * "+FULLRESYNC replid offset", then exactly rdb_size_bytes by feed_write, then stream bytes. Once
- * the RDB has begun, it must not pause for repl-timeout of the replica (60 s by default). */
+ * the RDB has begun, it must not pause for repl-timeout of the replica (60 s by default). Check it
+ * before: a Redis that is fed a damaged RDB exits. */
 void feed_full_resync(struct feed *f, const struct replid *replid, uint64_t offset,
                       uint64_t rdb_size_bytes);
 /* "+CONTINUE replid", then stream bytes. */

@@ -1,6 +1,4 @@
 /* The replica's end of psync.h. */
-#include <config.h> /* memmem is a GNU function */
-
 #include "proxy/psync.h"
 
 #include "common/mem.h"

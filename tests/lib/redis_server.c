@@ -1,5 +1,3 @@
-#include <config.h> /* nftw needs it */
-
 #include "tests/lib/redis_server.h"
 
 #include "common/mem.h"

@@ -82,7 +82,15 @@ struct tape {
     struct buf rdb, stream;
     unsigned full_resyncs, rdb_ends, resumes;
     char closed[256]; /* reason, or empty */
+    char stop_at;     /* the event that stops the capture: f, r, e, s; or 0 */
 };
+
+static void stop_at(struct tape *t, char event)
+{
+    if (t->stop_at == event) {
+        capture_stop(t->capture);
+    }
+}
 
 static void on_full_resync(void *ctx, const struct replid *replid, uint64_t offset)
 {
@@ -92,16 +100,21 @@ static void on_full_resync(void *ctx, const struct replid *replid, uint64_t offs
     t->start = offset;
     buf_clear(&t->rdb);
     buf_clear(&t->stream);
+    stop_at(t, 'f');
 }
 
 static void on_rdb(void *ctx, const void *bytes, size_t size)
 {
-    buf_append(&((struct tape *)ctx)->rdb, bytes, size);
+    struct tape *t = ctx;
+    buf_append(&t->rdb, bytes, size);
+    stop_at(t, 'r');
 }
 
 static void on_rdb_end(void *ctx)
 {
-    ((struct tape *)ctx)->rdb_ends++;
+    struct tape *t = ctx;
+    t->rdb_ends++;
+    stop_at(t, 'e');
 }
 
 static void on_resumed(void *ctx, const struct replid *replid)
@@ -113,7 +126,9 @@ static void on_resumed(void *ctx, const struct replid *replid)
 
 static void on_stream(void *ctx, const void *bytes, size_t size)
 {
-    buf_append(&((struct tape *)ctx)->stream, bytes, size);
+    struct tape *t = ctx;
+    buf_append(&t->stream, bytes, size);
+    stop_at(t, 's');
 }
 
 static void on_capture_closed(void *ctx, const char *reason)
@@ -369,6 +384,41 @@ START_TEST(closed_with_a_reason)
 }
 END_TEST
 
+/* Stopped from within an event, it tells nothing more, and can be started again. */
+START_TEST(stopped_within_events)
+{
+    struct redis_server *a =
+        redis_server_start((const char *const[]){"--repl-diskless-sync-delay", "0", NULL});
+    struct tape t;
+
+    fill(a, "before", 2);
+    tape_open(&t, a);
+    for (const char *event = "fres"; *event != '\0'; event++) {
+        t.stop_at = *event;
+        t.full_resyncs = t.rdb_ends = 0;
+        ck_assert_int_eq(capture_start(t.capture, NULL, 0), ERR_OK);
+        if (*event == 's') {
+            TURN_UNTIL(t.rdb_ends == 1);
+            redis_server_do(a, "SET key value");
+        }
+        TURN_UNTIL(*event == 'f'   ? t.full_resyncs == 1
+                   : *event == 'r' ? t.rdb.len > 0
+                   : *event == 'e' ? t.rdb_ends == 1
+                                   : t.stream.len > 0);
+        size_t size = t.rdb.len + t.stream.len;
+        turn_for(50);
+        ck_assert_uint_eq(t.rdb.len + t.stream.len, size);
+        ck_assert_uint_eq(t.rdb_ends, *event == 'e' || *event == 's');
+        ck_assert_str_eq(t.closed, "");
+    }
+    t.stop_at = 0;
+    t.full_resyncs = t.rdb_ends = 0;
+    tape_start(&t);
+    tape_close(&t);
+    redis_server_stop(a);
+}
+END_TEST
+
 /* Paused, nothing comes and nothing times out; afterwards everything does. */
 START_TEST(paused)
 {
@@ -407,6 +457,7 @@ struct source {
     struct replid asked_replid;
     uint64_t asked_offset, acked;
     char closed[256];
+    char drop_at; /* the event that drops the replica: p, a; or 0 */
 };
 
 /* Sends what there is room for, up to offset `end`. */
@@ -438,11 +489,21 @@ static void on_psync(void *ctx, const struct replid *replid, uint64_t offset)
     s->asked++;
     s->asked_replid = replid != NULL ? *replid : (struct replid){.hex = "?"};
     s->asked_offset = offset;
+    if (s->drop_at == 'p') {
+        s->drop_at = 0;
+        feed_drop(s->feed, "a test");
+    }
 }
 
 static void on_acked(void *ctx, uint64_t offset)
 {
-    ((struct source *)ctx)->acked = offset;
+    struct source *s = ctx;
+    s->acked = offset;
+    if (s->drop_at == 'a') {
+        s->drop_at = 0;
+        s->serving = false;
+        feed_drop(s->feed, "a test");
+    }
 }
 
 static void on_room(void *ctx)
@@ -651,6 +712,26 @@ START_TEST(reconnected)
 }
 END_TEST
 
+/* Dropped from within an event, the replica is gone, and comes back. */
+START_TEST(dropped_within_events)
+{
+    struct pair p;
+
+    pair_open(&p, NULL);
+    p.source.drop_at = 'a';
+    TURN_UNTIL(p.source.asked == 2);
+    source_continue(&p.source);
+    TURN_UNTIL(role_is(p.b, "connected"));
+    p.source.drop_at = 'p';
+    redis_server_do(p.b, "CLIENT KILL TYPE master");
+    TURN_UNTIL(p.source.asked == 4);
+    ck_assert_uint_eq(p.source.closes, 1);
+    source_continue(&p.source);
+    TURN_UNTIL(role_is(p.b, "connected"));
+    pair_close(&p);
+}
+END_TEST
+
 /* Wrong secret, no secret: refused, however often Redis tries, until it has the right one. */
 START_TEST(wrong_secret)
 {
@@ -809,6 +890,7 @@ int main(void)
     tcase_add_test(capture, acknowledged_is_committed);
     tcase_add_test(capture, resumed_after_a_drop);
     tcase_add_test(capture, closed_with_a_reason);
+    tcase_add_test(capture, stopped_within_events);
     tcase_add_test(capture, paused);
     suite_add_tcase(suite, capture);
     tcase_add_unchecked_fixture(feed, redis_servers_setup, redis_servers_teardown);
@@ -818,6 +900,7 @@ int main(void)
     tcase_add_test(feed, rebuilt_diskless);
     tcase_add_test(feed, promoted);
     tcase_add_test(feed, reconnected);
+    tcase_add_test(feed, dropped_within_events);
     tcase_add_test(feed, wrong_secret);
     tcase_add_test(feed, newer_replaces_older);
     tcase_add_test(feed, strangers_do_no_harm);
