@@ -20,7 +20,11 @@ liblog_a_SOURCES = \
 	logsvc/wire.c logsvc/wire.h
 liblog_a_SOURCES += \
 	logsvc/client/fetch.c logsvc/client/fetch.h \
-	logsvc/client/reader.c logsvc/client/reader.h
+	logsvc/client/reader.c logsvc/client/reader.h \
+	logsvc/client/snap_download.c logsvc/client/snap_download.h \
+	logsvc/client/snap_line.h \
+	logsvc/client/snap_upload.c logsvc/client/snap_upload.h \
+	logsvc/client/snapship.c logsvc/client/snapship.h
 LOG_LIBS = liblog.a $(COMMON_LIBS)
 
 # The network between proxies and log nodes; only what uses it links nng.

@@ -149,3 +149,9 @@ test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c tests/lib/fak
 	tests/lib/unit.h
 test_store_CFLAGS = $(UNIT_CFLAGS)
 test_store_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_snapship
+TESTS += test_snapship
+test_snapship_SOURCES = tests/unit/test_snapship.c tests/lib/script_net.h tests/lib/unit.h
+test_snapship_CFLAGS = $(UNIT_CFLAGS)
+test_snapship_LDADD = $(LOG_LIBS) $(CHECK_LIBS)

@@ -35,6 +35,7 @@ struct reader {
     uint64_t piece_bytes; /* how much of the log an answer holds, as learned */
     size_t room;
     bool delivering;
+    unsigned run; /* counts starts and stops, which may come from within events.data */
     uint64_t last_progress_ns;
     unsigned switches;
 
@@ -230,8 +231,9 @@ static bool reader_head_record(struct reader *r, uint64_t now_ns, struct fetch_s
     if (r->room == 0) {
         return false;
     }
+    unsigned run = r->run;
     reader_hand_out(r, now_ns, &rec, payload);
-    if (r->offset == r->checked) {
+    if (r->run == run && r->offset == r->checked) {
         buf_consume(&head->data, whole);
     }
     return true;
@@ -279,7 +281,8 @@ static void reader_go_on(struct reader *r, uint64_t now_ns)
 
 void reader_start(struct reader *r, uint64_t now_ns, const struct reader_range *range)
 {
-    MUST(range->from <= range->to && range->to != UINT64_MAX && !r->delivering);
+    MUST(range->from <= range->to && range->to != UINT64_MAX);
+    r->run++;
     r->range = *range;
     if (range->history != NULL) {
         r->history = *range->history;
@@ -299,7 +302,7 @@ void reader_start(struct reader *r, uint64_t now_ns, const struct reader_range *
 
 void reader_stop(struct reader *r)
 {
-    MUST(!r->delivering);
+    r->run++;
     fetch_stop(&r->fetch);
     r->state = READER_IDLE;
 }

@@ -39,7 +39,7 @@ struct reader_events {
      * when reader_link_ready is called. The message is valid during the call. */
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
     /* The next bytes of the log: those behind `offset`. Never more than there is room for. May call
-     * reader_room, nothing else. */
+     * reader_room, reader_stop and reader_start (bytes is void then). */
     void (*data)(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size);
     /* Everything up to `to` was handed out. The last thing the reader does in a call. */
     void (*done)(void *ctx);

@@ -28,7 +28,8 @@ struct snapship_config {
     uint32_t retry_ms;        /* after a refusal; 50 */
 };
 
-/* Events may call snapship_room, and nothing else but where it says so. */
+/* Events of a download may call snapship_room, snapship_stop and snapship_download (bytes is void
+ * then); others nothing but where it says so. */
 struct snapship_events {
     /* Hands a message to the transport for one node; false: the link is busy or down, try again
      * when snapship_link_ready is called. The message is valid during the call. */
