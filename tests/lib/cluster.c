@@ -27,7 +27,7 @@
 
 enum {
     CLUSTER_LOG_NODES_MAX = 9,
-    CLUSTER_PROCESSES_MAX = CLUSTER_LOG_NODES_MAX + 3,
+    CLUSTER_PROCESSES_MAX = CLUSTER_LOG_NODES_MAX + 8,
     CLUSTER_ARGS_MAX = 64,
     CLUSTER_START_TIMEOUT_MS = 60000,
     CLUSTER_PATH_MAX = 512,
@@ -37,8 +37,10 @@ struct cluster_process {
     char name[16];
     char dir[CLUSTER_PATH_MAX];
     int port;
-    pid_t pid;                  /* 0: not running, as far as we know */
-    unsigned long long started; /* of that pid, so that no stranger is killed who got it later */
+    bool redis;                    /* a redis-server */
+    const char *const *redis_args; /* its own arguments, or NULL */
+    pid_t pid;                     /* 0: not running, as far as we know */
+    unsigned long long started;    /* of that pid, so that no stranger is killed who got it later */
 };
 
 /* In shared memory; so no pointers to anything that changes after the fork. */
@@ -135,19 +137,28 @@ static void file_path(const struct cluster_process *p, const char *file, char *p
     ck_assert(len > 0 && (size_t)len < size);
 }
 
-static void process_add(struct cluster *c, const char *kind, unsigned index)
+static struct cluster_process *process_add(struct cluster *c, const char *name)
 {
     struct cluster_process *p = &c->processes[c->count++];
     char data[CLUSTER_PATH_MAX + 8], base[401];
 
+    ck_assert_uint_le(c->count, CLUSTER_PROCESSES_MAX);
     snprintf(base, sizeof base, "%.400s", c->dir);
-    snprintf(p->name, sizeof p->name, "%s%u", kind, index);
-    int len = snprintf(p->dir, sizeof p->dir, "%s/%s%u", base, kind, index);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    int len = snprintf(p->dir, sizeof p->dir, "%s/%s", base, name);
     ck_assert(len > 0 && (size_t)len < sizeof p->dir);
     ck_assert_int_eq(mkdir(p->dir, 0700), 0);
     file_path(p, "data", data, sizeof data);
     ck_assert_int_eq(mkdir(data, 0700), 0);
     p->port = cluster_free_port();
+    return p;
+}
+
+void cluster_add_redis(struct cluster *c, const char *name, const char *const *args)
+{
+    struct cluster_process *p = process_add(c, name);
+    p->redis = true;
+    p->redis_args = args;
 }
 
 static FILE *config_open(const struct cluster_process *p)
@@ -207,15 +218,15 @@ struct cluster *cluster_create(const struct cluster_options *options)
              (unsigned long long)clock_now_ns(), (unsigned)getpid());
 
     for (unsigned i = 1; i <= c->log_nodes; i++) {
-        process_add(c, "log", i);
-        config_log(c, &c->processes[c->count - 1]);
+        char name[16];
+        snprintf(name, sizeof name, "log%u", i);
+        config_log(c, process_add(c, name));
     }
-    process_add(c, "redis", 1);
+    cluster_add_redis(c, "redis1", c->options.redis_args);
     if (c->options.plain) {
-        process_add(c, "plain", 1);
+        cluster_add_redis(c, "plain1", c->options.redis_args);
     }
-    process_add(c, "proxy", 1);
-    config_proxy(c, &c->processes[c->count - 1]);
+    config_proxy(c, process_add(c, "proxy1"));
     return c;
 }
 
@@ -360,7 +371,7 @@ int cluster_run(const char *const argv[], int timeout_ms, char *output, size_t s
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void redis_argv(const struct cluster *c, char *port, char *data,
+static void redis_argv(const struct cluster_process *p, char *port, char *data,
                        const char *argv[CLUSTER_ARGS_MAX])
 {
     const char *const fixed[] = {"redis-server", "--port", port, "--bind",
@@ -371,7 +382,7 @@ static void redis_argv(const struct cluster *c, char *port, char *data,
     for (; n < sizeof fixed / sizeof *fixed; n++) {
         argv[n] = fixed[n];
     }
-    for (const char *const *arg = c->options.redis_args; arg != NULL && *arg != NULL; arg++) {
+    for (const char *const *arg = p->redis_args; arg != NULL && *arg != NULL; arg++) {
         ck_assert_uint_lt(n, CLUSTER_ARGS_MAX - 1);
         argv[n++] = *arg;
     }
@@ -442,10 +453,10 @@ void cluster_spawn(struct cluster *c, const char *name)
     char program[CLUSTER_PATH_MAX], file[CLUSTER_PATH_MAX + 16], port[16];
 
     ck_assert_msg(!process_alive(p), "%s runs already", name);
-    if (strncmp(name, "redis", 5) == 0 || strncmp(name, "plain", 5) == 0) {
+    if (p->redis) {
         snprintf(port, sizeof port, "%d", p->port);
         file_path(p, "data", file, sizeof file);
-        redis_argv(c, port, file, argv);
+        redis_argv(p, port, file, argv);
     } else {
         cluster_program(name[0] == 'l' ? "holdfast-logsvc" : "holdfast-proxy", program,
                         sizeof program);
@@ -543,6 +554,12 @@ void cluster_resume(struct cluster *c, const char *name)
 int cluster_port(const struct cluster *c, const char *name)
 {
     return process_of(c, name)->port;
+}
+
+pid_t cluster_pid(const struct cluster *c, const char *name)
+{
+    struct cluster_process *p = process_of(c, name);
+    return process_alive(p) ? p->pid : 0;
 }
 
 bool cluster_running(const struct cluster *c, const char *name)

@@ -34,6 +34,10 @@ struct cluster;
 /* Folder, ports and configurations; starts nothing. options may be NULL. */
 struct cluster *cluster_create(const struct cluster_options *options);
 
+/* One more redis-server, by any other name than those above, which cluster_start starts as well.
+ * args: after those that all have; ends with NULL; kept by reference. */
+void cluster_add_redis(struct cluster *c, const char *name, const char *const *args);
+
 /* Ends all processes, prints the tails of their logs unless every test passed, removes the folder
  * (HOLDFAST_KEEP=1 in the environment keeps it). NULL is allowed. */
 void cluster_destroy(struct cluster *c);
@@ -62,6 +66,7 @@ void cluster_pause(struct cluster *c, const char *name);
 void cluster_resume(struct cluster *c, const char *name);
 
 int cluster_port(const struct cluster *c, const char *name);
+pid_t cluster_pid(const struct cluster *c, const char *name); /* 0: does not run */
 bool cluster_running(const struct cluster *c, const char *name);
 const char *cluster_dir(const struct cluster *c, const char *name);
 

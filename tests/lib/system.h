@@ -13,13 +13,13 @@ extern const struct cluster_options system_options;
 
 static struct cluster *cluster;
 
-static void system_create(void)
+static inline void system_create(void)
 {
     signal(SIGPIPE, SIG_IGN);
     cluster = cluster_create(&system_options);
 }
 
-static void system_serve(void)
+static inline void system_serve(void)
 {
     system_create();
     cluster_start(cluster);

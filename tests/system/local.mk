@@ -1,3 +1,8 @@
+EXTRA_DIST += tests/lsan.suppressions
+AM_TESTS_ENVIRONMENT = \
+	LSAN_OPTIONS=suppressions=$(abs_top_srcdir)/tests/lsan.suppressions:print_suppressions=0; \
+	export LSAN_OPTIONS;
+
 # System tests: real redis-server, proxy and log nodes (tests/lib/cluster.h).
 check_LIBRARIES += libsystem.a
 libsystem_a_SOURCES = \
