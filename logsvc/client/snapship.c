@@ -24,6 +24,7 @@ struct snapship {
     /* Repair. */
     unsigned targets;   /* nodes still to be repaired */
     unsigned target;    /* the present one */
+    struct buf window;  /* bytes from window_at on, downloaded */
     uint64_t window_at; /* the target has everything below */
 };
 
