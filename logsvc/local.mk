@@ -34,3 +34,15 @@ libtransport_a_SOURCES = \
 	logsvc/transport_nng.c logsvc/transport_nng.h \
 	logsvc/transport_server.c logsvc/transport_server.h
 TRANSPORT_LIBS = libtransport.a $(COMMON_LIBS) $(NNG_LIBS)
+
+# The log node.
+noinst_LIBRARIES += liblogsvc.a
+liblogsvc_a_SOURCES = \
+	logsvc/node_dir.c logsvc/node_dir.h \
+	logsvc/server.c logsvc/server.h
+LOGSVC_LIBS = liblogsvc.a libtransport.a $(LOG_LIBS) $(NNG_LIBS)
+
+bin_PROGRAMS += holdfast-logsvc
+holdfast_logsvc_SOURCES = logsvc/main.c
+holdfast_logsvc_LDADD = $(LOGSVC_LIBS)
+EXTRA_DIST += conf/logsvc.json

@@ -155,3 +155,9 @@ TESTS += test_snapship
 test_snapship_SOURCES = tests/unit/test_snapship.c tests/lib/script_net.h tests/lib/unit.h
 test_snapship_CFLAGS = $(UNIT_CFLAGS)
 test_snapship_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_server
+TESTS += test_server
+test_server_SOURCES = tests/unit/test_server.c tests/lib/unit.h
+test_server_CFLAGS = $(UNIT_CFLAGS)
+test_server_LDADD = $(LOGSVC_LIBS) $(CHECK_LIBS)
