@@ -14,7 +14,7 @@ uint8_t *buf_reserve(struct buf *b, size_t size)
     size_t end = b->start + b->len;
 
     if (b->cap - end >= size) {
-        return b->data + end;
+        return (uint8_t *)((uintptr_t)b->data + end); /* see buf_head */
     }
     MUST(size <= SIZE_MAX / 4 && b->len <= SIZE_MAX / 4);
     if (b->start > 0 && b->cap - b->len >= size && b->start >= b->len) {

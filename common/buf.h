@@ -25,10 +25,12 @@ struct buf {
         NULL, 0, 0, 0                                                                              \
     }
 
-/* First unread byte; valid until the next call that changes the buffer. */
+/* First unread byte (NULL if the buffer owns no memory); valid until the next call that changes the
+ * buffer. */
 static inline uint8_t *buf_head(const struct buf *b)
 {
-    return b->data + b->start;
+    /* Counted in integers: for an empty buffer data is NULL, to which C doesn't even add 0. */
+    return (uint8_t *)((uintptr_t)b->data + b->start);
 }
 
 /* Makes room for size more bytes behind the unread ones and returns where they go. */

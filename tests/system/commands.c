@@ -330,8 +330,8 @@ static const char *const commands[] = {
     "SCRIPT EXISTS abc",
     "SCRIPT BADSUB",
     "FCALL nofunc 0",
-    "FUNCTION LOAD \"#!lua name=lib\nredis.register_function('f', function(k,a) return "
-    "redis.call('SET',k[1],a[1]) end)\"",
+    ("FUNCTION LOAD \"#!lua name=lib\nredis.register_function('f', function(k,a) return "
+     "redis.call('SET',k[1],a[1]) end)\""),
     "FCALL f 1 fk fv",
     "GET fk",
     "FUNCTION LOAD bad",
