@@ -193,6 +193,7 @@ static void add_arg(struct effects *e, const uint8_t *bytes, size_t len)
         e->argv_cap = e->argv_cap > 0 ? e->argv_cap * 2 : 64;
         e->argv = mem_realloc(e->argv, e->argv_cap * sizeof *e->argv);
     }
+    MUST(e->argv != NULL);
     e->argv[e->argc++] = (struct resp_arg){bytes, len};
 }
 

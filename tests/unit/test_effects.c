@@ -34,9 +34,11 @@ static const struct recorded stream[] = {
             "-"),
     COMMAND("*3\r\n$3\r\nSET\r\n$6\r\nuser:1\r\n$5\r\nalice\r\n",
             "0:user:1"),
-    COMMAND("*5\r\n$3\r\nSET\r\n$6\r\nuser:1\r\n$3\r\nbob\r\n$4\r\nPXAT\r\n$13\r\n1795363370838\r\n",
+    COMMAND("*5\r\n$3\r\nSET\r\n$6\r\nuser:1\r\n$3\r\nbob\r\n$4\r\nPXAT\r\n$13\r\n"
+            "1795363370838\r\n",
             "0:user:1"),
-    COMMAND("*7\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n$1\r\nc\r\n$1\r\n3\r\n",
+    COMMAND("*7\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n$1\r\nc\r\n$1\r\n"
+            "3\r\n",
             "0:a 0:b 0:c"),
     COMMAND("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n",
             "0:a"),
@@ -90,9 +92,11 @@ static const struct recorded stream[] = {
             "*"),
     COMMAND("*4\r\n$4\r\nzadd\r\n$3\r\ngeo\r\n$16\r\n3479099956230698\r\n$7\r\nPalermo\r\n",
             "0:geo"),
-    COMMAND("*8\r\n$9\r\nGEORADIUS\r\n$3\r\ngeo\r\n$2\r\n15\r\n$2\r\n37\r\n$3\r\n200\r\n$2\r\nkm\r\n$5\r\nSTORE\r\n$6\r\ngeodst\r\n",
+    COMMAND("*8\r\n$9\r\nGEORADIUS\r\n$3\r\ngeo\r\n$2\r\n15\r\n$2\r\n37\r\n$3\r\n200\r\n$2\r\n"
+            "km\r\n$5\r\nSTORE\r\n$6\r\ngeodst\r\n",
             "0:geodst"),
-    COMMAND("*9\r\n$14\r\nGEOSEARCHSTORE\r\n$7\r\ngeodst2\r\n$3\r\ngeo\r\n$10\r\nFROMLONLAT\r\n$2\r\n15\r\n$2\r\n37\r\n$8\r\nBYRADIUS\r\n$3\r\n200\r\n$2\r\nkm\r\n",
+    COMMAND("*9\r\n$14\r\nGEOSEARCHSTORE\r\n$7\r\ngeodst2\r\n$3\r\ngeo\r\n$10\r\nFROMLONLAT\r\n"
+            "$2\r\n15\r\n$2\r\n37\r\n$8\r\nBYRADIUS\r\n$3\r\n200\r\n$2\r\nkm\r\n",
             "0:geodst2"),
     COMMAND("*4\r\n$4\r\nZADD\r\n$2\r\nz1\r\n$1\r\n1\r\n$1\r\na\r\n",
             "0:z1"),
@@ -122,7 +126,9 @@ static const struct recorded stream[] = {
             "-"),
     COMMAND("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n",
             "-"),
-    COMMAND("*3\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$105\r\n#!lua name=lib\nredis.register_function('f', function(keys,args) return redis.call('SET',keys[1],'1') end)\r\n",
+    COMMAND("*3\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$105\r\n#!lua name=lib\n"
+            "redis.register_function('f', function(keys,args) return "
+            "redis.call('SET',keys[1],'1') end)\r\n",
             "*"),
     COMMAND("*3\r\n$3\r\nSET\r\n$2\r\nfk\r\n$1\r\n1\r\n",
             "0:fk"),
