@@ -13,6 +13,7 @@ libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input
+EXTRA_DIST += tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
 
 test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
