@@ -19,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cluster_options system_options = {.plain = true};
+const struct cluster_options system_options = {.plain = true,
+                                               .log_json = "\"log_level\": \"info\""};
 
 static const char *const always_args[] = {"--appendonly",
                                           "yes",

@@ -33,6 +33,9 @@ enum {
     CLUSTER_PATH_MAX = 512,
 };
 
+/* Small segments: they fill up during a test, and make less for the disk to do. */
+#define CLUSTER_LOG_JSON "\"segment_bytes\": 16777216"
+
 struct cluster_process {
     char name[16];
     char dir[CLUSTER_PATH_MAX];
@@ -175,9 +178,9 @@ static void config_log(const struct cluster *c, const struct cluster_process *p)
     FILE *f = config_open(p);
     fprintf(f,
             "{\"node_id\": \"%s\", \"cluster_id\": \"%s\",\n \"host\": \"127.0.0.1\", "
-            "\"port\": %d, \"data_dir\": \"%s/data\"%s%s}\n",
-            p->name, c->cluster_id, p->port, p->dir, c->options.log_json ? ",\n " : "",
-            c->options.log_json ? c->options.log_json : "");
+            "\"port\": %d, \"data_dir\": \"%s/data\",\n %s}\n",
+            p->name, c->cluster_id, p->port, p->dir,
+            c->options.log_json ? c->options.log_json : CLUSTER_LOG_JSON);
     ck_assert_int_eq(fclose(f), 0);
 }
 

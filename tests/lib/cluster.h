@@ -26,7 +26,7 @@ struct cluster_options {
     bool plain;                    /* a plain redis-server (plain1) as well */
     const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
     const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
-    const char *log_json;
+    const char *log_json;          /* NULL: smaller segments than the default */
 };
 
 struct cluster;
