@@ -68,6 +68,16 @@ void command_table_destroy(struct command_table *t)
     free(t);
 }
 
+void command_table_mark(struct command_table *t, bool (*plain)(const struct command *c))
+{
+    for (struct command_node *node = t->nodes; node != NULL; node = node->hh.next) {
+        node->command.plain = plain(&node->command);
+        if (node->command.subcommands != NULL) {
+            command_table_mark(node->command.subcommands, plain);
+        }
+    }
+}
+
 size_t command_table_count(const struct command_table *t)
 {
     return HASH_COUNT(t->nodes);

@@ -49,6 +49,7 @@ struct command {
     const struct command_spec *specs; /* without the not_key ones (SPUBLISH) */
     size_t spec_count;
     enum command_rule rule;
+    bool plain;                        /* the owner's mark: see command_table_mark */
     struct command_table *subcommands; /* NULL: none */
 };
 
@@ -59,6 +60,9 @@ struct command_table;
  * table, and may free the reply. */
 int command_table_parse(const uint8_t *reply, size_t size, struct command_table **out) MUST_CHECK;
 void command_table_destroy(struct command_table *t);
+/* Lets the owner judge each command and subcommand once, instead of at each request: the answer is
+ * kept in `plain`, which is false before. */
+void command_table_mark(struct command_table *t, bool (*plain)(const struct command *c));
 /* Commands in the table, their subcommands not counted. */
 size_t command_table_count(const struct command_table *t);
 

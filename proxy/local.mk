@@ -5,6 +5,7 @@ libproxy_a_SOURCES = \
 	proxy/resp_put.c \
 	proxy/resp_reply.c
 libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
+libproxy_a_SOURCES += proxy/role.c proxy/role.h
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
 libproxy_a_SOURCES += \
 	proxy/command.c proxy/command.h \
@@ -20,3 +21,23 @@ libproxyio_a_SOURCES =
 libproxyio_a_SOURCES += proxy/capture.c proxy/capture.h
 libproxyio_a_SOURCES += proxy/feed.c proxy/feed.h
 PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)
+libproxyio_a_SOURCES += proxy/control.c proxy/control.h proxy/net.c proxy/net.h
+libproxyio_a_SOURCES += proxy/engine.c proxy/engine.h proxy/request.c proxy/request.h
+
+# The program.
+bin_PROGRAMS += holdfast-proxy
+holdfast_proxy_SOURCES = \
+	proxy/adopt.c proxy/adopt.h \
+	proxy/client.c proxy/client.h \
+	proxy/info.c \
+	proxy/main.c \
+	proxy/proxy.c proxy/proxy.h \
+	proxy/proxy_redis.c \
+	proxy/proxy_role.c \
+	proxy/proxy_ship.c \
+	proxy/rebuild.c proxy/rebuild.h \
+	proxy/router.c proxy/router.h \
+	proxy/session.c proxy/session.h \
+	proxy/settings.c proxy/settings.h \
+	proxy/transaction.c proxy/transaction.h
+holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)

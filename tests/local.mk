@@ -161,3 +161,9 @@ TESTS += test_server
 test_server_SOURCES = tests/unit/test_server.c tests/lib/unit.h
 test_server_CFLAGS = $(UNIT_CFLAGS)
 test_server_LDADD = $(LOGSVC_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_role
+TESTS += test_role
+test_role_SOURCES = tests/unit/test_role.c tests/lib/unit.h
+test_role_CFLAGS = $(UNIT_CFLAGS)
+test_role_LDADD = $(UNIT_LDADD)

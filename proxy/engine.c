@@ -1,0 +1,462 @@
+#include "proxy/engine.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "proxy/net.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ENGINE_READ_BYTES = 256 * 1024, ENGINE_BATCHES_MAX = 4, ENGINE_FENCE_BYTES = 512 };
+enum { ENGINE_OUT_KEEP_BYTES = 1 << 20, ENGINE_IDENTITY_BYTES_MAX = 64 * 1024 };
+
+enum engine_state { ENGINE_DOWN, ENGINE_CONNECTING, ENGINE_SETUP, ENGINE_UP };
+
+struct batch {
+    struct request *first, *last; /* by next_in_batch */
+    struct request *waiting; /* the first one without its whole reply; NULL: the fence is next */
+};
+
+struct engine {
+    struct event_base *base;
+    struct engine_config config;
+    const struct engine_events *events;
+    void *ctx;
+
+    enum engine_state state;
+    int fd;
+    struct event *readable, *writable;
+    uint64_t progress_ns; /* when something last came in, or the link was idle */
+
+    struct buf gathered; /* commands of the next batch */
+    struct batch next;
+    int link_db; /* of the gathered stream; -1: not known */
+    int link_resp;
+
+    struct buf out;                          /* what the socket has not taken yet */
+    struct batch flight[ENGINE_BATCHES_MAX]; /* ring, oldest at flight_head */
+    unsigned flight_head, flight_count;
+
+    struct resp_reply_framer framer;
+    unsigned setup_left;            /* replies of the set-up still to come */
+    struct replid replid;           /* the Redis that we want */
+    struct buf identity;            /* its INFO replication, as it comes */
+    char fence[ENGINE_FENCE_BYTES]; /* head of the fence's reply */
+    size_t fence_len;
+    uint64_t batch_count;
+    uint8_t *scratch;
+};
+
+struct engine *engine_create(struct event_base *base, const struct engine_config *config,
+                             const struct engine_events *events, void *ctx)
+{
+    struct engine *e = mem_calloc(1, sizeof *e);
+
+    e->base = base;
+    e->config = *config;
+    if (e->config.batches_in_flight < 1 || e->config.batches_in_flight > ENGINE_BATCHES_MAX) {
+        e->config.batches_in_flight = 1;
+    }
+    e->events = events;
+    e->ctx = ctx;
+    e->fd = -1;
+    e->scratch = mem_alloc(ENGINE_READ_BYTES);
+    return e;
+}
+
+void engine_destroy(struct engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    engine_stop(e, "the proxy ends");
+    buf_release(&e->gathered);
+    buf_release(&e->out);
+    buf_release(&e->identity);
+    free(e->scratch);
+    free(e);
+}
+
+static void engine_close_socket(struct engine *e)
+{
+    if (e->readable != NULL) {
+        event_free(e->readable);
+        event_free(e->writable);
+        e->readable = e->writable = NULL;
+    }
+    if (e->fd >= 0) {
+        (void)close(e->fd);
+        e->fd = -1;
+    }
+}
+
+static struct request *batch_join(struct request *head, struct batch *b)
+{
+    struct request **end = &head;
+
+    while (*end != NULL) {
+        end = &(*end)->next_in_batch;
+    }
+    *end = b->first;
+    *b = (struct batch){NULL, NULL, NULL};
+    return head;
+}
+
+void engine_stop(struct engine *e, const char *reason)
+{
+    struct request *unknown = NULL, *unsent = NULL;
+
+    if (e->state == ENGINE_DOWN) {
+        return;
+    }
+    e->state = ENGINE_DOWN;
+    engine_close_socket(e);
+    while (e->flight_count > 0) {
+        unknown = batch_join(unknown, &e->flight[e->flight_head]);
+        e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
+        e->flight_count--;
+    }
+    unsent = batch_join(unsent, &e->next);
+    buf_release(&e->gathered);
+    buf_release(&e->out);
+    e->events->down(e->ctx, unknown, unsent, reason);
+}
+
+bool engine_is_up(const struct engine *e)
+{
+    return e->state == ENGINE_UP;
+}
+
+/* ---- replies ---- */
+
+/* "*3 $6 master :OFFSET …": the offset, or false for anything else (a replica, an error). */
+static bool engine_parse_fence(const struct engine *e, uint64_t *offset)
+{
+    static const char head[] = "*3\r\n$6\r\nmaster\r\n:";
+    size_t head_len = sizeof head - 1;
+    uint64_t value = 0;
+
+    if (e->fence_len <= head_len || memcmp(e->fence, head, head_len) != 0) {
+        return false;
+    }
+    for (size_t i = head_len; i < e->fence_len; i++) {
+        char c = e->fence[i];
+        if (c == '\r') {
+            *offset = value;
+            return i > head_len;
+        }
+        if (c < '0' || c > '9' || value > UINT64_MAX / 10 - 1) {
+            return false;
+        }
+        value = value * 10 + (uint64_t)(c - '0');
+    }
+    return false;
+}
+
+static void engine_take_fence(struct engine *e, const uint8_t *bytes, size_t size)
+{
+    size_t room = sizeof e->fence - e->fence_len;
+    size_t take = size < room ? size : room;
+    memcpy(e->fence + e->fence_len, bytes, take);
+    e->fence_len += take;
+}
+
+static bool engine_fence_done(struct engine *e)
+{
+    struct request *first = e->flight[e->flight_head].first;
+    uint64_t bound = 0;
+
+    if (!engine_parse_fence(e, &bound)) {
+        engine_stop(e, "Redis is no longer a master");
+        return false;
+    }
+    e->fence_len = 0;
+    e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL};
+    e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
+    e->flight_count--;
+    e->events->fenced(e->ctx, first, bound);
+    return true;
+}
+
+/* Whether INFO replication names the Redis whose stream we read. */
+static bool engine_identity_ok(struct engine *e)
+{
+    static const char key[] = "master_replid:";
+
+    buf_append(&e->identity, "", 1);
+    const char *at = strstr((const char *)buf_head(&e->identity), key);
+    return at != NULL && strncmp(at + sizeof key - 1, e->replid.hex, sizeof e->replid.hex) == 0;
+}
+
+static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t size, bool done)
+{
+    if (e->framer.first == '-') {
+        engine_stop(e, "Redis refused the link's set-up (see redis.user and redis.password)");
+        return false;
+    }
+    if (e->setup_left == 1 && e->identity.len + size < ENGINE_IDENTITY_BYTES_MAX) {
+        buf_append(&e->identity, bytes, size);
+    }
+    if (!done || --e->setup_left > 0) {
+        return true;
+    }
+    if (!engine_identity_ok(e)) {
+        engine_stop(e, "it is another Redis than the one whose stream we read");
+        return false;
+    }
+    buf_release(&e->identity);
+    e->state = ENGINE_UP;
+    e->link_db = 0;
+    e->link_resp = 2;
+    e->events->up(e->ctx);
+    return true;
+}
+
+/* One piece of a reply, whose end it is if done. Returns false if the link has ended. */
+static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t size, bool done)
+{
+    if (e->state == ENGINE_SETUP) {
+        return engine_setup_piece(e, bytes, size, done);
+    }
+    if (e->flight_count == 0) {
+        engine_stop(e, "Redis sent a reply that nobody asked for");
+        return false;
+    }
+    struct batch *b = &e->flight[e->flight_head];
+    struct request *r = b->waiting;
+    if (r == NULL) {
+        engine_take_fence(e, bytes, size);
+        return done ? engine_fence_done(e) : true;
+    }
+    if (r->replies_to_skip > 0) {
+        r->replies_to_skip -= done;
+        return true;
+    }
+    if (r->client != NULL) {
+        request_add_reply(r, bytes, size);
+    }
+    if (done) {
+        b->waiting = r->next_in_batch;
+    }
+    return true;
+}
+
+static void engine_read_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct engine *e = arg;
+    ssize_t got = read(fd, e->scratch, ENGINE_READ_BYTES);
+
+    (void)what;
+    if (got <= 0) {
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        engine_stop(e, got == 0 ? "Redis closed the connection" : strerror(errno));
+        return;
+    }
+    e->progress_ns = clock_now_ns();
+    for (size_t at = 0; at < (size_t)got;) {
+        bool done = false;
+        long took = resp_reply_take(&e->framer, e->scratch + at, (size_t)got - at, &done);
+        if (took <= 0) {
+            engine_stop(e, "Redis sent what is no reply");
+            return;
+        }
+        if (!engine_reply_piece(e, e->scratch + at, (size_t)took, done)) {
+            return;
+        }
+        at += (size_t)took;
+    }
+}
+
+/* ---- sending ---- */
+
+static void engine_write(struct engine *e)
+{
+    while (e->out.len > 0) {
+        ssize_t put = write(e->fd, buf_head(&e->out), e->out.len);
+        if (put < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            if (errno == EAGAIN) {
+                (void)event_add(e->writable, NULL);
+            }
+            /* Any other error is seen by the reader as well, which ends the link. */
+            return;
+        }
+        buf_consume(&e->out, (size_t)put);
+    }
+    buf_trim(&e->out, ENGINE_OUT_KEEP_BYTES);
+}
+
+static void engine_setup(struct engine *e)
+{
+    struct resp_arg argv[3];
+    const char *const *word;
+    const char *const no_evict[] = {"CLIENT", "NO-EVICT", "on", NULL};
+    const char *const name[] = {"CLIENT", "SETNAME", e->config.name, NULL};
+    const char *const identity[] = {"INFO", "replication", NULL}; /* the last one: see setup_left */
+    const char *const *commands[] = {no_evict, name, identity};
+
+    e->state = ENGINE_SETUP;
+    e->framer = (struct resp_reply_framer){0};
+    e->fence_len = 0;
+    e->setup_left = 0;
+    if (e->config.password != NULL && e->config.password[0] != '\0') {
+        bool user = e->config.user != NULL && e->config.user[0] != '\0';
+        resp_put_array(&e->out, user ? 3 : 2);
+        resp_put_bulk(&e->out, "AUTH", 4);
+        if (user) {
+            resp_put_bulk(&e->out, e->config.user, strlen(e->config.user));
+        }
+        resp_put_bulk(&e->out, e->config.password, strlen(e->config.password));
+        e->setup_left++;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        size_t argc = 0;
+        for (word = commands[i]; *word != NULL; word++, argc++) {
+            argv[argc] = (struct resp_arg){(const uint8_t *)*word, strlen(*word)};
+        }
+        resp_put_request(&e->out, argv, argc);
+        e->setup_left++;
+    }
+    engine_write(e);
+}
+
+static void engine_write_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct engine *e = arg;
+
+    (void)what;
+    if (e->state == ENGINE_CONNECTING) {
+        int error = net_connect_result(fd);
+        if (error != 0) {
+            engine_stop(e, strerror(error));
+            return;
+        }
+        engine_setup(e);
+        return;
+    }
+    engine_write(e);
+}
+
+void engine_start(struct engine *e, const struct replid *replid, uint64_t now_ns)
+{
+    if (e->state != ENGINE_DOWN) {
+        return;
+    }
+    e->state = ENGINE_CONNECTING;
+    e->replid = *replid;
+    buf_clear(&e->identity);
+    e->progress_ns = now_ns;
+    e->fd = net_connect(e->config.host, e->config.port);
+    if (e->fd < 0) {
+        engine_stop(e, strerror(errno));
+        return;
+    }
+    e->readable = event_new(e->base, e->fd, EV_READ | EV_PERSIST, engine_read_cb, e);
+    e->writable = event_new(e->base, e->fd, EV_WRITE, engine_write_cb, e);
+    MUST(e->readable != NULL && e->writable != NULL);
+    if (event_add(e->readable, NULL) != 0 || event_add(e->writable, NULL) != 0) {
+        engine_stop(e, "the event loop refused the connection");
+    }
+}
+
+/* ---- gathering ---- */
+
+static void engine_gather(struct engine *e, struct request *r, unsigned db, unsigned resp)
+{
+    char text[32];
+
+    MUST(e->state == ENGINE_UP);
+    r->stage = REQUEST_SENT;
+    r->next_in_batch = NULL;
+    if (e->next.last != NULL) {
+        e->next.last->next_in_batch = r;
+    } else {
+        e->next.first = r;
+    }
+    e->next.last = r;
+    if (e->link_resp != (int)resp) {
+        buf_append_str(&e->gathered, resp == 3 ? "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
+                                               : "*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n");
+        e->link_resp = (int)resp;
+        r->replies_to_skip++;
+    }
+    if (e->link_db != (int)db) {
+        int len = snprintf(text, sizeof text, "%u", db);
+        resp_put_array(&e->gathered, 2);
+        resp_put_bulk(&e->gathered, "SELECT", 6);
+        resp_put_bulk(&e->gathered, text, (size_t)len);
+        e->link_db = (int)db;
+        r->replies_to_skip++;
+    }
+}
+
+void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                const struct resp_arg *argv, size_t argc)
+{
+    engine_gather(e, r, db, resp);
+    resp_put_request(&e->gathered, argv, argc);
+}
+
+void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                      const struct buf *commands, uint32_t command_count, bool selects)
+{
+    MUST(command_count > 0);
+    engine_gather(e, r, db, resp);
+    buf_append(&e->gathered, buf_head(commands), commands->len);
+    r->replies_to_skip += command_count - 1;
+    if (selects) {
+        e->link_db = -1; /* a SELECT in the block may have run or not */
+    }
+}
+
+void engine_flush(struct engine *e, uint64_t now_ns)
+{
+    if (e->state != ENGINE_UP || e->next.first == NULL ||
+        e->flight_count >= e->config.batches_in_flight || e->out.len > 0) {
+        return;
+    }
+    struct batch *b = &e->flight[(e->flight_head + e->flight_count) % ENGINE_BATCHES_MAX];
+    *b = e->next;
+    b->waiting = b->first;
+    e->next = (struct batch){NULL, NULL, NULL};
+    if (e->flight_count++ == 0) {
+        e->progress_ns = now_ns;
+    }
+    e->batch_count++;
+    buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
+    buf_swap(&e->out, &e->gathered);
+    engine_write(e);
+}
+
+void engine_tick(struct engine *e, uint64_t now_ns)
+{
+    uint64_t idle_ns = now_ns > e->progress_ns ? now_ns - e->progress_ns : 0;
+
+    if (e->state == ENGINE_UP) {
+        if (e->flight_count > 0 && idle_ns > e->config.stall_ms * CLOCK_NS_PER_MS) {
+            engine_stop(e, "Redis has not answered for too long");
+        }
+    } else if (e->state != ENGINE_DOWN &&
+               idle_ns > e->config.connect_timeout_ms * CLOCK_NS_PER_MS) {
+        engine_stop(e, "connecting to Redis timed out");
+    }
+}
+
+uint64_t engine_batches(const struct engine *e)
+{
+    return e->batch_count;
+}
+
+size_t engine_gathered_bytes(const struct engine *e)
+{
+    return e->gathered.len + e->out.len;
+}

@@ -1,0 +1,68 @@
+/* The engine: the one shared connection to our Redis. Requests of all clients are gathered and sent
+ * as one batch with a fence (ROLE) behind them; while Redis works on it the next batch grows
+ * (DESIGN §4). The fence's offset bounds every reply of its batch.
+ *
+ *   DOWN ──engine_start──▶ CONNECTING ──▶ SETUP (AUTH, CLIENT …, INFO) ──▶ UP ──any fault──▶ DOWN
+ *
+ * Databases and protocols of different clients share the stream: SELECT and HELLO are put before a
+ * request where they differ from what the link has, and their replies are skipped. */
+#ifndef PROXY_ENGINE_H
+#define PROXY_ENGINE_H
+
+#include "logsvc/term.h"
+#include "proxy/request.h"
+#include "proxy/resp.h"
+
+struct event_base;
+struct engine;
+
+struct engine_config {
+    const char *host;
+    int port;
+    const char *user;
+    const char *password;
+    const char *name; /* CLIENT SETNAME */
+    uint32_t connect_timeout_ms;
+    uint32_t stall_ms; /* a batch without any reply for this long: the link is given up */
+    unsigned batches_in_flight;
+};
+
+struct engine_events {
+    void (*up)(void *ctx);
+    /* The whole batch is answered: its requests, linked by next_in_batch, have their replies and
+     * are bounded by this offset of the stream. The list is the owner's now. */
+    void (*fenced)(void *ctx, struct request *first, uint64_t bound);
+    /* The link has ended. The list holds every request that was sent and not fenced: what became of
+     * them is unknown. Gathered ones that were never sent are in unsent. Both lists are the
+     * owner's. Called from the event loop or engine_tick, not from engine_stop. */
+    void (*down)(void *ctx, struct request *unknown, struct request *unsent, const char *reason);
+};
+
+struct engine *engine_create(struct event_base *base, const struct engine_config *config,
+                             const struct engine_events *events, void *ctx);
+void engine_destroy(struct engine *e);
+
+/* Connects, and checks that it is the Redis whose stream we read: the one with this replication id
+ * (else a Redis that was restarted empty could be served from before its old self is missed). No-op
+ * unless DOWN. A failure is told by events.down. */
+void engine_start(struct engine *e, const struct replid *replid, uint64_t now_ns);
+/* Ends the link; the requests in it are handed to events.down. */
+void engine_stop(struct engine *e, const char *reason);
+bool engine_is_up(const struct engine *e);
+
+/* Gathers a request for the next batch. */
+void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                const struct resp_arg *argv, size_t argc);
+/* Gathers a block of several commands as one request; only the last one's reply counts. */
+void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                      const struct buf *commands, uint32_t command_count, bool selects);
+
+/* Sends the gathered batch if the link is free. Once per turn of the loop. */
+void engine_flush(struct engine *e, uint64_t now_ns);
+/* Time-outs; a few times a second. */
+void engine_tick(struct engine *e, uint64_t now_ns);
+
+uint64_t engine_batches(const struct engine *e);
+size_t engine_gathered_bytes(const struct engine *e);
+
+#endif

@@ -1,0 +1,82 @@
+/* INFO holdfast: what people and tools ask of a proxy (DESIGN §10). */
+#include "proxy/proxy.h"
+
+#include "common/clock.h"
+
+#include <inttypes.h>
+
+#ifndef PACKAGE_VERSION
+#include "config.h"
+#endif
+
+/* A leader serves; whoever is on the way there is a candidate. */
+static const char *info_role(const struct proxy *p)
+{
+    return p->role.state == ROLE_SERVE ? "leader" : "candidate";
+}
+
+static const char *info_node_state(enum proposer_node_state state)
+{
+    static const char *const names[] = {"down", "greeted", "catchup", "streaming", "refused"};
+    return names[state];
+}
+
+static uint64_t info_lease_ms_left(const struct proxy *p, uint64_t now_ns)
+{
+    uint64_t end_ns = proposer_lease_end_ns(p->proposer);
+    return end_ns > now_ns ? (end_ns - now_ns) / CLOCK_NS_PER_MS : 0;
+}
+
+static void info_nodes(const struct proxy *p, struct buf *out)
+{
+    uint64_t end = proposer_end(p->proposer);
+
+    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        uint64_t lag = end > node.flushed ? end - node.flushed : 0;
+        buf_printf(out, "holdfast_log%u:state=%s,offset=%" PRIu64 ",lag_bytes=%" PRIu64 "\r\n",
+                   i + 1, info_node_state(node.state), node.flushed, lag);
+    }
+}
+
+void info_text(void *ctx, struct buf *out)
+{
+    struct proxy *p = ctx;
+    uint64_t now_ns = clock_now_ns();
+    bool leads = p->role.state == ROLE_SETTLE || p->role.state == ROLE_SERVE ||
+                 p->role.state == ROLE_REATTACH;
+
+    buf_append_str(out, "# Holdfast\r\n");
+    buf_printf(out, "holdfast_version:%s\r\n", PACKAGE_VERSION);
+    buf_printf(out, "holdfast_role:%s\r\n", info_role(p));
+    buf_printf(out, "holdfast_state:%s\r\n", role_state_name(p->role.state));
+    buf_printf(out, "holdfast_term:%" PRIu64 "\r\n", proposer_term(p->proposer).n);
+    buf_printf(out, "holdfast_leader:%s:%d\r\n", leads ? p->settings->host : "",
+               leads ? (int)p->settings->port : 0);
+    buf_printf(out, "holdfast_offset_executed:%" PRIu64 "\r\n", effects_offset(p->effects));
+    buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", proposer_commit(p->proposer));
+    buf_printf(out, "holdfast_lease_ms_left:%" PRIu64 "\r\n", info_lease_ms_left(p, now_ns));
+    buf_printf(out, "holdfast_clients:%zu\r\n", p->clients.count);
+    buf_printf(out, "holdfast_private_connections:0\r\n");
+    buf_printf(out, "holdfast_replies_withheld:%zu\r\n", tracker_withheld(p->tracker));
+    buf_printf(out, "holdfast_dirty_keys:%zu\r\n", tracker_dirty_keys(p->tracker));
+    buf_printf(out, "holdfast_commands:%" PRIu64 "\r\n", p->router.commands);
+    buf_printf(out, "holdfast_batches:%" PRIu64 "\r\n", engine_batches(p->engine));
+    buf_printf(out, "holdfast_commits:%" PRIu64 "\r\n", p->commits);
+    buf_printf(out, "holdfast_commit_us_p50:%" PRIu64 "\r\n",
+               histogram_window_percentile(&p->commit_us, 50, now_ns));
+    buf_printf(out, "holdfast_commit_us_p99:%" PRIu64 "\r\n",
+               histogram_window_percentile(&p->commit_us, 99, now_ns));
+    if (p->role.state == ROLE_REBUILD || p->role.state == ROLE_ADOPT) {
+        uint64_t done = 0, total = 0;
+        if (p->role.state == ROLE_REBUILD) {
+            rebuild_progress(p->rebuild, &done, &total);
+        } else {
+            adopt_progress(p->adopt, &done, &total);
+        }
+        buf_printf(out, "holdfast_progress_bytes:%" PRIu64 "\r\n", done);
+        buf_printf(out, "holdfast_progress_total_bytes:%" PRIu64 "\r\n", total);
+    }
+    info_nodes(p, out);
+}

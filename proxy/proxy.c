@@ -1,0 +1,682 @@
+#include "proxy/proxy.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "proxy/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PROXY_ACCEPTS_A_TURN = 256, PROXY_SLOW_TICK_MS = 100, PROXY_ENGINE_RETRY_MS = 100 };
+enum { PROXY_REPAIR_MS = 2000 };
+
+/* ---- the log's messages ---- */
+
+bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg)
+{
+    struct proxy *p = ctx;
+    size_t head_size = wire_head_size(msg);
+
+    buf_clear(&p->wire);
+    uint8_t *head = buf_reserve(&p->wire, head_size);
+    wire_encode_head(msg, head);
+    return transport_send(p->transport, node, head, head_size, msg->data, msg->data_size);
+}
+
+static void proxy_log_message(struct proxy *p, unsigned node, const uint8_t *bytes, size_t size)
+{
+    struct wire_msg msg;
+    int rc = wire_decode(bytes, size, &msg);
+
+    if (rc != ERR_OK) {
+        log_warn("log node %u sent a message that is %s; it is dropped", node + 1, err_text(rc));
+        return;
+    }
+    uint64_t now_ns = clock_now_ns();
+    switch (msg.channel) {
+    case WIRE_PROPOSER:
+        proposer_receive(p->proposer, now_ns, node, &msg);
+        break;
+    case WIRE_READER:
+        reader_receive(p->reader, now_ns, node, &msg);
+        break;
+    case WIRE_SNAPSHOT:
+        snapship_receive(p->snapship, now_ns, node, &msg);
+        break;
+    default:
+        log_warn("log node %u sent a message on an unknown channel", node + 1);
+        break;
+    }
+}
+
+static void proxy_transport_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct proxy *p = arg;
+    struct transport_event event;
+
+    (void)fd;
+    (void)what;
+    while (transport_next(p->transport, &event)) {
+        uint64_t now_ns = clock_now_ns();
+        switch (event.kind) {
+        case TRANSPORT_UP:
+        case TRANSPORT_DOWN:
+            proposer_link_up(p->proposer, now_ns, event.node, event.kind == TRANSPORT_UP);
+            reader_link_up(p->reader, now_ns, event.node, event.kind == TRANSPORT_UP);
+            snapship_link_up(p->snapship, now_ns, event.node, event.kind == TRANSPORT_UP);
+            break;
+        case TRANSPORT_READY:
+            proposer_link_ready(p->proposer, now_ns, event.node);
+            reader_link_ready(p->reader, now_ns, event.node);
+            snapship_link_ready(p->snapship, now_ns, event.node);
+            break;
+        case TRANSPORT_MESSAGE:
+            proxy_log_message(p, event.node, event.bytes, event.size);
+            break;
+        }
+    }
+}
+
+static uint64_t proxy_random(void *ctx)
+{
+    struct proxy *p = ctx;
+    return random_next(&p->random);
+}
+
+static void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
+{
+    struct proxy *p = ctx;
+
+    (void)code;
+    log_error("log node %s refuses us: %s", p->settings->log_nodes.items[node], reason);
+}
+
+/* ---- the engine's events ---- */
+
+static void proxy_engine_up(void *ctx)
+{
+    (void)ctx;
+    log_debug("the engine's link is up");
+}
+
+/* INFO all: the holdfast section goes behind the engine's text, inside the same bulk. */
+static void proxy_append_info(struct proxy *p, struct request *r)
+{
+    struct buf whole = BUF_INIT, text = BUF_INIT;
+
+    request_move_reply(r, &whole);
+    const char *bytes = (const char *)buf_head(&whole);
+    const char *body = whole.len > 0 ? memchr(bytes, '\n', whole.len) : NULL;
+    bool verbatim = whole.len > 0 && bytes[0] == '=';
+    if (body == NULL || (!verbatim && bytes[0] != '$') || whole.len < 5) {
+        request_set_reply(r, bytes, whole.len); /* an error: as it is */
+    } else {
+        size_t head = (size_t)(body + 1 - bytes);
+        buf_append(&text, body + 1, whole.len - head - 2);
+        buf_append_str(&text, "\r\n");
+        info_text(p, &text);
+        buf_clear(&whole);
+        buf_printf(&whole, "%c%zu\r\n", verbatim ? '=' : '$', text.len);
+        buf_append(&whole, buf_head(&text), text.len);
+        buf_append_str(&whole, "\r\n");
+        request_set_reply(r, buf_head(&whole), whole.len);
+    }
+    buf_release(&whole);
+    buf_release(&text);
+}
+
+static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    struct proxy *p = ctx;
+
+    for (struct request *r = first, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED;
+        if ((r->flags & REQUEST_INFO) != 0) {
+            proxy_append_info(p, r);
+        }
+        client_answered(r);
+        if (r->waiter.harmless) {
+            client_release(r);
+        } else {
+            tracker_add(p->tracker, &r->waiter, bound);
+        }
+    }
+}
+
+static void proxy_engine_down(void *ctx, struct request *unknown, struct request *unsent,
+                              const char *reason)
+{
+    static const char loading[] = "-LOADING Redis is loading the dataset in memory\r\n";
+    struct proxy *p = ctx;
+    size_t closed = 0;
+
+    for (struct request *r = unknown, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        if (r->client != NULL) {
+            client_close(r->client, "its request's outcome is unknown");
+            closed++;
+        }
+        request_give(&p->pool, r);
+    }
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED; /* it never reached Redis, so an error is the truth */
+        request_set_reply(r, loading, sizeof loading - 1);
+        client_answered(r);
+        client_release(r);
+    }
+    log_warn("the engine's link ended: %s; %zu clients closed, outcome unknown", reason, closed);
+    p->engine_retry_ns = clock_now_ns() + PROXY_ENGINE_RETRY_MS * CLOCK_NS_PER_MS;
+}
+
+/* ---- the clients' events ---- */
+
+static void proxy_client_request(void *ctx, struct client *c, const struct resp_arg *argv,
+                                 size_t argc)
+{
+    struct proxy *p = ctx;
+    router_request(&p->router, c, argv, argc);
+}
+
+static void proxy_client_abandoned(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+
+    if (r->stage == REQUEST_SENT) {
+        return; /* the engine hands it back */
+    }
+    tracker_remove(p->tracker, &r->waiter);
+    request_give(&p->pool, r);
+}
+
+/* WAIT: how many log nodes have all that is committed, which is all that this client wrote. */
+static void proxy_client_wait(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+    uint64_t commit = proposer_commit(p->proposer);
+    unsigned have = 0;
+    char reply[32];
+
+    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        have += node.flushed >= commit;
+    }
+    int len = snprintf(reply, sizeof reply, ":%u\r\n", have);
+    request_set_reply(r, reply, (size_t)len);
+}
+
+static void proxy_accept_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct proxy *p = arg;
+
+    (void)what;
+    for (int i = 0; i < PROXY_ACCEPTS_A_TURN; i++) {
+        int client_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client_fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                log_warn("accepting a client: %s", strerror(errno));
+            }
+            return;
+        }
+        clients_accept(&p->clients, client_fd);
+    }
+}
+
+/* ---- withholding and releasing ---- */
+
+void proxy_drop_withheld(struct proxy *p, const char *why)
+{
+    size_t closed = 0;
+
+    engine_stop(p->engine, why);
+    for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->first != NULL) {
+            client_close(c, why);
+            closed++;
+        }
+    }
+    if (closed > 0) {
+        log_warn("%zu clients closed, what they wait for is unknown: %s", closed, why);
+    }
+}
+
+static void proxy_release_ready(struct proxy *p)
+{
+    struct tracker_waiter *w;
+
+    /* The lease is looked at last, after Redis' answers are here; the clock is read anew for it. */
+    if (p->role.state != ROLE_SERVE || !proposer_may_serve(p->proposer, clock_now_ns())) {
+        return;
+    }
+    while ((w = tracker_next_ready(p->tracker)) != NULL) {
+        client_release((struct request *)(void *)((char *)w - offsetof(struct request, waiter)));
+    }
+}
+
+static void proxy_mark_appended(struct proxy *p, uint64_t now_ns)
+{
+    uint64_t end = proposer_end(p->proposer);
+    unsigned last = (p->mark_first + p->mark_count - 1) % PROXY_COMMIT_MARKS;
+
+    if (end <= p->commit_seen || (p->mark_count > 0 && p->marks[last].offset >= end)) {
+        return;
+    }
+    if (p->mark_count < PROXY_COMMIT_MARKS) {
+        last = (p->mark_first + p->mark_count++) % PROXY_COMMIT_MARKS;
+        p->marks[last] = (struct proxy_mark){end, now_ns};
+    }
+}
+
+static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
+{
+    uint64_t commit = proposer_commit(p->proposer);
+
+    if (commit <= p->commit_seen) {
+        return;
+    }
+    p->commit_seen = commit;
+    p->commits++;
+    while (p->mark_count > 0 && p->marks[p->mark_first].offset <= commit) {
+        uint64_t took_ns = now_ns - p->marks[p->mark_first].at_ns;
+        histogram_window_record(&p->commit_us, took_ns / CLOCK_NS_PER_US, now_ns);
+        p->mark_first = (p->mark_first + 1) % PROXY_COMMIT_MARKS;
+        p->mark_count--;
+    }
+}
+
+/* ---- the turn ---- */
+
+void proxy_view(const struct proxy *p, struct role_view *view)
+{
+    enum proposer_state state = proposer_state(p->proposer);
+    uint64_t now_ns = clock_now_ns();
+
+    *view = (struct role_view){
+        .now_ns = now_ns,
+        .redis_up = p->prepared && control_is_up(p->control),
+        .elected = state == PROPOSER_ELECTED,
+        .leading = state == PROPOSER_LEADING,
+        .deposed = state == PROPOSER_DEPOSED,
+        .may_serve = proposer_may_serve(p->proposer, now_ns),
+        .stream_offset = effects_offset(p->effects),
+    };
+    if (view->elected) {
+        const struct proposer_donor *donor = proposer_donor(p->proposer);
+        view->log_empty = donor->empty;
+        view->log_end = donor->end.offset;
+        const struct history_entry *entry = history_at(donor->history, donor->end.offset);
+        if (entry != NULL) {
+            view->replid = entry->replid;
+        }
+    }
+}
+
+static enum service proxy_service(const struct proxy *p, const struct role_view *view)
+{
+    switch (p->role.state) {
+    case ROLE_SERVE:
+        return view->may_serve ? SERVICE_FULL : SERVICE_NO_QUORUM;
+    case ROLE_CAMPAIGN:
+        return p->table != NULL ? SERVICE_NO_QUORUM : SERVICE_LOADING;
+    case ROLE_ATTACH:
+    case ROLE_ADOPT:
+    case ROLE_REBUILD:
+    case ROLE_SETTLE:
+    case ROLE_REATTACH:
+        break;
+    }
+    return SERVICE_LOADING;
+}
+
+/* What is bounded is what we let in, not what Redis says (DESIGN §3). */
+static bool proxy_log_has_room(const struct proxy *p)
+{
+    uint64_t commit = proposer_commit(p->proposer), end = effects_offset(p->effects);
+    return end <= commit || end - commit < (uint64_t)p->settings->unlogged_max_bytes;
+}
+
+/* Nobody is read while a bound of the whole proxy is exceeded; once paused, until half is free. */
+static bool proxy_must_pause(const struct proxy *p, bool room)
+{
+    size_t part = p->clients.paused ? 2 : 1;
+
+    return !room ||
+           p->clients.withheld_bytes > (size_t)p->settings->withheld_total_max_bytes / part ||
+           engine_gathered_bytes(p->engine) > (size_t)p->settings->query_total_max_bytes / part;
+}
+
+static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
+{
+    uint64_t limit_ns = (uint64_t)p->settings->withheld_max_ms * CLOCK_NS_PER_MS;
+
+    p->slow_tick_ns = now_ns;
+    control_tick(p->control, now_ns);
+    engine_tick(p->engine, now_ns);
+    if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {
+        p->repair_ns = now_ns;
+        proxy_repair_snapshots(p, now_ns);
+    }
+    if (p->router.service == SERVICE_FULL && tracker_withheld(p->tracker) == 0) {
+        return;
+    }
+    for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->first != NULL && now_ns > c->oldest_ns && now_ns - c->oldest_ns > limit_ns &&
+            (c->first->stage == REQUEST_ANSWERED || p->router.service != SERVICE_FULL)) {
+            client_close(c, "its reply could not be committed for limits.withheld_max_ms");
+        }
+    }
+}
+
+static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
+{
+    uint64_t due_ns = p->slow_tick_ns + PROXY_SLOW_TICK_MS * CLOCK_NS_PER_MS;
+    uint64_t others[] = {proposer_next_tick_ns(p->proposer), reader_next_tick_ns(p->reader),
+                         snapship_next_tick_ns(p->snapship), rebuild_next_tick_ns(p->rebuild)};
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        due_ns = others[i] < due_ns ? others[i] : due_ns;
+    }
+    if (p->tick_due_ns > now_ns && p->tick_due_ns <= due_ns) {
+        return; /* it fires early enough */
+    }
+    uint64_t wait_us = due_ns > now_ns ? (due_ns - now_ns) / CLOCK_NS_PER_US + 1 : 1;
+    struct timeval wait = {.tv_sec = (time_t)(wait_us / 1000000),
+                           .tv_usec = (suseconds_t)(wait_us % 1000000)};
+    (void)event_add(p->tick_event, &wait);
+    p->tick_due_ns = due_ns > now_ns ? due_ns : now_ns + 1;
+}
+
+static void proxy_tick_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct proxy *p = arg;
+
+    (void)fd;
+    (void)what;
+    p->tick_due_ns = 0;
+}
+
+static void proxy_turn_role(struct proxy *p)
+{
+    struct role_view view;
+
+    proxy_view(p, &view);
+    if (p->attach_failed) {
+        p->attach_failed = false;
+        role_detached(&p->role, &view, "Redis can't be connected to");
+    }
+    role_step(&p->role, &view);
+    proxy_view(p, &view);
+    p->router.service = proxy_service(p, &view);
+    if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
+        engine_start(p->engine, &p->role.replid, view.now_ns);
+    }
+}
+
+static void proxy_turn(struct proxy *p)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    p->clients.now_ns = now_ns;
+    proposer_tick(p->proposer, now_ns);
+    reader_tick(p->reader, now_ns);
+    snapship_tick(p->snapship, now_ns);
+    rebuild_tick(p->rebuild, now_ns);
+    if (now_ns - p->slow_tick_ns >= PROXY_SLOW_TICK_MS * CLOCK_NS_PER_MS) {
+        proxy_slow_tick(p, now_ns);
+    }
+    if (p->streaming) {
+        proposer_flush(p->proposer, now_ns);
+        proxy_mark_appended(p, now_ns);
+    }
+    proxy_turn_role(p);
+    bool room = proxy_log_has_room(p);
+    if (room) {
+        engine_flush(p->engine, now_ns);
+    }
+    if (p->streaming) {
+        tracker_stream_at(p->tracker, effects_unit_offset(p->effects));
+        tracker_commit(p->tracker, proposer_commit(p->proposer));
+        proxy_mark_committed(p, now_ns);
+        capture_ack(p->capture, proposer_commit(p->proposer));
+    }
+    proxy_release_ready(p);
+    clients_pause(&p->clients, proxy_must_pause(p, room));
+    clients_flush(&p->clients);
+    if (room) {
+        engine_flush(p->engine, now_ns); /* what flushing has let in */
+    }
+    proxy_schedule_tick(p, now_ns);
+}
+
+void proxy_run(struct proxy *p)
+{
+    while (!p->stopping) {
+        /* EVLOOP_ONCE waits, runs all that is ready, and returns: one turn. */
+        int flags = p->clients.to_flush != NULL ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
+        if (event_base_loop(p->base, flags) < 0) {
+            log_error("the event loop failed");
+            return;
+        }
+        proxy_turn(p);
+    }
+}
+
+void proxy_stop(struct proxy *p)
+{
+    p->stopping = true;
+}
+
+/* ---- set-up ---- */
+
+static void proxy_signal_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    proxy_stop(arg);
+}
+
+static const struct engine_events proxy_engine_events = {
+    .up = proxy_engine_up, .fenced = proxy_engine_fenced, .down = proxy_engine_down};
+static const struct client_events proxy_client_events = {.request = proxy_client_request,
+                                                         .abandoned = proxy_client_abandoned,
+                                                         .wait_reply = proxy_client_wait};
+static const struct proposer_events proxy_proposer_events = {
+    .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused};
+
+static void proxy_open_clients(struct proxy *p, const struct settings *s)
+{
+    struct client_limits limits = {
+        .clients_max = (size_t)s->clients_max,
+        .pending_max = (size_t)s->pending_max,
+        .withheld_max_bytes = (size_t)s->withheld_client_max_bytes,
+        .query_max_bytes = (size_t)s->query_client_max_bytes,
+        .query_total_max_bytes = (size_t)s->query_total_max_bytes,
+        .withheld_total_max_bytes = (size_t)s->withheld_total_max_bytes,
+        .resp = RESP_LIMITS_REDIS,
+    };
+    struct router_config router = {
+        .password = s->redis_password,
+        .user = s->redis_user,
+        .databases = 16,
+        .transaction_max_bytes = (size_t)s->transaction_max_bytes,
+    };
+
+    limits.resp.bulk_max_bytes = (size_t)s->bulk_max_bytes;
+    clients_init(&p->clients, p->base, &limits, &proxy_client_events, p, &p->pool);
+    p->clients.auth_required = s->redis_password[0] != '\0';
+    router_init(&p->router, &router);
+    p->router.clients = &p->clients;
+    p->router.engine = p->engine;
+    p->router.tracker = p->tracker;
+    p->router.info_text = info_text;
+    p->router.info_ctx = p;
+}
+
+static int proxy_open_log(struct proxy *p, const struct settings *s)
+{
+    struct transport_config transport = {
+        .node_count = (unsigned)s->log_nodes.count,
+        .message_max_bytes = (size_t)s->log_append_max_bytes * 2 + WIRE_OVERHEAD_MAX,
+        .queue_max_bytes = ((size_t)s->log_append_max_bytes * 2 + WIRE_OVERHEAD_MAX) * 4,
+    };
+    struct proposer_config proposer = {
+        .log_id = (uint64_t)s->log_id,
+        .node_count = (unsigned)s->log_nodes.count,
+        .lease_ms = (uint32_t)s->lease_ms,
+        .heartbeat_ms = (uint32_t)s->log_heartbeat_ms,
+        .session = random_next(&p->random),
+        .name = s->name,
+        .append_max_bytes = (size_t)s->log_append_max_bytes,
+        .append_inflight_max = (unsigned)s->log_appends_in_flight,
+        .window_max_bytes = (size_t)s->log_window_max_bytes,
+    };
+
+    for (size_t i = 0; i < s->log_nodes.count; i++) {
+        transport.addresses[i] = s->log_nodes.items[i];
+    }
+    memcpy(proposer.cluster_id, s->cluster_id, sizeof proposer.cluster_id);
+    int rc = transport_open(&p->transport, &transport);
+    if (rc != ERR_OK) {
+        log_error("log.nodes: %s", err_text(rc));
+        return rc;
+    }
+    p->proposer = proposer_create(&proposer, &proxy_proposer_events, p);
+    proxy_open_shipping(p, &proposer);
+    p->transport_event =
+        event_new(p->base, transport_fd(p->transport), EV_READ | EV_PERSIST, proxy_transport_cb, p);
+    return p->transport_event != NULL && event_add(p->transport_event, NULL) == 0 ? ERR_OK : ERR_IO;
+}
+
+static void proxy_open_engine(struct proxy *p, const struct settings *s)
+{
+    struct engine_config engine = {
+        .host = s->redis_host,
+        .port = (int)s->redis_port,
+        .user = s->redis_user,
+        .password = s->redis_password,
+        .name = "holdfast",
+        .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
+        .stall_ms = (uint32_t)s->redis_stall_ms,
+        .batches_in_flight = (unsigned)s->redis_batches_in_flight,
+    };
+    p->engine = engine_create(p->base, &engine, &proxy_engine_events, p);
+}
+
+static int proxy_open_events(struct proxy *p, const struct settings *s)
+{
+    int signals[] = {SIGTERM, SIGINT};
+
+    p->listen_fd = net_listen(s->host, (int)s->port, 4096);
+    if (p->listen_fd < 0) {
+        log_error("listening on %s:%d: %s", s->host, (int)s->port, strerror(errno));
+        return ERR_IO;
+    }
+    p->accept_event = event_new(p->base, p->listen_fd, EV_READ | EV_PERSIST, proxy_accept_cb, p);
+    p->tick_event = event_new(p->base, -1, 0, proxy_tick_cb, p);
+    if (p->accept_event == NULL || p->tick_event == NULL || event_add(p->accept_event, NULL) != 0) {
+        return ERR_IO;
+    }
+    for (int i = 0; i < 2; i++) {
+        p->signal_events[i] =
+            event_new(p->base, signals[i], EV_SIGNAL | EV_PERSIST, proxy_signal_cb, p);
+        if (p->signal_events[i] == NULL || event_add(p->signal_events[i], NULL) != 0) {
+            return ERR_IO;
+        }
+    }
+    proxy_schedule_tick(p, clock_now_ns());
+    log_info("clients connect to %s:%d", s->host, net_port(p->listen_fd));
+    return ERR_OK;
+}
+
+/* As many descriptors as clients_max may need, as far as the system lets us. */
+static void proxy_raise_file_limit(const struct settings *s)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)s->clients_max + 256;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        log_warn("only %llu files may be open: fewer clients than limits.clients_max fit",
+                 (unsigned long long)limit.rlim_cur);
+    }
+}
+
+int proxy_open(struct proxy *p, const struct settings *s)
+{
+    memset(p, 0, sizeof *p);
+    p->settings = s;
+    p->listen_fd = -1;
+    (void)signal(SIGPIPE, SIG_IGN);
+    random_init(&p->random, random_seed());
+    proxy_raise_file_limit(s);
+    p->base = event_base_new();
+    MUST(p->base != NULL);
+    histogram_window_init(&p->commit_us, 10 * CLOCK_NS_PER_S, clock_now_ns());
+    p->tracker = tracker_create(random_next(&p->random), 0);
+    proxy_open_engine(p, s);
+    proxy_open_clients(p, s);
+    int rc = proxy_open_log(p, s);
+    if (rc == ERR_OK) {
+        rc = proxy_open_redis(p, s);
+    }
+    return rc == ERR_OK ? proxy_open_events(p, s) : rc;
+}
+
+static void proxy_free_event(struct event *event)
+{
+    if (event != NULL) {
+        event_free(event);
+    }
+}
+
+void proxy_close(struct proxy *p)
+{
+    proxy_free_event(p->accept_event);
+    proxy_free_event(p->tick_event);
+    proxy_free_event(p->transport_event);
+    proxy_free_event(p->signal_events[0]);
+    proxy_free_event(p->signal_events[1]);
+    if (p->listen_fd >= 0) {
+        (void)close(p->listen_fd);
+    }
+    proxy_close_redis(p);
+    engine_destroy(p->engine);
+    clients_fini(&p->clients);
+    router_fini(&p->router);
+    request_pool_release(&p->pool);
+    tracker_destroy(p->tracker);
+    command_table_destroy(p->table);
+    proxy_close_shipping(p);
+    proposer_destroy(p->proposer);
+    if (p->transport != NULL) {
+        transport_close(p->transport);
+    }
+    buf_release(&p->wire);
+    event_base_free(p->base);
+}

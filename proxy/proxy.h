@@ -1,0 +1,125 @@
+/* The proxy's parts and how they hang together. Callbacks parse and enqueue; decisions are made in
+ * proxy_turn, once per turn of the event loop:
+ *
+ *   Redis' stream ─▶ effects ─▶ tracker (dirty), proposer (append) ─▶ log nodes
+ *   clients ─▶ router ─▶ engine (batch + fence) ─▶ Redis ─▶ tracker ─▶ commit, lease ─▶ clients */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include "common/histogram.h"
+#include "common/random.h"
+#include "logsvc/client/proposer.h"
+#include "logsvc/client/reader.h"
+#include "logsvc/client/snapship.h"
+#include "logsvc/client/transport.h"
+#include "proxy/adopt.h"
+#include "proxy/capture.h"
+#include "proxy/client.h"
+#include "proxy/control.h"
+#include "proxy/effects.h"
+#include "proxy/engine.h"
+#include "proxy/feed.h"
+#include "proxy/rebuild.h"
+#include "proxy/role.h"
+#include "proxy/router.h"
+#include "proxy/settings.h"
+
+enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5 };
+
+/* A setting of our Redis that we change while we are attached. */
+struct proxy_redis_setting {
+    struct proxy *proxy;
+    bool known;
+    char found[128]; /* to be put back */
+};
+
+/* When the stream stood where; to tell how long commits take. */
+struct proxy_mark {
+    uint64_t offset;
+    uint64_t at_ns;
+};
+
+struct proxy {
+    const struct settings *settings;
+    struct event_base *base;
+    struct random random;
+    bool stopping;
+
+    int listen_fd;
+    struct event *accept_event;
+    struct event *tick_event;
+    struct event *transport_event;
+    struct event *signal_events[2];
+    uint64_t tick_due_ns;  /* when tick_event is set to fire */
+    uint64_t slow_tick_ns; /* when the slow work was last done */
+    uint64_t repair_ns;    /* when snapshots were last looked at */
+
+    struct transport *transport;
+    struct proposer *proposer;
+    struct reader *reader;
+    struct snapship *snapship;
+    struct buf wire; /* scratch for encoding */
+
+    struct control *control;
+    struct capture *capture;
+    struct feed *feed;
+    struct engine *engine;
+    uint64_t engine_retry_ns;
+    bool prepared;               /* Redis was asked for COMMAND and told our settings */
+    bool streaming;              /* the capture is attached and its bytes count */
+    bool attach_failed;          /* the capture could not even begin */
+    bool attaching;              /* Redis is asked whether it can go on … */
+    struct replid attach_replid; /* … in this history … */
+    uint64_t attach_offset;      /* … at this place */
+    char *feed_secret;
+    struct proxy_redis_setting redis_settings[PROXY_REDIS_SETTINGS];
+
+    struct command_table *table;
+    struct effects *effects;
+    struct tracker *tracker;
+    struct request_pool pool;
+    struct clients clients;
+    struct router router;
+    struct role role;
+    struct adopt *adopt;
+    struct rebuild *rebuild;
+
+    struct histogram_window commit_us;
+    struct proxy_mark marks[PROXY_COMMIT_MARKS]; /* ring */
+    unsigned mark_first, mark_count;
+    uint64_t commits;
+    uint64_t commit_seen;
+};
+
+/* Sets everything up; ERR_OK, or an error that has been logged. proxy_close frees in any case. */
+int proxy_open(struct proxy *p, const struct settings *settings) MUST_CHECK;
+/* Runs until proxy_stop or a signal. */
+void proxy_run(struct proxy *p);
+void proxy_stop(struct proxy *p);
+void proxy_close(struct proxy *p);
+
+/* Sends a message to a log node; false: its link is busy or down (for the machines of the log). */
+bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
+
+/* What the role looks at. */
+void proxy_view(const struct proxy *p, struct role_view *view);
+
+/* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
+int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;
+void proxy_close_redis(struct proxy *p);
+void proxy_start_role(struct proxy *p, const struct settings *s);
+extern const struct capture_events proxy_capture_events;
+extern const struct feed_events proxy_feed_events;
+
+/* The reader and the snapshot ship, and what they fetch; proxy_ship.c. */
+void proxy_open_shipping(struct proxy *p, const struct proposer_config *log);
+void proxy_close_shipping(struct proxy *p);
+void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns);
+
+/* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
+void proxy_drop_withheld(struct proxy *p, const char *why);
+
+/* The text of INFO holdfast; info.c. */
+void info_text(void *ctx, struct buf *out);
+
+#endif

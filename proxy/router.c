@@ -1,0 +1,325 @@
+#include "proxy/router.h"
+
+#include "common/mem.h"
+#include "proxy/session.h"
+#include "proxy/transaction.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void router_init(struct router *router, const struct router_config *config)
+{
+    memset(router, 0, sizeof *router);
+    router->config = *config;
+    router->service = SERVICE_LOADING;
+    (void)snprintf(router->engine_version, sizeof router->engine_version, "7.0.0");
+}
+
+void router_fini(struct router *router)
+{
+    buf_release(&router->keys);
+    buf_release(&router->hashes);
+    buf_release(&router->text);
+}
+
+void router_answer(struct router *router, struct client *c, uint32_t request_flags)
+{
+    client_answer(c, buf_head(&router->text), router->text.len, request_flags);
+    buf_clear(&router->text);
+    buf_trim(&router->text, 1 << 20);
+}
+
+void router_answer_ok(struct client *c)
+{
+    client_answer(c, "+OK\r\n", 5, 0);
+}
+
+/* ---- what a request touches ---- */
+
+static void router_add_hash(struct router *router, unsigned db, const struct resp_arg *key)
+{
+    uint64_t hash = tracker_hash(router->tracker, db, key->bytes, key->len);
+    buf_append(&router->hashes, &hash, sizeof hash);
+}
+
+bool router_scope(struct router *router, unsigned db, const struct command *command,
+                  const struct resp_arg *argv, size_t argc, bool *harmless)
+{
+    buf_clear(&router->keys);
+    buf_clear(&router->hashes);
+    *harmless = false;
+    switch (command_reach(command, argv, argc, &router->keys)) {
+    case COMMAND_REACH_NONE:
+        *harmless = true;
+        return true;
+    case COMMAND_REACH_KEYSPACE:
+        return false;
+    case COMMAND_REACH_KEYS:
+        break;
+    }
+    long second_db = command_second_db(command, argv, argc);
+    const struct command_key *keys = (const void *)buf_head(&router->keys);
+    for (size_t i = 0; i < router->keys.len / sizeof *keys; i++) {
+        router_add_hash(router, db, &argv[keys[i].index]);
+        if (second_db >= 0) {
+            router_add_hash(router, (unsigned)second_db, &argv[keys[i].index]);
+        }
+    }
+    return true;
+}
+
+bool router_writes(const struct command *command)
+{
+    return (command->flags & COMMAND_FLAG_WRITE) != 0 ||
+           ((command->categories & COMMAND_CAT_SCRIPTING) != 0 &&
+            (command->flags & COMMAND_FLAG_READONLY) == 0 && command->spec_count > 0);
+}
+
+const char *router_refusal(const struct router *router, bool writes)
+{
+    switch (router->service) {
+    case SERVICE_FULL:
+        break;
+    case SERVICE_NO_QUORUM:
+        return writes ? "NOREPLICAS Not enough good replicas to write."
+                      : "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set "
+                        "to 'no'.";
+    case SERVICE_LOADING:
+        return "LOADING Redis is loading the dataset in memory";
+    }
+    return engine_is_up(router->engine) ? NULL : "LOADING Redis is loading the dataset in memory";
+}
+
+/* ---- what is not passed on ---- */
+
+struct router_rule {
+    const char *name;  /* "x|" stands for all subcommands of x */
+    const char *error; /* NULL: as if Redis did not know it */
+};
+
+/* docs/COMPATIBILITY.md gives the reason for each. */
+static const struct router_rule router_rules[] = {
+    {"shutdown", "ERR SHUTDOWN is disabled by the proxy"},
+    {"replicaof", "ERR REPLICAOF is disabled by the proxy"},
+    {"slaveof", "ERR SLAVEOF is disabled by the proxy"},
+    {"failover", "ERR FAILOVER is disabled by the proxy"},
+    {"psync", "ERR PSYNC is disabled by the proxy"},
+    {"sync", "ERR SYNC is disabled by the proxy"},
+    {"replconf", "ERR REPLCONF is disabled by the proxy"},
+    {"migrate", "ERR MIGRATE is disabled by the proxy"},
+    {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
+    {"script|kill", NULL},
+    {"function|kill", NULL},
+    {"watch", NULL},
+    {"monitor", NULL},
+    {"subscribe", NULL},
+    {"psubscribe", NULL},
+    {"ssubscribe", NULL},
+    {"unsubscribe", NULL},
+    {"punsubscribe", NULL},
+    {"sunsubscribe", NULL},
+    {"waitaof", NULL},
+};
+
+static const struct router_rule *router_rule_of(const struct command *command)
+{
+    for (size_t i = 0; i < sizeof router_rules / sizeof *router_rules; i++) {
+        if (strcmp(router_rules[i].name, command->name) == 0) {
+            return &router_rules[i];
+        }
+    }
+    return NULL;
+}
+
+/* XREAD and XREADGROUP block only if they say so, in front of STREAMS. */
+static bool router_would_block(const struct command *command, const struct resp_arg *argv,
+                               size_t argc)
+{
+    if ((command->flags & COMMAND_FLAG_BLOCKING) == 0) {
+        return false;
+    }
+    if (strncmp(command->name, "xread", 5) != 0) {
+        return true;
+    }
+    for (size_t i = 1; i < argc && !resp_arg_is(&argv[i], "streams"); i++) {
+        if (resp_arg_is(&argv[i], "block")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Redis' text for a command that it does not have (rejectCommand in server.c). */
+static void router_answer_unknown(struct router *router, struct client *c,
+                                  const struct resp_arg *argv, size_t argc)
+{
+    struct buf *b = &router->text;
+
+    buf_clear(b);
+    buf_append_str(b, "ERR unknown command '");
+    buf_append(b, argv[0].bytes, argv[0].len < 128 ? argv[0].len : 128);
+    buf_append_str(b, "', with args beginning with: ");
+    for (size_t i = 1; i < argc && b->len < 300; i++) {
+        buf_append_str(b, "'");
+        buf_append(b, argv[i].bytes, argv[i].len < 128 ? argv[i].len : 128);
+        buf_append_str(b, "' ");
+    }
+    buf_append(b, "", 1);
+    client_answer_error(c, (const char *)buf_head(b));
+    buf_clear(b);
+}
+
+static bool router_refuse(struct router *router, struct client *c, const struct command *command,
+                          const struct resp_arg *argv, size_t argc)
+{
+    const struct router_rule *rule = router_rule_of(command);
+
+    if (rule == NULL && (c->transaction != NULL || !router_would_block(command, argv, argc))) {
+        return false;
+    }
+    if (rule != NULL && rule->error != NULL) {
+        client_answer_error(c, rule->error);
+    } else if (c->transaction != NULL && strcmp(command->name, "watch") == 0) {
+        return false;
+    } else {
+        router_answer_unknown(router, c, argv, argc);
+    }
+    transaction_spoil(c);
+    return true;
+}
+
+/* ---- INFO ---- */
+
+static bool router_info_local(struct router *router, struct client *c, const struct resp_arg *argv,
+                              size_t argc)
+{
+    bool only_ours = argc == 2 && resp_arg_is(&argv[1], "holdfast");
+    bool engine_up = router->service == SERVICE_FULL && engine_is_up(router->engine);
+    struct buf text = BUF_INIT;
+
+    if (!only_ours && (engine_up || c->transaction != NULL)) {
+        return false;
+    }
+    if (!only_ours) {
+        /* What clients look for while they wait for a server (their ready checks). */
+        buf_append_str(&text, "# Persistence\r\nloading:1\r\n\r\n");
+    }
+    router->info_text(router->info_ctx, &text);
+    buf_clear(&router->text);
+    if (c->resp == 3) {
+        buf_printf(&router->text, "=%zu\r\ntxt:", text.len + 4);
+        buf_append(&router->text, buf_head(&text), text.len);
+        buf_append_str(&router->text, "\r\n");
+    } else {
+        resp_put_bulk(&router->text, buf_head(&text), text.len);
+    }
+    buf_release(&text);
+    router_answer(router, c, 0);
+    return true;
+}
+
+static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
+{
+    for (size_t i = 1; i < argc; i++) {
+        if (resp_arg_is(&argv[i], "all") || resp_arg_is(&argv[i], "everything") ||
+            resp_arg_is(&argv[i], "holdfast")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the way of one request ---- */
+
+bool router_is_plain(const struct command *command)
+{
+    static const char *const special[] = {"multi", "exec",  "discard", "unwatch", "select", "hello",
+                                          "auth",  "reset", "quit",    "wait",    "info"};
+
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
+        if (strcmp(command->name, special[i]) == 0) {
+            return false;
+        }
+    }
+    return router_rule_of(command) == NULL && (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
+           strncmp(command->name, "client|", 7) != 0;
+}
+
+static void router_forward(struct router *router, struct client *c, const struct command *command,
+                           const struct resp_arg *argv, size_t argc)
+{
+    bool harmless = false;
+    bool known = router_scope(router, c->db, command, argv, argc, &harmless);
+    const char *refusal = router_refusal(router, router_writes(command));
+    /* What reveals no data is answered without a quorum too: PING, CONFIG GET … */
+    if (refusal != NULL &&
+        !(harmless && router->service == SERVICE_NO_QUORUM && engine_is_up(router->engine))) {
+        client_answer_error(c, refusal);
+        return;
+    }
+    bool info =
+        !command->plain && strcmp(command->name, "info") == 0 && router_info_wants_ours(argv, argc);
+    struct request *r = client_queue(c, info ? REQUEST_INFO : 0);
+    r->waiter.harmless = harmless;
+    r->waiter.keyspace = !known;
+    request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
+                     known ? (uint32_t)(router->hashes.len / sizeof(uint64_t)) : 0);
+    engine_add(router->engine, r, c->db, c->resp, argv, argc);
+}
+
+/* Before the engine was ever asked what it knows, only the session itself can be served. */
+static void router_request_early(struct router *router, struct client *c,
+                                 const struct resp_arg *argv, size_t argc)
+{
+    if (resp_arg_is(&argv[0], "info") && router_info_local(router, c, argv, argc)) {
+        return;
+    }
+    if (resp_arg_is(&argv[0], "quit")) {
+        client_answer(c, "+OK\r\n", 5, REQUEST_CLOSE);
+        return;
+    }
+    client_answer_error(c, "LOADING Redis is loading the dataset in memory");
+}
+
+void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
+                    size_t argc)
+{
+    const struct command *command = NULL;
+
+    router->commands++;
+    if (router->table == NULL) {
+        router_request_early(router, c, argv, argc);
+        return;
+    }
+    buf_clear(&router->text);
+    if (command_check(router->table, argv, argc, &command, &router->text) != ERR_OK) {
+        buf_append(&router->text, "", 1);
+        transaction_spoil(c);
+        client_answer_error(c, (const char *)buf_head(&router->text));
+        buf_clear(&router->text);
+        return;
+    }
+    c->last_command = command->name;
+    if (!c->authenticated && !session_before_auth(command)) {
+        transaction_spoil(c);
+        client_answer_error(c, "NOAUTH Authentication required.");
+        return;
+    }
+    if (command->plain && c->transaction == NULL) {
+        router_forward(router, c, command, argv, argc);
+        return;
+    }
+    if (router_refuse(router, c, command, argv, argc) ||
+        transaction_handle(router, c, command, argv, argc) ||
+        session_handle(router, c, command, argv, argc)) {
+        return;
+    }
+    if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {
+        return;
+    }
+    if (strcmp(command->name, "unwatch") == 0) {
+        router_answer_ok(c); /* nothing is watched */
+        return;
+    }
+    router_forward(router, c, command, argv, argc);
+}

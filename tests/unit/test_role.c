@@ -1,0 +1,285 @@
+/* The role machine: each road from a campaign to serving and back, and that it never does two
+ * things at once. */
+#include "proxy/role.h"
+
+#include "tests/lib/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Writes down what the machine asks for, as one letter each. */
+struct recorder {
+    char calls[64];
+    uint64_t attach_offset;
+    uint64_t lead_begin;
+};
+
+static void record(void *ctx, char letter)
+{
+    struct recorder *r = ctx;
+    size_t len = strlen(r->calls);
+    if (len + 1 < sizeof r->calls) {
+        r->calls[len] = letter;
+        r->calls[len + 1] = '\0';
+    }
+}
+
+static void on_campaign(void *ctx)
+{
+    record(ctx, 'c');
+}
+static void on_release(void *ctx)
+{
+    record(ctx, 'r');
+}
+static void on_attach(void *ctx, const struct replid *replid, uint64_t offset)
+{
+    (void)replid;
+    ((struct recorder *)ctx)->attach_offset = offset;
+    record(ctx, 'a');
+}
+static void on_detach(void *ctx)
+{
+    record(ctx, 'd');
+}
+static void on_adopt(void *ctx)
+{
+    record(ctx, 'o');
+}
+static void on_rebuild(void *ctx)
+{
+    record(ctx, 'b');
+}
+static void on_abandon(void *ctx)
+{
+    record(ctx, 'x');
+}
+static void on_lead(void *ctx, uint64_t begin, const struct replid *replid)
+{
+    (void)replid;
+    ((struct recorder *)ctx)->lead_begin = begin;
+    record(ctx, 'l');
+}
+static void on_drop(void *ctx, const char *why)
+{
+    (void)why;
+    record(ctx, 'w');
+}
+static void on_say(void *ctx, enum role_state state, const char *why)
+{
+    (void)ctx;
+    (void)state;
+    (void)why;
+}
+
+static const struct role_actions actions = {.campaign = on_campaign,
+                                            .release = on_release,
+                                            .attach = on_attach,
+                                            .detach = on_detach,
+                                            .adopt = on_adopt,
+                                            .rebuild = on_rebuild,
+                                            .abandon = on_abandon,
+                                            .lead = on_lead,
+                                            .drop_withheld = on_drop,
+                                            .say = on_say};
+
+static struct recorder recorder;
+static struct role role;
+static struct role_view view;
+static const struct replid id_a = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+static const struct replid id_b = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+
+static void setup(void)
+{
+    recorder = (struct recorder){0};
+    view = (struct role_view){.now_ns = 1, .redis_up = true};
+    role_init(&role, &actions, &recorder, 100);
+}
+
+static void expect(const char *calls)
+{
+    ck_assert_str_eq(recorder.calls, calls);
+    recorder.calls[0] = '\0';
+}
+
+/* A log with data up to offset 500, and this proxy elected. */
+static void elect(void)
+{
+    role_step(&role, &view);
+    expect("c");
+    view.elected = true;
+    view.log_end = 500;
+    view.replid = id_a;
+}
+
+static void begin_serving(void)
+{
+    elect();
+    role_step(&role, &view);
+    expect("a");
+    role_resumed(&role, &view, &id_a);
+    expect("l");
+    view.elected = false;
+    view.leading = true;
+    role_step(&role, &view);
+    ck_assert_int_eq(role.state, ROLE_SETTLE);
+    view.may_serve = true;
+    role_step(&role, &view);
+    ck_assert_int_eq(role.state, ROLE_SERVE);
+    expect("");
+}
+
+/* A Redis that stands where the log ends is served from without a rebuild. */
+START_TEST(attaches_where_the_log_ends)
+{
+    elect();
+    role_step(&role, &view);
+    expect("a");
+    ck_assert_uint_eq(recorder.attach_offset, 500);
+    role_step(&role, &view);
+    expect("");
+    role_resumed(&role, &view, &id_b);
+    expect("l");
+    ck_assert_uint_eq(recorder.lead_begin, 500);
+    ck_assert_int_eq(role.state, ROLE_SETTLE);
+}
+END_TEST
+
+/* One that does not is rebuilt first, and then attached to. */
+START_TEST(rebuilds_a_redis_that_lost_its_place)
+{
+    elect();
+    role_step(&role, &view);
+    role_full_resync(&role, &view);
+    role_step(&role, &view);
+    expect("adb");
+    role_failed(&role, &view, "no snapshot");
+    role_step(&role, &view);
+    expect("x");
+    view.now_ns += 200 * 1000000ull;
+    role_step(&role, &view);
+    expect("b");
+    role_rebuilt(&role, &view);
+    role_step(&role, &view);
+    expect("a");
+    role_resumed(&role, &view, &id_b);
+    expect("l");
+}
+END_TEST
+
+/* An empty log takes over what Redis holds. */
+START_TEST(adopts_into_an_empty_log)
+{
+    role_step(&role, &view);
+    view.elected = true;
+    view.log_empty = true;
+    role_step(&role, &view);
+    expect("co");
+    role_adopted(&role, &view, &id_a, 77);
+    expect("l");
+    ck_assert_uint_eq(recorder.lead_begin, 77);
+    ck_assert_int_eq(role.state, ROLE_SETTLE);
+}
+END_TEST
+
+/* Elected, but Redis is not there: nothing is done until it is. */
+START_TEST(waits_for_redis)
+{
+    elect();
+    view.redis_up = false;
+    role_step(&role, &view);
+    expect("");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    view.redis_up = true;
+    role_step(&role, &view);
+    expect("a");
+}
+END_TEST
+
+/* A broken stream is taken up again where it broke, by the same Redis only. */
+START_TEST(reattaches_to_the_same_redis)
+{
+    begin_serving();
+    view.stream_offset = 900;
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    expect("a");
+    ck_assert_uint_eq(recorder.attach_offset, 900);
+    role_resumed(&role, &view, &id_a);
+    expect("");
+    ck_assert_int_eq(role.state, ROLE_SETTLE);
+}
+END_TEST
+
+START_TEST(another_redis_means_another_election)
+{
+    begin_serving();
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    expect("a");
+    role_resumed(&role, &view, &id_b);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+
+    setup();
+    begin_serving();
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    role_full_resync(&role, &view);
+    expect("awdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+}
+END_TEST
+
+/* A higher term ends everything, whatever was under way. */
+START_TEST(deposed_in_every_state)
+{
+    begin_serving();
+    view.leading = view.may_serve = false;
+    view.deposed = true;
+    role_step(&role, &view);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    view.now_ns += 200 * 1000000ull;
+    role_step(&role, &view);
+    expect("c");
+
+    setup();
+    elect();
+    role_step(&role, &view);
+    role_full_resync(&role, &view);
+    role_step(&role, &view);
+    expect("adb");
+    view.elected = false;
+    role_step(&role, &view);
+    expect("xwdr");
+}
+END_TEST
+
+/* A lease that runs out changes no role: the same leader serves again when a quorum is back. */
+START_TEST(keeps_leading_without_a_lease)
+{
+    begin_serving();
+    view.may_serve = false;
+    role_step(&role, &view);
+    expect("");
+    ck_assert_int_eq(role.state, ROLE_SERVE);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("role");
+    TCase *tc = tcase_create("role");
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_test(tc, attaches_where_the_log_ends);
+    tcase_add_test(tc, rebuilds_a_redis_that_lost_its_place);
+    tcase_add_test(tc, adopts_into_an_empty_log);
+    tcase_add_test(tc, waits_for_redis);
+    tcase_add_test(tc, reattaches_to_the_same_redis);
+    tcase_add_test(tc, another_redis_means_another_election);
+    tcase_add_test(tc, deposed_in_every_state);
+    tcase_add_test(tc, keeps_leading_without_a_lease);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
