@@ -1,0 +1,788 @@
+#include "logsvc/client/proposer_state.h"
+
+#include "common/mem.h"
+#include "logsvc/lease.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PROPOSER_REFUSED_RETRY_MS = 2000, PROPOSER_SPACE_RETRY_MS = 500 };
+
+static uint64_t proposer_beat_ns(const struct proposer *p)
+{
+    return p->config.heartbeat_ms * CLOCK_NS_PER_MS;
+}
+
+/* How long a question waits for its answer before it is asked again. */
+static uint64_t proposer_ask_timeout_ns(const struct proposer *p)
+{
+    return 4 * proposer_beat_ns(p);
+}
+
+static void proposer_set_state(struct proposer *p, enum proposer_state next)
+{
+    static const bool may[6][6] = {
+        [PROPOSER_IDLE] = {[PROPOSER_ASKING] = true},
+        [PROPOSER_ASKING] = {[PROPOSER_VOTING] = true, [PROPOSER_IDLE] = true},
+        [PROPOSER_VOTING] =
+            {[PROPOSER_ASKING] = true, [PROPOSER_ELECTED] = true, [PROPOSER_IDLE] = true},
+        [PROPOSER_ELECTED] = {[PROPOSER_LEADING] = true,
+                              [PROPOSER_DEPOSED] = true,
+                              [PROPOSER_ASKING] = true,
+                              [PROPOSER_IDLE] = true},
+        [PROPOSER_LEADING] = {[PROPOSER_DEPOSED] = true, [PROPOSER_IDLE] = true},
+        [PROPOSER_DEPOSED] = {[PROPOSER_ASKING] = true, [PROPOSER_IDLE] = true},
+    };
+
+    MUST(may[p->state][next]);
+    p->state = next;
+    p->tick_at_ns = p->now_ns;
+}
+
+static void proposer_see_time(struct proposer *p, uint64_t now_ns)
+{
+    p->now_ns = now_ns > p->now_ns ? now_ns : p->now_ns;
+}
+
+/* The term that a HELLO claims: only what was won. */
+static struct term proposer_won(const struct proposer *p)
+{
+    bool won = p->state == PROPOSER_ELECTED || p->state == PROPOSER_LEADING;
+    return won ? p->term : (struct term){0};
+}
+
+struct wire_msg proposer_message(struct proposer *p, unsigned node, enum wire_type type,
+                                 struct term term)
+{
+    struct wire_msg msg = {
+        .type = type,
+        .channel = WIRE_PROPOSER,
+        .log_id = p->config.log_id,
+        .term = term,
+        .generation = p->generation,
+        .session = p->nodes[node].session,
+        .seq = ++p->nodes[node].seq,
+    };
+    memcpy(msg.cluster_id, p->config.cluster_id, sizeof msg.cluster_id);
+    return msg;
+}
+
+bool proposer_send(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    if (p->events.send(p->ctx, node, msg)) {
+        return true;
+    }
+    p->nodes[node].busy = true;
+    return false;
+}
+
+void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_at_ns)
+{
+    struct proposer_node *n = &p->nodes[node];
+
+    n->session = ++p->session;
+    n->known = n->told = false;
+    n->ask.open = false;
+    n->vote_asked = false;
+    n->retry_at_ns = retry_at_ns;
+    n->sent_head = n->sent_count = n->data_inflight = 0;
+    n->catchup.reading = false;
+    buf_clear(&n->catchup.records);
+    buf_trim(&n->catchup.records, 0);
+}
+
+/* Sends a question, remembering when. */
+static void proposer_ask(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    if (proposer_send(p, node, msg)) {
+        p->nodes[node].ask = (struct proposer_ask){
+            .open = true, .type = msg->type, .seq = msg->seq, .sent_ns = p->now_ns};
+    }
+}
+
+static void proposer_ask_hello(struct proposer *p, unsigned node)
+{
+    struct wire_msg msg = proposer_message(p, node, WIRE_HELLO, proposer_won(p));
+
+    msg.hello.lease_ms = p->config.lease_ms;
+    memcpy(msg.hello.name, p->name, sizeof msg.hello.name);
+    proposer_ask(p, node, &msg);
+}
+
+static void proposer_ask_vote(struct proposer *p, unsigned node)
+{
+    struct wire_msg msg = proposer_message(p, node, WIRE_VOTE, p->term);
+
+    msg.vote.lease_ms = p->config.lease_ms;
+    proposer_ask(p, node, &msg);
+    p->nodes[node].vote_asked = p->nodes[node].ask.open;
+}
+
+/* Tells a node who leads and what the log is; the node checks our idea of the common point. */
+static void proposer_ask_elected(struct proposer *p, unsigned node)
+{
+    struct proposer_node *n = &p->nodes[node];
+    struct wire_msg msg = proposer_message(p, node, WIRE_ELECTED, p->term);
+    uint64_t start = 0;
+    int err = history_common(&p->history, &n->history, n->log.flush_off, &start);
+
+    if (n->log.empty || err == ERR_NOT_FOUND) {
+        if (!p->log_begin_known) {
+            n->retry_at_ns = p->now_ns + PROPOSER_REFUSED_RETRY_MS * CLOCK_NS_PER_MS;
+            return; /* needs a snapshot first: the log's beginning is gone */
+        }
+        msg.elected.reset = true;
+        start = p->log_begin;
+    } else if (err != ERR_OK) {
+        n->retry_at_ns = p->now_ns + PROPOSER_REFUSED_RETRY_MS * CLOCK_NS_PER_MS;
+        return; /* the same term at different offsets: never to be mixed */
+    }
+    msg.elected.start = start;
+    memcpy(msg.elected.name, p->name, sizeof msg.elected.name);
+    msg.elected.history =
+        (struct wire_history){.bytes = buf_head(&p->history_bytes), .size = p->history_bytes.len};
+    proposer_ask(p, node, &msg);
+}
+
+/* While campaigning, each node is asked anew now and then. */
+static bool proposer_report_is_fresh(const struct proposer *p, const struct proposer_node *n)
+{
+    return n->known && n->report_ns != 0 && p->now_ns - n->report_ns < 2 * proposer_beat_ns(p);
+}
+
+void proposer_drive(struct proposer *p, unsigned node)
+{
+    struct proposer_node *n = &p->nodes[node];
+
+    if (!n->up || n->busy || n->ask.open || p->now_ns < n->retry_at_ns) {
+        if (n->up && n->told && p->state == PROPOSER_LEADING) {
+            proposer_feed(p, node);
+        }
+        return;
+    }
+    switch (p->state) {
+    case PROPOSER_IDLE:
+    case PROPOSER_DEPOSED:
+        return;
+    case PROPOSER_ASKING:
+    case PROPOSER_ELECTED: /* keeps others from campaigning while our Redis catches up */
+        if (!proposer_report_is_fresh(p, n)) {
+            proposer_ask_hello(p, node);
+        }
+        return;
+    case PROPOSER_VOTING:
+        if (n->node_id[0] == '\0') {
+            proposer_ask_hello(p, node);
+        } else if (!n->vote_asked && !n->vote_granted && !n->vote_denied && n->refusal == 0) {
+            proposer_ask_vote(p, node);
+        }
+        return;
+    case PROPOSER_LEADING:
+        if (n->told) {
+            proposer_feed(p, node);
+        } else if (!n->known || n->refusal != 0) {
+            proposer_ask_hello(p, node);
+        } else {
+            proposer_ask_elected(p, node);
+        }
+        return;
+    }
+}
+
+static void proposer_drive_all(struct proposer *p)
+{
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        proposer_drive(p, i);
+    }
+}
+
+/* --- campaign ------------------------------------------------------------------------------- */
+
+static void proposer_back_off(struct proposer *p)
+{
+    uint64_t half = lease_ns(p->config.lease_ms) / 2;
+
+    p->vote_not_before_ns = p->now_ns + p->events.random(p->ctx) % (half + 1);
+}
+
+static void proposer_to_asking(struct proposer *p)
+{
+    proposer_set_state(p, PROPOSER_ASKING);
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        p->nodes[i].report_ns = 0;
+        p->nodes[i].ask.open = false;
+    }
+}
+
+void proposer_campaign(struct proposer *p, uint64_t now_ns)
+{
+    proposer_see_time(p, now_ns);
+    if (p->state == PROPOSER_ASKING || p->state == PROPOSER_VOTING ||
+        p->state == PROPOSER_LEADING) {
+        return;
+    }
+    if (p->state != PROPOSER_IDLE) {
+        proposer_back_off(p);
+    }
+    proposer_to_asking(p);
+    proposer_drive_all(p);
+}
+
+/* Forgets everything that belonged to the term before. */
+static void proposer_clear_term(struct proposer *p)
+{
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        struct proposer_node *n = &p->nodes[i];
+        n->vote_asked = n->vote_granted = n->vote_denied = false;
+        n->told = n->counted = false;
+        n->unit_off = n->acked_off = n->sent_off = 0;
+        n->lease_sent_ns = 0;
+        n->ask.open = false;
+        n->sent_head = n->sent_count = n->data_inflight = 0;
+        n->catchup.reading = false;
+        buf_clear(&n->catchup.records);
+    }
+    if (p->window_open) {
+        window_fini(&p->window);
+        p->window_open = false;
+    }
+    p->commit = 0;
+    p->commit_known = p->append_open = false;
+    p->safe_at_ns = UINT64_MAX;
+    p->donor = (struct proposer_donor){0};
+}
+
+static void proposer_start_voting(struct proposer *p)
+{
+    uint64_t l = lease_ns(p->config.lease_ms);
+
+    proposer_clear_term(p);
+    p->max_term.n++;
+    p->term = p->max_term;
+    p->vote_deadline_ns = p->now_ns + l + p->events.random(p->ctx) % (l / 2 + 1);
+    proposer_set_state(p, PROPOSER_VOTING);
+    proposer_drive_all(p);
+}
+
+/* ASKING: campaigns once a majority has said lately that it hears no leader. */
+static void proposer_check_reports(struct proposer *p)
+{
+    unsigned free_count = 0;
+
+    if (p->now_ns < p->vote_not_before_ns) {
+        return;
+    }
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        const struct proposer_node *n = &p->nodes[i];
+        free_count += n->refusal == 0 && n->report_free && proposer_report_is_fresh(p, n);
+    }
+    if (free_count >= proposer_quorum(p)) {
+        proposer_start_voting(p);
+    }
+}
+
+static struct log_position proposer_position(const struct proposer_node *n)
+{
+    return (struct log_position){.term = history_last_term(&n->history, n->log.unit_off),
+                                 .offset = n->log.unit_off};
+}
+
+/* The most advanced of those voters that are sure to be complete: log term first, then offset. */
+static void proposer_choose_donor(struct proposer *p)
+{
+    struct proposer_donor *d = &p->donor;
+
+    *d = (struct proposer_donor){.empty = true};
+    p->safe_at_ns = 0;
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        const struct proposer_node *n = &p->nodes[i];
+        if (!n->vote_granted) {
+            continue;
+        }
+        p->safe_at_ns = n->safe_at_ns > p->safe_at_ns ? n->safe_at_ns : p->safe_at_ns;
+        if (n->log.uncertain_to > 0 || n->log.empty || n->history.count == 0) {
+            continue;
+        }
+        struct log_position at = proposer_position(n);
+        if (d->empty || log_position_compare(at, d->end) > 0) {
+            *d = (struct proposer_donor){.empty = false, .node = i, .end = at};
+        }
+    }
+    const struct proposer_node *n = &p->nodes[d->node];
+    p->donor_history = d->empty ? (struct history){0} : n->history;
+    history_cut(&p->donor_history, d->end.offset);
+    d->history = &p->donor_history;
+    p->donor_chain_known = d->empty || n->log.flush_off == n->log.unit_off;
+    p->donor_chain = d->empty ? 0 : n->log.chain_crc;
+    p->log_begin = d->empty ? 0 : n->log.begin;
+    p->log_begin_known = !d->empty && p->donor_history.entries[0].begin == n->log.begin;
+}
+
+/* VOTING: a majority has granted the term, and a majority of certain nodes stands behind the
+ * donor. A node that may have lost its tail fences, but does not vouch for completeness. */
+static void proposer_check_votes(struct proposer *p)
+{
+    unsigned certain = 0, denied = 0;
+
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        certain += p->nodes[i].vote_granted && p->nodes[i].log.uncertain_to == 0;
+        denied += p->nodes[i].vote_denied;
+    }
+    if (certain >= proposer_quorum(p)) {
+        proposer_choose_donor(p);
+        proposer_set_state(p, PROPOSER_ELECTED);
+        return;
+    }
+    if (denied > p->config.node_count - proposer_quorum(p)) {
+        proposer_back_off(p);
+        proposer_to_asking(p);
+    }
+}
+
+/* Whether it still makes sense to wait for more votes: the term is fenced, only certainty lacks. */
+static bool proposer_is_fenced(const struct proposer *p)
+{
+    unsigned granted = 0;
+
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        granted += p->nodes[i].vote_granted;
+    }
+    return granted >= proposer_quorum(p);
+}
+
+void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const struct replid *replid)
+{
+    proposer_see_time(p, now_ns);
+    MUST(p->state == PROPOSER_ELECTED);
+    MUST(p->donor.empty || begin == p->donor.end.offset);
+
+    p->history = p->donor_history;
+    int err = history_append(&p->history, log_term_of(p->term), begin, replid);
+    MUST(err == ERR_OK); /* every voter's log term is below the term that it granted */
+    buf_clear(&p->history_bytes);
+    history_encode(&p->history, &p->history_bytes);
+    p->term_begin = begin;
+    if (p->donor.empty) {
+        p->log_begin = begin;
+        p->log_begin_known = true;
+    }
+    window_init(&p->window, log_term_of(p->term), begin, p->config.append_max_bytes,
+                p->config.window_max_bytes);
+    p->window_open = true;
+    if (p->donor_chain_known) {
+        window_set_chain(&p->window, p->donor_chain);
+    }
+    proposer_set_state(p, PROPOSER_LEADING);
+    proposer_drive_all(p);
+}
+
+void proposer_release(struct proposer *p, uint64_t now_ns)
+{
+    proposer_see_time(p, now_ns);
+    if (p->state == PROPOSER_IDLE) {
+        return;
+    }
+    /* Only who has waited out all older leases may declare them dead. */
+    if (p->state == PROPOSER_LEADING && p->now_ns >= p->safe_at_ns) {
+        for (unsigned i = 0; i < p->config.node_count; i++) {
+            if (p->nodes[i].up && p->nodes[i].told && !p->nodes[i].busy) {
+                struct wire_msg msg = proposer_message(p, i, WIRE_RELEASE, p->term);
+                (void)proposer_send(p, i, &msg);
+            }
+        }
+    }
+    proposer_set_state(p, PROPOSER_IDLE);
+}
+
+/* --- answers -------------------------------------------------------------------------------- */
+
+/* Whether this answers the open question; then it is closed. */
+static bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg,
+                                 enum wire_type type)
+{
+    if (!n->ask.open || n->ask.type != type || n->ask.seq != msg->seq) {
+        return false;
+    }
+    n->ask.open = false;
+    return true;
+}
+
+static void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
+                                const char *reason)
+{
+    struct proposer_node *n = &p->nodes[node];
+    bool news = n->refusal != (uint32_t)code;
+
+    n->refusal = (uint32_t)code;
+    snprintf(n->refusal_text, sizeof n->refusal_text, "%s", reason);
+    proposer_restart_session(p, node, p->now_ns + PROPOSER_REFUSED_RETRY_MS * CLOCK_NS_PER_MS);
+    if (news && p->events.refused != NULL) {
+        p->events.refused(p->ctx, node, code, n->refusal_text);
+    }
+}
+
+/* Takes a node's picture of its log; false: it makes no sense. */
+static bool proposer_learn(struct proposer_node *n, const struct wire_log *log,
+                           const struct wire_history *bytes)
+{
+    struct history h = {0};
+
+    if (bytes->size > 0 && history_decode(bytes->bytes, bytes->size, &h) != ERR_OK) {
+        return false;
+    }
+    n->log = *log;
+    n->history = h;
+    n->known = true;
+    return true;
+}
+
+static bool proposer_id_is_unique(const struct proposer *p, unsigned node, const char *node_id)
+{
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        if (i != node && strcmp(p->nodes[i].node_id, node_id) == 0) {
+            return false;
+        }
+    }
+    return node_id[0] != '\0';
+}
+
+static void proposer_on_hello_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    struct proposer_node *n = &p->nodes[node];
+    const struct wire_hello_reply *m = &msg->hello_reply;
+
+    if (!proposer_answers_ask(n, msg, WIRE_HELLO)) {
+        return;
+    }
+    if (m->lease_ms != p->config.lease_ms) {
+        proposer_refused_by(p, node, WIRE_REFUSED_LEASE, wire_refusal_text(WIRE_REFUSED_LEASE));
+        return;
+    }
+    /* A node that counted twice would be its own quorum. */
+    if (!proposer_id_is_unique(p, node, m->node_id)) {
+        proposer_refused_by(p, node, WIRE_REFUSED_BAD, "its node id occurs twice");
+        return;
+    }
+    if (!proposer_learn(n, &m->log, &m->history)) {
+        return;
+    }
+    memcpy(n->node_id, m->node_id, sizeof n->node_id);
+    n->refusal = 0;
+    n->refusal_text[0] = '\0';
+    n->snapshot = m->snapshot;
+    n->report_ns = p->now_ns;
+    n->report_free = m->heard_ns >= lease_ns(p->config.lease_ms);
+    p->generation = msg->generation > p->generation ? msg->generation : p->generation;
+    if (p->state == PROPOSER_ASKING) {
+        proposer_check_reports(p);
+    }
+}
+
+static void proposer_on_vote_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    struct proposer_node *n = &p->nodes[node];
+    const struct wire_vote_reply *m = &msg->vote_reply;
+
+    (void)proposer_answers_ask(n, msg, WIRE_VOTE);
+    if (p->state != PROPOSER_VOTING || msg->term.n != p->term.n || n->vote_granted) {
+        return;
+    }
+    if (!m->granted) {
+        n->vote_denied = true;
+    } else if (proposer_learn(n, &m->log, &m->history)) {
+        n->vote_granted = true;
+        n->safe_at_ns = lease_safe_at_ns(p->now_ns, m->elapsed_ns, p->config.lease_ms);
+    }
+    proposer_check_votes(p);
+}
+
+static void proposer_on_elected_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    struct proposer_node *n = &p->nodes[node];
+
+    if (!proposer_answers_ask(n, msg, WIRE_ELECTED) || p->state != PROPOSER_LEADING ||
+        msg->term.n != p->term.n) {
+        return;
+    }
+    n->log = msg->elected_reply.log;
+    if (n->log.unit_off > n->log.flush_off || n->log.flush_off > window_end(&p->window)) {
+        return; /* cannot be */
+    }
+    proposer_feed_start(p, node);
+    proposer_feed_all(p); /* it may be what a lagging node waited for, too */
+}
+
+static void proposer_on_refused(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    struct proposer_node *n = &p->nodes[node];
+    enum wire_refusal code = (enum wire_refusal)msg->refused.code;
+
+    if (msg->refused.to == WIRE_READ) {
+        proposer_on_read_refused(p, node, msg);
+        return;
+    }
+    switch (code) {
+    case WIRE_REFUSED_CLUSTER:
+    case WIRE_REFUSED_LOG:
+    case WIRE_REFUSED_LEASE:
+    case WIRE_REFUSED_VERSION:
+        proposer_refused_by(p, node, code, msg->refused.reason);
+        return;
+    case WIRE_REFUSED_SPACE:
+        proposer_restart_session(p, node, p->now_ns + PROPOSER_SPACE_RETRY_MS * CLOCK_NS_PER_MS);
+        return;
+    case WIRE_REFUSED_GENERATION:
+        p->generation = msg->generation > p->generation ? msg->generation : p->generation;
+        proposer_restart_session(p, node, p->now_ns + proposer_beat_ns(p));
+        return;
+    case WIRE_REFUSED_SESSION:
+    case WIRE_REFUSED_TERM:
+    case WIRE_REFUSED_ELECTED:
+    case WIRE_REFUSED_DIVERGED:
+    case WIRE_REFUSED_BAD:
+    case WIRE_REFUSED_NOT_FOUND:
+    case WIRE_REFUSED_CORRUPT:
+        break;
+    }
+    /* An answer to something old, when a new session has begun, was dropped before. */
+    proposer_restart_session(p, node, n->ask.open ? p->now_ns + proposer_beat_ns(p) : p->now_ns);
+}
+
+/* A higher term exists: whoever leads or votes in a lower one is out. */
+static void proposer_see_term(struct proposer *p, struct term term)
+{
+    if (term.n > p->max_term.n) {
+        p->max_term = term;
+    }
+    if (term.n <= p->term.n) {
+        return;
+    }
+    if (p->state == PROPOSER_VOTING) {
+        proposer_back_off(p);
+        proposer_to_asking(p);
+    } else if (p->state == PROPOSER_ELECTED || p->state == PROPOSER_LEADING) {
+        proposer_set_state(p, PROPOSER_DEPOSED);
+    }
+}
+
+static bool proposer_is_ours(const struct proposer *p, const struct wire_msg *msg)
+{
+    return msg->channel == WIRE_PROPOSER && msg->log_id == p->config.log_id &&
+           memcmp(msg->cluster_id, p->config.cluster_id, sizeof msg->cluster_id) == 0;
+}
+
+static void proposer_dispatch(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    switch (msg->type) {
+    case WIRE_HELLO_REPLY:
+        proposer_on_hello_reply(p, node, msg);
+        return;
+    case WIRE_VOTE_REPLY:
+        proposer_on_vote_reply(p, node, msg);
+        return;
+    case WIRE_ELECTED_REPLY:
+        proposer_on_elected_reply(p, node, msg);
+        return;
+    case WIRE_APPEND_REPLY:
+        proposer_on_append_reply(p, node, msg);
+        return;
+    case WIRE_READ_REPLY:
+        proposer_on_read_reply(p, node, msg);
+        return;
+    case WIRE_REFUSED:
+        proposer_on_refused(p, node, msg);
+        return;
+    case WIRE_HELLO:
+    case WIRE_VOTE:
+    case WIRE_ELECTED:
+    case WIRE_APPEND:
+    case WIRE_READ:
+    case WIRE_RELEASE:
+    case WIRE_RELEASE_REPLY:
+    case WIRE_STATUS:
+    case WIRE_STATUS_REPLY:
+    case WIRE_SNAP_BEGIN:
+    case WIRE_SNAP_BEGIN_REPLY:
+    case WIRE_SNAP_WRITE:
+    case WIRE_SNAP_WRITE_REPLY:
+    case WIRE_SNAP_COMMIT:
+    case WIRE_SNAP_COMMIT_REPLY:
+    case WIRE_SNAP_LATEST:
+    case WIRE_SNAP_LATEST_REPLY:
+    case WIRE_SNAP_READ:
+    case WIRE_SNAP_READ_REPLY:
+        return;
+    }
+}
+
+void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
+                      const struct wire_msg *msg)
+{
+    proposer_see_time(p, now_ns);
+    if (node >= p->config.node_count || p->state == PROPOSER_IDLE) {
+        return;
+    }
+    struct proposer_node *n = &p->nodes[node];
+    if (msg->type == WIRE_REFUSED && msg->session == n->session && !proposer_is_ours(p, msg)) {
+        proposer_on_refused(p, node, msg); /* a foreign cluster or log says so in its own name */
+        return;
+    }
+    if (!proposer_is_ours(p, msg)) {
+        return;
+    }
+    proposer_see_term(p, msg->term);
+    if (msg->session != n->session) {
+        return; /* of an older session: no effect */
+    }
+    n->answered_ns = p->now_ns;
+    n->alive = true;
+    proposer_dispatch(p, node, msg);
+    proposer_drive(p, node);
+}
+
+/* --- links, time ---------------------------------------------------------------------------- */
+
+void proposer_link_up(struct proposer *p, uint64_t now_ns, unsigned node, bool up)
+{
+    proposer_see_time(p, now_ns);
+    MUST(node < p->config.node_count);
+    p->nodes[node].up = up;
+    p->nodes[node].busy = false;
+    p->nodes[node].alive = p->nodes[node].alive && up;
+    proposer_restart_session(p, node, 0);
+    if (up) {
+        proposer_drive(p, node);
+    }
+}
+
+void proposer_link_ready(struct proposer *p, uint64_t now_ns, unsigned node)
+{
+    proposer_see_time(p, now_ns);
+    MUST(node < p->config.node_count);
+    p->nodes[node].busy = false;
+    if (p->state == PROPOSER_LEADING) {
+        proposer_feed_all(p); /* a lagging node may have waited to read over this link */
+    }
+    proposer_drive(p, node);
+}
+
+static void proposer_tick_node(struct proposer *p, unsigned node)
+{
+    struct proposer_node *n = &p->nodes[node];
+
+    n->alive = n->alive && p->now_ns - n->answered_ns < lease_ns(p->config.lease_ms);
+    if (n->ask.open && p->now_ns - n->ask.sent_ns >= proposer_ask_timeout_ns(p)) {
+        proposer_restart_session(p, node, 0);
+    }
+    if (p->state == PROPOSER_LEADING) {
+        proposer_feed_timeouts(p, node);
+    }
+    proposer_drive(p, node);
+}
+
+void proposer_tick(struct proposer *p, uint64_t now_ns)
+{
+    proposer_see_time(p, now_ns);
+    if (p->state == PROPOSER_IDLE || p->state == PROPOSER_DEPOSED) {
+        return;
+    }
+    if (p->state == PROPOSER_VOTING && p->now_ns >= p->vote_deadline_ns && !proposer_is_fenced(p)) {
+        proposer_back_off(p);
+        proposer_to_asking(p);
+    }
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        proposer_tick_node(p, i);
+    }
+    if (p->state == PROPOSER_ASKING) {
+        proposer_check_reports(p);
+    }
+    p->tick_at_ns = p->now_ns + proposer_beat_ns(p) / 4;
+}
+
+uint64_t proposer_next_tick_ns(const struct proposer *p)
+{
+    bool rests = p->state == PROPOSER_IDLE || p->state == PROPOSER_DEPOSED;
+    return rests ? UINT64_MAX : p->tick_at_ns;
+}
+
+/* --- being asked ---------------------------------------------------------------------------- */
+
+struct proposer *proposer_create(const struct proposer_config *config,
+                                 const struct proposer_events *events, void *ctx)
+{
+    MUST(config->node_count > 0 && config->node_count <= PROPOSER_NODES_MAX);
+    MUST(config->lease_ms > 0 && config->heartbeat_ms > 0 && config->append_inflight_max > 0);
+    MUST(config->append_max_bytes > 0 && config->append_max_bytes <= WIRE_DATA_MAX / 2);
+
+    struct proposer *p = mem_calloc(1, sizeof *p);
+    p->config = *config;
+    p->config.name = NULL;
+    snprintf(p->name, sizeof p->name, "%s", config->name != NULL ? config->name : "");
+    p->events = *events;
+    p->ctx = ctx;
+    p->generation = 1;
+    /* Sessions only count upwards within one process; the high bit is room to do so. */
+    p->session = config->session >> 1;
+    p->safe_at_ns = UINT64_MAX;
+    for (unsigned i = 0; i < config->node_count; i++) {
+        p->nodes[i].session = ++p->session;
+        p->nodes[i].snapshot = WIRE_NO_SNAPSHOT;
+        p->nodes[i].catchup.avoid = PROPOSER_NODES_MAX;
+    }
+    return p;
+}
+
+void proposer_destroy(struct proposer *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    if (p->window_open) {
+        window_fini(&p->window);
+    }
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        buf_release(&p->nodes[i].catchup.records);
+    }
+    buf_release(&p->history_bytes);
+    free(p);
+}
+
+enum proposer_state proposer_state(const struct proposer *p)
+{
+    return p->state;
+}
+
+struct term proposer_term(const struct proposer *p)
+{
+    return p->term;
+}
+
+const struct proposer_donor *proposer_donor(const struct proposer *p)
+{
+    return &p->donor;
+}
+
+void proposer_node(const struct proposer *p, unsigned node, struct proposer_node_info *out)
+{
+    MUST(node < p->config.node_count);
+    const struct proposer_node *n = &p->nodes[node];
+    bool leading = p->state == PROPOSER_LEADING;
+
+    *out = (struct proposer_node_info){
+        .state = PROPOSER_NODE_GREETED,
+        .flushed = leading && n->counted ? n->acked_off : n->log.flush_off,
+        .snapshot = n->snapshot,
+    };
+    memcpy(out->node_id, n->node_id, sizeof out->node_id);
+    memcpy(out->refusal, n->refusal_text, sizeof out->refusal);
+    if (n->refusal != 0) {
+        out->state = PROPOSER_NODE_REFUSED;
+    } else if (!n->up || !n->alive) {
+        out->state = PROPOSER_NODE_DOWN;
+    } else if (leading && n->told) {
+        out->state = n->sent_off < window_begin(&p->window) || n->catchup.records.len > 0
+                         ? PROPOSER_NODE_CATCHUP
+                         : PROPOSER_NODE_STREAMING;
+    }
+}

@@ -1,0 +1,140 @@
+/* The proposer's insides, shared by proposer.c (elections, sessions) and proposer_feed.c (what each
+ * node is sent once we lead, commits, leases). Nobody else includes it. */
+#ifndef LOGSVC_CLIENT_PROPOSER_STATE_H
+#define LOGSVC_CLIENT_PROPOSER_STATE_H
+
+#include "logsvc/client/proposer.h"
+#include "logsvc/client/window.h"
+
+/* Appends and heartbeats that were sent and not yet answered, oldest first. */
+struct proposer_sent {
+    uint64_t seq;
+    uint64_t sent_ns;
+    bool data;
+};
+enum { PROPOSER_SENT_MAX = 64 };
+
+/* The question (HELLO, VOTE, ELECTED) that waits for its answer. */
+struct proposer_ask {
+    bool open;
+    enum wire_type type;
+    uint64_t seq;
+    uint64_t sent_ns;
+};
+
+/* Bytes on their way from a node that has them to one that lags behind the window. */
+struct proposer_catchup {
+    bool reading;
+    unsigned source;
+    uint64_t seq; /* of the READ, among the source's */
+    uint64_t sent_ns;
+    struct buf records; /* what was read and not sent yet; begins at sent_off */
+    uint64_t end;       /* where those records end */
+    unsigned avoid;     /* the source that failed last; PROPOSER_NODES_MAX: none */
+};
+
+struct proposer_node {
+    /* The link. A session is one attempt to talk over it; what belongs to an older one is dropped.
+     */
+    bool up, busy;
+    uint64_t session, seq;
+    uint64_t retry_at_ns; /* nothing is sent before */
+    uint64_t answered_ns; /* when it last answered; alive: within a lease */
+    bool alive;
+    struct proposer_ask ask;
+
+    /* What it told, in this session (known) or before. */
+    char node_id[WIRE_NAME_MAX + 1];
+    bool known; /* log and history are of this session */
+    struct wire_log log;
+    struct history history; /* as far as log.flush_off needs it */
+    uint64_t snapshot;
+    uint64_t report_ns; /* pre-vote: when it last said … */
+    bool report_free;   /* … that it has not heard a leader lately */
+    uint32_t refusal;   /* enum wire_refusal; 0: none */
+    char refusal_text[WIRE_REASON_MAX + 1];
+
+    /* Its vote in the current term. */
+    bool vote_asked, vote_granted, vote_denied;
+    uint64_t safe_at_ns;
+
+    /* The stream. */
+    bool told;          /* Elected acknowledged in this session */
+    bool counted;       /* … in this term: unit_off counts for the commit */
+    uint64_t sent_off;  /* end of what was sent in this session */
+    uint64_t acked_off; /* durable there, parts of units included */
+    uint64_t unit_off;  /* durable there, whole units */
+    uint64_t
+        lease_sent_ns; /* send time of the newest append it acknowledged in this term; 0: none */
+    uint64_t last_append_ns;
+    uint64_t rewind_seq; /* gaps reported for older appends than this are old news */
+    struct proposer_sent sent[PROPOSER_SENT_MAX];
+    unsigned sent_head, sent_count, data_inflight;
+    struct proposer_catchup catchup;
+};
+
+struct proposer {
+    struct proposer_config config;
+    char name[WIRE_NAME_MAX + 1];
+    struct proposer_events events;
+    void *ctx;
+
+    enum proposer_state state;
+    uint64_t now_ns; /* the latest that we were told */
+    uint64_t tick_at_ns;
+    struct term term;     /* that we campaign with, won, or lost */
+    struct term max_term; /* highest seen anywhere */
+    uint64_t generation;
+    uint64_t session; /* the last one given out */
+    struct proposer_node nodes[PROPOSER_NODES_MAX];
+
+    /* Campaign. */
+    uint64_t vote_not_before_ns; /* back-off */
+    uint64_t vote_deadline_ns;
+
+    /* Won. */
+    struct proposer_donor donor;
+    struct history donor_history;
+    uint32_t donor_chain;
+    bool donor_chain_known;
+    uint64_t log_begin; /* where the log begins, and whether its chain checksum there is 0 */
+    bool log_begin_known;
+    uint64_t safe_at_ns;
+
+    /* Leading. */
+    struct history history;
+    struct buf history_bytes;
+    uint64_t term_begin;
+    struct window window;
+    bool window_open;
+    bool append_open; /* bytes were appended since the last proposer_flush */
+    uint64_t commit;
+    bool commit_known; /* at or past term_begin, by acknowledgements of this term */
+};
+
+static inline unsigned proposer_quorum(const struct proposer *p)
+{
+    return p->config.node_count / 2 + 1;
+}
+
+/* A message to a node, without its body; takes the next sequence number. */
+struct wire_msg proposer_message(struct proposer *p, unsigned node, enum wire_type type,
+                                 struct term term);
+/* Hands it over; false: the link is busy now. */
+bool proposer_send(struct proposer *p, unsigned node, const struct wire_msg *msg);
+/* Starts over with a node, not before retry_at_ns. */
+void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_at_ns);
+/* Sends whatever is due to a node now. */
+void proposer_drive(struct proposer *p, unsigned node);
+
+/* proposer_feed.c */
+void proposer_feed_start(struct proposer *p, unsigned node);
+void proposer_feed(struct proposer *p, unsigned node);
+void proposer_feed_all(struct proposer *p);
+void proposer_feed_timeouts(struct proposer *p, unsigned node);
+void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
+void proposer_on_read_reply(struct proposer *p, unsigned source, const struct wire_msg *msg);
+void proposer_on_read_refused(struct proposer *p, unsigned source, const struct wire_msg *msg);
+void proposer_update_commit(struct proposer *p);
+
+#endif
