@@ -186,10 +186,8 @@ static void peer_refused(struct snap_upload *u, struct snap_peer *p, uint64_t no
             peer_retry(u, p, p->step, retry_ns); /* it has not promised this term yet */
         }
         break;
-    case WIRE_REFUSED_GENERATION:
-        peer_retry(u, p, PEER_ASK, retry_ns);
-        break;
-    case WIRE_REFUSED_SESSION: /* nothing is begun there; it may have been published already */
+    case WIRE_REFUSED_GENERATION: /* learned from the refusal */
+    case WIRE_REFUSED_SESSION:    /* nothing is begun there; it may have been published already */
         peer_retry(u, p, PEER_ASK, retry_ns);
         break;
     case WIRE_REFUSED_CLUSTER:

@@ -108,7 +108,10 @@ static inline void net_deliver(struct net *n, unsigned i)
     struct net_packet p = n->packets[i];
     struct wire_msg msg;
 
-    n->packets[i] = n->packets[--n->count];
+    n->count--;
+    if (i < n->count) {
+        n->packets[i] = n->packets[n->count];
+    }
     ck_assert_int_eq(wire_decode(p.bytes, p.size, &msg), ERR_OK);
     if (!n->down[p.node]) {
         (p.to_node ? n->request : n->answer)(n->ctx, p.node, &msg);
@@ -136,7 +139,7 @@ static inline bool net_step(struct net *n, uint64_t until_ns)
         return false;
     }
     n->now_ns = next > n->now_ns ? next : n->now_ns;
-    if (packet <= tick) {
+    if (n->count > 0 && packet <= tick) {
         net_deliver(n, first);
     } else {
         n->tick(n->ctx);

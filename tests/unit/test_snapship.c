@@ -775,7 +775,8 @@ START_TEST(repairs)
 }
 END_TEST
 
-/* A rotten source is not relayed, a node that leaves in the middle doesn't stop the repair. */
+/* A rotten source is not relayed; a node that leaves or restarts in the middle doesn't stop the
+ * repair, and gets the snapshot by the next one. */
 START_TEST(repairs_give_up)
 {
     struct world w;
@@ -799,6 +800,23 @@ START_TEST(repairs_give_up)
     world_run(&w, 5000);
     ck_assert_int_eq(w.repaired, ERR_OK);
     ck_assert_uint_eq(holders(&w, 700), 2);
+    world_close(&w);
+
+    world_open(&w, 1);
+    publish(&w.nodes[1], &info);
+    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
+    while (w.nodes[0].bytes.len < 15000) {
+        ck_assert(net_step(&w.net, w.net.now_ns + CLOCK_NS_PER_S));
+    }
+    w.nodes[0].receiving = false;
+    world_run(&w, 5000);
+    ck_assert_int_eq(w.repaired, ERR_OK);
+    ck_assert_uint_eq(holders(&w, 700), 2);
+    w.repaired = 1;
+    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
+    world_run(&w, 5000);
+    ck_assert_int_eq(w.repaired, ERR_OK);
+    ck_assert_uint_eq(holders(&w, 700), 3);
     world_close(&w);
 }
 END_TEST
