@@ -13,7 +13,7 @@ enum { NODE_DIR_FILE_BYTES_MAX = 4096, NODE_DIR_FORMAT = 1, CLUSTER_HEX_BYTES = 
 
 static void node_dir_hex(const uint8_t id[16], char out[CLUSTER_HEX_BYTES])
 {
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         (void)snprintf(out + 2 * i, 3, "%02x", id[i]);
     }
 }

@@ -170,7 +170,7 @@ static int store_roll(struct store *s)
 static int store_append_check(const struct store *s, const struct record *r, const void *payload)
 {
     /* The header, and an idle record in front and behind. */
-    uint64_t room = segment_data_end(s->config.segment_bytes) - 3 * SEGMENT_BLOCK_BYTES;
+    uint64_t room = segment_data_end(s->config.segment_bytes) - (uint64_t)3 * SEGMENT_BLOCK_BYTES;
 
     if (s->errored) {
         return ERR_IO;

@@ -293,7 +293,8 @@ static int store_scan_last(struct store *s, struct disk_file *f, struct segment_
                   (unsigned long long)size, (unsigned long long)g->header.file_bytes);
         return ERR_CORRUPT;
     }
-    segment_cursor_init(&c, f, segment_data_end(g->header.file_bytes), 4 * STORE_COPY_BYTES);
+    segment_cursor_init(&c, f, segment_data_end(g->header.file_bytes),
+                        (size_t)4 * STORE_COPY_BYTES);
     rc = segment_scan(&c, &g->header, UINT64_MAX, &g->index, scan);
     segment_cursor_fini(&c);
     if (rc == ERR_CORRUPT) {

@@ -185,6 +185,7 @@ static int store_write_content(const struct segment_header *header, struct disk_
 int store_segment_rewrite(struct store *s, const struct segment_header *header,
                           struct disk_file *file, struct segment_scan *scan)
 {
+    MUST(file != NULL);
     int rc = store_write_content(header, file, file, 0, scan);
 
     return rc == ERR_OK ? ERR_OK : store_fail(s, rc);
