@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { CLIENT_READ_BYTES = 256 * 1024, CLIENT_BIG_READ_BYTES = 1 << 20 };
-enum { CLIENT_OUT_KEEP_BYTES = 16 * 1024, CLIENT_REPLY_GUESS_BYTES = 64 * 1024 };
+enum { CLIENT_OUT_KEEP_BYTES = 16 * 1024, CLIENT_REPLY_GUESS_BYTES = 512 * 1024 };
 
 static void client_read_cb(evutil_socket_t fd, short what, void *arg);
 static void client_write_cb(evutil_socket_t fd, short what, void *arg);

@@ -333,13 +333,26 @@ void proxy_view(const struct proxy *p, struct role_view *view)
     }
 }
 
+/* Whether enough log nodes answer for an election. */
+static bool proxy_quorum_answers(const struct proxy *p)
+{
+    size_t answering = 0;
+
+    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        answering += node.state != PROPOSER_NODE_DOWN && node.state != PROPOSER_NODE_REFUSED;
+    }
+    return answering >= p->settings->log_nodes.count / 2 + 1;
+}
+
 static enum service proxy_service(const struct proxy *p, const struct role_view *view)
 {
     switch (p->role.state) {
     case ROLE_SERVE:
         return view->may_serve ? SERVICE_FULL : SERVICE_NO_QUORUM;
     case ROLE_CAMPAIGN:
-        return p->table != NULL ? SERVICE_NO_QUORUM : SERVICE_LOADING;
+        return proxy_quorum_answers(p) ? SERVICE_LOADING : SERVICE_NO_QUORUM;
     case ROLE_ATTACH:
     case ROLE_ADOPT:
     case ROLE_REBUILD:

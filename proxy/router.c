@@ -281,6 +281,23 @@ static void router_request_early(struct router *router, struct client *c,
     client_answer_error(c, "LOADING Redis is loading the dataset in memory");
 }
 
+/* A request that is not even looked at spoils the transaction that it is in; an EXEC ends it, and
+ * says so without the code of an ordinary error (rejectCommand and execCommandAbort in Redis). */
+static void router_reject(struct client *c, const struct command *command, const char *error)
+{
+    char text[256];
+
+    if (command == NULL || strcmp(command->name, "exec") != 0) {
+        transaction_spoil(c);
+        client_answer_error(c, error);
+        return;
+    }
+    transaction_discard(c);
+    (void)snprintf(text, sizeof text, "EXECABORT Transaction discarded because of: %s",
+                   strncmp(error, "ERR ", 4) == 0 ? error + 4 : error);
+    client_answer_error(c, text);
+}
+
 void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
                     size_t argc)
 {
@@ -294,15 +311,13 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     buf_clear(&router->text);
     if (command_check(router->table, argv, argc, &command, &router->text) != ERR_OK) {
         buf_append(&router->text, "", 1);
-        transaction_spoil(c);
-        client_answer_error(c, (const char *)buf_head(&router->text));
+        router_reject(c, command, (const char *)buf_head(&router->text));
         buf_clear(&router->text);
         return;
     }
     c->last_command = command->name;
     if (!c->authenticated && !session_before_auth(command)) {
-        transaction_spoil(c);
-        client_answer_error(c, "NOAUTH Authentication required.");
+        router_reject(c, command, "NOAUTH Authentication required.");
         return;
     }
     if (command->plain && c->transaction == NULL) {

@@ -188,7 +188,7 @@ static void session_select(struct router *router, struct client *c, const struct
     long long db;
 
     if (!resp_arg_integer(&argv[1], &db)) {
-        client_answer_error(c, "ERR invalid DB index");
+        client_answer_error(c, "ERR value is not an integer or out of range");
     } else if (db < 0 || db >= (long long)router->config.databases) {
         client_answer_error(c, "ERR DB index is out of range");
     } else {

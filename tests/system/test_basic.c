@@ -229,7 +229,6 @@ START_TEST(what_is_not_carried_is_refused)
         {"REPLICAOF", "NO", "ONE"},
         {"SHUTDOWN"},
         {"DEBUG", "SEGFAULT"},
-        {"CLIENT", "REPLY", "OFF"},
     };
     struct wire w;
     struct buf reply = BUF_INIT;

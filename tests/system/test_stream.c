@@ -92,7 +92,8 @@ static void expire_a_key(void)
     cluster_wait("the key to expire", 10000, key_has_expired, NULL);
 }
 
-/* Redis throws keys away as it likes. */
+/* Redis throws keys away as it likes. The replication backlog grows with what is written, and
+ * counts as used memory, so there must be room for that and not for the data as well. */
 static void evict_keys(void)
 {
     redisContext *proxy = cluster_connect(cluster, "proxy1");
@@ -103,8 +104,8 @@ static void evict_keys(void)
 
     cluster_ask(cluster, "redis1", info, sizeof info, (const char *[]){"INFO", "memory", NULL});
     long long used = strtoll(strstr(info, "used_memory:") + 12, NULL, 10);
-    run(redis, "CONFIG SET maxmemory-policy allkeys-random maxmemory %lld", used + 300000);
-    for (int i = 0; i < 1000; i++) {
+    run(redis, "CONFIG SET maxmemory-policy allkeys-random maxmemory %lld", used + 2000000);
+    for (int i = 0; i < 1500; i++) {
         run(proxy, "SET evict%d %s", i, value);
     }
     run(redis, "CONFIG SET maxmemory 0");
@@ -121,7 +122,10 @@ static void write_one(const char *line, const char *const argv[], void *arg)
     do {
         argc++;
     } while (argv[argc] != NULL);
-    if (strncmp(argv[0], "FLUSH", 5) != 0 && strcmp(argv[0], "RESET") != 0) {
+    /* A BITFIELD that fails by OVERFLOW FAIL may lengthen the string all the same, and Redis 7.0
+     * does not tell its replicas: two stock servers differ then. */
+    bool diverges = strcmp(argv[0], "BITFIELD") == 0 && argc > 3 && strcmp(argv[3], "FAIL") == 0;
+    if (strncmp(argv[0], "FLUSH", 5) != 0 && strcmp(argv[0], "RESET") != 0 && !diverges) {
         freeReplyObject(redisCommandArgv(arg, argc, (const char **)argv, NULL));
     }
 }
