@@ -15,6 +15,7 @@ SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input
 EXTRA_DIST += tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
+TESTS += $(SYSTEM_TESTS)
 
 test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
 test_basic_CFLAGS = $(UNIT_CFLAGS)
