@@ -185,6 +185,8 @@ static int posix_list(struct disk *d, const char *path, void (*each)(void *ctx, 
     int rc = ERR_OK;
     for (;;) {
         errno = 0;
+        /* Safe here: no other thread has this DIR.
+         * cppcheck-suppress readdirCalled */
         struct dirent *e = readdir(dir);
         if (!e) {
             rc = errno == 0 ? ERR_OK : posix_failed("readdir", path);

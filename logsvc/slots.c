@@ -168,8 +168,9 @@ int slots_open(struct slots *s, struct disk *d, const char *folder)
         /* Both are written again, the bad or older one first: every byte that is vouched for has
          * then been synced by this process, and one good slot stands at any moment. */
         for (int i = 0; i < 2 && rc == ERR_OK; i++) {
-            rc = slots_write(s->files[i == 0 ? !best : best], s->version, buf_head(&s->body),
-                             s->body.len, SLOTS_FILE_BYTES);
+            const void *body = s->body.len > 0 ? buf_head(&s->body) : NULL;
+            rc = slots_write(s->files[i == 0 ? !best : best], s->version, body, s->body.len,
+                             SLOTS_FILE_BYTES);
         }
     }
     buf_release(&bodies[0]);

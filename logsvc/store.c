@@ -5,11 +5,12 @@
  *
  * The last block before the footer is left to an idle record: when the log falls idle there is
  * always room for one. */
-#include "logsvc/store_impl.h"
+#include "logsvc/store.h"
 
 #include "common/crc32c.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "logsvc/store_impl.h"
 
 #include <stdlib.h>
 #include <string.h>

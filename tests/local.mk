@@ -167,3 +167,9 @@ TESTS += test_role
 test_role_SOURCES = tests/unit/test_role.c tests/lib/unit.h
 test_role_CFLAGS = $(UNIT_CFLAGS)
 test_role_LDADD = $(UNIT_LDADD)
+if ENABLE_FUZZERS
+noinst_PROGRAMS += fuzz_segment
+fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c tests/lib/fake_disk.c tests/lib/fake_disk.h
+fuzz_segment_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_segment_LDADD = $(LOG_LIBS)
+endif
