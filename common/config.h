@@ -114,7 +114,7 @@ int config_parse(const char *name, const char *text, size_t size, const struct c
 void config_free(const struct config_row *schema, size_t count, void *target);
 
 /* Writes the effective configuration as JSON that config_load would read, defaults included and
- * secrets as "***". Rows of one object must stand together in the schema. */
+ * secrets, if not empty, as "***". Rows of one object must stand together in the schema. */
 void config_print(const struct config_row *schema, size_t count, const void *target, FILE *out);
 
 /* Writes a line of help for each key: name, type, default, what it is for. */

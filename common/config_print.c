@@ -52,6 +52,13 @@ static void config_print_value(const struct config_row *row, const void *field, 
     }
 }
 
+/* That a secret is empty is none. */
+static bool config_is_hidden(const struct config_row *row, const void *field)
+{
+    return row->secret &&
+           (row->type != CONFIG_TYPE_STRING || (*(const char *const *)field)[0] != '\0');
+}
+
 /* The bytes of two paths' common objects: of "a.b.c" and "a.b.d" those of "a.b.". */
 static size_t config_common_bytes(const char *a, const char *b)
 {
@@ -104,10 +111,11 @@ void config_print(const struct config_row *schema, size_t count, const void *tar
         }
         config_indent(depth + 1, out);
         fprintf(out, "\"%s\": ", name);
-        if (row->secret) {
+        const void *field = (const char *)target + row->offset;
+        if (config_is_hidden(row, field)) {
             fputs("\"***\"", out);
         } else {
-            config_print_value(row, (const char *)target + row->offset, out);
+            config_print_value(row, field, out);
         }
         before = row->path;
     }

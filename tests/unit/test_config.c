@@ -282,7 +282,7 @@ START_TEST(print_and_read_back)
     fclose(out);
     ck_assert_str_eq(text, expected);
     config_free(rows, ROWS, &sample);
-    ck_assert_int_eq(parse(text), ERR_OK);
+    ck_assert_int_eq(parse(text), ERR_OK); /* the password is "***" now */
     ck_assert_int_eq(sample.limit, 4503599627370497);
     ck_assert_str_eq(sample.name, "a\"b");
     config_free(rows, ROWS, &sample);
