@@ -1,6 +1,7 @@
 # Unit tests: one program for each module, named after it. TESTS run in parallel (make -j check).
 UNIT_LDADD = $(PROXY_LIBS) $(CHECK_LIBS)
 UNIT_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+EXTRA_DIST += tests/lib/fake_storage.c tests/lib/fake_storage.h
 
 check_PROGRAMS += test_record
 TESTS += test_record
