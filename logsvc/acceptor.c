@@ -433,7 +433,8 @@ static bool acceptor_append_ok(const struct acceptor *a, const struct storage_st
     return true;
 }
 
-/* Queues all records in the storage. ERR_NO_SPACE: those before stay queued. */
+/* Queues all records in the storage. ERR_NO_SPACE, ERR_TOO_BIG, ERR_INVALID: refused, nothing of
+ * this record was changed, those before stay queued. */
 static int acceptor_store(struct acceptor *a, const struct wire_msg *msg)
 {
     struct record r;
@@ -444,7 +445,7 @@ static int acceptor_store(struct acceptor *a, const struct wire_msg *msg)
         int err = wire_record(msg->data + done, msg->data_size - done, &r, &payload, &whole);
         MUST(err == ERR_OK);
         err = a->storage->ops->append(a->storage, &r, payload);
-        if (err == ERR_NO_SPACE) {
+        if (err == ERR_NO_SPACE || err == ERR_TOO_BIG || err == ERR_INVALID) {
             return err;
         }
         if (err != ERR_OK) {
@@ -480,6 +481,10 @@ static int acceptor_append(struct acceptor *a, const struct acceptor_call *call)
     int err = acceptor_store(a, msg);
     if (err == ERR_NO_SPACE) {
         acceptor_refuse(a, call, WIRE_REFUSED_SPACE, NULL);
+        return ERR_OK;
+    }
+    if (err == ERR_TOO_BIG || err == ERR_INVALID) {
+        acceptor_refuse(a, call, WIRE_REFUSED_BAD, "a record is too big or may not come next");
         return ERR_OK;
     }
     if (err != ERR_OK) {
@@ -645,8 +650,13 @@ int acceptor_tick(struct acceptor *a, uint64_t now_ns)
         return ERR_OK;
     }
     a->idle_due = false;
+    if (st.write_off == st.begin) {
+        return ERR_OK; /* all that was appended has been cut again */
+    }
+    /* It bears the term of the last byte, not that of a leader who has written nothing yet: bytes
+     * of the former may still follow here, if the latter does not prevail. */
     struct record marker = {
-        .term = history_last_term(&a->meta.history, st.write_off),
+        .term = history_last_term(&a->meta.history, st.write_off - 1),
         .begin = st.write_off,
         .flags = RECORD_IDLE | (st.unit_off == st.write_off ? RECORD_UNIT_END : 0),
         .chain_crc = st.chain_crc,

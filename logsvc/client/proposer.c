@@ -14,10 +14,14 @@ static uint64_t proposer_beat_ns(const struct proposer *p)
     return p->config.heartbeat_ms * CLOCK_NS_PER_MS;
 }
 
-/* How long a question waits for its answer before it is asked again. */
-static uint64_t proposer_ask_timeout_ns(const struct proposer *p)
+/* How long a question waits for its answer before it is asked again, in a new session. Votes and
+ * Elected wait for a disk, and a vote that was granted can't be granted again. */
+static uint64_t proposer_ask_timeout_ns(const struct proposer *p, enum wire_type type)
 {
-    return 4 * proposer_beat_ns(p);
+    uint64_t beats = (type == WIRE_HELLO ? 4 : 10) * proposer_beat_ns(p);
+    uint64_t lease = lease_ns(p->config.lease_ms);
+
+    return type == WIRE_HELLO || beats > lease ? beats : lease;
 }
 
 static void proposer_set_state(struct proposer *p, enum proposer_state next)
@@ -119,6 +123,13 @@ static void proposer_ask_vote(struct proposer *p, unsigned node)
     p->nodes[node].vote_asked = p->nodes[node].ask.open;
 }
 
+/* Nothing can be said to this node for now; greets it again after a while. */
+static void proposer_ask_later(struct proposer *p, unsigned node)
+{
+    p->nodes[node].known = false;
+    p->nodes[node].retry_at_ns = p->now_ns + PROPOSER_REFUSED_RETRY_MS * CLOCK_NS_PER_MS;
+}
+
 /* Tells a node who leads and what the log is; the node checks our idea of the common point. */
 static void proposer_ask_elected(struct proposer *p, unsigned node)
 {
@@ -129,14 +140,14 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
 
     if (n->log.empty || err == ERR_NOT_FOUND) {
         if (!p->log_begin_known) {
-            n->retry_at_ns = p->now_ns + PROPOSER_REFUSED_RETRY_MS * CLOCK_NS_PER_MS;
-            return; /* needs a snapshot first: the log's beginning is gone */
+            proposer_ask_later(p, node); /* needs a snapshot first: the log's beginning is gone */
+            return;
         }
         msg.elected.reset = true;
         start = p->log_begin;
     } else if (err != ERR_OK) {
-        n->retry_at_ns = p->now_ns + PROPOSER_REFUSED_RETRY_MS * CLOCK_NS_PER_MS;
-        return; /* the same term at different offsets: never to be mixed */
+        proposer_ask_later(p, node); /* one term at two offsets: never to be mixed */
+        return;
     }
     msg.elected.start = start;
     memcpy(msg.elected.name, p->name, sizeof msg.elected.name);
@@ -505,10 +516,12 @@ static void proposer_on_elected_reply(struct proposer *p, unsigned node, const s
         msg->term.n != p->term.n) {
         return;
     }
-    n->log = msg->elected_reply.log;
-    if (n->log.unit_off > n->log.flush_off || n->log.flush_off > window_end(&p->window)) {
-        return; /* cannot be */
+    const struct wire_log *log = &msg->elected_reply.log;
+    if (log->unit_off > log->flush_off || !proposer_feed_is_possible(p, log->flush_off)) {
+        proposer_restart_session(p, node, p->now_ns + proposer_beat_ns(p)); /* cannot be */
+        return;
     }
+    n->log = *log;
     proposer_feed_start(p, node);
     proposer_feed_all(p); /* it may be what a lagging node waited for, too */
 }
@@ -545,8 +558,9 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     case WIRE_REFUSED_CORRUPT:
         break;
     }
-    /* An answer to something old, when a new session has begun, was dropped before. */
-    proposer_restart_session(p, node, n->ask.open ? p->now_ns + proposer_beat_ns(p) : p->now_ns);
+    /* A node that has restarted is told at once who leads. The rest must not become a busy loop. */
+    bool at_once = code == WIRE_REFUSED_ELECTED && !n->ask.open;
+    proposer_restart_session(p, node, at_once ? 0 : p->now_ns + proposer_beat_ns(p));
 }
 
 /* A higher term exists: whoever leads or votes in a lower one is out. */
@@ -672,7 +686,7 @@ static void proposer_tick_node(struct proposer *p, unsigned node)
     struct proposer_node *n = &p->nodes[node];
 
     n->alive = n->alive && p->now_ns - n->answered_ns < lease_ns(p->config.lease_ms);
-    if (n->ask.open && p->now_ns - n->ask.sent_ns >= proposer_ask_timeout_ns(p)) {
+    if (n->ask.open && p->now_ns - n->ask.sent_ns >= proposer_ask_timeout_ns(p, n->ask.type)) {
         proposer_restart_session(p, node, 0);
     }
     if (p->state == PROPOSER_LEADING) {

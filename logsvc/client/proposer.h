@@ -97,8 +97,9 @@ const struct proposer_donor *proposer_donor(const struct proposer *p);
 void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin,
                    const struct replid *replid);
 
-/* LEADING: the next bytes of the stream, which begin at proposer_end. unit_end: the last byte ends
- * a unit. Copies the bytes; nothing is sent before proposer_flush (once per turn of the loop). */
+/* LEADING (otherwise it does nothing): the next bytes of the stream, which begin at proposer_end.
+ * unit_end: the last byte ends a unit. Copies the bytes; nothing is sent before proposer_flush
+ * (once per turn of the loop). */
 void proposer_append(struct proposer *p, const void *bytes, size_t size, bool unit_end,
                      uint64_t wall_ms);
 void proposer_flush(struct proposer *p, uint64_t now_ns);

@@ -28,6 +28,12 @@ static void feed_forget_catchup(struct proposer_node *n)
     buf_trim(&n->catchup.records, 0);
 }
 
+bool proposer_feed_is_possible(const struct proposer *p, uint64_t offset)
+{
+    return offset <= p->window.sealed_end &&
+           (offset < window_begin(&p->window) || window_is_boundary(&p->window, offset));
+}
+
 /* The node has acknowledged Elected: n->log is what it has. */
 void proposer_feed_start(struct proposer *p, unsigned node)
 {
@@ -233,8 +239,7 @@ static void feed_rewind(struct proposer *p, unsigned node, const struct wire_msg
     if (msg->seq < n->rewind_seq) {
         return;
     }
-    if (to > p->window.sealed_end ||
-        (to >= window_begin(&p->window) && !window_is_boundary(&p->window, to))) {
+    if (!proposer_feed_is_possible(p, to)) {
         proposer_restart_session(p, node, p->now_ns + p->config.heartbeat_ms * CLOCK_NS_PER_MS);
         return;
     }

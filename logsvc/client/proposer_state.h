@@ -128,6 +128,8 @@ void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_
 void proposer_drive(struct proposer *p, unsigned node);
 
 /* proposer_feed.c */
+/* Whether a log that ends at offset can be continued by ours: at a record's boundary. */
+bool proposer_feed_is_possible(const struct proposer *p, uint64_t offset);
 void proposer_feed_start(struct proposer *p, unsigned node);
 void proposer_feed(struct proposer *p, unsigned node);
 void proposer_feed_all(struct proposer *p);

@@ -70,6 +70,8 @@ static int fake_append(struct storage *s, const struct record *r, const void *pa
 
     if (effect && !(fails && f->fail_with == ERR_NO_SPACE)) {
         MUST(f->has_begin && r->begin == fake_end(f, f->count) && f->uncertain_to == 0);
+        MUST(f->count == 0 || r->term.n >= f->records[f->count - 1].r.term.n);
+        MUST((r->len_bytes == 0) == ((r->flags & RECORD_IDLE) != 0));
         if (f->count == f->cap) {
             f->cap = f->cap > 0 ? 2 * f->cap : 64;
             f->records = mem_realloc(f->records, f->cap * sizeof *f->records);
