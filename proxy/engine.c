@@ -451,6 +451,11 @@ void engine_tick(struct engine *e, uint64_t now_ns)
     }
 }
 
+bool engine_is_idle(const struct engine *e)
+{
+    return e->flight_count == 0 && e->next.first == NULL;
+}
+
 uint64_t engine_batches(const struct engine *e)
 {
     return e->batch_count;

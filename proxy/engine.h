@@ -62,6 +62,8 @@ void engine_flush(struct engine *e, uint64_t now_ns);
 /* Time-outs; a few times a second. */
 void engine_tick(struct engine *e, uint64_t now_ns);
 
+/* Nothing is gathered and nothing is under way. */
+bool engine_is_idle(const struct engine *e);
 uint64_t engine_batches(const struct engine *e);
 size_t engine_gathered_bytes(const struct engine *e);
 

@@ -297,12 +297,26 @@ static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
         return;
     }
     p->commit_seen = commit;
+    pace_committed(&p->pace, now_ns, commit);
     p->commits++;
     while (p->mark_count > 0 && p->marks[p->mark_first].offset <= commit) {
         uint64_t took_ns = now_ns - p->marks[p->mark_first].at_ns;
         histogram_window_record(&p->commit_us, took_ns / CLOCK_NS_PER_US, now_ns);
         p->mark_first = (p->mark_first + 1) % PROXY_COMMIT_MARKS;
         p->mark_count--;
+    }
+}
+
+/* Sends what has come of the stream to the log nodes, at the pace that suits. */
+static void proxy_flush_log(struct proxy *p, uint64_t now_ns)
+{
+    if (!p->streaming) {
+        return;
+    }
+    proxy_mark_appended(p, now_ns);
+    if (pace_due(&p->pace, now_ns, engine_is_idle(p->engine))) {
+        proposer_flush(p->proposer, now_ns);
+        pace_sent(&p->pace, now_ns, proposer_end(p->proposer));
     }
 }
 
@@ -407,7 +421,8 @@ static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
 {
     uint64_t due_ns = p->slow_tick_ns + PROXY_SLOW_TICK_MS * CLOCK_NS_PER_MS;
     uint64_t others[] = {proposer_next_tick_ns(p->proposer), reader_next_tick_ns(p->reader),
-                         snapship_next_tick_ns(p->snapship), rebuild_next_tick_ns(p->rebuild)};
+                         snapship_next_tick_ns(p->snapship), rebuild_next_tick_ns(p->rebuild),
+                         pace_next_ns(&p->pace)};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         due_ns = others[i] < due_ns ? others[i] : due_ns;
@@ -460,10 +475,7 @@ static void proxy_turn(struct proxy *p)
     if (now_ns - p->slow_tick_ns >= PROXY_SLOW_TICK_MS * CLOCK_NS_PER_MS) {
         proxy_slow_tick(p, now_ns);
     }
-    if (p->streaming) {
-        proposer_flush(p->proposer, now_ns);
-        proxy_mark_appended(p, now_ns);
-    }
+    proxy_flush_log(p, now_ns);
     proxy_turn_role(p);
     bool room = proxy_log_has_room(p);
     if (room) {
@@ -481,6 +493,8 @@ static void proxy_turn(struct proxy *p)
     if (room) {
         engine_flush(p->engine, now_ns); /* what flushing has let in */
     }
+    proxy_flush_log(p,
+                    now_ns); /* a commit has made way for the next append, or the engine is idle */
     proxy_schedule_tick(p, now_ns);
 }
 

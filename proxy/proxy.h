@@ -19,6 +19,7 @@
 #include "proxy/effects.h"
 #include "proxy/engine.h"
 #include "proxy/feed.h"
+#include "proxy/pace.h"
 #include "proxy/rebuild.h"
 #include "proxy/role.h"
 #include "proxy/router.h"
@@ -84,6 +85,7 @@ struct proxy {
     struct adopt *adopt;
     struct rebuild *rebuild;
 
+    struct pace pace;
     struct histogram_window commit_us;
     struct proxy_mark marks[PROXY_COMMIT_MARKS]; /* ring */
     unsigned mark_first, mark_count;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROLE_RETRY_MS = 200 };
+enum { ROLE_RETRY_MS = 200, ROLE_HOLD_MAX_US = 2000 };
 
 /* ---- the stream ---- */
 
@@ -35,6 +35,7 @@ static void role_take_stream(struct proxy *p, const uint8_t *bytes, size_t size)
     uint64_t unit = effects_unit_offset(p->effects);
     size_t whole = unit > start ? (size_t)(unit - start) : 0;
     uint64_t wall_ms = clock_wall_ms();
+    pace_appended(&p->pace, clock_now_ns());
     if (whole > 0) {
         proposer_append(p->proposer, bytes, whole, true, wall_ms);
     }
@@ -170,6 +171,7 @@ static void action_lead(void *ctx, uint64_t begin, const struct replid *replid)
     tracker_reset(p->tracker, begin);
     effects_start(p->effects, begin, p->router.config.databases == 1 ? 0 : -1);
     p->mark_first = p->mark_count = 0;
+    pace_init(&p->pace, ROLE_HOLD_MAX_US * CLOCK_NS_PER_US);
     p->commit_seen = begin;
     p->streaming = true;
     if (adopted && pending->len > 0) {

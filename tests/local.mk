@@ -174,3 +174,9 @@ fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c tests/lib/fake_disk.c tests/lib
 fuzz_segment_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_segment_LDADD = $(LOG_LIBS)
 endif
+
+check_PROGRAMS += test_pace
+TESTS += test_pace
+test_pace_SOURCES = tests/unit/test_pace.c tests/lib/unit.h
+test_pace_CFLAGS = $(UNIT_CFLAGS)
+test_pace_LDADD = $(UNIT_LDADD)
