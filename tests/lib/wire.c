@@ -113,6 +113,7 @@ void wire_fill(struct wire *w)
         ssize_t n = recv(w->fd, buf_reserve(&w->in, STEP), STEP, MSG_DONTWAIT);
         if (n > 0) {
             buf_commit(&w->in, (size_t)n);
+            w->received += (size_t)n;
         } else if (n < 0 && errno == EINTR) {
             continue;
         } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {

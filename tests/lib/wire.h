@@ -12,10 +12,11 @@
 #include <sys/types.h>
 
 struct wire {
-    int fd;         /* -1: closed */
-    struct buf in;  /* received, not yet taken */
-    struct buf out; /* given to wire_queue, not yet sent */
-    bool ended;     /* the peer closed, or the connection broke */
+    int fd;          /* -1: closed */
+    struct buf in;   /* received, not yet taken */
+    struct buf out;  /* given to wire_queue, not yet sent */
+    size_t received; /* bytes in all */
+    bool ended;      /* the peer closed, or the connection broke */
 };
 
 /* Connects to 127.0.0.1; fails the test if it can't. */

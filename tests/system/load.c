@@ -239,7 +239,8 @@ static void write_refused(struct load *l, struct operation *op)
 /* -EXECABORT follows an error that a transaction's commands got: they were refused there. */
 static bool error_is_allowed(struct load *l, struct operation *op, const char *reply)
 {
-    if (strncmp(reply, "-LOADING", 8) == 0) {
+    if (strncmp(reply, "-LOADING", 8) == 0 ||
+        (!op->write && strncmp(reply, "-MASTERDOWN", 11) == 0)) {
         l->counts.loading++;
         return true;
     }

@@ -29,7 +29,7 @@ struct load_options {
 struct load_counts {
     uint64_t writes_acked, reads_done;
     uint64_t refused;        /* writes that were answered -NOREPLICAS */
-    uint64_t loading;        /* answers -LOADING */
+    uint64_t loading;        /* answers -LOADING, and reads' -MASTERDOWN (no lease) */
     uint64_t closed;         /* connections closed by the other side, or not to be made */
     uint64_t latency_max_us; /* of all replies since load_counts_clear */
 };
@@ -54,6 +54,6 @@ void load_check(struct load *l);
 struct load_counts load_counts(const struct load *l);
 void load_counts_clear(struct load *l);
 
-/* Any other error reply than -NOREPLICAS and -LOADING fails the test at once. */
+/* Any other error reply than these fails the test at once. */
 
 #endif

@@ -250,6 +250,21 @@ START_TEST(what_is_not_carried_is_refused)
 }
 END_TEST
 
+/* CLIENT REPLY counts as Redis counts: what is not answered shifts nothing else. */
+START_TEST(client_reply)
+{
+    struct wire w;
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_send_str(&w, "CLIENT REPLY OFF\r\nPING 1\r\nSET cr 1\r\nCLIENT REPLY ON\r\nPING 2\r\n"
+                      "CLIENT REPLY SKIP\r\nPING 3\r\nPING 4\r\nGET cr\r\n");
+    wire_expect(&w, "+OK\r\n");
+    wire_expect(&w, "$1\r\n2\r\n");
+    wire_expect(&w, "$1\r\n4\r\n");
+    wire_expect(&w, "$1\r\n1\r\n");
+    wire_close(&w);
+}
+END_TEST
+
 /* QUIT says OK, after the replies before it, and closes. */
 START_TEST(quit)
 {
@@ -321,6 +336,7 @@ int main(void)
     tcase_add_test(tc, a_pipeline_in_pieces);
     tcase_add_test(tc, large_values);
     tcase_add_test(tc, what_is_not_carried_is_refused);
+    tcase_add_test(tc, client_reply);
     tcase_add_test(tc, quit);
     tcase_add_test(tc, info);
     return unit_main(suite);

@@ -43,6 +43,18 @@ static bool lease_is_over(void *arg)
     return cluster_info_number(cluster, "holdfast_lease_ms_left") == 0;
 }
 
+/* A write in the very moment in which the lease ends may still get in, and wait. */
+static bool write_is_refused(void *arg)
+{
+    struct wire w;
+    (void)arg;
+    client_open(&w);
+    wire_command(&w, "SET", "moment", "1");
+    bool refused = !wire_silent(&w, SILENCE_MS);
+    wire_close(&w);
+    return refused;
+}
+
 /* A write is answered +OK: over new connections, as often as it takes. */
 static bool write_works(void *arg)
 {
@@ -102,6 +114,7 @@ START_TEST(without_a_quorum)
     ck_assert(wire_silent(&writer, SILENCE_MS));
 
     cluster_wait("the lease to end", REPLY_TIMEOUT_MS, lease_is_over, NULL);
+    cluster_wait("writes to be refused", 2000, write_is_refused, NULL);
     client_open(&refused);
     wire_command(&refused, "SET", "c", "1");
     wire_expect(&refused, "-NOREPLICAS Not enough good replicas to write.\r\n");
@@ -193,9 +206,56 @@ START_TEST(nothing_overtakes)
 }
 END_TEST
 
+/* Those whose writes are executed but can't be committed are never answered: when the proxy gives
+ * up, be it for time or because it is asked to end, their connections are closed. */
+START_TEST(giving_up_closes)
+{
+    struct wire writer, reader, late;
+    client_set("a", "0");
+    cluster_pause(cluster, "log1");
+    cluster_pause(cluster, "log2");
+    client_open(&writer);
+    wire_command(&writer, "SET", "a", "1");
+    cluster_wait("Redis to have executed SET a 1", REPLY_TIMEOUT_MS, redis_has,
+                 &(struct redis_wait){.key = "a", .value = "1"});
+    client_open(&reader);
+    wire_command(&reader, "GET", "a");
+    ck_assert(wire_wait_closed(&writer, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&reader, REPLY_TIMEOUT_MS));
+    ck_assert_uint_eq(writer.received + reader.received, 0);
+
+    cluster_resume(cluster, "log1");
+    cluster_resume(cluster, "log2");
+    cluster_wait("service to resume by itself", 30000, write_works, NULL);
+    cluster_pause(cluster, "log1");
+    cluster_pause(cluster, "log2");
+    client_open(&late);
+    wire_command(&late, "SET", "a", "2");
+    cluster_wait("Redis to have executed SET a 2", REPLY_TIMEOUT_MS, redis_has,
+                 &(struct redis_wait){.key = "a", .value = "2"});
+    cluster_stop(cluster, "proxy1");
+    ck_assert(wire_wait_closed(&late, REPLY_TIMEOUT_MS));
+    ck_assert_uint_eq(late.received, 0);
+    wire_close(&writer);
+    wire_close(&reader);
+    wire_close(&late);
+}
+END_TEST
+
+static const struct cluster_options impatient_options = {
+    .proxy_json = "\"limits\": {\"withheld_max_ms\": 700}"};
+
+static void serve_impatiently(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&impatient_options);
+    cluster_start(cluster);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("withhold");
+    tcase_add_test(system_case(suite, "giving up", serve_impatiently, 120), giving_up_closes);
     tcase_add_test(system_case(suite, "quorum", system_serve, 120), without_a_quorum);
     tcase_add_test(system_case(suite, "no-op", system_serve, 120), no_op_writes_wait_as_reads_do);
     tcase_add_test(system_case(suite, "order", system_serve, 120), nothing_overtakes);
