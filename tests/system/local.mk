@@ -15,7 +15,7 @@ SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input
 EXTRA_DIST += tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
-TESTS += $(SYSTEM_TESTS)
+TESTS += $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh
 
 test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
 test_basic_CFLAGS = $(UNIT_CFLAGS)
@@ -45,4 +45,4 @@ test_bad_input_LDADD = $(SYSTEM_LDADD)
 .PHONY: check-unit
 check-unit:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`for test in $(TESTS); do \
-	    case ' $(SYSTEM_TESTS) ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"
+	    case ' $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"

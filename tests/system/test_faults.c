@@ -127,7 +127,7 @@ static bool log_has_caught_up(void *arg)
     char state[128], field[32];
     snprintf(field, sizeof field, "holdfast_%s", (const char *)arg);
     return cluster_info(cluster, field, state, sizeof state) &&
-           strstr(state, "lag_bytes=0") != NULL && strstr(state, "state=streaming") != NULL;
+           strstr(state, "lag_bytes=0") != NULL && strstr(state, "state=up") != NULL;
 }
 
 START_TEST(log_nodes_restarted_one_after_the_other)
