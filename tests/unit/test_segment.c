@@ -7,6 +7,7 @@
 #include "tests/lib/fake_disk.h"
 #include "tests/lib/unit.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,7 +130,9 @@ START_TEST(header_and_footer)
 
     image_begin();
     ck_assert_int_eq(segment_decode_header(image.bytes, &out), ERR_OK);
-    ck_assert_mem_eq(&out, &image.header, sizeof out);
+    /* All but the padding at the struct's end. */
+    ck_assert_mem_eq(&out, &image.header,
+                     offsetof(struct segment_header, chain_crc) + sizeof out.chain_crc);
     segment_encode_footer(&footer, block);
     ck_assert_int_eq(segment_decode_footer(block, &footer_out), ERR_OK);
     ck_assert_uint_eq(footer_out.end, 5);
