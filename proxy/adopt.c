@@ -1,5 +1,6 @@
 #include "proxy/adopt.h"
 
+#include "common/clock.h"
 #include "common/crc32c.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { ADOPT_REPORT_MS = 1000 };
 
 enum adopt_step { ADOPT_IDLE, ADOPT_RESYNC, ADOPT_RDB, ADOPT_UPLOAD, ADOPT_DONE };
 
@@ -25,6 +28,7 @@ struct adopt {
     int spool_fd;
     char spool_path[4096];
     struct buf stream; /* behind the snapshot, until the leader takes it */
+    uint64_t started_ns, report_ns;
 };
 
 struct adopt *adopt_create(const struct adopt_config *config, const struct adopt_events *events,
@@ -202,6 +206,33 @@ uint64_t adopt_offset(const struct adopt *a)
 struct buf *adopt_pending_stream(struct adopt *a)
 {
     return &a->stream;
+}
+
+void adopt_tick(struct adopt *a, uint64_t now_ns)
+{
+    uint64_t done, total;
+
+    if (a->step == ADOPT_IDLE || a->step == ADOPT_DONE) {
+        a->report_ns = 0;
+        return;
+    }
+    if (a->report_ns == 0) {
+        a->started_ns = a->report_ns = now_ns;
+    }
+    if (now_ns - a->report_ns < ADOPT_REPORT_MS * CLOCK_NS_PER_MS) {
+        return;
+    }
+    a->report_ns = now_ns;
+    adopt_progress(a, &done, &total);
+    double seconds = (double)(now_ns - a->started_ns) / (double)CLOCK_NS_PER_S;
+    if (a->step == ADOPT_UPLOAD && total > 0) {
+        log_info("adopting: %" PRIu64 " of %" PRIu64 " bytes are with the log nodes, %.1f %%, %.1f "
+                 "MB/s",
+                 done, total, 100.0 * (double)done / (double)total, (double)done / 1e6 / seconds);
+    } else {
+        log_info("adopting: %" PRIu64 " bytes came from Redis, %.1f MB/s", total,
+                 (double)total / 1e6 / seconds);
+    }
 }
 
 void adopt_progress(const struct adopt *a, uint64_t *done_bytes, uint64_t *total_bytes)

@@ -47,6 +47,9 @@ const struct replid *adopt_replid(const struct adopt *a);
 uint64_t adopt_offset(const struct adopt *a);
 struct buf *adopt_pending_stream(struct adopt *a);
 
+/* Says now and then how far it is. */
+void adopt_tick(struct adopt *a, uint64_t now_ns);
+
 void adopt_progress(const struct adopt *a, uint64_t *done_bytes, uint64_t *total_bytes);
 
 #endif

@@ -399,6 +399,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     uint64_t limit_ns = (uint64_t)p->settings->withheld_max_ms * CLOCK_NS_PER_MS;
 
     p->slow_tick_ns = now_ns;
+    adopt_tick(p->adopt, now_ns);
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {
