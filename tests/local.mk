@@ -180,3 +180,10 @@ TESTS += test_pace
 test_pace_SOURCES = tests/unit/test_pace.c tests/lib/unit.h
 test_pace_CFLAGS = $(UNIT_CFLAGS)
 test_pace_LDADD = $(UNIT_LDADD)
+check_PROGRAMS += test_logproto
+TESTS += test_logproto
+test_logproto_SOURCES = tests/unit/test_logproto.c tests/lib/unit.h \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h \
+	tests/lib/log_sim.c tests/lib/log_sim.h
+test_logproto_CFLAGS = $(UNIT_CFLAGS)
+test_logproto_LDADD = $(UNIT_LDADD)

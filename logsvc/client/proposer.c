@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { PROPOSER_REFUSED_RETRY_MS = 2000, PROPOSER_SPACE_RETRY_MS = 500 };
+/* How long a leader waits for a donor that doesn't come back, if a majority is here. */
+enum { PROPOSER_DONOR_LEASES = 3 };
 
 static uint64_t proposer_beat_ns(const struct proposer *p)
 {
@@ -334,18 +336,20 @@ static void proposer_choose_donor(struct proposer *p)
  * donor. A node that may have lost its tail fences, but does not vouch for completeness. */
 static void proposer_check_votes(struct proposer *p)
 {
-    unsigned certain = 0, denied = 0;
+    unsigned certain = 0, open = 0;
 
     for (unsigned i = 0; i < p->config.node_count; i++) {
-        certain += p->nodes[i].vote_granted && p->nodes[i].log.uncertain_to == 0;
-        denied += p->nodes[i].vote_denied;
+        const struct proposer_node *n = &p->nodes[i];
+        certain += n->vote_granted && n->log.uncertain_to == 0;
+        open += !n->vote_granted && !n->vote_denied;
     }
     if (certain >= proposer_quorum(p)) {
         proposer_choose_donor(p);
         proposer_set_state(p, PROPOSER_ELECTED);
         return;
     }
-    if (denied > p->config.node_count - proposer_quorum(p)) {
+    if (certain + open < proposer_quorum(p)) {
+        /* Lost to another, or a granted vote was lost on its way: this term can't be won. */
         proposer_back_off(p);
         proposer_to_asking(p);
     }
@@ -374,6 +378,7 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
     buf_clear(&p->history_bytes);
     history_encode(&p->history, &p->history_bytes);
     p->term_begin = begin;
+    p->lead_ns = p->now_ns;
     if (p->donor.empty) {
         p->log_begin = begin;
         p->log_begin_known = true;
@@ -508,6 +513,28 @@ static void proposer_on_vote_reply(struct proposer *p, unsigned node, const stru
     proposer_check_votes(p);
 }
 
+/* Whether the bytes below the term's begin may be lost: the donor went away after it had voted, or
+ * its disk lost the end of the log, and a majority is here but nobody has those bytes. A leader of
+ * that log could never commit; the next election finds out what is left. */
+static bool proposer_donor_is_gone(const struct proposer *p)
+{
+    unsigned told = 0;
+
+    if (p->donor.empty) {
+        return false;
+    }
+    for (unsigned i = 0; i < p->config.node_count; i++) {
+        const struct proposer_node *n = &p->nodes[i];
+        if (n->counted && n->acked_off >= p->term_begin) {
+            return false;
+        }
+        told += n->told;
+    }
+    return p->nodes[p->donor.node].told ||
+           (told >= proposer_quorum(p) &&
+            p->now_ns - p->lead_ns >= PROPOSER_DONOR_LEASES * lease_ns(p->config.lease_ms));
+}
+
 static void proposer_on_elected_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
 {
     struct proposer_node *n = &p->nodes[node];
@@ -523,6 +550,10 @@ static void proposer_on_elected_reply(struct proposer *p, unsigned node, const s
     }
     n->log = *log;
     proposer_feed_start(p, node);
+    if (proposer_donor_is_gone(p)) {
+        proposer_set_state(p, PROPOSER_DEPOSED);
+        return;
+    }
     proposer_feed_all(p); /* it may be what a lagging node waited for, too */
 }
 
@@ -704,6 +735,10 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
     if (p->state == PROPOSER_VOTING && p->now_ns >= p->vote_deadline_ns && !proposer_is_fenced(p)) {
         proposer_back_off(p);
         proposer_to_asking(p);
+    }
+    if (p->state == PROPOSER_LEADING && proposer_donor_is_gone(p)) {
+        proposer_set_state(p, PROPOSER_DEPOSED);
+        return;
     }
     for (unsigned i = 0; i < p->config.node_count; i++) {
         proposer_tick_node(p, i);

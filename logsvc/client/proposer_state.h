@@ -105,6 +105,7 @@ struct proposer {
     struct history history;
     struct buf history_bytes;
     uint64_t term_begin;
+    uint64_t lead_ns; /* when it began to lead */
     struct window window;
     bool window_open;
     bool append_open; /* bytes were appended since the last proposer_flush */
