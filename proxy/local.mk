@@ -24,21 +24,22 @@ libproxyio_a_SOURCES += proxy/feed.c proxy/feed.h
 PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)
 libproxyio_a_SOURCES += proxy/control.c proxy/control.h proxy/net.c proxy/net.h
 libproxyio_a_SOURCES += proxy/engine.c proxy/engine.h proxy/request.c proxy/request.h
-
-# The program.
-bin_PROGRAMS += holdfast-proxy
-holdfast_proxy_SOURCES = \
+libproxyio_a_SOURCES += \
 	proxy/adopt.c proxy/adopt.h \
 	proxy/client.c proxy/client.h \
-	proxy/info.c \
-	proxy/main.c \
-	proxy/proxy.c proxy/proxy.h \
-	proxy/proxy_redis.c \
-	proxy/proxy_role.c \
-	proxy/proxy_ship.c \
 	proxy/rebuild.c proxy/rebuild.h \
 	proxy/router.c proxy/router.h \
 	proxy/session.c proxy/session.h \
 	proxy/settings.c proxy/settings.h \
 	proxy/transaction.c proxy/transaction.h
+
+# The program.
+bin_PROGRAMS += holdfast-proxy
+holdfast_proxy_SOURCES = \
+	proxy/info.c \
+	proxy/main.c \
+	proxy/proxy.c proxy/proxy.h \
+	proxy/proxy_redis.c \
+	proxy/proxy_role.c \
+	proxy/proxy_ship.c
 holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
