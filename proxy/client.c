@@ -127,7 +127,9 @@ void client_close(struct client *c, const char *reason)
         (void)event_del(c->writable);
     }
     client_abandon_requests(c);
-    all->query_bytes -= c->in.len;
+    all->events->closed(all->ctx, c);
+    all->query_bytes -= c->query_bytes;
+    c->query_bytes = 0;
     buf_release(&c->in);
     if (c->prev != NULL) {
         c->prev->next = c->next;
@@ -234,6 +236,16 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
     return used;
 }
 
+/* The framer counts: a request of empty arguments takes more memory there than it has bytes. */
+static void client_account_query(struct client *c)
+{
+    size_t bytes = c->in.len + (c->framer != NULL ? resp_framer_bytes(c->framer) : 0);
+
+    c->all->query_bytes += bytes;
+    c->all->query_bytes -= c->query_bytes;
+    c->query_bytes = bytes;
+}
+
 /* Requests that came in whole need no framer of the client's own: most clients never get one. */
 static void client_take_in(struct client *c, const uint8_t *bytes, size_t size)
 {
@@ -246,7 +258,7 @@ static void client_take_in(struct client *c, const uint8_t *bytes, size_t size)
         all->framer = resp_framer_create();
         c->framer = resp_framer_create();
         buf_append(&c->in, bytes + used, size - used);
-        all->query_bytes += size - used;
+        client_account_query(c);
     }
 }
 
@@ -262,23 +274,25 @@ static void client_take_buffered(struct client *c)
         return; /* closing has accounted for the buffer */
     }
     buf_consume(&c->in, used);
-    c->all->query_bytes -= used;
     if (c->in.len == 0) {
         buf_release(&c->in);
         resp_framer_destroy(c->framer);
         c->framer = NULL;
+    } else {
+        resp_framer_trim(c->framer);
     }
+    client_account_query(c);
 }
 
 static bool client_query_too_big(struct client *c)
 {
     const struct client_limits *limits = &c->all->limits;
 
-    if (c->in.len > limits->query_max_bytes) {
+    if (c->query_bytes > limits->query_max_bytes) {
         client_close(c, "its request is over limits.query_max_bytes");
         return true;
     }
-    if (c->all->query_bytes > limits->query_total_max_bytes && c->in.len > 64 * 1024) {
+    if (c->all->query_bytes > limits->query_total_max_bytes && c->query_bytes > 64 * 1024) {
         log_warn("client %llu closed: unfinished requests are over limits.query_total_max_bytes",
                  (unsigned long long)c->id);
         client_close(c, "unfinished requests take too much memory");
@@ -317,7 +331,6 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
         client_take_in(c, to, (size_t)got);
     } else {
         buf_commit(&c->in, (size_t)got);
-        all->query_bytes += (size_t)got;
         client_take_buffered(c);
     }
     if (!c->closing && !client_query_too_big(c)) {

@@ -39,6 +39,7 @@ struct client {
     struct buf in;                /* the unfinished request */
     size_t wanted_bytes;          /* of in, as far as known; 0: not known */
     struct resp_framer *framer;   /* NULL while nothing is unfinished */
+    size_t query_bytes;           /* that in and framer hold */
     struct buf out;               /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
     size_t pending_count;         /* of them */
@@ -73,6 +74,8 @@ struct client_events {
     void (*request)(void *ctx, struct client *c, const struct resp_arg *argv, size_t argc);
     /* A request is dropped since its client has gone; the owner takes it out of where it is. */
     void (*abandoned)(void *ctx, struct request *r);
+    /* The client is closed: what the owner hung on it (its transaction) goes. */
+    void (*closed)(void *ctx, struct client *c);
     /* A WAIT's reply is to be made now, into r. */
     void (*wait_reply)(void *ctx, struct request *r);
 };
@@ -91,7 +94,7 @@ struct clients {
     uint8_t *scratch;
     size_t count;
     uint64_t next_id;
-    size_t query_bytes;    /* buffered by all clients */
+    size_t query_bytes;    /* unfinished requests and transactions of all clients */
     size_t withheld_bytes; /* by all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;

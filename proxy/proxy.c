@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "proxy/net.h"
+#include "proxy/transaction.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -207,6 +208,12 @@ static void proxy_client_abandoned(void *ctx, struct request *r)
     }
     tracker_remove(p->tracker, &r->waiter);
     request_give(&p->pool, r);
+}
+
+static void proxy_client_closed(void *ctx, struct client *c)
+{
+    (void)ctx;
+    transaction_discard(c);
 }
 
 /* WAIT: how many log nodes have all that is committed, which is all that this client wrote. */
@@ -530,6 +537,7 @@ static const struct engine_events proxy_engine_events = {
     .up = proxy_engine_up, .fenced = proxy_engine_fenced, .down = proxy_engine_down};
 static const struct client_events proxy_client_events = {.request = proxy_client_request,
                                                          .abandoned = proxy_client_abandoned,
+                                                         .closed = proxy_client_closed,
                                                          .wait_reply = proxy_client_wait};
 static const struct proposer_events proxy_proposer_events = {
     .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused};

@@ -11,6 +11,7 @@ enum { TRANSACTION_KEYS_MAX = 4096 };
 struct transaction {
     struct buf commands; /* MULTI and what was queued, as RESP */
     struct buf hashes;   /* of the keys that they name */
+    size_t bytes;        /* of both, as accounted for */
     uint32_t count;
     unsigned db; /* of the next command: SELECT may be among them */
     bool selects;
@@ -25,18 +26,37 @@ int transaction_length(const struct client *c)
     return c->transaction != NULL ? (int)c->transaction->count : -1;
 }
 
+/* What it holds counts among the unfinished requests of all clients. */
+static void transaction_account(struct client *c)
+{
+    struct transaction *t = c->transaction;
+    size_t bytes = t->commands.len + t->hashes.len;
+
+    c->all->query_bytes += bytes;
+    c->all->query_bytes -= t->bytes;
+    t->bytes = bytes;
+}
+
+/* It will never run: what it holds is needed no more. */
+static void transaction_empty(struct client *c)
+{
+    buf_release(&c->transaction->commands);
+    buf_release(&c->transaction->hashes);
+    transaction_account(c);
+}
+
 void transaction_spoil(struct client *c)
 {
     if (c->transaction != NULL) {
         c->transaction->spoiled = true;
+        transaction_empty(c);
     }
 }
 
 void transaction_discard(struct client *c)
 {
     if (c->transaction != NULL) {
-        buf_release(&c->transaction->commands);
-        buf_release(&c->transaction->hashes);
+        transaction_empty(c);
         free(c->transaction);
         c->transaction = NULL;
     }
@@ -116,9 +136,17 @@ static void transaction_queue(struct router *router, struct client *c,
     if (refusal == NULL && t->commands.len > router->config.transaction_max_bytes) {
         refusal = "ERR the transaction is larger than limits.transaction_max_bytes";
     }
+    if (refusal == NULL && c->all->query_bytes > c->all->limits.query_total_max_bytes) {
+        refusal = "ERR unfinished requests are over limits.query_total_max_bytes";
+    }
     if (refusal != NULL) {
-        t->spoiled = true;
+        transaction_spoil(c);
         client_answer_error(c, refusal);
+        return;
+    }
+    t->count++;
+    if (t->spoiled) {
+        client_answer(c, "+QUEUED\r\n", 9, 0);
         return;
     }
     if (strcmp(command->name, "select") == 0) {
@@ -126,8 +154,8 @@ static void transaction_queue(struct router *router, struct client *c,
     }
     transaction_scope(router, t, command, argv, argc);
     t->writes = t->writes || writes;
-    t->count++;
     resp_put_request(&t->commands, argv, argc);
+    transaction_account(c);
     client_answer(c, "+QUEUED\r\n", 9, 0);
 }
 
