@@ -160,16 +160,26 @@ static void put_unknown_command(struct buf *text, const struct resp_arg *argv, s
     }
 }
 
-static void put_unknown_subcommand(struct buf *text, const struct command *container,
-                                   const struct resp_arg *sub)
+/* name: of the container, or of one of its subcommands */
+static void put_unknown_subcommand(struct buf *text, const char *name, const struct resp_arg *sub)
 {
     buf_append_str(text, "ERR unknown subcommand '");
     put_as_c_string(text, sub, TEXT_PART_MAX);
     buf_append_str(text, "'. Try ");
-    for (const char *c = container->name; *c != '\0'; c++) {
+    for (const char *c = name; *c != '\0' && *c != '|'; c++) {
         buf_append(text, (char[]){(char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c)}, 1);
     }
     buf_append_str(text, " HELP.");
+}
+
+void command_unknown_text(const struct command *c, const struct resp_arg *argv, size_t argc,
+                          struct buf *text)
+{
+    if (argc > 1 && strchr(c->name, '|') != NULL) {
+        put_unknown_subcommand(text, c->name, &argv[1]);
+    } else {
+        put_unknown_command(text, argv, argc);
+    }
 }
 
 int command_check(const struct command_table *t, const struct resp_arg *argv, size_t argc,
@@ -180,7 +190,7 @@ int command_check(const struct command_table *t, const struct resp_arg *argv, si
     MUST(argc > 0);
     *out = command_find(t, argv, argc, &container);
     if (container != NULL) {
-        put_unknown_subcommand(text, container, &argv[1]);
+        put_unknown_subcommand(text, container->name, &argv[1]);
         return ERR_NOT_FOUND;
     }
     if (*out == NULL) {

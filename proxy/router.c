@@ -131,7 +131,8 @@ static const struct router_rule *router_rule_of(const struct command *command)
     return NULL;
 }
 
-/* XREAD and XREADGROUP block only if they say so, in front of STREAMS. */
+/* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
+ * t_stream.c): a group may be called "streams" or "block". A blocked link would be everybody's. */
 static bool router_would_block(const struct command *command, const struct resp_arg *argv,
                                size_t argc)
 {
@@ -145,28 +146,21 @@ static bool router_would_block(const struct command *command, const struct resp_
         if (resp_arg_is(&argv[i], "block")) {
             return true;
         }
+        i += resp_arg_is(&argv[i], "group") ? 2 : resp_arg_is(&argv[i], "count") ? 1 : 0;
     }
     return false;
 }
 
-/* Redis' text for a command that it does not have (rejectCommand in server.c). */
+/* As if Redis did not have the command. */
 static void router_answer_unknown(struct router *router, struct client *c,
-                                  const struct resp_arg *argv, size_t argc)
+                                  const struct command *command, const struct resp_arg *argv,
+                                  size_t argc)
 {
-    struct buf *b = &router->text;
-
-    buf_clear(b);
-    buf_append_str(b, "ERR unknown command '");
-    buf_append(b, argv[0].bytes, argv[0].len < 128 ? argv[0].len : 128);
-    buf_append_str(b, "', with args beginning with: ");
-    for (size_t i = 1; i < argc && b->len < 300; i++) {
-        buf_append_str(b, "'");
-        buf_append(b, argv[i].bytes, argv[i].len < 128 ? argv[i].len : 128);
-        buf_append_str(b, "' ");
-    }
-    buf_append(b, "", 1);
-    client_answer_error(c, (const char *)buf_head(b));
-    buf_clear(b);
+    buf_clear(&router->text);
+    command_unknown_text(command, argv, argc, &router->text);
+    buf_append(&router->text, "", 1);
+    client_answer_error(c, (const char *)buf_head(&router->text));
+    buf_clear(&router->text);
 }
 
 static bool router_refuse(struct router *router, struct client *c, const struct command *command,
@@ -182,7 +176,7 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
     } else if (c->transaction != NULL && strcmp(command->name, "watch") == 0) {
         return false;
     } else {
-        router_answer_unknown(router, c, argv, argc);
+        router_answer_unknown(router, c, command, argv, argc);
     }
     transaction_spoil(c);
     return true;
@@ -271,7 +265,8 @@ static void router_forward(struct router *router, struct client *c, const struct
 static void router_request_early(struct router *router, struct client *c,
                                  const struct resp_arg *argv, size_t argc)
 {
-    if (resp_arg_is(&argv[0], "info") && router_info_local(router, c, argv, argc)) {
+    if (resp_arg_is(&argv[0], "info") && c->authenticated &&
+        router_info_local(router, c, argv, argc)) {
         return;
     }
     if (resp_arg_is(&argv[0], "quit")) {
