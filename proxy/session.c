@@ -5,12 +5,15 @@
 #include "proxy/net.h"
 #include "proxy/transaction.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char session_wrongpass[] =
     "WRONGPASS invalid username-password pair or user is disabled.";
+static const char session_bad_name[] =
+    "ERR Client names cannot contain spaces, newlines or special characters.";
 
 bool session_before_auth(const struct command *command)
 {
@@ -120,11 +123,11 @@ static void session_hello_reply(struct router *router, struct client *c)
     router_answer(router, c, 0);
 }
 
-/* HELLO [2|3 [AUTH user password] [SETNAME name]], as helloCommand in networking.c. */
+/* HELLO [2|3 [AUTH user password] [SETNAME name]], as helloCommand in networking.c: what an option
+ * says is done before the next one is looked at. */
 static void session_hello(struct router *router, struct client *c, const struct resp_arg *argv,
                           size_t argc)
 {
-    const struct resp_arg *user = NULL, *password = NULL, *name = NULL;
     long long version = c->resp;
     char text[160];
 
@@ -139,17 +142,18 @@ static void session_hello(struct router *router, struct client *c, const struct 
     for (size_t i = 2; i < argc; i++) {
         size_t more = argc - 1 - i;
         if (resp_arg_is(&argv[i], "auth") && more >= 2) {
-            user = &argv[i + 1];
-            password = &argv[i + 2];
-            i += 2;
-        } else if (resp_arg_is(&argv[i], "setname") && more >= 1) {
-            name = &argv[++i];
-            if (!session_name_ok(name)) {
-                client_answer_error(c,
-                                    "ERR Client names cannot contain spaces, newlines or special "
-                                    "characters.");
+            if (!session_credentials_ok(router, &argv[i + 1], &argv[i + 2])) {
+                client_answer_error(c, session_wrongpass);
                 return;
             }
+            c->authenticated = true;
+            i += 2;
+        } else if (resp_arg_is(&argv[i], "setname") && more >= 1) {
+            if (!session_name_ok(&argv[++i])) {
+                client_answer_error(c, session_bad_name);
+                return;
+            }
+            session_set_name(c, &argv[i]);
         } else {
             (void)snprintf(text, sizeof text, "ERR Syntax error in HELLO option '%.*s'",
                            (int)(argv[i].len < 100 ? argv[i].len : 100),
@@ -158,22 +162,12 @@ static void session_hello(struct router *router, struct client *c, const struct 
             return;
         }
     }
-    if (user != NULL) {
-        if (!session_credentials_ok(router, user, password)) {
-            client_answer_error(c, session_wrongpass);
-            return;
-        }
-        c->authenticated = true;
-    }
     if (!c->authenticated) {
         client_answer_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
-                               "otherwise the HELLO <proto> AUTH <user> <pass> option can be used "
-                               "to authenticate the client and select the RESP protocol version at "
+                               "otherwise the HELLO AUTH <user> <pass> option can be used to "
+                               "authenticate the client and select the RESP protocol version at "
                                "the same time");
         return;
-    }
-    if (name != NULL) {
-        session_set_name(c, name);
     }
     if (argc >= 2) {
         c->resp = (unsigned)version;
@@ -189,6 +183,9 @@ static void session_select(struct router *router, struct client *c, const struct
 
     if (!resp_arg_integer(&argv[1], &db)) {
         client_answer_error(c, "ERR value is not an integer or out of range");
+    } else if (db < INT_MIN || db > INT_MAX) {
+        client_answer_error(c, "ERR value is out of range, value must between -2147483648 and "
+                               "2147483647");
     } else if (db < 0 || db >= (long long)router->config.databases) {
         client_answer_error(c, "ERR DB index is out of range");
     } else {
@@ -288,8 +285,7 @@ static void session_client_reply(struct client *c, const struct resp_arg *mode)
 static void session_client_setname(struct client *c, const struct resp_arg *name)
 {
     if (!session_name_ok(name)) {
-        client_answer_error(c, "ERR Client names cannot contain spaces, newlines or special "
-                               "characters.");
+        client_answer_error(c, session_bad_name);
         return;
     }
     session_set_name(c, name);
@@ -308,7 +304,7 @@ static void session_client_getname(struct router *router, struct client *c)
 }
 
 /* CLIENT KILL ID n and CLIENT KILL addr:port / ADDR addr:port; other filters come with all of
- * CLIENT. */
+ * CLIENT. With a filter, a client does not kill itself (SKIPME yes is the default). */
 static void session_client_kill(struct client *c, const struct resp_arg *argv, size_t argc)
 {
     const struct resp_arg *value = &argv[argc - 1];
@@ -330,12 +326,14 @@ static void session_client_kill(struct client *c, const struct resp_arg *argv, s
         if (by_id ? each->id != (uint64_t)id : !session_same_text(value, peer)) {
             continue;
         }
-        killed++;
-        if (each == c) {
+        if (each != c) {
+            client_close(each, "CLIENT KILL");
+        } else if (argc == 3) {
             c->close_when_sent = true;
         } else {
-            client_close(each, "CLIENT KILL");
+            continue;
         }
+        killed++;
     }
     if (argc == 3) {
         if (killed > 0) {
@@ -368,9 +366,12 @@ static bool session_client(struct router *router, struct client *c, const char *
         session_client_list(router, c, true);
     } else if (strcmp(sub, "kill") == 0) {
         session_client_kill(c, argv, argc);
-    } else if (strcmp(sub, "no-evict") == 0 &&
-               (resp_arg_is(&argv[2], "on") || resp_arg_is(&argv[2], "off"))) {
-        router_answer_ok(c); /* the proxy's clients are never evicted by Redis */
+    } else if (strcmp(sub, "no-evict") == 0) {
+        if (resp_arg_is(&argv[2], "on") || resp_arg_is(&argv[2], "off")) {
+            router_answer_ok(c); /* the proxy's clients are never evicted by Redis */
+        } else {
+            client_answer_error(c, "ERR syntax error");
+        }
     } else if (strcmp(sub, "getredir") == 0) {
         client_answer(c, ":-1\r\n", 5, 0);
     } else if (strcmp(sub, "setinfo") == 0) {
