@@ -223,8 +223,8 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
     if (e->state == ENGINE_SETUP) {
         return engine_setup_piece(e, bytes, size, done);
     }
-    if (e->flight_count == 0) {
-        engine_stop(e, "Redis sent a reply that nobody asked for");
+    if (e->flight_count == 0 || e->framer.first == '>') {
+        engine_stop(e, "Redis sent what nobody asked for");
         return false;
     }
     struct batch *b = &e->flight[e->flight_head];
@@ -232,6 +232,15 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
     if (r == NULL) {
         engine_take_fence(e, bytes, size);
         return done ? engine_fence_done(e) : true;
+    }
+    if (r->replies_of_link > 0) {
+        if (e->framer.first == '-') {
+            /* What stands behind it may have run in another client's database. */
+            engine_stop(e, "Redis refused SELECT or HELLO on the link");
+            return false;
+        }
+        r->replies_of_link -= done;
+        return true;
     }
     if (r->replies_to_skip > 0) {
         r->replies_to_skip -= done;
@@ -301,8 +310,13 @@ static void engine_setup(struct engine *e)
     const char *const *word;
     const char *const no_evict[] = {"CLIENT", "NO-EVICT", "on", NULL};
     const char *const name[] = {"CLIENT", "SETNAME", e->config.name, NULL};
+    /* What the link needs while it is up: an ACL user who may not is found out here, and not when
+     * a client's command has run in the wrong database. */
+    const char *const select[] = {"SELECT", "0", NULL};
+    const char *const hello[] = {"HELLO", "2", NULL};
+    const char *const fence[] = {"ROLE", NULL};
     const char *const identity[] = {"INFO", "replication", NULL}; /* the last one: see setup_left */
-    const char *const *commands[] = {no_evict, name, identity};
+    const char *const *commands[] = {no_evict, name, select, hello, fence, identity};
 
     e->state = ENGINE_SETUP;
     e->framer = (struct resp_reply_framer){0};
@@ -387,7 +401,7 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
         buf_append_str(&e->gathered, resp == 3 ? "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
                                                : "*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n");
         e->link_resp = (int)resp;
-        r->replies_to_skip++;
+        r->replies_of_link++;
     }
     if (e->link_db != (int)db) {
         int len = snprintf(text, sizeof text, "%u", db);
@@ -395,7 +409,7 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
         resp_put_bulk(&e->gathered, "SELECT", 6);
         resp_put_bulk(&e->gathered, text, (size_t)len);
         e->link_db = (int)db;
-        r->replies_to_skip++;
+        r->replies_of_link++;
     }
 }
 

@@ -34,7 +34,8 @@ struct engine_events {
     void (*fenced)(void *ctx, struct request *first, uint64_t bound);
     /* The link has ended. The list holds every request that was sent and not fenced: what became of
      * them is unknown. Gathered ones that were never sent are in unsent. Both lists are the
-     * owner's. Called from the event loop or engine_tick, not from engine_stop. */
+     * owner's. Called from the event loop, and from within engine_start, engine_stop, engine_tick
+     * and engine_destroy. */
     void (*down)(void *ctx, struct request *unknown, struct request *unsent, const char *reason);
 };
 

@@ -36,7 +36,8 @@ struct request {
     struct request *next_in_batch;
     enum request_stage stage;
     uint32_t flags;
-    uint32_t replies_to_skip; /* engine replies before the one that counts (SELECT, QUEUED …) */
+    uint32_t replies_of_link; /* engine replies to SELECT and HELLO put in front; none may fail */
+    uint32_t replies_to_skip; /* then those before the one that counts (QUEUED …) */
     uint32_t inline_len;
     unsigned db_if_failed; /* REQUEST_BARRIER: the client's database if the reply is an error */
     struct buf reply;      /* used once the reply outgrows inline_reply */
