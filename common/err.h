@@ -5,7 +5,7 @@
 
 /* Callers must look at what these functions return. */
 #define MUST_CHECK             __attribute__((warn_unused_result))
-#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, (fmt), (args))))
 
 #define ERR_MAP(X)                                                                                 \
     X(ERR_MORE, -1, "more input is needed")                                                        \

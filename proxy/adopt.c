@@ -177,6 +177,9 @@ void adopt_shipped(struct adopt *a, bool ok, const char *why)
 
 bool adopt_read_spool(struct adopt *a, uint64_t at, size_t size, struct buf *out)
 {
+    if (a->spool_fd < 0) {
+        return false; /* a quorum has it; a node that lacks it gets it from there (repair) */
+    }
     while (size > 0) {
         ssize_t got = pread(a->spool_fd, buf_reserve(out, size), size, (off_t)at);
         if (got < 0 && errno == EINTR) {

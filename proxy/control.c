@@ -190,6 +190,8 @@ static void control_connect(struct control *c)
     if (redisLibeventAttach(link, c->base) != REDIS_OK ||
         redisAsyncSetConnectCallback(link, control_connect_cb) != REDIS_OK ||
         redisAsyncSetDisconnectCallback(link, control_disconnect_cb) != REDIS_OK) {
+        c->link = NULL;
+        c->retry_ns = clock_now_ns() + c->config.retry_ms * CLOCK_NS_PER_MS;
         redisAsyncFree(link);
         return;
     }
