@@ -187,3 +187,12 @@ test_logproto_SOURCES = tests/unit/test_logproto.c tests/lib/unit.h \
 	tests/lib/log_sim.c tests/lib/log_sim.h
 test_logproto_CFLAGS = $(UNIT_CFLAGS)
 test_logproto_LDADD = $(UNIT_LDADD)
+
+# The proxy's parts that touch the world.
+PROXY_UNIT_LDADD = $(PROXY_IO_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_client
+TESTS += test_client
+test_client_SOURCES = tests/unit/test_client.c tests/lib/sockets.h tests/lib/unit.h
+test_client_CFLAGS = $(UNIT_CFLAGS)
+test_client_LDADD = $(PROXY_UNIT_LDADD)
