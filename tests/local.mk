@@ -196,3 +196,9 @@ TESTS += test_client
 test_client_SOURCES = tests/unit/test_client.c tests/lib/sockets.h tests/lib/unit.h
 test_client_CFLAGS = $(UNIT_CFLAGS)
 test_client_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_engine
+TESTS += test_engine
+test_engine_SOURCES = tests/unit/test_engine.c tests/lib/sockets.h tests/lib/unit.h
+test_engine_CFLAGS = $(UNIT_CFLAGS)
+test_engine_LDADD = $(PROXY_UNIT_LDADD)

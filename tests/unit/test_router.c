@@ -1,0 +1,284 @@
+/* The router with the sessions and transactions behind it: real clients over sockets, a real engine
+ * in front of a Redis that is played here, and the table that redis-server 7.0.15 gives. Answers'
+ * texts are those of redis-server 7.0.15. */
+#include "proxy/router.h"
+
+#include "common/clock.h"
+#include "proxy/transaction.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#define LOADING   "-LOADING Redis is loading the dataset in memory\r\n"
+#define NO_QUORUM "-NOREPLICAS Not enough good replicas to write.\r\n"
+#define NO_MASTER                                                                                  \
+    "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
+
+/* ---- what is not passed on ---- */
+
+/* Unknown commands and subcommands, wrong numbers of arguments. */
+START_TEST(test_unknown)
+{
+    static const struct exchange exchanges[] = {
+        {"FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n"},
+        {"FOO a b", "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' \r\n"},
+        {"GET", "-ERR wrong number of arguments for 'get' command\r\n"},
+        {"GET a b", "-ERR wrong number of arguments for 'get' command\r\n"},
+        {"CONFIG", "-ERR wrong number of arguments for 'config' command\r\n"},
+        {"CONFIG FOO", "-ERR unknown subcommand 'FOO'. Try CONFIG HELP.\r\n"},
+        {"CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"},
+        {"CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"},
+        {"OBJECT FOO", "-ERR unknown subcommand 'FOO'. Try OBJECT HELP.\r\n"},
+    };
+    world_expect_all(exchanges, sizeof exchanges / sizeof *exchanges);
+}
+END_TEST
+
+/* What would harm the shared link or needs a connection of its own is refused, at once, and nothing
+ * of it reaches Redis. */
+START_TEST(test_refused)
+{
+    static const struct exchange exchanges[] = {
+        {"SHUTDOWN", "-ERR SHUTDOWN is disabled by the proxy\r\n"},
+        {"shutdown NOSAVE", "-ERR SHUTDOWN is disabled by the proxy\r\n"},
+        {"REPLICAOF NO ONE", "-ERR REPLICAOF is disabled by the proxy\r\n"},
+        {"SLAVEOF NO ONE", "-ERR SLAVEOF is disabled by the proxy\r\n"},
+        {"FAILOVER", "-ERR FAILOVER is disabled by the proxy\r\n"},
+        {"PSYNC ? -1", "-ERR PSYNC is disabled by the proxy\r\n"},
+        {"SYNC", "-ERR SYNC is disabled by the proxy\r\n"},
+        {"REPLCONF ACK 1", "-ERR REPLCONF is disabled by the proxy\r\n"},
+        {"MIGRATE h 1 k 0 1", "-ERR MIGRATE is disabled by the proxy\r\n"},
+        {"SCRIPT DEBUG YES", "-ERR SCRIPT DEBUG is disabled by the proxy\r\n"},
+        {"SCRIPT KILL", "-ERR unknown subcommand 'KILL'. Try SCRIPT HELP.\r\n"},
+        {"FUNCTION KILL", "-ERR unknown subcommand 'KILL'. Try FUNCTION HELP.\r\n"},
+        {"WATCH a", "-ERR unknown command 'WATCH', with args beginning with: 'a' \r\n"},
+        {"MONITOR", "-ERR unknown command 'MONITOR', with args beginning with: \r\n"},
+        {"SUBSCRIBE a", "-ERR unknown command 'SUBSCRIBE', with args beginning with: 'a' \r\n"},
+        {"PSUBSCRIBE a", "-ERR unknown command 'PSUBSCRIBE', with args beginning with: 'a' \r\n"},
+        {"SSUBSCRIBE a", "-ERR unknown command 'SSUBSCRIBE', with args beginning with: 'a' \r\n"},
+        {"UNSUBSCRIBE", "-ERR unknown command 'UNSUBSCRIBE', with args beginning with: \r\n"},
+        {"BLPOP a 0", "-ERR unknown command 'BLPOP', with args beginning with: 'a' '0' \r\n"},
+        {"BZPOPMIN a 0", "-ERR unknown command 'BZPOPMIN', with args beginning with: 'a' '0' \r\n"},
+        {"BLMOVE a b LEFT LEFT 0", "-ERR unknown command 'BLMOVE', with args beginning with: 'a' "
+                                   "'b' 'LEFT' 'LEFT' '0' \r\n"},
+        {"UNWATCH", "+OK\r\n"},
+        {"CLIENT TRACKING ON", "-ERR unknown subcommand 'TRACKING'. Try CLIENT HELP.\r\n"},
+        {"CLIENT PAUSE 10", "-ERR unknown subcommand 'PAUSE'. Try CLIENT HELP.\r\n"},
+    };
+    world_expect_all(exchanges, sizeof exchanges / sizeof *exchanges);
+}
+END_TEST
+
+/* XREAD and XREADGROUP go to Redis unless they would block there; a group, a consumer or a stream
+ * may have the name of an option. */
+START_TEST(test_xread)
+{
+    static const struct {
+        const char *request;
+        bool blocks;
+    } cases[] = {
+        {"XREAD STREAMS s 0", false},
+        {"XREAD COUNT 1 STREAMS block 0", false},
+        {"XREAD BLOCK 0 STREAMS s $", true},
+        {"xread count 1 block 0 streams s $", true},
+        {"XREADGROUP GROUP g c STREAMS s >", false},
+        {"XREADGROUP GROUP g c BLOCK 0 STREAMS s >", true},
+        {"XREADGROUP GROUP streams c BLOCK 0 STREAMS s >", true},
+        {"XREADGROUP GROUP g streams BLOCK 0 STREAMS s >", true},
+        {"XREADGROUP GROUP block c STREAMS s >", false},
+        {"XREADGROUP GROUP g block COUNT 1 STREAMS s >", false},
+        {"XREADGROUP NOACK BLOCK 5 GROUP g c STREAMS s >", true},
+        {"XREADGROUP COUNT streams BLOCK 5 GROUP g c STREAMS s >", true},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world_say(0, cases[i].request);
+        if (cases[i].blocks) {
+            char head[64];
+            (void)snprintf(head, sizeof head, "-ERR unknown command '%.*s'",
+                           (int)strcspn(cases[i].request, " "), cases[i].request);
+            ck_assert_msg(strncmp(world_hear(0), head, strlen(head)) == 0, "%s", cases[i].request);
+        } else {
+            world_expect_sent(cases[i].request);
+            world_redis("*-1\r\n");
+            world_expect(0, "*-1\r\n");
+        }
+    }
+}
+END_TEST
+
+/* ---- the service's state ---- */
+
+/* What each state of the service refuses, and with which words, before anything reaches Redis. */
+START_TEST(test_service)
+{
+    static const struct exchange no_quorum[] = {
+        {"SET a b", NO_QUORUM},        {"GET a", NO_MASTER},   {"EVAL x 0", NO_QUORUM},
+        {"EVAL_RO x 0", NO_MASTER},    {"KEYS *", NO_MASTER},  {"FLUSHALL", NO_QUORUM},
+        {"FCALL f 0", NO_QUORUM},      {"DBSIZE", NO_MASTER},  {"SELECT 1", "+OK\r\n"},
+        {"SORT a STORE b", NO_QUORUM}, {"CLIENT ID", ":1\r\n"}, {"FOO", "-ERR unknown command 'FOO', "
+                                                                      "with args beginning with: \r\n"},
+    };
+    static const struct exchange loading[] = {
+        {"SET a b", LOADING}, {"GET a", LOADING}, {"PING", LOADING}, {"SELECT 0", "+OK\r\n"},
+        {"INFO", "$46\r\n# Persistence\r\nloading:1\r\n\r\n# Holdfast\r\nx:1\r\n\r\n"},
+        {"INFO holdfast", "$17\r\n# Holdfast\r\nx:1\r\n\r\n"},
+        {"QUIT", "+OK\r\n"},
+    };
+
+    world.router.service = SERVICE_NO_QUORUM;
+    world_expect_all(no_quorum, sizeof no_quorum / sizeof *no_quorum);
+    world_say(0, "PING"); /* reveals nothing */
+    world_expect_sent("SELECT 1|PING");
+    world_redis("+OK\r\n+PONG\r\n");
+    world_expect(0, "+PONG\r\n");
+    world.router.service = SERVICE_LOADING;
+    world_expect_all(loading, sizeof loading / sizeof *loading);
+}
+END_TEST
+
+/* The service is there and the link is not: as if Redis were loading. */
+START_TEST(test_engine_down)
+{
+    engine_stop(world.engine, "a test");
+    world_say(0, "GET a");
+    world_expect(0, LOADING);
+    world_say(0, "PING");
+    world_expect(0, LOADING);
+    world.router.service = SERVICE_NO_QUORUM;
+    world_say(0, "PING");
+    world_expect(0, NO_MASTER);
+    world_say(0, "SET a b");
+    world_expect(0, NO_QUORUM);
+}
+END_TEST
+
+/* Before Redis was ever asked what it knows. */
+START_TEST(test_early)
+{
+    world.router.table = NULL;
+    world_say(0, "GET a");
+    world_expect(0, LOADING);
+    world_say(0, "INFO");
+    world_expect(0, "$46\r\n# Persistence\r\nloading:1\r\n\r\n# Holdfast\r\nx:1\r\n\r\n");
+    world_say(0, "QUIT");
+    world_expect(0, "+OK\r\n");
+    world.all.auth_required = true;
+    world_join(1);
+    world_say(1, "INFO");
+    world_expect(1, LOADING);
+}
+END_TEST
+
+/* ---- what a request touches ---- */
+
+/* The keys of a request, hashed with the client's database; MOVE and COPY … DB with the other one
+ * too; whatever can't be known is the keyspace. */
+START_TEST(test_scope)
+{
+    static const struct {
+        const char *request, *scope; /* "db:key …", "keyspace", "harmless" */
+    } cases[] = {
+        {"GET a", "0:a"},
+        {"SET a b", "0:a"},
+        {"MSET a 1 b 2", "0:a 0:b"},
+        {"DEL a b c d e f", "0:a 0:b 0:c 0:d 0:e 0:f"},
+        {"RENAME a b", "0:a 0:b"},
+        {"MOVE a 5", "0:a 5:a"},
+        {"COPY a b", "0:a 0:b"},
+        {"COPY a b DB 7", "0:a 7:a 0:b 7:b"},
+        {"COPY a b DB 7 REPLACE", "0:a 7:a 0:b 7:b"},
+        {"ZUNIONSTORE d 2 a b", "0:d 0:a 0:b"},
+        {"XREAD STREAMS a b 0 0", "0:a 0:b"},
+        {"SORT a", "0:a"},
+        {"SORT a BY x*", "keyspace"},
+        {"EVAL x 1 a", "keyspace"},
+        {"KEYS *", "keyspace"},
+        {"SCAN 0", "keyspace"},
+        {"FLUSHDB", "keyspace"},
+        {"SWAPDB 0 1", "keyspace"},
+        {"INFO", "keyspace"},
+        {"INFO server", "harmless"},
+        {"PING", "harmless"},
+        {"PUBLISH a b", "harmless"},
+        {"CONFIG GET a", "harmless"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world_say(0, cases[i].request);
+        ck_assert_msg(world_sent() == 1, "%s", cases[i].request);
+        ck_assert_str_eq(world_scope(world.last_sent), cases[i].scope);
+        world_redis("+x\r\n");
+        world_expect(0, "+x\r\n");
+    }
+    world_say(0, "SELECT 3");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    ck_assert_uint_eq(world_sent(), 1);
+    ck_assert_str_eq(world_scope(world.last_sent), "3:a");
+}
+END_TEST
+
+/* INFO with the proxy's section in it is marked for the owner; the section alone is answered here. */
+START_TEST(test_info)
+{
+    static const struct {
+        const char *request;
+        bool ours;
+    } cases[] = {{"INFO", false}, {"INFO all", true}, {"INFO everything", true},
+                 {"INFO server", false}, {"INFO server holdfast", true}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world_say(0, cases[i].request);
+        ck_assert_uint_eq(world_sent(), 1);
+        ck_assert((world.last_sent->flags & REQUEST_INFO) != 0 ? cases[i].ours : !cases[i].ours);
+        world_redis("$0\r\n\r\n");
+        world_expect(0, "$0\r\n\r\n");
+    }
+    world_say(0, "INFO HoldFast");
+    world_expect(0, "$17\r\n# Holdfast\r\nx:1\r\n\r\n");
+    world.all.list->resp = 3;
+    world_say(0, "INFO holdfast");
+    world_expect(0, "=21\r\ntxt:# Holdfast\r\nx:1\r\n\r\n");
+}
+END_TEST
+
+/* Each client has its own database and protocol on the one link. */
+START_TEST(test_link_shared)
+{
+    world_join(1);
+    world_say(0, "SELECT 2");
+    world_expect(0, "+OK\r\n");
+    world_say(1, "HELLO 3");
+    (void)world_hear(1);
+    world_hold = true;
+    world_say(0, "GET a");
+    world_say(1, "GET b");
+    world_hold = false;
+    world_expect_sent("SELECT 2|GET a");
+    world_redis("+OK\r\n$1\r\nA\r\n");
+    world_expect(0, "$1\r\nA\r\n");
+    world_expect_sent("HELLO 3|SELECT 0|GET b");
+    world_redis("%0\r\n+OK\r\n_\r\n");
+    world_expect(1, "_\r\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("router");
+    TCase *router = tcase_create("router");
+
+    tcase_add_checked_fixture(router, world_setup, world_teardown);
+    tcase_add_test(router, test_unknown);
+    tcase_add_test(router, test_refused);
+    tcase_add_test(router, test_xread);
+    tcase_add_test(router, test_service);
+    tcase_add_test(router, test_engine_down);
+    tcase_add_test(router, test_early);
+    tcase_add_test(router, test_scope);
+    tcase_add_test(router, test_info);
+    tcase_add_test(router, test_link_shared);
+    suite_add_tcase(suite, router);
+    return unit_main(suite);
+}
