@@ -202,3 +202,27 @@ TESTS += test_engine
 test_engine_SOURCES = tests/unit/test_engine.c tests/lib/sockets.h tests/lib/unit.h
 test_engine_CFLAGS = $(UNIT_CFLAGS)
 test_engine_LDADD = $(PROXY_UNIT_LDADD)
+
+# What router, session and transaction are tested in.
+check_LIBRARIES += librouterworld.a
+librouterworld_a_SOURCES = tests/lib/router_world.c tests/lib/router_world.h tests/lib/commands.h \
+	tests/lib/sockets.h
+librouterworld_a_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+
+check_PROGRAMS += test_router
+TESTS += test_router
+test_router_SOURCES = tests/unit/test_router.c tests/lib/unit.h
+test_router_CFLAGS = $(UNIT_CFLAGS)
+test_router_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_session
+TESTS += test_session
+test_session_SOURCES = tests/unit/test_session.c tests/lib/unit.h
+test_session_CFLAGS = $(UNIT_CFLAGS)
+test_session_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_transaction
+TESTS += test_transaction
+test_transaction_SOURCES = tests/unit/test_transaction.c tests/lib/unit.h
+test_transaction_CFLAGS = $(UNIT_CFLAGS)
+test_transaction_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)

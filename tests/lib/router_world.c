@@ -1,0 +1,401 @@
+#include "tests/lib/router_world.h"
+
+#include "common/clock.h"
+#include "proxy/transaction.h"
+
+#include "tests/lib/commands.h"
+#include "tests/lib/sockets.h"
+
+#include <check.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#define ROLE   "*1\r\n$4\r\nROLE\r\n"
+#define REPLID "0123456789abcdef0123456789abcdef01234567"
+#define FENCED "*3\r\n$6\r\nmaster\r\n:7\r\n*0\r\n"
+
+enum { WAIT_MS = 10, WAITS_MAX = 300, READ_BYTES = 65536 };
+
+struct world world;
+
+/* ---- the owner ---- */
+
+static void owner_up(void *ctx)
+{
+    (void)ctx;
+}
+
+static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    (void)ctx;
+    (void)bound;
+    for (struct request *r = first, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        if (r->client == NULL) {
+            request_give(&world.pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED;
+        client_answered(r);
+        client_release(r);
+    }
+}
+
+static void owner_down(void *ctx, struct request *unknown, struct request *unsent,
+                       const char *reason)
+{
+    struct request *lists[] = {unknown, unsent};
+
+    (void)ctx;
+    (void)reason;
+    for (int i = 0; i < 2; i++) {
+        for (struct request *r = lists[i], *next; r != NULL; r = next) {
+            next = r->next_in_batch;
+            if (r->client != NULL) {
+                client_close(r->client, "its request's outcome is unknown");
+            }
+            request_give(&world.pool, r);
+        }
+    }
+}
+
+static const struct engine_events engine_events = {
+    .up = owner_up, .fenced = owner_fenced, .down = owner_down};
+
+static void owner_request(void *ctx, struct client *c, const struct resp_arg *argv, size_t argc)
+{
+    (void)ctx;
+    router_request(&world.router, c, argv, argc);
+}
+
+static void owner_abandoned(void *ctx, struct request *r)
+{
+    (void)ctx;
+    if (r->stage != REQUEST_SENT) {
+        request_give(&world.pool, r);
+    }
+}
+
+static void owner_closed(void *ctx, struct client *c)
+{
+    (void)ctx;
+    transaction_discard(c);
+}
+
+static void owner_wait(void *ctx, struct request *r)
+{
+    (void)ctx;
+    request_set_reply(r, ":2\r\n", 4);
+}
+
+static const struct client_events client_events = {.request = owner_request,
+                                                   .abandoned = owner_abandoned,
+                                                   .closed = owner_closed,
+                                                   .wait_reply = owner_wait};
+
+static void owner_info(void *ctx, struct buf *out)
+{
+    (void)ctx;
+    buf_append_str(out, "# Holdfast\r\nx:1\r\n");
+}
+
+/* ---- the loop ---- */
+
+static void turn(void)
+{
+    ck_assert_int_ge(event_base_loop(world.base, EVLOOP_NONBLOCK), 0);
+    if (!world.hold) {
+        engine_flush(world.engine, clock_now_ns());
+    }
+    clients_flush(&world.all);
+    if (!world.hold) {
+        engine_flush(world.engine, clock_now_ns());
+    }
+}
+
+/* Takes what has come into world.heard; false: the connection has ended. */
+static bool take(int fd)
+{
+    ssize_t got = recv(fd, buf_reserve(&world.heard, READ_BYTES), READ_BYTES, 0);
+
+    if (got > 0) {
+        buf_commit(&world.heard, (size_t)got);
+    }
+    return got > 0 || (got < 0 && errno == EAGAIN);
+}
+
+/* Until size bytes have come or a while has passed, then whatever else there is. */
+static bool take_until(int fd, size_t size)
+{
+    bool open = true;
+
+    for (int waits = 0; open && world.heard.len < size && waits < WAITS_MAX; waits++) {
+        turn();
+        open = take(fd);
+        if (open && world.heard.len < size) {
+            sockets_wait(fd, POLLIN, WAIT_MS);
+        }
+    }
+    turn();
+    return open && take(fd);
+}
+
+static const char *heard_text(void)
+{
+    buf_append(&world.heard, "", 1);
+    world.heard.len--;
+    return (const char *)buf_head(&world.heard);
+}
+
+/* ---- set-up ---- */
+
+static void link_up(void)
+{
+    static const char answers[] =
+        "+OK\r\n+OK\r\n+OK\r\n*0\r\n" FENCED "$54\r\nmaster_replid:" REPLID "\r\n";
+    struct replid replid;
+
+    memcpy(replid.hex, REPLID, sizeof replid.hex);
+    engine_start(world.engine, &replid, clock_now_ns());
+    sockets_wait(world.redis_listener, POLLIN, 1000);
+    world.redis = accept4(world.redis_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ck_assert_int_ge(world.redis, 0);
+    ck_assert_int_gt(send(world.redis, answers, sizeof answers - 1, 0), 0);
+    for (int waits = 0; !engine_is_up(world.engine) && waits < WAITS_MAX; waits++) {
+        turn();
+        sockets_wait(world.redis, POLLIN, WAIT_MS);
+        (void)take(world.redis);
+    }
+    ck_assert(engine_is_up(world.engine));
+    buf_clear(&world.heard);
+}
+
+static void open_parts(void)
+{
+    struct client_limits limits = {
+        .clients_max = 100,
+        .pending_max = 1000,
+        .withheld_max_bytes = 16 << 20,
+        .query_max_bytes = 8 << 20,
+        .query_total_max_bytes = 16 << 20,
+        .withheld_total_max_bytes = 1 << 30,
+        .resp = RESP_LIMITS_REDIS,
+    };
+    struct engine_config engine = {.host = "127.0.0.1",
+                                   .port = world.redis_port,
+                                   .name = "unit",
+                                   .connect_timeout_ms = 1000,
+                                   .stall_ms = 1000,
+                                   .batches_in_flight = 1};
+    struct router_config router = {.databases = 16, .transaction_max_bytes = 1 << 20};
+
+    clients_init(&world.all, world.base, &limits, &client_events, NULL, &world.pool);
+    world.all.now_ns = clock_now_ns();
+    world.engine = engine_create(world.base, &engine, &engine_events, NULL);
+    world.tracker = tracker_create(1, 0);
+    router_init(&world.router, &router);
+    world.router.clients = &world.all;
+    world.router.engine = world.engine;
+    world.router.tracker = world.tracker;
+    world.router.table = world.table;
+    world.router.service = SERVICE_FULL;
+    world.router.info_text = owner_info;
+    (void)snprintf(world.router.engine_version, sizeof world.router.engine_version, "7.0.15");
+}
+
+void world_setup(void)
+{
+    size_t size;
+    uint8_t *reply = commands_reply(&size);
+
+    memset(&world, 0, sizeof world);
+    for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
+        world.fds[i] = -1;
+    }
+    ck_assert_int_eq(command_table_parse(reply, size, &world.table), ERR_OK);
+    free(reply);
+    command_table_mark(world.table, router_is_plain);
+    world.base = event_base_new();
+    ck_assert_ptr_nonnull(world.base);
+    world.listener = sockets_listen(&world.port);
+    world.redis_listener = sockets_listen(&world.redis_port);
+    open_parts();
+    link_up();
+    world_join(0);
+}
+
+void world_teardown(void)
+{
+    engine_destroy(world.engine);
+    clients_fini(&world.all);
+    ck_assert_uint_eq(world.pool.live_count, 0);
+    ck_assert_uint_eq(world.all.query_bytes, 0);
+    request_pool_release(&world.pool);
+    router_fini(&world.router);
+    tracker_destroy(world.tracker);
+    command_table_destroy(world.table);
+    buf_release(&world.heard);
+    event_base_free(world.base);
+    for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
+        if (world.fds[i] >= 0) {
+            (void)close(world.fds[i]);
+        }
+    }
+    (void)close(world.redis);
+    (void)close(world.listener);
+    (void)close(world.redis_listener);
+}
+
+void world_join(int i)
+{
+    int accepted;
+
+    if (world.fds[i] >= 0) {
+        (void)close(world.fds[i]);
+    }
+    world.fds[i] = sockets_connect(world.listener, world.port, &accepted);
+    clients_accept(&world.all, accepted);
+    world.clients[i] = world.all.list;
+}
+
+/* ---- clients ---- */
+
+void world_say_raw(int i, const char *bytes)
+{
+    size_t size = strlen(bytes);
+
+    ck_assert_int_eq(send(world.fds[i], bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+    turn();
+}
+
+void world_say(int i, const char *words)
+{
+    struct resp_arg argv[32];
+    struct buf request = BUF_INIT;
+    size_t argc = 0;
+
+    for (const char *at = words; *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        ck_assert_uint_lt(argc, 32);
+        argv[argc++] = (struct resp_arg){(const uint8_t *)at, len};
+        at += len + (at[len] == ' ');
+    }
+    resp_put_request(&request, argv, argc);
+    buf_append(&request, "", 1);
+    world_say_raw(i, (const char *)buf_head(&request));
+    buf_release(&request);
+}
+
+const char *world_hear(int i)
+{
+    buf_clear(&world.heard);
+    (void)take_until(world.fds[i], 1);
+    return heard_text();
+}
+
+void world_expect(int i, const char *reply)
+{
+    buf_clear(&world.heard);
+    (void)take_until(world.fds[i], strlen(reply));
+    ck_assert_str_eq(heard_text(), reply);
+}
+
+void world_expect_closed(int i)
+{
+    buf_clear(&world.heard);
+    ck_assert(!take_until(world.fds[i], 1));
+    ck_assert_str_eq(heard_text(), "");
+}
+
+void world_expect_all(const struct exchange *exchanges, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        world_say(0, exchanges[i].request);
+        buf_clear(&world.heard);
+        (void)take_until(world.fds[0], strlen(exchanges[i].reply));
+        ck_assert_msg(strcmp(heard_text(), exchanges[i].reply) == 0, "%s: expected %s, got %s",
+                      exchanges[i].request, exchanges[i].reply, heard_text());
+    }
+    world_expect_nothing_sent();
+}
+
+/* ---- Redis ---- */
+
+/* The commands in bytes as text: "GET a|SET b c". */
+static void commands_text(const struct buf *bytes, struct buf *text)
+{
+    struct resp_framer *framer = resp_framer_create();
+    struct resp_limits limits = RESP_LIMITS_REDIS;
+    struct resp_request request;
+    size_t wanted;
+    char error[128];
+
+    for (size_t at = 0; at < bytes->len; at += request.len_bytes) {
+        ck_assert_int_eq(resp_request_next(framer, &limits, buf_head(bytes) + at, bytes->len - at,
+                                           &request, &wanted, error),
+                         ERR_OK);
+        buf_append_str(text, at > 0 ? "|" : "");
+        for (size_t i = 0; i < request.argc; i++) {
+            buf_append_str(text, i > 0 ? " " : "");
+            buf_append(text, request.argv[i].bytes, request.argv[i].len);
+        }
+    }
+    resp_framer_destroy(framer);
+    buf_append(text, "", 1);
+}
+
+void world_expect_sent(const char *commands)
+{
+    struct buf expected = BUF_INIT, text = BUF_INIT;
+
+    buf_clear(&world.heard);
+    (void)take_until(world.redis, sizeof ROLE);
+    buf_printf(&expected, "%s|ROLE", commands);
+    commands_text(&world.heard, &text);
+    ck_assert_str_eq((const char *)buf_head(&text), (const char *)buf_head(&expected));
+    buf_release(&expected);
+    buf_release(&text);
+}
+
+void world_expect_nothing_sent(void)
+{
+    buf_clear(&world.heard);
+    turn();
+    (void)take(world.redis);
+    ck_assert_str_eq(heard_text(), "");
+}
+
+void world_redis(const char *replies)
+{
+    ck_assert_int_eq(send(world.redis, replies, strlen(replies), MSG_NOSIGNAL),
+                     (ssize_t)strlen(replies));
+    ck_assert_int_gt(send(world.redis, FENCED, sizeof FENCED - 1, MSG_NOSIGNAL), 0);
+    for (int waits = 0; !engine_is_idle(world.engine) && waits < WAITS_MAX; waits++) {
+        turn();
+        sockets_wait(-1, 0, 1);
+    }
+}
+
+const char *world_scope(int i)
+{
+    static char text[1024];
+    const struct request *r = world.clients[i]->last;
+
+    ck_assert(r != NULL && r->stage == REQUEST_SENT);
+    if (r->waiter.keyspace || r->waiter.harmless) {
+        return r->waiter.keyspace ? "keyspace" : "harmless";
+    }
+    text[0] = '\0';
+    for (uint32_t k = 0; k < r->waiter.hash_count; k++) {
+        for (int j = 0; j < 16 * 26; j++) {
+            char key = (char)('a' + j % 26);
+            if (tracker_hash(world.tracker, (uint32_t)j / 26, &key, 1) == r->waiter.hashes[k]) {
+                size_t len = strlen(text);
+                (void)snprintf(text + len, sizeof text - len, "%s%d:%c", len > 0 ? " " : "", j / 26,
+                               key);
+            }
+        }
+    }
+    return text;
+}

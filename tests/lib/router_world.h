@@ -1,0 +1,64 @@
+/* What a router works in: real clients over sockets, a real engine whose Redis is played by the
+ * test, the table of redis-server 7.0.15 (tests/data), and an owner that releases each reply as
+ * soon as its batch is fenced. Everything here fails the running test if it can't be done. */
+#ifndef TESTS_LIB_ROUTER_WORLD_H
+#define TESTS_LIB_ROUTER_WORLD_H
+
+#include "proxy/router.h"
+
+enum { WORLD_CLIENTS_MAX = 4 };
+
+extern struct world {
+    struct event_base *base;
+    struct request_pool pool;
+    struct clients all;
+    struct engine *engine;
+    struct tracker *tracker;
+    struct command_table *table;
+    struct router router;
+    int listener, port;             /* where clients come in */
+    int redis_listener, redis_port; /* where the engine goes */
+    int redis;                      /* our end of its link */
+    int fds[WORLD_CLIENTS_MAX];     /* our ends of clients; -1: none */
+    struct client *clients[WORLD_CLIENTS_MAX];
+    struct buf heard; /* what world_hear returned, or what Redis was sent */
+    bool hold;        /* nothing is sent to Redis; it gathers */
+} world;
+
+/* A checked fixture: the link is up, the service is full, client 0 is there, RESP2, no password. */
+void world_setup(void);
+/* Nothing is left of requests and transactions. */
+void world_teardown(void);
+
+/* A new client in this place (the one that was there leaves). */
+void world_join(int i);
+
+/* Client i sends a request of words that single blanks separate; or these very bytes. */
+void world_say(int i, const char *words);
+void world_say_raw(int i, const char *bytes);
+
+/* What client i gets: waits for something, then takes all there is. Valid until the next call. */
+const char *world_hear(int i);
+/* Exactly this comes. "": nothing does. */
+void world_expect(int i, const char *reply);
+/* The connection ends, with nothing before that. */
+void world_expect_closed(int i);
+
+struct exchange {
+    const char *request, *reply;
+};
+/* Client 0 has these exchanges, and nothing of them reaches Redis. */
+void world_expect_all(const struct exchange *exchanges, size_t count);
+
+/* Redis gets exactly these commands ("GET a|SET b c") and the fence behind them. */
+void world_expect_sent(const char *commands);
+/* Redis gets nothing. */
+void world_expect_nothing_sent(void);
+/* It answers: these bytes and the fence. */
+void world_redis(const char *replies);
+
+/* What the last request of client i may reveal: "0:a 5:a" (database and key, keys being one small
+ * letter), "keyspace" or "harmless". It must not be answered yet. */
+const char *world_scope(int i);
+
+#endif

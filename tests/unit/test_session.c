@@ -1,0 +1,369 @@
+/* What the proxy answers for a connection's own state. Each text is what redis-server 7.0.15 says
+ * to the same words. */
+#include "proxy/session.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define HELLO_AS(head, proto, id)                                                                  \
+    head "\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$"                   \
+         "5\r\nproto\r\n:" proto "\r\n$2\r\nid\r\n:" id                                            \
+         "\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n"                   \
+         "$7\r\nmodules\r\n*0\r\n"
+#define HELLO_2   HELLO_AS("*14", "2", "1")
+#define HELLO_3   HELLO_AS("%7", "3", "1")
+#define WRONGPASS "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+#define NOAUTH    "-NOAUTH Authentication required.\r\n"
+#define BAD_NAME  "-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
+
+#define EXPECT_ALL(exchanges) world_expect_all(exchanges, sizeof exchanges / sizeof *exchanges)
+
+/* HELLO in all its forms; its options take effect one by one, as in Redis. */
+START_TEST(test_hello)
+{
+    static const struct exchange exchanges[] = {
+        {"HELLO", HELLO_2},
+        {"HELLO 3", HELLO_3},
+        {"CLIENT GETNAME", "_\r\n"},
+        {"HELLO", HELLO_3},
+        {"HELLO 4", "-NOPROTO unsupported protocol version\r\n"},
+        {"HELLO 1", "-NOPROTO unsupported protocol version\r\n"},
+        {"HELLO x", "-ERR Protocol version is not an integer or out of range\r\n"},
+        {"HELLO 2 FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n"},
+        {"HELLO 2 AUTH default x", HELLO_2},
+        {"HELLO 2 AUTH nobody x", WRONGPASS},
+        {"HELLO 3 AUTH a", "-ERR Syntax error in HELLO option 'AUTH'\r\n"},
+        {"HELLO 2 SETNAME", "-ERR Syntax error in HELLO option 'SETNAME'\r\n"},
+        {"CLIENT GETNAME", "$-1\r\n"},
+        {"HELLO 3 SETNAME one FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n"},
+        {"CLIENT GETNAME", "$3\r\none\r\n"},
+        {"HELLO 3 SETNAME two AUTH default x", HELLO_3},
+        {"CLIENT GETNAME", "$3\r\ntwo\r\n"},
+    };
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* AUTH where no password is set. */
+START_TEST(test_auth_without_password)
+{
+    static const struct exchange exchanges[] = {
+        {"AUTH x", "-ERR AUTH <password> called without any password configured for the default "
+                   "user. Are you sure your configuration is correct?\r\n"},
+        {"AUTH default x", "+OK\r\n"},
+        {"AUTH nobody x", WRONGPASS},
+        {"AUTH a b c", "-ERR syntax error\r\n"},
+        {"AUTH", "-ERR wrong number of arguments for 'auth' command\r\n"},
+    };
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* With a password: what may be said before AUTH, what it takes, and that RESET takes it away. */
+START_TEST(test_auth)
+{
+    static const struct exchange exchanges[] = {
+        {"PING", NOAUTH},
+        {"SELECT 1", NOAUTH},
+        {"CLIENT ID", NOAUTH},
+        {"INFO holdfast", NOAUTH},
+        {"SHUTDOWN", NOAUTH},
+        {"WATCH a", NOAUTH},
+        {"MULTI", NOAUTH},
+        {"EXEC",
+         "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n"},
+        {"FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n"},
+        {"GET", "-ERR wrong number of arguments for 'get' command\r\n"},
+        {"HELLO 3", "-NOAUTH HELLO must be called with the client already authenticated, otherwise "
+                    "the HELLO AUTH <user> <pass> option can be used to authenticate the client "
+                    "and select the RESP protocol version at the same time\r\n"},
+        {"AUTH bad", WRONGPASS},
+        {"AUTH p", WRONGPASS},
+        {"AUTH pwpw", WRONGPASS},
+        {"AUTH nobody pw", WRONGPASS},
+        {"HELLO 3 AUTH default bad", WRONGPASS},
+        {"CLIENT ID", NOAUTH},
+        {"AUTH pw", "+OK\r\n"},
+        {"CLIENT ID", ":2\r\n"},
+        {"AUTH bad", WRONGPASS},
+        {"CLIENT ID", ":2\r\n"},
+        {"RESET", "+RESET\r\n"},
+        {"CLIENT ID", NOAUTH},
+        {"HELLO 3 AUTH default pw", HELLO_AS("%7", "3", "2")},
+        {"SELECT 1", "+OK\r\n"},
+    };
+
+    world.router.config.password = "pw";
+    world.all.auth_required = true;
+    world_join(0);
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* A user of the link's own: clients come in as that one, by name or with the password alone. */
+START_TEST(test_auth_user)
+{
+    static const struct exchange exchanges[] = {
+        {"AUTH default pw", WRONGPASS}, {"AUTH joe bad", WRONGPASS}, {"SELECT 1", NOAUTH},
+        {"AUTH joe pw", "+OK\r\n"},     {"RESET", "+RESET\r\n"},     {"AUTH pw", "+OK\r\n"},
+        {"SELECT 1", "+OK\r\n"},
+    };
+
+    world.router.config.password = "pw";
+    world.router.config.user = "joe";
+    world.all.auth_required = true;
+    world_join(0);
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* SELECT's errors, and that they change nothing. */
+START_TEST(test_select)
+{
+    static const struct exchange exchanges[] = {
+        {"SELECT 15", "+OK\r\n"},
+        {"SELECT x", "-ERR value is not an integer or out of range\r\n"},
+        {"SELECT 01", "-ERR value is not an integer or out of range\r\n"},
+        {"SELECT 99999999999999999999", "-ERR value is not an integer or out of range\r\n"},
+        {"SELECT 4294967296",
+         "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n"},
+        {"SELECT 16", "-ERR DB index is out of range\r\n"},
+        {"SELECT -1", "-ERR DB index is out of range\r\n"},
+        {"SELECT 1 2", "-ERR wrong number of arguments for 'select' command\r\n"},
+    };
+
+    EXPECT_ALL(exchanges);
+    ck_assert_uint_eq(world.clients[0]->db, 15);
+}
+END_TEST
+
+/* WAIT's errors; its count is made when it leaves. */
+START_TEST(test_wait)
+{
+    static const struct exchange exchanges[] = {
+        {"WAIT 0 0", ":2\r\n"},
+        {"WAIT -1 0", ":2\r\n"},
+        {"WAIT x 0", "-ERR value is not an integer or out of range\r\n"},
+        {"WAIT 0 x", "-ERR timeout is not an integer or out of range\r\n"},
+        {"WAIT 0 99999999999999999999", "-ERR timeout is not an integer or out of range\r\n"},
+        {"WAIT 0 -1", "-ERR timeout is negative\r\n"},
+        {"WAIT 0", "-ERR wrong number of arguments for 'wait' command\r\n"},
+    };
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* Names: none, set, refused, taken away. */
+START_TEST(test_names)
+{
+    static const struct exchange exchanges[] = {
+        {"CLIENT GETNAME", "$-1\r\n"},      {"CLIENT SETNAME ab", "+OK\r\n"},
+        {"CLIENT GETNAME", "$2\r\nab\r\n"}, {"CLIENT SETNAME a\nb", BAD_NAME},
+        {"CLIENT SETNAME a\x80", BAD_NAME}, {"CLIENT GETNAME", "$2\r\nab\r\n"},
+        {"HELLO 3 SETNAME a\tb", BAD_NAME}, {"CLIENT GETNAME", "$2\r\nab\r\n"},
+    };
+
+    EXPECT_ALL(exchanges);
+    world_say_raw(0, "CLIENT SETNAME 'a b'\r\nCLIENT SETNAME ''\r\nCLIENT GETNAME\r\n");
+    world_expect(0, BAD_NAME "+OK\r\n$-1\r\n");
+}
+END_TEST
+
+/* The other subcommands that take words. */
+START_TEST(test_client_words)
+{
+    static const struct exchange exchanges[] = {
+        {"CLIENT NO-EVICT on", "+OK\r\n"},
+        {"CLIENT NO-EVICT OFF", "+OK\r\n"},
+        {"CLIENT NO-EVICT x", "-ERR syntax error\r\n"},
+        {"CLIENT NO-EVICT", "-ERR wrong number of arguments for 'client|no-evict' command\r\n"},
+        {"CLIENT GETREDIR", ":-1\r\n"},
+        {"CLIENT SETINFO LIB-NAME x", "-ERR unknown subcommand 'SETINFO'. Try CLIENT HELP.\r\n"},
+        {"CLIENT REPLY foo", "-ERR syntax error\r\n"},
+        {"CLIENT REPLY ON", "+OK\r\n"},
+        {"CLIENT REPLY", "-ERR wrong number of arguments for 'client|reply' command\r\n"},
+        {"CLIENT KILL", "-ERR wrong number of arguments for 'client|kill' command\r\n"},
+    };
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* CLIENT REPLY: SKIP swallows one reply, OFF all until ON, and SKIP changes nothing about OFF. */
+START_TEST(test_reply)
+{
+    world_say_raw(0, "CLIENT REPLY SKIP\r\nCLIENT ID\r\nCLIENT GETREDIR\r\n");
+    world_expect(0, ":-1\r\n");
+    world_say_raw(0, "CLIENT REPLY OFF\r\nCLIENT ID\r\nFOO\r\nCLIENT REPLY SKIP\r\nCLIENT ID\r\n");
+    world_say_raw(0, "CLIENT REPLY ON\r\nCLIENT ID\r\n");
+    world_expect(0, "+OK\r\n:1\r\n");
+    world_say_raw(0, "CLIENT REPLY OFF\r\nGET a\r\n");
+    world_expect_sent("GET a");
+    world_redis("$1\r\n1\r\n");
+    world_say_raw(0, "RESET\r\n");
+    world_expect(0, "+RESET\r\n");
+}
+END_TEST
+
+/* Client i's own address, as it stands in CLIENT LIST. */
+static const char *address(int i)
+{
+    static char text[64];
+    struct sockaddr_in own;
+    socklen_t len = sizeof own;
+
+    ck_assert_int_eq(getsockname(world.fds[i], (struct sockaddr *)&own, &len), 0);
+    (void)snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(own.sin_port));
+    return text;
+}
+
+static void kill_by(const char *words, const char *value, const char *reply)
+{
+    char request[128];
+
+    (void)snprintf(request, sizeof request, "CLIENT KILL %s%s", words, value);
+    world_say(0, request);
+    world_expect(0, reply);
+}
+
+/* CLIENT KILL by id and by address, both forms; with a filter a client spares itself. */
+START_TEST(test_kill)
+{
+    static const struct exchange exchanges[] = {
+        {"CLIENT KILL ID 99999", ":0\r\n"},
+        {"CLIENT KILL ID x", "-ERR client-id should be greater than 0\r\n"},
+        {"CLIENT KILL ID 0", "-ERR client-id should be greater than 0\r\n"},
+        {"CLIENT KILL 1.2.3.4:5", "-ERR No such client\r\n"},
+        {"CLIENT KILL ADDR 1.2.3.4:5", ":0\r\n"},
+        {"CLIENT KILL FOO 1", "-ERR syntax error\r\n"},
+        {"CLIENT KILL ADDR", "-ERR No such client\r\n"},
+        {"CLIENT KILL ID 1 ADDR", "-ERR syntax error\r\n"},
+        {"CLIENT KILL ID 1", ":0\r\n"}, /* itself */
+    };
+
+    EXPECT_ALL(exchanges);
+    for (int i = 1; i < 4; i++) {
+        world_join(i);
+    }
+    kill_by("ID ", "2", ":1\r\n");
+    world_expect_closed(1);
+    kill_by("ADDR ", address(2), ":1\r\n");
+    world_expect_closed(2);
+    kill_by("", address(3), "+OK\r\n");
+    world_expect_closed(3);
+    kill_by("ADDR ", address(0), ":0\r\n");
+    ck_assert_uint_eq(world.all.count, 1);
+    kill_by("", address(0), "+OK\r\n");
+    world_expect_closed(0);
+    ck_assert_uint_eq(world.all.count, 0);
+}
+END_TEST
+
+/* A client that is killed while it waits for Redis takes its request along: nobody gets the reply.
+ */
+START_TEST(test_kill_waiting)
+{
+    world_join(1);
+    world_say(1, "GET a");
+    world_expect_sent("GET a");
+    kill_by("ID ", "2", ":1\r\n");
+    world_expect_closed(1);
+    world_redis("$1\r\n1\r\n");
+    world_expect(0, "");
+    ck_assert_uint_eq(world.pool.live_count, 0);
+}
+END_TEST
+
+/* CLIENT LIST and INFO name the proxy's clients, in Redis' format, RESP3 as verbatim text. */
+START_TEST(test_list)
+{
+    char expected[64];
+
+    world_join(1);
+    world_say(0, "CLIENT SETNAME me");
+    world_expect(0, "+OK\r\n");
+    world_say(1, "MULTI");
+    world_expect(1, "+OK\r\n");
+    world_say(0, "CLIENT LIST");
+    const char *list = world_hear(0);
+    ck_assert_int_eq(list[0], '$');
+    (void)snprintf(expected, sizeof expected, "id=1 addr=%s ", address(0));
+    ck_assert_ptr_nonnull(strstr(list, expected));
+    (void)snprintf(expected, sizeof expected, "id=2 addr=%s ", address(1));
+    ck_assert_ptr_nonnull(strstr(list, expected));
+    ck_assert_ptr_nonnull(strstr(list, " name=me age=0 idle=0 flags=N db=0 "));
+    ck_assert_ptr_nonnull(strstr(list, " flags=x db=0 sub=0 psub=0 ssub=0 multi=0 "));
+    ck_assert_ptr_nonnull(strstr(list, " cmd=client|list user=default redir=-1 resp=2\n"));
+    ck_assert_ptr_nonnull(strstr(list, " cmd=multi "));
+    world.clients[0]->resp = 3;
+    world_say(0, "CLIENT INFO");
+    const char *info = world_hear(0);
+    ck_assert_int_eq(info[0], '=');
+    ck_assert_ptr_nonnull(strstr(info, "\r\ntxt:id=1 "));
+    ck_assert_ptr_null(strstr(info, "id=2 "));
+    ck_assert_ptr_nonnull(strstr(info, " resp=3\n\r\n"));
+}
+END_TEST
+
+/* RESET gives back everything that a connection can set. */
+START_TEST(test_reset)
+{
+    static const struct exchange exchanges[] = {
+        {"HELLO 3 SETNAME x", HELLO_3},
+        {"SELECT 3", "+OK\r\n"},
+        {"MULTI", "+OK\r\n"},
+        {"RESET", "+RESET\r\n"},
+        {"CLIENT GETNAME", "$-1\r\n"},
+        {"EXEC", "-ERR EXEC without MULTI\r\n"},
+        {"HELLO", HELLO_2},
+    };
+
+    EXPECT_ALL(exchanges);
+    ck_assert_uint_eq(world.clients[0]->db, 0);
+}
+END_TEST
+
+/* QUIT: OK, behind what was asked before, and the end; inside MULTI as well. */
+START_TEST(test_quit)
+{
+    world_say_raw(0, "GET a\r\nQUIT\r\nGET b\r\n");
+    world_expect_sent("GET a");
+    world_expect(0, "");
+    world_redis("$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n+OK\r\n");
+    world_expect_closed(0);
+    world_join(0);
+    world_say_raw(0, "MULTI\r\nSET a b\r\nQUIT\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n+OK\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("session");
+    TCase *session = tcase_create("session");
+
+    tcase_add_checked_fixture(session, world_setup, world_teardown);
+    tcase_add_test(session, test_hello);
+    tcase_add_test(session, test_auth_without_password);
+    tcase_add_test(session, test_auth);
+    tcase_add_test(session, test_auth_user);
+    tcase_add_test(session, test_select);
+    tcase_add_test(session, test_wait);
+    tcase_add_test(session, test_names);
+    tcase_add_test(session, test_client_words);
+    tcase_add_test(session, test_reply);
+    tcase_add_test(session, test_kill);
+    tcase_add_test(session, test_kill_waiting);
+    tcase_add_test(session, test_list);
+    tcase_add_test(session, test_reset);
+    tcase_add_test(session, test_quit);
+    suite_add_tcase(suite, session);
+    return unit_main(suite);
+}

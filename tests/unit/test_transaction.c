@@ -1,0 +1,278 @@
+/* MULTI … EXEC: queued here, sent in one piece. Each text is what redis-server 7.0.15 says to the
+ * same words. */
+#include "proxy/transaction.h"
+
+#include "common/mem.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ABORTED "-EXECABORT Transaction discarded because of previous errors.\r\n"
+#define QUEUED  "+QUEUED\r\n"
+#define OK      "+OK\r\n"
+
+#define EXPECT_ALL(exchanges) world_expect_all(exchanges, sizeof exchanges / sizeof *exchanges)
+
+/* What is wrong with MULTI, EXEC, DISCARD and WATCH themselves, and what it does to the
+ * transaction. */
+START_TEST(test_errors)
+{
+    static const struct exchange exchanges[] = {
+        {"EXEC", "-ERR EXEC without MULTI\r\n"},
+        {"DISCARD", "-ERR DISCARD without MULTI\r\n"},
+        {"MULTI", OK},
+        {"MULTI", "-ERR MULTI calls can not be nested\r\n"},
+        {"WATCH a", "-ERR WATCH inside MULTI is not allowed\r\n"},
+        {"DISCARD", OK},
+        {"MULTI", OK},
+        {"EXEC foo", "-EXECABORT Transaction discarded because of: wrong number of arguments for "
+                     "'exec' command\r\n"},
+        {"EXEC", "-ERR EXEC without MULTI\r\n"},
+        {"MULTI", OK},
+        {"DISCARD a", "-ERR wrong number of arguments for 'discard' command\r\n"},
+        {"EXEC", ABORTED},
+        {"MULTI", OK},
+        {"GET", "-ERR wrong number of arguments for 'get' command\r\n"},
+        {"SET a b", QUEUED},
+        {"EXEC", ABORTED},
+        {"MULTI", OK},
+        {"SET a b", QUEUED},
+        {"FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n"},
+        {"EXEC", ABORTED},
+        {"MULTI", OK},
+        {"SET a", "-ERR wrong number of arguments for 'set' command\r\n"},
+        {"DISCARD", OK},
+        {"EXEC", "-ERR EXEC without MULTI\r\n"},
+    };
+    EXPECT_ALL(exchanges);
+    ck_assert_ptr_null(world.clients[0]->transaction);
+}
+END_TEST
+
+/* What may not be queued: it would change the link that all share. */
+START_TEST(test_refused)
+{
+    static const char *const requests[] = {"SYNC",        "HELLO 3", "AUTH x",   "CLIENT ID",
+                                           "SUBSCRIBE a", "MONITOR", "SHUTDOWN", "SCRIPT KILL"};
+
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        world_say(0, "MULTI");
+        world_expect(0, OK);
+        world_say(0, requests[i]);
+        const char *answer = world_hear(0);
+        ck_assert_msg(strncmp(answer, "-ERR ", 5) == 0, "%s: %s", requests[i], answer);
+        world_say(0, "EXEC");
+        world_expect(0, ABORTED);
+    }
+    world_expect_nothing_sent();
+}
+END_TEST
+
+/* Nothing reaches Redis before EXEC, then all of it in one piece; the reply is EXEC's. */
+START_TEST(test_exec)
+{
+    world_join(1);
+    world_say(0, "MULTI");
+    world_say(0, "SET a 1");
+    world_say(0, "GET b");
+    world_expect(0, OK QUEUED QUEUED);
+    ck_assert_int_eq(transaction_length(world.clients[0]), 2);
+    world_expect_nothing_sent();
+    world.hold = true;
+    world_say(1, "GET x");
+    world_say(0, "EXEC");
+    world_say(1, "GET y");
+    world.hold = false;
+    ck_assert_str_eq(world_scope(0), "0:a 0:b");
+    ck_assert_int_eq(transaction_length(world.clients[0]), -1);
+    world_expect_sent("GET x|MULTI|SET a 1|GET b|EXEC|GET y");
+    world_redis("$-1\r\n" OK QUEUED QUEUED "*2\r\n+OK\r\n$1\r\nB\r\n$1\r\nY\r\n");
+    world_expect(0, "*2\r\n+OK\r\n$1\r\nB\r\n");
+    world_expect(1, "$-1\r\n$1\r\nY\r\n");
+}
+END_TEST
+
+/* An empty one goes to Redis too, and reveals nothing; one with an unknowable command reveals
+ * everything; harmless commands add no keys. */
+START_TEST(test_scope)
+{
+    static const struct {
+        const char *commands, *scope;
+    } cases[] = {
+        {"", "harmless"},
+        {"PING", "harmless"},
+        {"PING|GET a", "0:a"},
+        {"GET a|KEYS *|GET b", "keyspace"},
+        {"GET a|SELECT 3|GET a|MOVE b 5", "0:a 3:a 3:b 5:b"},
+        {"SELECT 16|GET a", "0:a"}, /* fails inside EXEC, and the database stays */
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world_join(0);
+        world_say(0, "MULTI");
+        for (const char *at = cases[i].commands; *at != '\0';) {
+            char command[64];
+            size_t len = strcspn(at, "|");
+            (void)snprintf(command, sizeof command, "%.*s", (int)len, at);
+            world_say(0, command);
+            at += len + (at[len] == '|');
+        }
+        (void)world_hear(0);
+        world.hold = true;
+        world_say(0, "EXEC");
+        ck_assert_msg(strcmp(world_scope(0), cases[i].scope) == 0, "%s: %s", cases[i].commands,
+                      world_scope(0));
+        world.hold = false;
+        engine_stop(world.engine, "next"); /* what was to be sent is given back */
+        world_teardown();
+        world_setup();
+    }
+}
+END_TEST
+
+/* A SELECT inside counts for what follows EXEC, unless EXEC fails; what follows waits for that. */
+START_TEST(test_select)
+{
+    world_say_raw(0, "MULTI\r\nSELECT 3\r\nEXEC\r\nGET a\r\n");
+    world_expect_sent("MULTI|SELECT 3|EXEC");
+    world_expect(0, OK QUEUED);
+    world_redis(OK QUEUED "*1\r\n+OK\r\n");
+    world_expect(0, "*1\r\n+OK\r\n");
+    world_expect_sent("SELECT 3|GET a");
+    world_redis(OK "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+
+    world_say_raw(0, "MULTI\r\nSELECT 5\r\nEXEC\r\nGET a\r\n");
+    world_expect_sent("MULTI|SELECT 5|EXEC");
+    world_expect(0, OK QUEUED);
+    world_redis(OK "-OOM\r\n-EXECABORT Transaction discarded because of previous errors.\r\n");
+    world_expect(0, ABORTED);
+    world_expect_sent("SELECT 3|GET a");
+    world_redis(OK "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+}
+END_TEST
+
+/* The service goes while a transaction is open: at queue time the command is refused, at EXEC the
+ * whole, as Redis words it; what only reads may be queued longer. */
+START_TEST(test_service)
+{
+    static const struct exchange begun[] = {{"MULTI", OK}, {"SET a b", QUEUED}};
+    static const struct exchange ended[] = {
+        {"EXEC", "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas "
+                 "to write.\r\n"},
+        {"MULTI", OK},
+        {"SET a b", "-NOREPLICAS Not enough good replicas to write.\r\n"},
+        {"EXEC", ABORTED},
+    };
+    static const struct exchange reading[] = {{"MULTI", OK}, {"GET a", QUEUED}};
+    static const struct exchange loading[] = {
+        {"EXEC",
+         "-EXECABORT Transaction discarded because of: LOADING Redis is loading the dataset "
+         "in memory\r\n"},
+        {"EXEC", "-ERR EXEC without MULTI\r\n"},
+    };
+
+    EXPECT_ALL(begun);
+    world.router.service = SERVICE_NO_QUORUM;
+    EXPECT_ALL(ended);
+    world.router.service = SERVICE_FULL;
+    EXPECT_ALL(reading);
+    world.router.service = SERVICE_LOADING;
+    EXPECT_ALL(loading);
+}
+END_TEST
+
+/* A transaction is bounded by its own limit and by that of all unfinished requests; over it, it is
+ * spoiled and its memory is given back at once. */
+START_TEST(test_bounds)
+{
+    char request[2048];
+    char *value = mem_calloc(1, 1001);
+
+    memset(value, 'v', 1000);
+    (void)snprintf(request, sizeof request, "SET a %s", value);
+    for (int total = 0; total < 2; total++) {
+        if (total == 0) {
+            world.router.config.transaction_max_bytes = 5000;
+        } else {
+            world.router.config.transaction_max_bytes = 1 << 20;
+            world.all.limits.query_total_max_bytes = 5000;
+        }
+        world_say(0, "MULTI");
+        world_expect(0, OK);
+        for (int i = 0; i < 5; i++) {
+            world_say(0, request);
+            world_expect(0, QUEUED);
+        }
+        ck_assert_uint_gt(world.all.query_bytes, 5000);
+        world_say(0, request);
+        world_expect(0, total == 0
+                            ? "-ERR the transaction is larger than limits.transaction_max_bytes\r\n"
+                            : "-ERR unfinished requests are over limits.query_total_max_bytes\r\n");
+        ck_assert_uint_eq(world.all.query_bytes, 0);
+        world_say(0, request);
+        world_expect(0, QUEUED);
+        ck_assert_uint_eq(world.all.query_bytes, 0);
+        world_say(0, "EXEC");
+        world_expect(0, ABORTED);
+    }
+    world_expect_nothing_sent();
+    free(value);
+}
+END_TEST
+
+/* A client that leaves inside a transaction takes it along. */
+START_TEST(test_leave)
+{
+    world_join(1);
+    world_say(1, "MULTI");
+    world_say(1, "SET a b");
+    world_expect(1, OK QUEUED);
+    ck_assert_uint_gt(world.all.query_bytes, 0);
+    client_close(world.clients[1], "a test");
+    world_expect_closed(1);
+    ck_assert_uint_eq(world.all.query_bytes, 0);
+}
+END_TEST
+
+/* So many keys that they are better taken as all of them. */
+START_TEST(test_many_keys)
+{
+    world_say(0, "MULTI");
+    world_expect(0, OK);
+    for (int i = 0; i < 4096; i++) {
+        world_say_raw(0, "GET a\r\n");
+        world_expect(0, QUEUED);
+    }
+    ck_assert_int_eq(transaction_length(world.clients[0]), 4096);
+    world_say_raw(0, "GET a\r\n");
+    world_expect(0, QUEUED);
+    world.hold = true;
+    world_say(0, "EXEC");
+    ck_assert_str_eq(world_scope(0), "keyspace");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("transaction");
+    TCase *transaction = tcase_create("transaction");
+
+    tcase_add_checked_fixture(transaction, world_setup, world_teardown);
+    tcase_add_test(transaction, test_errors);
+    tcase_add_test(transaction, test_refused);
+    tcase_add_test(transaction, test_exec);
+    tcase_add_test(transaction, test_scope);
+    tcase_add_test(transaction, test_select);
+    tcase_add_test(transaction, test_service);
+    tcase_add_test(transaction, test_bounds);
+    tcase_add_test(transaction, test_leave);
+    tcase_add_test(transaction, test_many_keys);
+    suite_add_tcase(suite, transaction);
+    return unit_main(suite);
+}
