@@ -35,6 +35,7 @@ struct engine {
 
     struct buf gathered; /* commands of the next batch */
     struct batch next;
+    bool urgent; /* some of them are not REQUEST_PATIENT */
     int link_db; /* of the gathered stream; -1: not known */
     int link_resp;
 
@@ -122,6 +123,7 @@ void engine_stop(struct engine *e, const char *reason)
         e->flight_count--;
     }
     unsent = batch_join(unsent, &e->next);
+    e->urgent = false;
     buf_release(&e->gathered);
     buf_release(&e->out);
     e->events->down(e->ctx, unknown, unsent, reason);
@@ -397,6 +399,7 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
         e->next.first = r;
     }
     e->next.last = r;
+    e->urgent = e->urgent || (r->flags & REQUEST_PATIENT) == 0;
     if (e->link_resp != (int)resp) {
         buf_append_str(&e->gathered, resp == 3 ? "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
                                                : "*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n");
@@ -432,16 +435,27 @@ void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned
     }
 }
 
+bool engine_may_flush(const struct engine *e)
+{
+    return e->state == ENGINE_UP && e->next.first != NULL &&
+           e->flight_count < e->config.batches_in_flight && e->out.len == 0;
+}
+
+bool engine_is_urgent(const struct engine *e)
+{
+    return e->urgent;
+}
+
 void engine_flush(struct engine *e, uint64_t now_ns)
 {
-    if (e->state != ENGINE_UP || e->next.first == NULL ||
-        e->flight_count >= e->config.batches_in_flight || e->out.len > 0) {
+    if (!engine_may_flush(e)) {
         return;
     }
     struct batch *b = &e->flight[(e->flight_head + e->flight_count) % ENGINE_BATCHES_MAX];
     *b = e->next;
     b->waiting = b->first;
     e->next = (struct batch){NULL, NULL, NULL};
+    e->urgent = false;
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }

@@ -63,6 +63,10 @@ void engine_flush(struct engine *e, uint64_t now_ns);
 /* Time-outs; a few times a second. */
 void engine_tick(struct engine *e, uint64_t now_ns);
 
+/* Whether something is gathered that could be sent now, and whether some of it is in a hurry (not
+ * REQUEST_PATIENT). */
+bool engine_may_flush(const struct engine *e);
+bool engine_is_urgent(const struct engine *e);
 /* Nothing is gathered and nothing is under way. */
 bool engine_is_idle(const struct engine *e);
 uint64_t engine_batches(const struct engine *e);

@@ -20,7 +20,7 @@ static uint64_t pace_hold_ns(const struct pace *p)
     return p->commit_ns < p->hold_max_ns ? p->commit_ns : p->hold_max_ns;
 }
 
-uint64_t pace_next_ns(const struct pace *p)
+static uint64_t pace_append_ns(const struct pace *p)
 {
     if (p->pending_ns == 0) {
         return UINT64_MAX;
@@ -31,12 +31,23 @@ uint64_t pace_next_ns(const struct pace *p)
     return due_ns > late_ns ? due_ns : late_ns;
 }
 
+static uint64_t pace_batch_ns(const struct pace *p)
+{
+    return p->gathered_ns == 0 ? UINT64_MAX : p->gathered_ns + pace_hold_ns(p) / 2;
+}
+
+uint64_t pace_next_ns(const struct pace *p)
+{
+    uint64_t append_ns = pace_append_ns(p), batch_ns = pace_batch_ns(p);
+    return append_ns < batch_ns ? append_ns : batch_ns;
+}
+
 bool pace_due(const struct pace *p, uint64_t now_ns, bool engine_idle)
 {
     if (p->pending_ns == 0) {
         return false;
     }
-    return (engine_idle && p->sent_ns == 0) || now_ns >= pace_next_ns(p);
+    return (engine_idle && p->sent_ns == 0) || now_ns >= pace_append_ns(p);
 }
 
 void pace_sent(struct pace *p, uint64_t now_ns, uint64_t end)
@@ -59,4 +70,20 @@ void pace_committed(struct pace *p, uint64_t now_ns, uint64_t offset)
                        ? took_ns
                        : p->commit_ns - p->commit_ns / PACE_WEIGHT + took_ns / PACE_WEIGHT;
     p->sent_ns = 0;
+}
+
+bool pace_batch_due(struct pace *p, uint64_t now_ns, bool urgent)
+{
+    if (urgent || p->sent_ns == 0) {
+        return true;
+    }
+    if (p->gathered_ns == 0) {
+        p->gathered_ns = now_ns;
+    }
+    return now_ns >= pace_batch_ns(p);
+}
+
+void pace_batch_sent(struct pace *p)
+{
+    p->gathered_ns = 0;
 }

@@ -314,6 +314,15 @@ static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
     }
 }
 
+static void proxy_flush_engine(struct proxy *p, uint64_t now_ns)
+{
+    if (engine_may_flush(p->engine) &&
+        pace_batch_due(&p->pace, now_ns, engine_is_urgent(p->engine))) {
+        engine_flush(p->engine, now_ns);
+        pace_batch_sent(&p->pace);
+    }
+}
+
 /* Sends what has come of the stream to the log nodes, at the pace that suits. */
 static void proxy_flush_log(struct proxy *p, uint64_t now_ns)
 {
@@ -487,7 +496,7 @@ static void proxy_turn(struct proxy *p)
     proxy_turn_role(p);
     bool room = proxy_log_has_room(p);
     if (room) {
-        engine_flush(p->engine, now_ns);
+        proxy_flush_engine(p, now_ns);
     }
     if (p->streaming) {
         tracker_stream_at(p->tracker, effects_unit_offset(p->effects));
@@ -499,7 +508,7 @@ static void proxy_turn(struct proxy *p)
     clients_pause(&p->clients, proxy_must_pause(p, room));
     clients_flush(&p->clients);
     if (room) {
-        engine_flush(p->engine, now_ns); /* what flushing has let in */
+        proxy_flush_engine(p, now_ns); /* what flushing has let in */
     }
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */

@@ -24,6 +24,7 @@ enum {
     REQUEST_CLOSE = 1u << 1,   /* the connection closes behind its reply (QUIT) */
     REQUEST_INFO = 1u << 2,    /* the holdfast section is put behind the engine's text */
     REQUEST_BARRIER = 1u << 3, /* its client's later requests wait for the reply */
+    REQUEST_PATIENT = 1u << 5, /* a write: its reply will wait for a commit anyway */
     REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it may leave */
 };
 

@@ -244,7 +244,8 @@ static void router_forward(struct router *router, struct client *c, const struct
 {
     bool harmless = false;
     bool known = router_scope(router, c->db, command, argv, argc, &harmless);
-    const char *refusal = router_refusal(router, router_writes(command));
+    bool writes = router_writes(command);
+    const char *refusal = router_refusal(router, writes);
     /* What reveals no data is answered without a quorum too: PING, CONFIG GET … */
     if (refusal != NULL &&
         !(harmless && router->service == SERVICE_NO_QUORUM && engine_is_up(router->engine))) {
@@ -253,7 +254,8 @@ static void router_forward(struct router *router, struct client *c, const struct
     }
     bool info =
         !command->plain && strcmp(command->name, "info") == 0 && router_info_wants_ours(argv, argc);
-    struct request *r = client_queue(c, info ? REQUEST_INFO : 0);
+    struct request *r =
+        client_queue(c, (info ? REQUEST_INFO : 0u) | (writes ? REQUEST_PATIENT : 0u));
     r->waiter.harmless = harmless;
     r->waiter.keyspace = !known;
     request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),

@@ -172,7 +172,8 @@ static void transaction_exec(struct router *router, struct client *c)
         strncat(text, refusal, sizeof text - strlen(text) - 1);
         client_answer_error(c, text);
     } else {
-        struct request *r = client_queue(c, t->selects ? REQUEST_BARRIER : 0);
+        struct request *r = client_queue(c, (t->selects ? REQUEST_BARRIER : 0u) |
+                                                (t->writes ? REQUEST_PATIENT : 0u));
         buf_append_str(&t->commands, "*1\r\n$4\r\nEXEC\r\n");
         r->waiter.keyspace = t->keyspace;
         r->waiter.harmless = t->harmless && !t->keyspace;

@@ -82,6 +82,26 @@ START_TEST(the_hold_is_bounded)
 }
 END_TEST
 
+/* Writes wait for half a commit while an append is under way; reads, and writes with reads, do not.
+ */
+START_TEST(writes_gather_behind_an_append)
+{
+    ck_assert(pace_batch_due(&pace, 10 * MS, false));
+    pace_batch_sent(&pace);
+    pace_appended(&pace, 10 * MS);
+    pace_sent(&pace, 10 * MS, 200);
+    ck_assert(pace_batch_due(&pace, 10 * MS, true));
+    ck_assert(!pace_batch_due(&pace, 10 * MS + 100 * US, false));
+    ck_assert(pace_next_ns(&pace) == 10 * MS + 350 * US);
+    ck_assert(!pace_batch_due(&pace, 10 * MS + 349 * US, false));
+    ck_assert(pace_batch_due(&pace, 10 * MS + 350 * US, false));
+    pace_batch_sent(&pace);
+    ck_assert(pace_next_ns(&pace) == UINT64_MAX);
+    pace_committed(&pace, 10 * MS + 400 * US, 200);
+    ck_assert(pace_batch_due(&pace, 10 * MS + 401 * US, false));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pace");
@@ -93,6 +113,7 @@ int main(void)
     tcase_add_test(tc, the_next_append_grows_behind_the_last);
     tcase_add_test(tc, a_late_commit_does_not_hold);
     tcase_add_test(tc, the_hold_is_bounded);
+    tcase_add_test(tc, writes_gather_behind_an_append);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
