@@ -1,5 +1,6 @@
 #include "proxy/client.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "proxy/net.h"
@@ -312,6 +313,7 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
     if (c->closing) {
         return;
     }
+    all->now_ns = clock_now_ns();
     bool buffered = c->in.len > 0;
     if (buffered) {
         size_t missing = c->wanted_bytes > c->in.len ? c->wanted_bytes - c->in.len : 0;

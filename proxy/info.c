@@ -24,7 +24,7 @@ static const char *info_node_state(enum proposer_node_state state)
 static uint64_t info_lease_ms_left(const struct proxy *p, uint64_t now_ns)
 {
     uint64_t end_ns = proposer_lease_end_ns(p->proposer);
-    return end_ns > now_ns ? (end_ns - now_ns) / CLOCK_NS_PER_MS : 0;
+    return end_ns > now_ns ? (end_ns - now_ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS : 0;
 }
 
 static void info_nodes(const struct proxy *p, struct buf *out)

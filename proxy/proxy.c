@@ -475,6 +475,7 @@ static void proxy_turn_role(struct proxy *p)
     role_step(&p->role, &view);
     proxy_view(p, &view);
     p->router.service = proxy_service(p, &view);
+    p->router.lease_end_ns = proposer_lease_end_ns(p->proposer);
     if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
         engine_start(p->engine, &p->role.replid, view.now_ns);
     }

@@ -12,6 +12,7 @@ void router_init(struct router *router, const struct router_config *config)
     memset(router, 0, sizeof *router);
     router->config = *config;
     router->service = SERVICE_LOADING;
+    router->lease_end_ns = UINT64_MAX;
     (void)snprintf(router->engine_version, sizeof router->engine_version, "7.0.0");
 }
 
@@ -75,9 +76,18 @@ bool router_writes(const struct command *command)
             (command->flags & COMMAND_FLAG_READONLY) == 0 && command->spec_count > 0);
 }
 
+/* The role looks at the lease once a turn; a request that was read later is judged by its own time.
+ */
+static enum service router_service(const struct router *router)
+{
+    bool over = router->service == SERVICE_FULL && router->clients != NULL &&
+                router->clients->now_ns >= router->lease_end_ns;
+    return over ? SERVICE_NO_QUORUM : router->service;
+}
+
 const char *router_refusal(const struct router *router, bool writes)
 {
-    switch (router->service) {
+    switch (router_service(router)) {
     case SERVICE_FULL:
         break;
     case SERVICE_NO_QUORUM:
@@ -247,8 +257,8 @@ static void router_forward(struct router *router, struct client *c, const struct
     bool writes = router_writes(command);
     const char *refusal = router_refusal(router, writes);
     /* What reveals no data is answered without a quorum too: PING, CONFIG GET … */
-    if (refusal != NULL &&
-        !(harmless && router->service == SERVICE_NO_QUORUM && engine_is_up(router->engine))) {
+    if (refusal != NULL && !(harmless && router_service(router) == SERVICE_NO_QUORUM &&
+                             engine_is_up(router->engine))) {
         client_answer_error(c, refusal);
         return;
     }

@@ -31,6 +31,8 @@ struct router {
     const struct command_table *table; /* NULL until the engine was asked */
     char engine_version[32];
     enum service service;
+    uint64_t
+        lease_end_ns;  /* behind it SERVICE_FULL means SERVICE_NO_QUORUM; UINT64_MAX: not known */
     struct buf keys;   /* scratch: struct command_key */
     struct buf hashes; /* scratch: uint64_t */
     struct buf text;   /* scratch: an answer */
