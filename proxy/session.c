@@ -44,20 +44,19 @@ static bool session_has_password(const struct router *router)
     return router->config.password != NULL && router->config.password[0] != '\0';
 }
 
-/* The engine's link is one user; so that user's name and password is what clients come in with.
- * user NULL: the default user. */
-static bool session_credentials_ok(const struct router *router, const struct resp_arg *user,
-                                   const struct resp_arg *password)
+/* The engine's link is one user; so that user's name and password is what clients come in with. */
+static bool session_user_ok(const struct router *router, const struct resp_arg *user)
 {
     const char *own = router->config.user != NULL && router->config.user[0] != '\0'
                           ? router->config.user
                           : "default";
-    bool user_ok = user == NULL || session_same_text(user, own);
+    return session_same_text(user, own);
+}
 
-    if (!session_has_password(router)) {
-        return user_ok; /* "nopass": any password will do */
-    }
-    return session_same_secret(password, router->config.password) && user_ok;
+/* Without a password of ours any will do ("nopass"). */
+static bool session_password_ok(const struct router *router, const struct resp_arg *password)
+{
+    return !session_has_password(router) || session_same_secret(password, router->config.password);
 }
 
 static void session_auth(struct router *router, struct client *c, const struct resp_arg *argv,
@@ -68,7 +67,8 @@ static void session_auth(struct router *router, struct client *c, const struct r
     } else if (argc == 2 && !session_has_password(router)) {
         client_answer_error(c, "ERR AUTH <password> called without any password configured for the "
                                "default user. Are you sure your configuration is correct?");
-    } else if (session_credentials_ok(router, argc == 3 ? &argv[1] : NULL, &argv[argc - 1])) {
+    } else if (session_password_ok(router, &argv[argc - 1]) &&
+               (argc == 2 || session_user_ok(router, &argv[1]))) {
         c->authenticated = true;
         router_answer_ok(c);
     } else {
@@ -142,7 +142,8 @@ static void session_hello(struct router *router, struct client *c, const struct 
     for (size_t i = 2; i < argc; i++) {
         size_t more = argc - 1 - i;
         if (resp_arg_is(&argv[i], "auth") && more >= 2) {
-            if (!session_credentials_ok(router, &argv[i + 1], &argv[i + 2])) {
+            if (!session_password_ok(router, &argv[i + 2]) ||
+                !session_user_ok(router, &argv[i + 1])) {
                 client_answer_error(c, session_wrongpass);
                 return;
             }

@@ -29,6 +29,17 @@ static inline int sockets_listen(int *port)
     return fd;
 }
 
+/* The next connection that has come, non-blocking; fails the test if there is none. */
+static inline int sockets_accept(int listener)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+    int fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
 /* Connects to the listening socket. Returns the connecting end, *accepted is the other one; both
  * are non-blocking. */
 static inline int sockets_connect(int listener, int port, int *accepted)
@@ -42,8 +53,7 @@ static inline int sockets_connect(int listener, int port, int *accepted)
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
-    *accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    ck_assert_int_ge(*accepted, 0);
+    *accepted = sockets_accept(listener);
     ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
 }
