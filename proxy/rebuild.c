@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REBUILD_POLL_MS = 5, REBUILD_REPORT_MS = 1000 };
+enum { REBUILD_POLL_MS = 5, REBUILD_REPORT_MS = 1000, REBUILD_AWAY_MS = 30000 };
 
 /* In order; a failure anywhere leads back to IDLE, and the owner starts again. */
 enum rebuild_step {
@@ -36,7 +36,8 @@ struct rebuild {
     uint64_t sent_bytes; /* of snapshot and log */
     uint64_t total_bytes;
     uint64_t poll_ns, report_ns, started_ns;
-    bool polling; /* a ROLE is out */
+    uint64_t away_ns; /* REPLICAOF: since when Redis is waited for; 0: the next tick sets it */
+    bool polling;     /* a ROLE is out */
 };
 
 struct rebuild *rebuild_create(const struct rebuild_parts *parts,
@@ -106,6 +107,7 @@ void rebuild_start(struct rebuild *r, uint64_t now_ns, struct term term,
     r->history = *donor->history;
     r->sent_bytes = r->total_bytes = 0;
     r->started_ns = r->report_ns = now_ns;
+    r->away_ns = 0;
     r->polling = false;
     (void)snprintf(port, sizeof port, "%d", feed_port(r->parts.feed));
     log_warn("Redis is rebuilt from the log, up to offset %" PRIu64 "; what it holds is replaced",
@@ -221,7 +223,8 @@ void rebuild_feed_closed(struct rebuild *r, const char *reason)
     if (r->step == REBUILD_SNAPSHOT || r->step == REBUILD_LOG || r->step == REBUILD_APPLY) {
         log_warn("Redis left while it was rebuilt: %s", reason);
         rebuild_stop_reading(r);
-        r->step = REBUILD_REPLICAOF; /* it comes back by itself, or the control connection ends */
+        r->step = REBUILD_REPLICAOF; /* it comes back by itself */
+        r->away_ns = 0;
     }
 }
 
@@ -254,7 +257,9 @@ static void rebuild_role_cb(void *ctx, const struct redisReply *reply)
     if (!rebuild_parse_role(reply, &master, &offset)) {
         return; /* no connection yet has an offset of -1; the tick asks again */
     }
-    if (r->step == REBUILD_APPLY && !master && offset == r->end) {
+    if (r->step == REBUILD_APPLY && master) {
+        rebuild_fail(r, "somebody else has made Redis a master");
+    } else if (r->step == REBUILD_APPLY && offset == r->end) {
         r->step = REBUILD_PROMOTE;
         (void)control_send(r->parts.control, rebuild_command_cb, r, "REPLICAOF NO ONE");
         (void)control_send(r->parts.control, rebuild_command_cb, r, "CONFIG SET masterauth %s", "");
@@ -292,6 +297,13 @@ void rebuild_tick(struct rebuild *r, uint64_t now_ns)
     if (!control_is_up(r->parts.control)) {
         rebuild_fail(r, "the control connection to Redis is down");
         return;
+    }
+    if (r->step == REBUILD_REPLICAOF) {
+        r->away_ns = r->away_ns != 0 ? r->away_ns : now_ns;
+        if (now_ns - r->away_ns >= REBUILD_AWAY_MS * CLOCK_NS_PER_MS) {
+            rebuild_fail(r, "Redis does not come to the feed port");
+            return;
+        }
     }
     rebuild_report(r, now_ns);
     if ((r->step == REBUILD_APPLY || r->step == REBUILD_PROMOTE) && !r->polling &&
