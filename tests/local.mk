@@ -226,3 +226,39 @@ TESTS += test_transaction
 test_transaction_SOURCES = tests/unit/test_transaction.c tests/lib/unit.h
 test_transaction_CFLAGS = $(UNIT_CFLAGS)
 test_transaction_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_adopt
+TESTS += test_adopt
+test_adopt_SOURCES = tests/unit/test_adopt.c tests/lib/unit.h
+test_adopt_CFLAGS = $(UNIT_CFLAGS)
+test_adopt_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_rebuild
+TESTS += test_rebuild
+test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/lib/unit.h
+test_rebuild_CFLAGS = $(UNIT_CFLAGS)
+test_rebuild_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_request
+TESTS += test_request
+test_request_SOURCES = tests/unit/test_request.c tests/lib/unit.h
+test_request_CFLAGS = $(UNIT_CFLAGS)
+test_request_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_settings
+TESTS += test_settings
+test_settings_SOURCES = tests/unit/test_settings.c tests/lib/unit.h
+test_settings_CFLAGS = $(UNIT_CFLAGS)
+test_settings_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_net
+TESTS += test_net
+test_net_SOURCES = tests/unit/test_net.c tests/lib/sockets.h tests/lib/unit.h
+test_net_CFLAGS = $(UNIT_CFLAGS)
+test_net_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_control
+TESTS += test_control
+test_control_SOURCES = tests/unit/test_control.c tests/lib/sockets.h tests/lib/unit.h
+test_control_CFLAGS = $(UNIT_CFLAGS)
+test_control_LDADD = $(PROXY_UNIT_LDADD)
