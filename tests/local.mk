@@ -262,3 +262,9 @@ TESTS += test_control
 test_control_SOURCES = tests/unit/test_control.c tests/lib/sockets.h tests/lib/unit.h
 test_control_CFLAGS = $(UNIT_CFLAGS)
 test_control_LDADD = $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_crc32c
+TESTS += test_crc32c
+test_crc32c_SOURCES = tests/unit/test_crc32c.c tests/lib/unit.h
+test_crc32c_CFLAGS = $(UNIT_CFLAGS)
+test_crc32c_LDADD = $(UNIT_LDADD)

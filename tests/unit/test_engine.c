@@ -619,9 +619,10 @@ START_TEST(test_stall)
     link_up();
     engine_tick(w.engine, clock_now_ns() + 10 * stall_ns);
     told("");
+    uint64_t later_ns = clock_now_ns() + 10 * stall_ns; /* it counts from when the batch is sent */
     add(1, "A", 0, 2);
-    flush();
-    engine_tick(w.engine, clock_now_ns() + stall_ns / 2);
+    engine_flush(w.engine, later_ns);
+    engine_tick(w.engine, later_ns + stall_ns / 2);
     told("");
     say("+1\r\n");
     engine_tick(w.engine, clock_now_ns() + stall_ns / 2);

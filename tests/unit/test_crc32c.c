@@ -1,0 +1,57 @@
+/* CRC-32C as RFC 3720 (appendix B.4) has it, whole and in pieces. */
+#include "common/crc32c.h"
+
+#include "tests/lib/unit.h"
+
+#include <string.h>
+
+/* The RFC's examples. */
+START_TEST(test_known)
+{
+    uint8_t bytes[32];
+
+    ck_assert_uint_eq(crc32c_extend(0, "", 0), 0);
+    ck_assert_uint_eq(crc32c_extend(0, "123456789", 9), 0xe3069283);
+    memset(bytes, 0, sizeof bytes);
+    ck_assert_uint_eq(crc32c_extend(0, bytes, sizeof bytes), 0x8a9136aa);
+    memset(bytes, 0xff, sizeof bytes);
+    ck_assert_uint_eq(crc32c_extend(0, bytes, sizeof bytes), 0x62a8ab43);
+    for (uint8_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = i;
+    }
+    ck_assert_uint_eq(crc32c_extend(0, bytes, sizeof bytes), 0x46dd794e);
+}
+END_TEST
+
+/* Pieces cut anywhere, at any alignment, give the checksum of the whole; a flipped bit another. */
+START_TEST(test_pieces)
+{
+    uint8_t bytes[300];
+
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i);
+    }
+    for (size_t from = 0; from < 9; from++) {
+        size_t size = sizeof bytes - from;
+        uint32_t whole = crc32c_extend(0, bytes + from, size);
+        for (size_t cut = 0; cut <= size; cut++) {
+            uint32_t crc = crc32c_extend(0, bytes + from, cut);
+            ck_assert_uint_eq(crc32c_extend(crc, bytes + from + cut, size - cut), whole);
+        }
+        bytes[from + 100] ^= 4;
+        ck_assert_uint_ne(crc32c_extend(0, bytes + from, size), whole);
+        bytes[from + 100] ^= 4;
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("crc32c");
+    TCase *crc = tcase_create("crc32c");
+
+    tcase_add_test(crc, test_known);
+    tcase_add_test(crc, test_pieces);
+    suite_add_tcase(suite, crc);
+    return unit_main(suite);
+}
