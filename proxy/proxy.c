@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { PROXY_ACCEPTS_A_TURN = 256, PROXY_SLOW_TICK_MS = 100, PROXY_ENGINE_RETRY_MS = 100 };
+enum { PROXY_ACK_MS = 5 };
 enum { PROXY_REPAIR_MS = 2000 };
 
 /* ---- the log's messages ---- */
@@ -336,6 +337,26 @@ static void proxy_flush_log(struct proxy *p, uint64_t now_ns)
     }
 }
 
+/* Tells Redis what is committed. Each time costs it a wake-up, so not at every commit. */
+static void proxy_acknowledge(struct proxy *p, uint64_t now_ns)
+{
+    uint64_t commit = proposer_commit(p->proposer);
+
+    if (commit == p->acked || now_ns - p->acked_ns < PROXY_ACK_MS * CLOCK_NS_PER_MS) {
+        return;
+    }
+    p->acked = commit;
+    p->acked_ns = now_ns;
+    capture_ack(p->capture, commit);
+}
+
+/* When that is due; UINT64_MAX: nothing new is to be told. */
+static uint64_t proxy_next_ack_ns(const struct proxy *p)
+{
+    bool due = p->streaming && proposer_commit(p->proposer) != p->acked;
+    return due ? p->acked_ns + PROXY_ACK_MS * CLOCK_NS_PER_MS : UINT64_MAX;
+}
+
 /* ---- the turn ---- */
 
 void proxy_view(const struct proxy *p, struct role_view *view)
@@ -437,9 +458,12 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
 static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
 {
     uint64_t due_ns = p->slow_tick_ns + PROXY_SLOW_TICK_MS * CLOCK_NS_PER_MS;
-    uint64_t others[] = {proposer_next_tick_ns(p->proposer), reader_next_tick_ns(p->reader),
-                         snapship_next_tick_ns(p->snapship), rebuild_next_tick_ns(p->rebuild),
-                         pace_next_ns(&p->pace)};
+    uint64_t others[] = {proposer_next_tick_ns(p->proposer),
+                         reader_next_tick_ns(p->reader),
+                         snapship_next_tick_ns(p->snapship),
+                         rebuild_next_tick_ns(p->rebuild),
+                         pace_next_ns(&p->pace),
+                         proxy_next_ack_ns(p)};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         due_ns = others[i] < due_ns ? others[i] : due_ns;
@@ -503,7 +527,7 @@ static void proxy_turn(struct proxy *p)
         tracker_stream_at(p->tracker, effects_unit_offset(p->effects));
         tracker_commit(p->tracker, proposer_commit(p->proposer));
         proxy_mark_committed(p, now_ns);
-        capture_ack(p->capture, proposer_commit(p->proposer));
+        proxy_acknowledge(p, now_ns);
     }
     proxy_release_ready(p);
     clients_pause(&p->clients, proxy_must_pause(p, room));

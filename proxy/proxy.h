@@ -86,6 +86,7 @@ struct proxy {
     struct rebuild *rebuild;
 
     struct pace pace;
+    uint64_t acked, acked_ns; /* what Redis was told to be committed, and when */
     struct histogram_window commit_us;
     struct proxy_mark marks[PROXY_COMMIT_MARKS]; /* ring */
     unsigned mark_first, mark_count;

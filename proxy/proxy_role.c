@@ -173,6 +173,7 @@ static void action_lead(void *ctx, uint64_t begin, const struct replid *replid)
     p->mark_first = p->mark_count = 0;
     pace_init(&p->pace, ROLE_HOLD_MAX_US * CLOCK_NS_PER_US);
     p->commit_seen = begin;
+    p->acked = UINT64_MAX; /* a new link: Redis knows nothing */
     p->streaming = true;
     if (adopted && pending->len > 0) {
         role_take_stream(p, buf_head(pending), pending->len);
@@ -249,6 +250,7 @@ static void capture_says_resumed(void *ctx, const struct replid *replid)
     role_resumed(&p->role, &view, replid);
     if (again && p->role.state == ROLE_SETTLE) {
         p->streaming = true;
+        p->acked = UINT64_MAX;
     }
 }
 
