@@ -34,6 +34,7 @@ LOG_LIBS = liblog.a $(COMMON_LIBS)
 noinst_LIBRARIES += libtransport.a
 libtransport_a_SOURCES = \
 	logsvc/client/transport.c logsvc/client/transport.h \
+	logsvc/framed.c logsvc/framed.h \
 	logsvc/transport_nng.c logsvc/transport_nng.h \
 	logsvc/transport_server.c logsvc/transport_server.h
 TRANSPORT_LIBS = libtransport.a $(COMMON_LIBS) $(NNG_LIBS)

@@ -53,7 +53,7 @@ static void server_send(struct server *s, const struct transport_reply_to *to,
 static void server_reply_cb(void *ctx, struct acceptor_reply_to to, const struct wire_msg *msg)
 {
     struct server_log *l = ctx;
-    struct transport_reply_to where = {(uint32_t)to.link, (uint32_t)to.id};
+    struct transport_reply_to where = {to.link};
 
     server_send(l->server, &where, msg);
 }
@@ -215,7 +215,7 @@ static int server_serve(struct server *s, const struct transport_request *reques
         return ERR_OK;
     }
     l->touched = true;
-    struct acceptor_reply_to to = {request->from.connection, request->from.request};
+    struct acceptor_reply_to to = {.link = request->from.connection};
     return acceptor_receive(l->acceptor, clock_now_ns(), &msg, to);
 }
 

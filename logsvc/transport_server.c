@@ -1,123 +1,358 @@
-/* See transport_server.h and transport_nng.h. The way of a request:
+/* See transport_server.h and logsvc/framed.h. The way of a request:
  *
- *   nng's thread: receive callback → queue ─condition─▶ server thread: wait, next … release
- *   server thread: reply → an aio of the ring → nng's threads → the connection's queue → TCP
+ *   nng's thread: received, cut → queue ─condition─▶ server thread: wait, next … release
+ *   server thread: reply → sendmsg, in this thread
  *
- * There is one receive aio (several would hand out messages in any order). It is armed again by its
- * own callback, or, once the queue has been full, by the release that makes room.
+ * The queue is a list under one lock; the server thread takes it as a whole (a batch), and gives
+ * back what it has released in portions, so that the lock is touched once a batch. The condition is
+ * signalled only when the server thread sleeps.
  *
- * Replies use a ring of aios without callback: a callback for each reply would wake a thread for
- * nothing. A slot is taken again after the whole ring; nng has long moved that reply on, since the
- * socket never waits for a connection: one whose own queue is full loses the reply. */
+ * Connections live in slots, which are made when needed and used again. An accept is under way only
+ * while a slot is free for what it brings; the slots beyond the largest number of connections are
+ * for those that have been closed and still have something to end. */
 #include "logsvc/transport_server.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "logsvc/framed.h"
 #include "logsvc/transport_nng.h"
 
 #include <errno.h>
-#include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { REPLY_RING = 256 };
+enum { CONNECTIONS_MAX = TRANSPORT_SERVER_CONNECTIONS_MAX, SLOTS_MAX = CONNECTIONS_MAX + 32 };
+enum { BACKLOG_MAX = 64, BACKLOG_MAX_BYTES = 8 * 1024 * 1024 };
+enum { ACCEPT_PAUSE_MS = 50, COMPLAIN_S = 10 };
+
+struct slot {
+    struct transport_server *server;
+    struct framed framed;
+    bool used;
+    bool open;           /* its connection counts */
+    bool spoke;          /* it has sent a whole message */
+    uint64_t connection; /* its number */
+};
+
+struct requests {
+    struct framed_message *first, **end;
+};
 
 struct transport_server {
-    nng_socket socket;
+    nng_stream_listener *listener;
     size_t message_max_bytes;
     size_t queue_max_bytes;
     uint16_t port;
-
-    nng_aio *receive;
-    nng_aio *replies[REPLY_RING];
-    unsigned reply_next;
+    nng_aio *accept;
+    nng_aio *pause; /* after an accept that failed */
 
     pthread_mutex_t lock; /* protects what follows */
     pthread_cond_t arrived;
-    nng_msg **queue; /* a ring of queue_cap messages, count of them from first on */
-    size_t queue_cap, first, count;
+    struct slot *slots[SLOTS_MAX];
+    unsigned slot_count;
+    unsigned open_count;
+    uint64_t connections; /* the last number that was given to one */
+    bool accept_waits;    /* for a free slot */
+    bool closing;
+    struct requests queue;
     size_t held_bytes; /* queued, or taken and not yet released */
-    bool paused;       /* the receive aio is not armed: held_bytes is over the bound */
+    bool paused;       /* some connection waits for room */
     bool woken;
+    bool waiting; /* the server thread sleeps, or is about to */
+    bool signal;  /* it is to be signalled once the lock is given back */
+    uint64_t complain_ns;
+
+    struct requests batch; /* the server thread only */
+    size_t freed_bytes;    /* released, not yet taken off held_bytes */
+    unsigned resume_at;    /* the slot that is resumed first, in turn */
 };
 
-static size_t cost_bytes(nng_msg *msg)
+static void requests_init(struct requests *r)
 {
-    /* What an empty message costs all the same. */
-    enum { MESSAGE_OVERHEAD_BYTES = 128 };
-    return nng_msg_len(msg) + MESSAGE_OVERHEAD_BYTES;
+    r->first = NULL;
+    r->end = &r->first;
 }
 
-static void push(struct transport_server *s, nng_msg *msg)
+static void requests_add(struct requests *r, struct framed_message *m)
 {
-    MUST(s->queue_cap > 0);
-    if (s->count == s->queue_cap) {
-        size_t cap = s->queue_cap * 2;
-        nng_msg **wider = mem_calloc(cap, sizeof(nng_msg *));
-        for (size_t i = 0; i < s->count; i++) {
-            wider[i] = s->queue[(s->first + i) % s->queue_cap];
-        }
-        free(s->queue);
-        s->queue = wider;
-        s->queue_cap = cap;
-        s->first = 0;
+    *r->end = m;
+    r->end = &m->next;
+}
+
+/* All of `from` goes behind what `to` has. */
+static void requests_move(struct requests *to, struct requests *from)
+{
+    if (from->first != NULL) {
+        *to->end = from->first;
+        to->end = from->end;
+        requests_init(from);
     }
-    s->queue[(s->first + s->count++) % s->queue_cap] = msg;
+}
+
+static struct framed_message *requests_take(struct requests *r)
+{
+    struct framed_message *m = r->first;
+
+    if (m != NULL) {
+        r->first = m->next;
+        m->next = NULL;
+        if (r->first == NULL) {
+            r->end = &r->first;
+        }
+    }
+    return m;
+}
+
+static void requests_free(struct requests *r)
+{
+    for (struct framed_message *m; (m = requests_take(r)) != NULL;) {
+        framed_message_free(m);
+    }
+}
+
+static void enter(struct transport_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+}
+
+/* The server thread is signalled without the lock, so that it doesn't wake up only to wait for it.
+ */
+static void leave(struct transport_server *s)
+{
+    bool signal = s->signal;
+
+    s->signal = false;
+    pthread_mutex_unlock(&s->lock);
+    if (signal) {
+        pthread_cond_signal(&s->arrived);
+    }
+}
+
+static void signal_waiting(struct transport_server *s)
+{
+    if (s->waiting) {
+        s->waiting = false;
+        s->signal = true;
+    }
+}
+
+/* --- what a connection calls --- */
+
+static struct transport_server *server_of(struct framed *f)
+{
+    return ((struct slot *)f->owner)->server;
+}
+
+static void slot_enter(struct framed *f)
+{
+    enter(server_of(f));
+}
+
+static void slot_leave(struct framed *f)
+{
+    leave(server_of(f));
+}
+
+static void slot_greeted(struct framed *f)
+{
+    (void)f;
+}
+
+static bool slot_room(struct framed *f)
+{
+    struct transport_server *s = server_of(f);
+    bool room = s->held_bytes <= s->queue_max_bytes;
+
+    s->paused = s->paused || !room;
+    return room;
+}
+
+static void slot_message(struct framed *f, struct framed_message *m)
+{
+    struct slot *slot = f->owner;
+    struct transport_server *s = slot->server;
+
+    slot->spoke = true;
+    s->held_bytes += framed_cost_bytes(m);
+    requests_add(&s->queue, m);
+    signal_waiting(s);
+}
+
+static void slot_sent(struct framed *f)
+{
+    (void)f; /* what was refused has been dropped */
+}
+
+static void slot_down(struct framed *f, const char *reason)
+{
+    struct slot *slot = f->owner;
+    struct transport_server *s = slot->server;
+
+    slot->open = false;
+    s->open_count--;
+    if (reason != NULL && clock_now_ns() >= s->complain_ns) {
+        log_warn("transport: a connection was cut: %s", reason);
+        s->complain_ns = clock_now_ns() + COMPLAIN_S * CLOCK_NS_PER_S;
+    }
+}
+
+static void slot_gone(struct framed *f)
+{
+    struct slot *slot = f->owner;
+    struct transport_server *s = slot->server;
+
+    slot->used = false;
+    if (s->accept_waits && !s->closing) {
+        s->accept_waits = false;
+        nng_stream_listener_accept(s->listener, s->accept);
+    }
+}
+
+static const struct framed_calls slot_calls = {
+    .enter = slot_enter,
+    .leave = slot_leave,
+    .greeted = slot_greeted,
+    .room = slot_room,
+    .message = slot_message,
+    .sent = slot_sent,
+    .down = slot_down,
+    .gone = slot_gone,
+};
+
+/* --- accepting; with the lock held --- */
+
+static struct slot *slot_find_free(struct transport_server *s)
+{
+    for (unsigned i = 0; i < s->slot_count; i++) {
+        if (!s->slots[i]->used) {
+            return s->slots[i];
+        }
+    }
+    return NULL;
+}
+
+static bool slot_available(struct transport_server *s)
+{
+    return s->slot_count < SLOTS_MAX || slot_find_free(s) != NULL;
+}
+
+static struct slot *slot_take(struct transport_server *s)
+{
+    const struct framed_limits limits = {.message_max_bytes = s->message_max_bytes,
+                                         .backlog_max = BACKLOG_MAX,
+                                         .backlog_max_bytes = BACKLOG_MAX_BYTES};
+    struct slot *slot = slot_find_free(s);
+
+    if (slot == NULL) {
+        MUST(s->slot_count < SLOTS_MAX);
+        slot = mem_calloc(1, sizeof *slot);
+        slot->server = s;
+        framed_init(&slot->framed, &slot_calls, slot, &limits);
+        s->slots[s->slot_count++] = slot;
+    }
+    slot->used = slot->open = true;
+    slot->spoke = false;
+    slot->connection = ++s->connections;
+    s->open_count++;
+    return slot;
+}
+
+/* Makes room for one connection more, if need be; false: there is none. */
+static bool slot_make_room(struct transport_server *s)
+{
+    struct slot *oldest = NULL;
+
+    if (s->open_count < CONNECTIONS_MAX) {
+        return true;
+    }
+    for (unsigned i = 0; i < s->slot_count; i++) {
+        struct slot *slot = s->slots[i];
+        if (slot->framed.state == FRAMED_OPEN && !slot->spoke &&
+            (oldest == NULL || slot->connection < oldest->connection)) {
+            oldest = slot;
+        }
+    }
+    if (oldest != NULL) {
+        framed_break(&oldest->framed, "there are too many, and it has said nothing");
+    }
+    return oldest != NULL;
 }
 
 /* Runs on a thread of nng. */
-static void received(void *arg)
+static void accepted(void *arg)
 {
     struct transport_server *s = arg;
-    int rv = nng_aio_result(s->receive);
+    int rv = nng_aio_result(s->accept);
+    nng_stream *stream = rv == 0 ? nng_aio_get_output(s->accept, 0) : NULL;
+    struct slot *slot = NULL;
 
-    if (rv == NNG_ECLOSED || rv == NNG_ECANCELED) {
-        return; /* transport_server_close */
+    enter(s);
+    bool closing = s->closing;
+    if (stream != NULL && !closing && slot_make_room(s)) {
+        slot = slot_take(s);
     }
-    if (rv != 0) {
-        log_error("transport: receiving failed: %s", nng_strerror(rv));
-        nng_recv_aio(s->socket, s->receive);
+    leave(s);
+    if (slot != NULL) {
+        framed_start(&slot->framed, stream, slot->connection);
+    } else if (stream != NULL) {
+        nng_stream_free(stream);
+    }
+    if (closing) {
         return;
     }
-    nng_msg *msg = nng_aio_get_msg(s->receive);
-    nng_aio_set_msg(s->receive, NULL);
+    if (stream == NULL) { /* no descriptors left, or the like: trying again at once helps nobody */
+        nng_sleep_aio(ACCEPT_PAUSE_MS, s->pause);
+        return;
+    }
+    enter(s);
+    s->accept_waits = !slot_available(s);
+    if (!s->accept_waits && !s->closing) {
+        nng_stream_listener_accept(s->listener, s->accept);
+    }
+    leave(s);
+}
 
-    pthread_mutex_lock(&s->lock);
-    push(s, msg);
-    s->held_bytes += cost_bytes(msg);
-    s->paused = s->held_bytes > s->queue_max_bytes;
-    bool again = !s->paused;
-    pthread_cond_signal(&s->arrived);
-    pthread_mutex_unlock(&s->lock);
-    if (again) {
-        nng_recv_aio(s->socket, s->receive);
+/* Runs on a thread of nng. */
+static void accept_paused(void *arg)
+{
+    struct transport_server *s = arg;
+
+    if (nng_aio_result(s->pause) == 0) { /* it isn't cancelled */
+        nng_stream_listener_accept(s->listener, s->accept);
     }
 }
 
-static int listen_on(struct transport_server *s, const struct transport_server_config *config)
+/* --- opening and closing --- */
+
+static int listen_on(struct transport_server *s, const char *address)
 {
     char url[TRANSPORT_URL_BYTES];
-    int rv = transport_url(config->address, url);
+    int port = 0;
+    int rv = transport_url(address, url);
 
     if (rv != ERR_OK) {
         return rv;
     }
-    nng_listener listener;
-    rv = transport_tune(s->socket, config->message_max_bytes);
-    if (rv == 0) {
-        /* One word of header: requests that came by way of others are dropped. */
-        rv = nng_socket_set_int(s->socket, NNG_OPT_MAXTTL, 1);
+    rv = nng_stream_listener_alloc(&s->listener, url);
+    if (rv != 0) {
+        s->listener = NULL;
     }
     if (rv == 0) {
-        rv = nng_listen(s->socket, url, &listener, 0);
+        rv = nng_stream_listener_set_bool(s->listener, NNG_OPT_TCP_NODELAY, true);
     }
-    int port = 0;
     if (rv == 0) {
-        rv = nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port);
+        rv = nng_stream_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true);
+    }
+    if (rv == 0) {
+        rv = nng_stream_listener_listen(s->listener);
+    }
+    if (rv == 0) {
+        rv = nng_stream_listener_get_int(s->listener, NNG_OPT_TCP_BOUND_PORT, &port);
     }
     if (rv != 0) {
-        log_error("transport: cannot listen on %s: %s", config->address, nng_strerror(rv));
+        log_error("transport: cannot listen on %s: %s", address, nng_strerror(rv));
     }
     s->port = (uint16_t)port;
     return transport_err(rv);
@@ -136,62 +371,51 @@ int transport_server_open(struct transport_server **out,
                           const struct transport_server_config *config)
 {
     MUST(config->queue_max_bytes >= config->message_max_bytes);
-    nng_socket socket;
-    int rv = nng_rep0_open_raw(&socket);
-    if (rv != 0) {
-        log_error("transport: cannot open a socket: %s", nng_strerror(rv));
-        return transport_err(rv);
-    }
     struct transport_server *s = mem_calloc(1, sizeof *s);
-    s->socket = socket;
     s->message_max_bytes = config->message_max_bytes;
     s->queue_max_bytes = config->queue_max_bytes;
-    s->queue_cap = 64;
-    s->queue = mem_calloc(s->queue_cap, sizeof(nng_msg *));
+    requests_init(&s->queue);
+    requests_init(&s->batch);
     MUST(pthread_mutex_init(&s->lock, NULL) == 0);
     cond_init_monotonic(&s->arrived);
-    s->receive = transport_aio(received, s);
-    for (unsigned i = 0; i < REPLY_RING; i++) {
-        s->replies[i] = transport_aio(NULL, NULL);
-    }
-    rv = listen_on(s, config);
+    s->accept = transport_aio(accepted, s);
+    s->pause = transport_aio(accept_paused, s);
+    int rv = listen_on(s, config->address);
     if (rv != ERR_OK) {
         transport_server_close(s);
         return rv;
     }
-    nng_recv_aio(s->socket, s->receive);
+    nng_stream_listener_accept(s->listener, s->accept);
     *out = s;
     return ERR_OK;
 }
 
-/* An aio that was not sent still owns its message. */
-static void free_unsent(nng_aio *aio)
-{
-    nng_msg *msg = nng_aio_get_msg(aio);
-
-    if (msg != NULL && nng_aio_result(aio) != 0) {
-        nng_msg_free(msg);
-    }
-    nng_aio_set_msg(aio, NULL);
-}
-
 void transport_server_close(struct transport_server *s)
 {
-    /* First our own operations, then the socket: its end then has nobody left to wait for. */
-    nng_aio_stop(s->receive);
-    for (unsigned i = 0; i < REPLY_RING; i++) {
-        nng_aio_stop(s->replies[i]);
-        free_unsent(s->replies[i]);
+    enter(s);
+    s->closing = true;
+    leave(s);
+    if (s->listener != NULL) {
+        nng_stream_listener_close(s->listener);
     }
-    nng_close(s->socket);
-    nng_aio_free(s->receive);
-    for (unsigned i = 0; i < REPLY_RING; i++) {
-        nng_aio_free(s->replies[i]);
+    /* Whoever could begin something is stopped before that something; freeing waits for what the
+     * accept aio began in between. */
+    nng_aio_stop(s->pause);
+    nng_aio_stop(s->accept);
+    for (unsigned i = 0; i < s->slot_count; i++) {
+        framed_stop(&s->slots[i]->framed);
     }
-    for (size_t i = 0; i < s->count; i++) {
-        nng_msg_free(s->queue[(s->first + i) % s->queue_cap]);
+    nng_aio_free(s->pause);
+    nng_aio_free(s->accept);
+    for (unsigned i = 0; i < s->slot_count; i++) {
+        framed_fini(&s->slots[i]->framed);
+        free(s->slots[i]);
     }
-    free(s->queue);
+    if (s->listener != NULL) {
+        nng_stream_listener_free(s->listener);
+    }
+    requests_free(&s->batch);
+    requests_free(&s->queue);
     pthread_cond_destroy(&s->arrived);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -202,86 +426,107 @@ uint16_t transport_server_port(const struct transport_server *s)
     return s->port;
 }
 
-bool transport_server_wait(struct transport_server *s, int timeout_ms)
-{
-    struct timespec until;
+/* --- the server thread --- */
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (timeout_ms > 0) {
-        until.tv_sec += timeout_ms / 1000;
-        until.tv_nsec += (timeout_ms % 1000) * 1000000l;
-        if (until.tv_nsec >= 1000000000l) {
-            until.tv_nsec -= 1000000000l;
-            until.tv_sec++;
+/* Takes off what was released, and lets connections go on that waited for that. */
+static void give_back(struct transport_server *s)
+{
+    if (s->freed_bytes == 0) {
+        return;
+    }
+    enter(s);
+    s->held_bytes -= s->freed_bytes;
+    s->freed_bytes = 0;
+    bool resume = s->paused && s->held_bytes <= s->queue_max_bytes;
+    if (resume) {
+        s->paused = false;
+    }
+    unsigned count = s->slot_count;
+    leave(s);
+    if (resume) {
+        s->resume_at++;
+        for (unsigned i = 0; i < count; i++) {
+            framed_resume(&s->slots[(s->resume_at + i) % count]->framed);
         }
     }
-    pthread_mutex_lock(&s->lock);
-    while (s->count == 0 && !s->woken && timeout_ms != 0) {
+}
+
+static struct timespec time_after(int ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (ms % 1000) * 1000000l;
+    if (at.tv_nsec >= 1000000000l) {
+        at.tv_nsec -= 1000000000l;
+        at.tv_sec++;
+    }
+    return at;
+}
+
+bool transport_server_wait(struct transport_server *s, int timeout_ms)
+{
+    struct timespec until = {0};
+
+    give_back(s);
+    if (s->batch.first != NULL) {
+        return true;
+    }
+    if (timeout_ms > 0) {
+        until = time_after(timeout_ms);
+    }
+    enter(s);
+    while (s->queue.first == NULL && !s->woken && timeout_ms != 0) {
+        s->waiting = true;
         if (timeout_ms < 0) {
             pthread_cond_wait(&s->arrived, &s->lock);
         } else if (pthread_cond_timedwait(&s->arrived, &s->lock, &until) == ETIMEDOUT) {
             break;
         }
     }
+    s->waiting = false;
     s->woken = false;
-    bool some = s->count > 0;
-    pthread_mutex_unlock(&s->lock);
-    return some;
+    requests_move(&s->batch, &s->queue);
+    leave(s);
+    return s->batch.first != NULL;
 }
 
 void transport_server_wake(struct transport_server *s)
 {
-    pthread_mutex_lock(&s->lock);
+    enter(s);
     s->woken = true;
-    pthread_cond_signal(&s->arrived);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static nng_msg *pop(struct transport_server *s)
-{
-    nng_msg *msg = NULL;
-
-    pthread_mutex_lock(&s->lock);
-    if (s->count > 0) {
-        msg = s->queue[s->first];
-        s->first = (s->first + 1) % s->queue_cap;
-        s->count--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return msg;
+    signal_waiting(s);
+    leave(s);
 }
 
 bool transport_server_next(struct transport_server *s, struct transport_request *out)
 {
-    nng_msg *msg = pop(s);
-
-    if (msg == NULL) {
+    if (s->batch.first == NULL) {
+        give_back(s);
+        enter(s);
+        requests_move(&s->batch, &s->queue);
+        leave(s);
+    }
+    struct framed_message *m = requests_take(&s->batch);
+    if (m == NULL) {
         return false;
     }
-    /* nng has made sure of both words: a message without them never gets here. */
     *out = (struct transport_request){
-        .bytes = nng_msg_body(msg), .size = nng_msg_len(msg), .held = msg};
-    MUST(nng_msg_header_len(msg) >= (size_t)2 * TRANSPORT_ID_BYTES);
-    MUST(nng_msg_header_trim_u32(msg, &out->from.connection) == 0);
-    MUST(nng_msg_header_trim_u32(msg, &out->from.request) == 0);
+        .bytes = m->bytes, .size = m->size, .from = {m->connection}, .held = m};
     return true;
 }
 
 void transport_server_release(struct transport_server *s, struct transport_request *request)
 {
-    nng_msg *msg = request->held;
+    enum { PORTIONS = 4 };
+    struct framed_message *m = request->held;
 
-    pthread_mutex_lock(&s->lock);
-    s->held_bytes -= cost_bytes(msg);
-    bool resume = s->paused && s->held_bytes <= s->queue_max_bytes;
-    if (resume) {
-        s->paused = false;
-    }
-    pthread_mutex_unlock(&s->lock);
-    nng_msg_free(msg);
+    s->freed_bytes += framed_cost_bytes(m);
+    framed_message_free(m);
     *request = (struct transport_request){0};
-    if (resume) {
-        nng_recv_aio(s->socket, s->receive);
+    if (s->freed_bytes > s->queue_max_bytes / PORTIONS) {
+        give_back(s);
     }
 }
 
@@ -289,19 +534,23 @@ void transport_server_reply(struct transport_server *s, const struct transport_r
                             const void *head, size_t head_size, const void *payload,
                             size_t payload_size)
 {
+    struct slot *slot = NULL;
+
     if (head_size + payload_size > s->message_max_bytes) {
         log_error("transport: a reply of %zu bytes is over the limit of %zu: not sent",
                   head_size + payload_size, s->message_max_bytes);
         return;
     }
-    nng_msg *msg = transport_message(head, head_size, payload, payload_size);
-    MUST(nng_msg_header_append_u32(msg, to->connection) == 0);
-    MUST(nng_msg_header_append_u32(msg, to->request) == 0);
-
-    nng_aio *aio = s->replies[s->reply_next];
-    s->reply_next = (s->reply_next + 1) % REPLY_RING;
-    nng_aio_wait(aio);
-    free_unsent(aio);
-    nng_aio_set_msg(aio, msg);
-    nng_send_aio(s->socket, aio);
+    enter(s);
+    for (unsigned i = 0; i < s->slot_count && slot == NULL; i++) {
+        if (s->slots[i]->open && s->slots[i]->connection == to->connection) {
+            slot = s->slots[i];
+        }
+    }
+    leave(s);
+    /* Should it go right now, its number tells. */
+    if (slot != NULL &&
+        !framed_send(&slot->framed, to->connection, head, head_size, payload, payload_size)) {
+        log_debug("transport: a reply was dropped, since its peer doesn't read");
+    }
 }

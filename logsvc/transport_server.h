@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Connections at one time. Beyond it the oldest one that has never sent a whole message is closed;
+ * if all have, the new one is. */
+enum { TRANSPORT_SERVER_CONNECTIONS_MAX = 256 };
+
 struct transport_server;
 
 struct transport_server_config {
@@ -26,11 +30,10 @@ struct transport_server_config {
     size_t queue_max_bytes;
 };
 
-/* Whom to answer: a value, valid for ever; a reply to a connection that is gone is dropped. Equal
- * connection numbers mean the same connection. */
+/* Whom to answer: a value, valid for ever; a reply to a connection that is gone is dropped. Numbers
+ * of connections are never used again. */
 struct transport_reply_to {
-    uint32_t connection;
-    uint32_t request;
+    uint64_t connection;
 };
 
 struct transport_request {
@@ -61,7 +64,8 @@ bool transport_server_next(struct transport_server *s, struct transport_request 
 void transport_server_release(struct transport_server *s, struct transport_request *request);
 
 /* Answers a request with head followed by payload (copied; either may be empty). Several answers to
- * one request are allowed. Never waits for the peer: with 64 replies unread, more are dropped. */
+ * one request are allowed. Never waits for the peer: what the kernel doesn't take waits here, up to
+ * 64 replies or 8 MiB; more are dropped. */
 void transport_server_reply(struct transport_server *s, const struct transport_reply_to *to,
                             const void *head, size_t head_size, const void *payload,
                             size_t payload_size);

@@ -1,62 +1,63 @@
-/* See transport.h and transport_nng.h. One raw REQ socket with one dialer for each node.
+/* See transport.h and logsvc/framed.h. Each link is one connection at a time, made again for ever:
  *
- *   nng's threads: receive, send and pipe callbacks → queue ─eventfd─▶ event loop: transport_next
- *   event loop: transport_send → the send aio of the link → nng's threads → TCP
+ *     pause ─▶ dial ─▶ framed_start … greeted (up) … down … gone ─▶ pause
+ *
+ *   nng's threads: callbacks → queue ─eventfd─▶ event loop: transport_next
+ *   event loop: transport_send → sendmsg, in this thread
  *
  * The queue is a list of notes and messages under one lock; the loop takes it as a whole (a batch),
  * so the lock is touched once a batch, and the eventfd is written only when the loop has drained.
  *
- * Connections (nng's pipes) have numbers. link.pipe is the one that is up now, as nng's callbacks
- * say; link.told is the one that the owner was last told of. A message of any other is dropped and
- * nothing is sent unless both are equal: so no connection sees anything of the one before. A send
- * that waits in the socket when its connection goes is cancelled in the callback that says so; nng
- * dials again only after that callback. */
+ * Connections have numbers. link.up is the one that is up now, as nng's threads say; link.told is
+ * the one that the owner was last told of. A message of any other is dropped and nothing is sent
+ * over any other: so no connection sees anything of the one before. */
 #include "logsvc/client/transport.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
+#include "logsvc/framed.h"
 #include "logsvc/transport_nng.h"
 
 #include <errno.h>
-#include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { RECONNECT_MIN_MS = 20, RECONNECT_MAX_MS = 500 };
-/* What an empty message costs all the same. */
-enum { MESSAGE_OVERHEAD_BYTES = 128 };
+enum { RECONNECT_MIN_MS = 20, RECONNECT_MAX_MS = 500, DIAL_MS = 5000 };
+enum { COMPLAIN_S = 10 };
 
 struct link {
     struct transport *t;
     unsigned node;
-    bool open;
-    nng_socket socket;
-    nng_aio *send;
-    nng_aio *receive;
+    char *address;
+    nng_stream_dialer *dialer; /* NULL: the link isn't open */
+    nng_aio *dial;
+    nng_aio *pause;
+    struct framed framed;
 
     /* Under the lock. */
-    uint32_t pipe;     /* the connection; 0: down */
-    bool pipe_noted;   /* a note of its change is queued */
-    bool sending;      /* the send aio is in use */
-    bool ready_wanted; /* a send was refused for that */
-    bool paused;       /* the receive aio is not armed: held_bytes is over the bound */
-    size_t held_bytes; /* queued or in the batch */
+    uint64_t up;          /* the connection; 0: down */
+    bool up_noted;        /* a note of its change is queued */
+    bool paused;          /* for a full queue; see link_room */
+    size_t held_bytes;    /* queued or in the batch */
+    unsigned pause_ms;    /* before the next attempt to connect, at most */
+    uint64_t complain_ns; /* not before; 0: at once */
 
     /* The owner's thread only. */
-    uint32_t told;      /* the connection the owner knows of; 0: down */
-    uint32_t request;   /* number of the last message sent */
+    uint64_t told;      /* the connection the owner knows of; 0: down */
     size_t freed_bytes; /* consumed from the batch, not yet taken off held_bytes */
 };
 
-enum note_kind { NOTE_PIPE, NOTE_READY, NOTE_MESSAGE };
+enum note_kind { NOTE_UP, NOTE_READY, NOTE_MESSAGE };
 
 struct note {
     enum note_kind kind;
     unsigned node;
-    nng_msg *msg; /* NOTE_MESSAGE */
+    struct framed_message *msg; /* NOTE_MESSAGE */
 };
 
 struct notes {
@@ -65,23 +66,47 @@ struct notes {
 };
 
 struct transport {
-    size_t message_max_bytes;
     size_t queue_max_bytes;
+    unsigned pause_min_ms, pause_max_ms;
     unsigned node_count;
     int event_fd;
     struct link links[TRANSPORT_NODES_MAX];
 
-    pthread_mutex_t lock; /* protects queue, signalled and the links' upper half */
+    pthread_mutex_t lock; /* protects what follows and the links' upper half */
     struct notes queue;
     bool signalled; /* the eventfd was written and not yet reset */
+    bool signal;    /* it is to be written once the lock is given back */
+    bool closing;
+    uint64_t connections; /* the last number that was given to one */
+    struct random random;
 
     struct notes batch; /* the owner's thread only */
     size_t batch_at;
-    nng_msg *current; /* handed out by the last transport_next */
+    struct framed_message *current; /* handed out by the last transport_next */
 };
 
-/* Appends a note; call it with the lock held. Whether signal_owner must be called afterwards. */
-static bool note_add(struct transport *t, struct note note)
+static void enter(struct transport *t)
+{
+    pthread_mutex_lock(&t->lock);
+}
+
+/* The owner is signalled without the lock, so that it does not wake up only to wait for it. If it
+ * drains the queue first, it wakes once more for nothing. */
+static void leave(struct transport *t)
+{
+    bool signal = t->signal;
+
+    t->signal = false;
+    pthread_mutex_unlock(&t->lock);
+    if (signal) {
+        uint64_t one = 1;
+        ssize_t n = write(t->event_fd, &one, sizeof one);
+        MUST(n == (ssize_t)sizeof one || errno == EAGAIN);
+    }
+}
+
+/* Appends a note; call it with the lock held. */
+static void note_add(struct transport *t, struct note note)
 {
     struct notes *q = &t->queue;
 
@@ -90,161 +115,172 @@ static bool note_add(struct transport *t, struct note note)
         q->v = mem_realloc(q->v, q->cap * sizeof *q->v);
     }
     q->v[q->count++] = note;
-    bool first = !t->signalled;
-    t->signalled = true;
-    return first;
-}
-
-/* Without the lock, so that the owner does not wake up only to wait for it. If the owner drains the
- * queue first, it wakes once more for nothing. */
-static void signal_owner(struct transport *t)
-{
-    uint64_t one = 1;
-    ssize_t n = write(t->event_fd, &one, sizeof one);
-    MUST(n == (ssize_t)sizeof one || errno == EAGAIN);
-}
-
-/* Runs on a thread of nng. */
-static void received(void *arg)
-{
-    struct link *l = arg;
-    struct transport *t = l->t;
-    int rv = nng_aio_result(l->receive);
-
-    if (rv == NNG_ECLOSED || rv == NNG_ECANCELED) {
-        return; /* transport_close */
+    if (!t->signalled) {
+        t->signalled = true;
+        t->signal = true;
     }
-    if (rv != 0) {
-        log_error("transport: receiving failed: %s", nng_strerror(rv));
-        nng_recv_aio(l->socket, l->receive);
+}
+
+static void note_up(struct link *l, uint64_t connection)
+{
+    l->up = connection;
+    if (!l->up_noted) {
+        l->up_noted = true;
+        note_add(l->t, (struct note){.kind = NOTE_UP, .node = l->node});
+    }
+}
+
+/* --- what a connection calls --- */
+
+static void link_enter(struct framed *f)
+{
+    enter(((struct link *)f->owner)->t);
+}
+
+static void link_leave(struct framed *f)
+{
+    leave(((struct link *)f->owner)->t);
+}
+
+static void link_greeted(struct framed *f)
+{
+    note_up(f->owner, f->connection);
+}
+
+static bool link_room(struct framed *f)
+{
+    struct link *l = f->owner;
+
+    l->paused = l->held_bytes > l->t->queue_max_bytes;
+    return !l->paused;
+}
+
+static void link_message(struct framed *f, struct framed_message *m)
+{
+    struct link *l = f->owner;
+
+    l->pause_ms = l->t->pause_min_ms; /* somebody is there and means it */
+    l->held_bytes += framed_cost_bytes(m);
+    note_add(l->t, (struct note){.kind = NOTE_MESSAGE, .node = l->node, .msg = m});
+}
+
+static void link_sent(struct framed *f)
+{
+    struct link *l = f->owner;
+
+    note_add(l->t, (struct note){.kind = NOTE_READY, .node = l->node});
+}
+
+static void link_down(struct framed *f, const char *reason)
+{
+    struct link *l = f->owner;
+
+    if (l->up != 0) {
+        note_up(l, 0);
+    }
+    if (reason != NULL && clock_now_ns() >= l->complain_ns) {
+        log_warn("transport: %s was cut: %s", l->address, reason);
+        l->complain_ns = clock_now_ns() + COMPLAIN_S * CLOCK_NS_PER_S;
+    }
+}
+
+/* Waits for a while, longer each time, and by chance, so that not all come back together. With the
+ * lock held. */
+static void link_pause(struct link *l)
+{
+    struct transport *t = l->t;
+
+    if (t->closing) {
         return;
     }
-    nng_msg *msg = nng_aio_get_msg(l->receive);
-    nng_aio_set_msg(l->receive, NULL);
-
-    pthread_mutex_lock(&t->lock);
-    l->held_bytes += nng_msg_len(msg) + MESSAGE_OVERHEAD_BYTES;
-    l->paused = l->held_bytes > t->queue_max_bytes;
-    bool again = !l->paused;
-    bool signal = note_add(t, (struct note){.kind = NOTE_MESSAGE, .node = l->node, .msg = msg});
-    pthread_mutex_unlock(&t->lock);
-    if (signal) {
-        signal_owner(t);
-    }
-    if (again) {
-        nng_recv_aio(l->socket, l->receive);
-    }
+    unsigned ms = l->pause_ms / 2 + (unsigned)random_below(&t->random, l->pause_ms / 2 + 1);
+    l->pause_ms = l->pause_ms * 2 < t->pause_max_ms ? l->pause_ms * 2 : t->pause_max_ms;
+    nng_sleep_aio((nng_duration)ms, l->pause);
 }
 
-static void free_unsent(nng_aio *aio)
+static void link_gone(struct framed *f)
 {
-    nng_msg *msg = nng_aio_get_msg(aio);
-
-    if (msg != NULL && nng_aio_result(aio) != 0) {
-        nng_msg_free(msg);
-    }
-    nng_aio_set_msg(aio, NULL);
+    link_pause(f->owner);
 }
 
-/* Runs on a thread of nng: the message was taken by the connection, or the send was cancelled. */
-static void sent(void *arg)
+static const struct framed_calls link_calls = {
+    .enter = link_enter,
+    .leave = link_leave,
+    .greeted = link_greeted,
+    .room = link_room,
+    .message = link_message,
+    .sent = link_sent,
+    .down = link_down,
+    .gone = link_gone,
+};
+
+/* --- connecting; these run on threads of nng --- */
+
+static void link_paused(void *arg)
+{
+    struct link *l = arg;
+
+    if (nng_aio_result(l->pause) == 0) { /* it isn't cancelled */
+        nng_stream_dialer_dial(l->dialer, l->dial);
+    }
+}
+
+static void link_dialed(void *arg)
 {
     struct link *l = arg;
     struct transport *t = l->t;
-    bool signal = false;
+    int rv = nng_aio_result(l->dial);
+    nng_stream *stream = rv == 0 ? nng_aio_get_output(l->dial, 0) : NULL;
 
-    free_unsent(l->send);
-    pthread_mutex_lock(&t->lock);
-    l->sending = false;
-    if (l->ready_wanted) {
-        l->ready_wanted = false;
-        signal = note_add(t, (struct note){.kind = NOTE_READY, .node = l->node});
+    enter(t);
+    bool closing = t->closing;
+    uint64_t connection = ++t->connections;
+    if (stream == NULL) {
+        link_pause(l);
     }
-    pthread_mutex_unlock(&t->lock);
-    if (signal) {
-        signal_owner(t);
+    leave(t);
+    if (stream != NULL && closing) {
+        nng_stream_free(stream);
+    } else if (stream != NULL) {
+        framed_start(&l->framed, stream, connection);
     }
 }
 
-/* Runs on a thread of nng. Nothing here waits: cancelling only marks the aio and queues its end. */
-static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    struct link *l = arg;
-    struct transport *t = l->t;
-    bool signal = false;
-    bool up = event == NNG_PIPE_EV_ADD_POST;
-
-    pthread_mutex_lock(&t->lock);
-    if (up || l->pipe == pipe.id) {
-        l->pipe = up ? pipe.id : 0;
-        if (!up) {
-            nng_aio_cancel(l->send);
-        }
-        if (!l->pipe_noted) {
-            l->pipe_noted = true;
-            signal = note_add(t, (struct note){.kind = NOTE_PIPE, .node = l->node});
-        }
-    }
-    pthread_mutex_unlock(&t->lock);
-    if (signal) {
-        signal_owner(t);
-    }
-}
-
-static int link_dial(struct link *l, const struct transport_config *config)
-{
-    char url[TRANSPORT_URL_BYTES];
-    nng_dialer dialer;
-    int min_ms = config->reconnect_min_ms > 0 ? config->reconnect_min_ms : RECONNECT_MIN_MS;
-    int max_ms = config->reconnect_max_ms > 0 ? config->reconnect_max_ms : RECONNECT_MAX_MS;
-    int rv = transport_url(config->addresses[l->node], url);
-
-    if (rv != ERR_OK) {
-        return rv;
-    }
-    rv = transport_tune(l->socket, config->message_max_bytes);
-    if (rv == 0) {
-        rv = nng_socket_set_ms(l->socket, NNG_OPT_RECONNMINT, min_ms);
-    }
-    if (rv == 0) {
-        rv = nng_socket_set_ms(l->socket, NNG_OPT_RECONNMAXT, max_ms);
-    }
-    if (rv == 0) {
-        rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_ADD_POST, pipe_changed, l);
-    }
-    if (rv == 0) {
-        rv = nng_pipe_notify(l->socket, NNG_PIPE_EV_REM_POST, pipe_changed, l);
-    }
-    if (rv == 0) {
-        rv = nng_dialer_create(&dialer, l->socket, url);
-    }
-    if (rv == 0) {
-        rv = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
-    }
-    if (rv != 0) {
-        log_error("transport: cannot connect to %s: %s", config->addresses[l->node],
-                  nng_strerror(rv));
-        return transport_err(rv);
-    }
-    nng_recv_aio(l->socket, l->receive);
-    return ERR_OK;
-}
+/* --- opening and closing --- */
 
 static int link_open(struct link *l, struct transport *t, unsigned node,
                      const struct transport_config *config)
 {
-    int rv = nng_req0_open_raw(&l->socket);
+    const struct framed_limits limits = {.message_max_bytes = config->message_max_bytes};
+    const char *address = config->addresses[node];
+    char url[TRANSPORT_URL_BYTES];
+    int rv = transport_url(address, url);
 
+    if (rv != ERR_OK) {
+        return rv;
+    }
+    rv = nng_stream_dialer_alloc(&l->dialer, url);
     if (rv != 0) {
-        log_error("transport: cannot open a socket: %s", nng_strerror(rv));
+        log_error("transport: cannot connect to %s: %s", address, nng_strerror(rv));
+        l->dialer = NULL;
         return transport_err(rv);
     }
     l->t = t;
     l->node = node;
-    l->open = true;
-    l->send = transport_aio(sent, l);
-    l->receive = transport_aio(received, l);
-    return link_dial(l, config);
+    l->address = mem_strdup(address);
+    l->pause_ms = t->pause_min_ms;
+    l->dial = transport_aio(link_dialed, l);
+    l->pause = transport_aio(link_paused, l);
+    nng_aio_set_timeout(l->dial, DIAL_MS);
+    framed_init(&l->framed, &link_calls, l, &limits);
+    rv = nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_NODELAY, true);
+    if (rv == 0) {
+        rv = nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_KEEPALIVE, true);
+    }
+    if (rv == 0) {
+        nng_stream_dialer_dial(l->dialer, l->dial);
+    }
+    return transport_err(rv);
 }
 
 int transport_open(struct transport **out, const struct transport_config *config)
@@ -257,10 +293,14 @@ int transport_open(struct transport **out, const struct transport_config *config
         return ERR_IO;
     }
     struct transport *t = mem_calloc(1, sizeof *t);
-    t->message_max_bytes = config->message_max_bytes;
+    int min_ms = config->reconnect_min_ms > 0 ? config->reconnect_min_ms : RECONNECT_MIN_MS;
+    int max_ms = config->reconnect_max_ms > 0 ? config->reconnect_max_ms : RECONNECT_MAX_MS;
     t->queue_max_bytes = config->queue_max_bytes;
+    t->pause_min_ms = (unsigned)min_ms;
+    t->pause_max_ms = (unsigned)(max_ms > min_ms ? max_ms : min_ms);
     t->node_count = config->node_count;
     t->event_fd = fd;
+    random_init(&t->random, random_seed());
     MUST(pthread_mutex_init(&t->lock, NULL) == 0);
     for (unsigned i = 0; i < t->node_count; i++) {
         int rv = link_open(&t->links[i], t, i, config);
@@ -277,30 +317,47 @@ static void notes_free(struct notes *n, size_t from)
 {
     for (size_t i = from; i < n->count; i++) {
         if (n->v[i].kind == NOTE_MESSAGE) {
-            nng_msg_free(n->v[i].msg);
+            framed_message_free(n->v[i].msg);
         }
     }
     free(n->v);
 }
 
+/* Whoever could begin something is stopped before that something. */
+static void link_stop(struct link *l)
+{
+    nng_stream_dialer_close(l->dialer);
+    nng_aio_stop(l->pause);
+    nng_aio_stop(l->dial);
+    framed_stop(&l->framed);
+}
+
+static void link_free(struct link *l)
+{
+    framed_fini(&l->framed);
+    nng_aio_free(l->pause);
+    nng_aio_free(l->dial);
+    nng_stream_dialer_free(l->dialer);
+    free(l->address);
+}
+
 void transport_close(struct transport *t)
 {
-    /* First our own operations, then the sockets, whose ends still call pipe_changed. */
+    enter(t);
+    t->closing = true;
+    leave(t);
     for (unsigned i = 0; i < t->node_count; i++) {
-        if (t->links[i].open) {
-            nng_aio_stop(t->links[i].send);
-            nng_aio_stop(t->links[i].receive);
+        if (t->links[i].dialer != NULL) {
+            link_stop(&t->links[i]);
         }
     }
     for (unsigned i = 0; i < t->node_count; i++) {
-        if (t->links[i].open) {
-            nng_close(t->links[i].socket);
-            nng_aio_free(t->links[i].send);
-            nng_aio_free(t->links[i].receive);
+        if (t->links[i].dialer != NULL) {
+            link_free(&t->links[i]);
         }
     }
     if (t->current != NULL) {
-        nng_msg_free(t->current);
+        framed_message_free(t->current);
     }
     notes_free(&t->batch, t->batch_at);
     notes_free(&t->queue, 0);
@@ -321,7 +378,7 @@ static bool batch_take(struct transport *t)
 
     t->batch.count = 0;
     t->batch_at = 0;
-    pthread_mutex_lock(&t->lock);
+    enter(t);
     for (unsigned i = 0; i < t->node_count; i++) {
         struct link *l = &t->links[i];
         l->held_bytes -= l->freed_bytes;
@@ -340,10 +397,10 @@ static bool batch_take(struct transport *t)
         MUST(n == (ssize_t)sizeof value || errno == EAGAIN);
         t->signalled = false;
     }
-    pthread_mutex_unlock(&t->lock);
+    leave(t);
     for (unsigned i = 0; i < t->node_count; i++) {
         if (resume[i]) {
-            nng_recv_aio(t->links[i].socket, t->links[i].receive);
+            framed_resume(&t->links[i].framed);
         }
     }
     return t->batch.count > 0;
@@ -351,20 +408,20 @@ static bool batch_take(struct transport *t)
 
 /* Says the next change between what the owner knows of a link and what is; false: none, the note
  * is dealt with. */
-static bool tell_pipe(struct transport *t, struct link *l, struct transport_event *out)
+static bool tell_up(struct transport *t, struct link *l, struct transport_event *out)
 {
-    pthread_mutex_lock(&t->lock);
-    uint32_t pipe = l->pipe;
-    bool down = l->told != 0 && l->told != pipe;
-    bool up = l->told == 0 && pipe != 0;
+    enter(t);
+    uint64_t now = l->up;
+    bool down = l->told != 0 && l->told != now;
+    bool up = l->told == 0 && now != 0;
     if (!down && !up) {
-        l->pipe_noted = false;
+        l->up_noted = false;
     }
-    pthread_mutex_unlock(&t->lock);
+    leave(t);
     if (!down && !up) {
         return false;
     }
-    l->told = down ? 0 : pipe;
+    l->told = down ? 0 : now;
     *out = (struct transport_event){.kind = down ? TRANSPORT_DOWN : TRANSPORT_UP, .node = l->node};
     return true;
 }
@@ -374,8 +431,8 @@ static void current_free(struct transport *t)
 {
     if (t->current != NULL) {
         struct link *l = &t->links[t->batch.v[t->batch_at - 1].node];
-        l->freed_bytes += nng_msg_len(t->current) + MESSAGE_OVERHEAD_BYTES;
-        nng_msg_free(t->current);
+        l->freed_bytes += framed_cost_bytes(t->current);
+        framed_message_free(t->current);
         t->current = NULL;
     }
 }
@@ -389,8 +446,8 @@ bool transport_next(struct transport *t, struct transport_event *out)
         }
         struct note *note = &t->batch.v[t->batch_at];
         struct link *l = &t->links[note->node];
-        if (note->kind == NOTE_PIPE) {
-            if (tell_pipe(t, l, out)) {
+        if (note->kind == NOTE_UP) {
+            if (tell_up(t, l, out)) {
                 return true; /* the note stays: there may be more to say */
             }
             t->batch_at++;
@@ -403,30 +460,24 @@ bool transport_next(struct transport *t, struct transport_event *out)
         } else {
             t->batch_at++;
             t->current = note->msg;
-            if (l->told != 0 && (uint32_t)nng_msg_get_pipe(note->msg).id == l->told) {
+            if (l->told != 0 && note->msg->connection == l->told) {
                 *out = (struct transport_event){.kind = TRANSPORT_MESSAGE,
                                                 .node = l->node,
-                                                .bytes = nng_msg_body(note->msg),
-                                                .size = nng_msg_len(note->msg)};
+                                                .bytes = note->msg->bytes,
+                                                .size = note->msg->size};
                 return true;
             }
         }
     }
 }
 
-/* With the lock held. */
-static bool link_can_send(const struct link *l)
-{
-    return l->told != 0 && l->pipe == l->told && !l->sending;
-}
-
 bool transport_ready(struct transport *t, unsigned node)
 {
     struct link *l = &t->links[node];
 
-    pthread_mutex_lock(&t->lock);
-    bool ready = link_can_send(l);
-    pthread_mutex_unlock(&t->lock);
+    enter(t);
+    bool ready = l->told != 0 && framed_ready(&l->framed, l->told);
+    leave(t);
     return ready;
 }
 
@@ -435,39 +486,17 @@ bool transport_send(struct transport *t, unsigned node, const void *head, size_t
 {
     struct link *l = &t->links[node];
 
-    MUST(node < t->node_count && head_size + payload_size <= t->message_max_bytes);
-    pthread_mutex_lock(&t->lock);
-    bool can = link_can_send(l);
-    l->ready_wanted = l->sending;
-    pthread_mutex_unlock(&t->lock);
-    if (!can) {
-        return false;
-    }
-    nng_msg *msg = transport_message(head, head_size, payload, payload_size);
-    MUST(nng_msg_header_append_u32(msg, ++l->request | TRANSPORT_REQUEST_BIT) == 0);
-
-    /* The connection may have gone meanwhile. Sending under the lock makes sure that its callback
-     * comes either before (then we see it here) or after (then it cancels this send). */
-    pthread_mutex_lock(&t->lock);
-    can = link_can_send(l);
-    if (can) {
-        l->sending = true;
-        nng_aio_set_msg(l->send, msg);
-        nng_send_aio(l->socket, l->send);
-    }
-    pthread_mutex_unlock(&t->lock);
-    if (!can) {
-        nng_msg_free(msg);
-    }
-    return can;
+    MUST(node < t->node_count);
+    return l->told != 0 && framed_send(&l->framed, l->told, head, head_size, payload, payload_size);
 }
 
 void transport_reset(struct transport *t, unsigned node)
 {
-    pthread_mutex_lock(&t->lock);
-    uint32_t pipe = t->links[node].pipe;
-    pthread_mutex_unlock(&t->lock);
-    if (pipe != 0) {
-        nng_pipe_close((nng_pipe){.id = pipe}); /* its end comes through pipe_changed */
+    struct framed *f = &t->links[node].framed;
+
+    enter(t);
+    if (f->state == FRAMED_OPEN) {
+        framed_break(f, NULL);
     }
+    leave(t);
 }
