@@ -8,8 +8,8 @@
  * signalled only when the server thread sleeps.
  *
  * Connections live in slots, which are made when needed and used again. An accept is under way only
- * while a slot is free for what it brings; the slots beyond the largest number of connections are
- * for those that have been closed and still have something to end. */
+ * while a slot is free for what it brings. There is one more than connections may be: the new one
+ * takes it while the one that is closed for it comes to its end, and then that one's is free. */
 #include "logsvc/transport_server.h"
 
 #include "common/clock.h"
@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CONNECTIONS_MAX = TRANSPORT_SERVER_CONNECTIONS_MAX, SLOTS_MAX = CONNECTIONS_MAX + 32 };
+enum { CONNECTIONS_MAX = TRANSPORT_SERVER_CONNECTIONS_MAX, SLOTS_MAX = CONNECTIONS_MAX + 1 };
 enum { BACKLOG_MAX = 64, BACKLOG_MAX_BYTES = 8 * 1024 * 1024 };
 enum { ACCEPT_PAUSE_MS = 50, COMPLAIN_S = 10 };
 

@@ -5,11 +5,11 @@
 #include "tests/lib/system.h"
 #include "tests/lib/wire.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 const struct cluster_options system_options = {.plain = true};
@@ -302,18 +302,17 @@ END_TEST
 
 /* --- the log nodes -------------------------------------------------------------------------- */
 
-/* What nng says first over TCP: "\0SP\0", the protocol's number (REQ is 0x30, REP 0x31), two zeros;
- * then messages, each behind its length in 8 bytes, most significant first. */
-#define SP_REQ "\0SP\0\0\x30\0\0"
+/* What the transport says first (logsvc/framed.h); then messages, each behind its length in 4
+ * bytes, least significant first. */
+#define PREAMBLE "HFSTRM\1\0"
 
 static void send_to_log(const void *bytes, size_t len)
 {
     struct wire w;
-    struct pollfd pfd = {.events = POLLIN};
     wire_open(&w, cluster_port(cluster, "log1"));
     wire_send(&w, bytes, len);
-    pfd.fd = w.fd;
-    poll(&pfd, 1, 100); /* an answer or an end, if there is to be any */
+    shutdown(w.fd, SHUT_WR); /* it hangs up once it has read all that, or at what is wrong */
+    ck_assert_msg(wire_wait_closed(&w, REPLY_TIMEOUT_MS), "log1 keeps a connection that ended");
     wire_close(&w);
 }
 
@@ -327,7 +326,7 @@ static void expect_log_serves(struct witness *witness)
 START_TEST(garbage_to_a_log_node)
 {
     struct witness witness;
-    unsigned char message[8 + 8 + 4 + 80];
+    unsigned char message[8 + 4 + 80];
     unsigned seed = 5;
 
     witness_open(&witness);
@@ -335,32 +334,35 @@ START_TEST(garbage_to_a_log_node)
     expect_log_serves(&witness);
     send_to_log("GET / HTTP/1.1\r\n\r\n", 18);
     expect_log_serves(&witness);
-    send_to_log("\0SP\0\0\x99\0\0", 8);
+    send_to_log("HFSTRM\x63\0", 8); /* another version */
     expect_log_serves(&witness);
-    send_to_log(SP_REQ "\x7f\xff\xff\xff\xff\xff\xff\xff"
-                       "abc",
-                19); /* oversize */
+    send_to_log(PREAMBLE "\xff\xff\xff\xff"
+                         "abc",
+                15); /* oversize */
     expect_log_serves(&witness);
-    send_to_log(SP_REQ "\0\0\0\0\x0f\xff\xff\xff"
-                       "abc",
-                19);
+    send_to_log(PREAMBLE "\xff\xff\xff\x0f"
+                         "abc",
+                15);
+    expect_log_serves(&witness);
+    send_to_log(PREAMBLE "\0\0\0\0\0\0\0\0", 16); /* empty ones */
+    expect_log_serves(&witness);
+    send_to_log(PREAMBLE "\x50\0\0\0"
+                         "half",
+                16);
     expect_log_serves(&witness);
     for (int i = 0; i < 200; i++) {
-        memcpy(message, SP_REQ "\0\0\0\0\0\0\0", 15);
-        message[15] = 84;
-        for (size_t b = 16; b < sizeof message; b++) {
+        memcpy(message, PREAMBLE "\x50\0\0", 12);
+        for (size_t b = 12; b < sizeof message; b++) {
             message[b] = (unsigned char)rand_r(&seed);
         }
-        message[16] |= 0x80; /* the last of nng's request ids */
         if (i % 2 == 0) {
-            memcpy(message + 20, "HFW1\1\0", 6); /* our magic, our version, and then garbage */
+            memcpy(message + 12, "HFW1\1\0", 6); /* our magic, our version, and then garbage */
         }
-        struct wire w;
-        wire_open(&w, cluster_port(cluster, "log1"));
-        wire_send(&w, message, sizeof message);
-        wire_close(&w);
+        send_to_log(message, sizeof message);
     }
     expect_log_serves(&witness);
+    cluster_wait_log(cluster, "log1", "is not our protocol");
+    cluster_wait_log(cluster, "log1", "garbled messages were dropped");
     witness_close(&witness);
 }
 END_TEST
