@@ -56,6 +56,8 @@ struct sim_proc {
     uint64_t disk_term;
     bool flush_due;
     bool rotted;
+    struct log_position
+        acked; /* the newest append that it acknowledged: in which term, up to where */
 
     struct proposer *proposer;
     enum proposer_state seen;
@@ -77,7 +79,9 @@ struct sim {
 
     bool faults, work;
     unsigned loss_percent, dup_percent, busy_percent, delay_max_ms;
+    unsigned impatient_percent; /* pre-votes that are told a lie: they are no matter of safety */
     bool cut[SIM_PROCS_MAX][SIM_PROCS_MAX];
+    uint64_t isolated_until[SIM_PROCS_MAX]; /* proposers that reach nobody */
     unsigned rot_node;
 
     int leader_of[SIM_TERMS_MAX]; /* proposer + 1 */
@@ -235,7 +239,8 @@ static void sim_transmit(struct sim *s, unsigned from, unsigned to, const struct
 
     wire_encode(msg, bytes);
     s->result->messages++;
-    if (s->cut[from][to] || (s->faults && sim_chance(s, s->loss_percent))) {
+    bool isolated = s->now < s->isolated_until[from] || s->now < s->isolated_until[to];
+    if (isolated || s->cut[from][to] || (s->faults && sim_chance(s, s->loss_percent))) {
         s->result->lost++;
     } else {
         sim_deliver_later(s, from, to, bytes, size);
@@ -250,6 +255,10 @@ static void sim_reply(void *ctx, struct acceptor_reply_to to, const struct wire_
 {
     struct sim_ctx *c = ctx;
 
+    if (msg->type == WIRE_APPEND_REPLY && !msg->append_reply.gap) {
+        c->sim->procs[c->proc].acked =
+            (struct log_position){log_term_of(msg->term), msg->append_reply.write_off};
+    }
     sim_transmit(c->sim, c->proc, (unsigned)to.link, msg);
 }
 
@@ -524,6 +533,13 @@ static void sim_check_acceptor(struct sim *s, unsigned proc)
         sim_violation(s, "node %u's term fell", proc);
     }
     p->disk_term = acceptor_term(p->acceptor).n;
+    /* What was acknowledged may be cut by the leader of a higher term only. */
+    struct wire_log log;
+    acceptor_log(p->acceptor, &log);
+    if (!p->rotted && p->disk_term == p->acked.term.n && log.flush_off < p->acked.offset) {
+        sim_violation(s, "node %u acknowledged %" PRIu64 " and ends at %" PRIu64, proc,
+                      p->acked.offset, log.flush_off);
+    }
     uint64_t commit = acceptor_commit(p->acceptor);
     if (commit > 0 && (!s->committed_any || commit > sim_committed_end(s))) {
         for (unsigned i = s->acceptors; i < s->acceptors + s->proposers; i++) {
@@ -611,7 +627,8 @@ static void sim_work(struct sim *s, unsigned proc)
         }
         break;
     case PROPOSER_LEADING:
-        if (s->faults && sim_below(s, 500) == 0) {
+        if (s->faults &&
+            sim_below(s, proposer_safe_at_ns(p->proposer) > sim_clock(s, proc) ? 60 : 500) == 0) {
             s->result->releases++;
             sim_trace(s, "proposer %u releases", proc);
             proposer_release(p->proposer, sim_clock(s, proc));
@@ -657,6 +674,9 @@ static void sim_deliver(struct sim *s, const struct sim_event *e)
         return;
     }
     if (!sim_is_acceptor(s, e->proc)) {
+        if (msg.type == WIRE_HELLO_REPLY && s->faults && sim_chance(s, s->impatient_percent)) {
+            msg.hello_reply.heard_ns = WIRE_NEVER;
+        }
         proposer_receive(p->proposer, sim_clock(s, e->proc), e->peer, &msg);
         return;
     }
@@ -715,6 +735,27 @@ static void sim_fault_link(struct sim *s)
     }
 }
 
+/* The leader stays behind with its lease, unaware, while the others get along without it. At times
+ * all nodes restart just then, and have forgotten whom they heard. */
+static void sim_fault_isolate(struct sim *s)
+{
+    for (unsigned i = s->acceptors; i < s->acceptors + s->proposers; i++) {
+        const struct proposer *p = s->procs[i].proposer;
+        if (p != NULL && proposer_state(p) == PROPOSER_LEADING && sim_chance(s, 50)) {
+            s->isolated_until[i] = s->now + sim_ms(300 + sim_below(s, 3000));
+            sim_trace(s, "proposer %u is isolated", i);
+        }
+    }
+    if (sim_chance(s, 30)) {
+        for (unsigned i = 0; i < s->acceptors; i++) {
+            if (s->procs[i].up) {
+                sim_crash(s, i);
+                sim_later(s, sim_ms(sim_below(s, 100)), SIM_RESTART, i, 0, s->procs[i].life);
+            }
+        }
+    }
+}
+
 static void sim_fault(struct sim *s)
 {
     unsigned proc = (unsigned)sim_below(s, s->acceptors + s->proposers);
@@ -741,14 +782,8 @@ static void sim_fault(struct sim *s)
             p->storage.fail_after = sim_chance(s, 50);
         }
         break;
-    case 3: /* all nodes at once */
-        if (sim_chance(s, 15)) {
-            for (unsigned i = 0; i < s->acceptors; i++) {
-                if (s->procs[i].up) {
-                    sim_crash(s, i);
-                }
-            }
-        }
+    case 3:
+        sim_fault_isolate(s);
         break;
     default:
         sim_fault_link(s);
@@ -824,6 +859,7 @@ static void sim_heal(struct sim *s)
     sim_trace(s, "the faults stop");
     s->faults = false;
     memset(s->cut, 0, sizeof s->cut);
+    memset(s->isolated_until, 0, sizeof s->isolated_until);
     for (unsigned i = 0; i < s->acceptors + s->proposers; i++) {
         s->procs[i].paused_until = 0;
         s->procs[i].storage.fail_at = 0;
@@ -873,6 +909,7 @@ static void sim_setup(struct sim *s)
     s->loss_percent = losses[sim_below(s, 4)];
     s->dup_percent = losses[sim_below(s, 4)];
     s->busy_percent = losses[sim_below(s, 4)];
+    s->impatient_percent = sim_chance(s, 50) ? 0 : (unsigned)sim_below(s, 60);
     s->delay_max_ms = (unsigned)sim_below(s, 2) * 300 + 20;
     s->rot_node = (unsigned)sim_below(s, s->acceptors * 2); /* none, half of the time */
     for (unsigned i = 0; i < s->acceptors + s->proposers; i++) {
