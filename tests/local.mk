@@ -180,6 +180,31 @@ TESTS += test_pace
 test_pace_SOURCES = tests/unit/test_pace.c tests/lib/unit.h
 test_pace_CFLAGS = $(UNIT_CFLAGS)
 test_pace_LDADD = $(UNIT_LDADD)
+check_PROGRAMS += test_history
+TESTS += test_history
+test_history_SOURCES = tests/unit/test_history.c tests/lib/unit.h
+test_history_CFLAGS = $(UNIT_CFLAGS)
+test_history_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_window
+TESTS += test_window
+test_window_SOURCES = tests/unit/test_window.c tests/lib/unit.h
+test_window_CFLAGS = $(UNIT_CFLAGS)
+test_window_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_wire
+TESTS += test_wire
+test_wire_SOURCES = tests/unit/test_wire.c tests/lib/unit.h
+test_wire_CFLAGS = $(UNIT_CFLAGS)
+test_wire_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_acceptor
+TESTS += test_acceptor
+test_acceptor_SOURCES = tests/unit/test_acceptor.c tests/lib/unit.h \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h
+test_acceptor_CFLAGS = $(UNIT_CFLAGS)
+test_acceptor_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_logproto
 TESTS += test_logproto
 test_logproto_SOURCES = tests/unit/test_logproto.c tests/lib/unit.h \
