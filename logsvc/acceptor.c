@@ -307,6 +307,9 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
         }
         err = verdict == VERDICT_CUT ? s->ops->truncate(s, msg->elected.start)
                                      : s->ops->reset(s, msg->elected.start, msg->elected.chain_crc);
+        if (err == ERR_INVALID) {
+            return err; /* not where a record ends: no leader of this log would cut there */
+        }
         if (err != ERR_OK) {
             return acceptor_fail(a, err);
         }
@@ -359,6 +362,10 @@ static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call
         return ERR_OK;
     }
     err = acceptor_adopt(a, &st, verdict, msg, &theirs);
+    if (err == ERR_INVALID) {
+        acceptor_refuse(a, call, WIRE_REFUSED_DIVERGED, "the log can't be cut there");
+        return ERR_OK;
+    }
     if (err != ERR_OK) {
         return err;
     }

@@ -205,6 +205,12 @@ test_acceptor_SOURCES = tests/unit/test_acceptor.c tests/lib/unit.h \
 test_acceptor_CFLAGS = $(UNIT_CFLAGS)
 test_acceptor_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_proposer
+TESTS += test_proposer
+test_proposer_SOURCES = tests/unit/test_proposer.c tests/lib/unit.h
+test_proposer_CFLAGS = $(UNIT_CFLAGS)
+test_proposer_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_logproto
 TESTS += test_logproto
 test_logproto_SOURCES = tests/unit/test_logproto.c tests/lib/unit.h \
@@ -293,3 +299,10 @@ TESTS += test_crc32c
 test_crc32c_SOURCES = tests/unit/test_crc32c.c tests/lib/unit.h
 test_crc32c_CFLAGS = $(UNIT_CFLAGS)
 test_crc32c_LDADD = $(UNIT_LDADD)
+if ENABLE_FUZZERS
+noinst_PROGRAMS += fuzz_wire
+fuzz_wire_SOURCES = tests/fuzz/fuzz_wire.c tests/fuzz/fuzz.h \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h
+fuzz_wire_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_wire_LDADD = $(LOG_LIBS)
+endif

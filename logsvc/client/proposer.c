@@ -318,6 +318,9 @@ static void proposer_choose_donor(struct proposer *p)
             continue;
         }
         struct log_position at = proposer_position(n);
+        if (at.term.n == 0) {
+            continue; /* a history that does not reach its own log: it says nothing */
+        }
         if (d->empty || log_position_compare(at, d->end) > 0) {
             *d = (struct proposer_donor){.empty = false, .node = i, .end = at};
         }
@@ -374,7 +377,7 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
 
     p->history = p->donor_history;
     int err = history_append(&p->history, log_term_of(p->term), begin, replid);
-    MUST(err == ERR_OK); /* every voter's log term is below the term that it granted */
+    MUST(err == ERR_OK); /* votes with a log term that is not below ours were not counted */
     buf_clear(&p->history_bytes);
     history_encode(&p->history, &p->history_bytes);
     p->term_begin = begin;
@@ -504,9 +507,10 @@ static void proposer_on_vote_reply(struct proposer *p, unsigned node, const stru
     if (p->state != PROPOSER_VOTING || msg->term.n != p->term.n || n->vote_granted) {
         return;
     }
-    if (!m->granted) {
-        n->vote_denied = true;
-    } else if (proposer_learn(n, &m->log, &m->history)) {
+    if (!m->granted || !proposer_learn(n, &m->log, &m->history) ||
+        (n->history.count > 0 && n->history.entries[n->history.count - 1].term.n >= p->term.n)) {
+        n->vote_denied = true; /* or senseless: no log is of a term that was not won yet */
+    } else {
         n->vote_granted = true;
         n->safe_at_ns = lease_safe_at_ns(p->now_ns, m->elapsed_ns, p->config.lease_ms);
     }

@@ -144,8 +144,8 @@ static bool feed_step(struct proposer *p, unsigned node)
     if (!p->window.chain_known) {
         return false;
     }
-    if (n->sent_off == p->window.sealed_end && !p->append_open) {
-        (void)window_seal(&p->window);
+    if (!p->append_open && p->window.sealed_end - n->sent_off < p->config.append_max_bytes) {
+        (void)window_seal(&p->window); /* it comes near enough to the end to take it along */
     }
     size_t size = window_slice(&p->window, n->sent_off, p->config.append_max_bytes, &bytes, &end);
     if (size == 0) {

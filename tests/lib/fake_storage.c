@@ -62,16 +62,24 @@ static void fake_state(struct storage *s, struct storage_state *out)
     };
 }
 
+static bool fake_may_follow(const struct fake_storage *f, const struct record *r)
+{
+    return f->has_begin && r->begin == fake_end(f, f->count) && f->uncertain_to == 0 &&
+           (f->count == 0 || r->term.n >= f->records[f->count - 1].r.term.n) &&
+           (r->len_bytes == 0) == ((r->flags & RECORD_IDLE) != 0);
+}
+
 static int fake_append(struct storage *s, const struct record *r, const void *payload)
 {
     struct fake_storage *f = fake_of(s);
     bool effect;
     bool fails = fake_fails(f, "append", &effect);
 
+    if (!fake_may_follow(f, r)) {
+        f->misuse_count++;
+        return ERR_INVALID;
+    }
     if (effect && !(fails && f->fail_with == ERR_NO_SPACE)) {
-        MUST(f->has_begin && r->begin == fake_end(f, f->count) && f->uncertain_to == 0);
-        MUST(f->count == 0 || r->term.n >= f->records[f->count - 1].r.term.n);
-        MUST((r->len_bytes == 0) == ((r->flags & RECORD_IDLE) != 0));
         if (f->count == f->cap) {
             f->cap = f->cap > 0 ? 2 * f->cap : 64;
             f->records = mem_realloc(f->records, f->cap * sizeof *f->records);
@@ -113,13 +121,16 @@ static int fake_truncate(struct storage *s, uint64_t offset)
     struct fake_storage *f = fake_of(s);
     bool effect;
     bool fails = fake_fails(f, "truncate", &effect);
+    size_t keep = f->count;
 
+    while (keep > 0 && record_end(&f->records[keep - 1].r) > offset) {
+        keep--;
+    }
+    if (!f->has_begin || fake_end(f, keep) != offset) {
+        f->misuse_count++;
+        return ERR_INVALID;
+    }
     if (effect) {
-        size_t keep = f->count;
-        while (keep > 0 && record_end(&f->records[keep - 1].r) > offset) {
-            keep--;
-        }
-        MUST(f->has_begin && fake_end(f, keep) == offset);
         fake_drop(f, keep);
         f->flushed = f->count;
         f->uncertain_to = 0;

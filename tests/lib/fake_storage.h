@@ -43,6 +43,7 @@ struct fake_storage {
     bool fail_after;
     bool read_rotten; /* reads return ERR_CORRUPT */
 
+    unsigned misuse_count; /* ERR_INVALID: what an honest leader never asks for */
     unsigned flush_count;
     unsigned call_count; /* writing calls */
     struct buf trace;    /* "append flush meta truncate …", each followed by a space */

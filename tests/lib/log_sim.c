@@ -884,6 +884,9 @@ static void sim_check_end(struct sim *s, uint64_t committed_before)
     for (unsigned i = 0; i < s->acceptors; i++) {
         struct wire_log log;
         acceptor_log(s->procs[i].acceptor, &log);
+        if (s->procs[i].storage.misuse_count > 0) {
+            sim_violation(s, "node %u's storage was asked for what can't be", i);
+        }
         if (!sim_holds(s, i, s->committed_begin, sim_committed_end(s)) ||
             log.flush_off != sim_committed_end(s) || log.uncertain_to != 0) {
             sim_violation(s, "node %u ends at %" PRIu64 ", committed is %" PRIu64, i, log.flush_off,
