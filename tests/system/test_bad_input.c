@@ -176,6 +176,38 @@ START_TEST(half_commands)
 }
 END_TEST
 
+/* Clients that go in the middle of MULTI take with them what they had queued. */
+START_TEST(transactions_of_the_gone)
+{
+    enum { ROUNDS = 200 };
+    struct witness witness;
+    char *value = malloc(MIB + 1);
+    size_t before = cluster_rss_bytes(cluster, "proxy1");
+
+    ck_assert(value != NULL);
+    memset(value, 'v', MIB);
+    value[MIB] = '\0';
+    witness_open(&witness);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct wire w;
+        wire_open(&w, cluster_port(cluster, "proxy1"));
+        wire_command(&w, "MULTI");
+        wire_expect(&w, "+OK\r\n");
+        wire_command(&w, "SET", "queued", value);
+        wire_expect(&w, "+QUEUED\r\n");
+        wire_close(&w);
+        if (i % 50 == 0) {
+            witness_look(&witness);
+        }
+    }
+    free(value);
+    size_t after = cluster_rss_bytes(cluster, "proxy1");
+    ck_assert_msg(after < before + 100 * (size_t)MIB, "memory went from %zu to %zu bytes", before,
+                  after);
+    witness_close(&witness);
+}
+END_TEST
+
 /* --- numbers -------------------------------------------------------------------------------- */
 
 static bool files_allow(rlim_t count)
@@ -494,6 +526,7 @@ int main(void)
     tcase_add_test(tc, protocol_errors_are_those_of_redis);
     tcase_add_test(tc, what_came_before_is_answered);
     tcase_add_test(tc, half_commands);
+    tcase_add_test(tc, transactions_of_the_gone);
     tcase_add_test(tc, ten_thousand_idle_connections);
     tcase_add_test(tc, never_reads_large_replies);
     tcase_add_test(tc, never_reads_small_replies);
