@@ -176,6 +176,39 @@ START_TEST(half_commands)
 }
 END_TEST
 
+/* What would block the connection that all share is refused, whatever it is named; and what would
+ * not is not. */
+START_TEST(blocking_reads_of_streams)
+{
+    struct witness witness;
+    struct wire w;
+    struct buf reply = BUF_INIT;
+
+    witness_open(&witness);
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    static const char *const names[] = {"streams", "block", "count", "group"};
+    wire_command(&w, "XADD", "s", "1-1", "field", "value");
+    wire_expect(&w, "$3\r\n1-1\r\n");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        wire_command(&w, "XGROUP", "CREATE", "s", names[i], "$");
+        wire_expect(&w, "+OK\r\n");
+        wire_command(&w, "XREADGROUP", "GROUP", names[i], "streams", "BLOCK", "0", "STREAMS", "s",
+                     ">");
+        ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_msg(memcmp(buf_head(&reply), "-ERR unknown", 12) == 0, "%s", buf_head(&reply));
+        witness_look(&witness);
+        wire_command(&w, "XREADGROUP", "GROUP", names[i], "block", "COUNT", "1", "STREAMS", "s",
+                     ">");
+        wire_expect(&w, "*-1\r\n");
+    }
+    wire_command(&w, "XREAD", "COUNT", "1", "STREAMS", "s", "9-9");
+    wire_expect(&w, "*-1\r\n");
+    wire_close(&w);
+    buf_release(&reply);
+    witness_close(&witness);
+}
+END_TEST
+
 /* Clients that go in the middle of MULTI take with them what they had queued. */
 START_TEST(transactions_of_the_gone)
 {
@@ -527,6 +560,7 @@ int main(void)
     tcase_add_test(tc, what_came_before_is_answered);
     tcase_add_test(tc, half_commands);
     tcase_add_test(tc, transactions_of_the_gone);
+    tcase_add_test(tc, blocking_reads_of_streams);
     tcase_add_test(tc, ten_thousand_idle_connections);
     tcase_add_test(tc, never_reads_large_replies);
     tcase_add_test(tc, never_reads_small_replies);
