@@ -403,7 +403,7 @@ static enum service proxy_service(const struct proxy *p, const struct role_view 
     case ROLE_SERVE:
         return view->may_serve ? SERVICE_FULL : SERVICE_NO_QUORUM;
     case ROLE_CAMPAIGN:
-        return proxy_quorum_answers(p) ? SERVICE_LOADING : SERVICE_NO_QUORUM;
+        return !view->redis_up || proxy_quorum_answers(p) ? SERVICE_LOADING : SERVICE_NO_QUORUM;
     case ROLE_ATTACH:
     case ROLE_ADOPT:
     case ROLE_REBUILD:

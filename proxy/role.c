@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* How long a Redis that is being restarted is waited for with the term in our hands. */
+enum { ROLE_REDIS_PATIENCE_MS = 3000 };
+
 static const struct role_edge {
     enum role_state from, to;
 } role_edges[] = {
@@ -39,9 +42,12 @@ static void role_retry_later(struct role *role, const struct role_view *view)
     role->retry_ns = view->now_ns + role->retry_ms * CLOCK_NS_PER_MS;
 }
 
-/* Back to the start: whatever was under way ends, and leadership is given up if it was ours. */
+/* Back to the start: whatever was under way ends, and leadership is given up if it was ours. Who
+ * has served and is not deposed campaigns at once: clients wait. */
 static void role_start_over(struct role *role, const struct role_view *view, const char *why)
 {
+    bool at_once = role->served && view->leading;
+
     if (role->state == ROLE_ADOPT || role->state == ROLE_REBUILD) {
         role->actions->abandon(role->ctx);
     }
@@ -50,6 +56,10 @@ static void role_start_over(struct role *role, const struct role_view *view, con
     role->actions->release(role->ctx);
     role_set_state(role, ROLE_CAMPAIGN, why);
     role_retry_later(role, view);
+    if (at_once) {
+        role->retry_ns = view->now_ns;
+    }
+    role->served = false;
 }
 
 static void role_step_elected(struct role *role, const struct role_view *view)
@@ -72,8 +82,10 @@ static void role_act(struct role *role, const struct role_view *view)
     }
     switch (role->state) {
     case ROLE_CAMPAIGN:
-        role->acting = true;
-        role->actions->campaign(role->ctx);
+        if (view->redis_up) {
+            role->acting = true;
+            role->actions->campaign(role->ctx);
+        }
         break;
     case ROLE_ATTACH:
         role->acting = true;
@@ -100,6 +112,18 @@ static void role_act(struct role *role, const struct role_view *view)
     }
 }
 
+/* Whether Redis has been away for too long in a state that needs it. While its stream is attached
+ * it is there, whatever became of the control connection. */
+static bool role_redis_is_gone(struct role *role, const struct role_view *view)
+{
+    bool idle = role->state == ROLE_CAMPAIGN && !role->acting;
+
+    if (view->redis_up || role_streams(role) || idle) {
+        role->redis_ns = view->now_ns;
+    }
+    return view->now_ns - role->redis_ns > ROLE_REDIS_PATIENCE_MS * CLOCK_NS_PER_MS;
+}
+
 void role_step(struct role *role, const struct role_view *view)
 {
     bool prepares =
@@ -117,6 +141,10 @@ void role_step(struct role *role, const struct role_view *view)
         role_start_over(role, view, "another proxy has been elected");
     } else if (role->state == ROLE_SETTLE && view->may_serve) {
         role_set_state(role, ROLE_SERVE, "committed in this term, older leases are over");
+        role->served = true;
+    }
+    if (role_redis_is_gone(role, view)) {
+        role_start_over(role, view, "Redis is away");
     }
     role_act(role, view);
 }
@@ -124,6 +152,10 @@ void role_step(struct role *role, const struct role_view *view)
 void role_resumed(struct role *role, const struct role_view *view, const struct replid *replid)
 {
     if (role->state == ROLE_ATTACH) {
+        if (!view->elected) {
+            role_start_over(role, view, "another proxy has been elected");
+            return;
+        }
         role->replid = *replid;
         role->actions->lead(role->ctx, view->log_end, replid);
         role_set_state(role, ROLE_SETTLE, "Redis stands where the log ends");
@@ -171,8 +203,11 @@ void role_detached(struct role *role, const struct role_view *view, const char *
 void role_adopted(struct role *role, const struct role_view *view, const struct replid *replid,
                   uint64_t offset)
 {
-    (void)view;
     if (role->state == ROLE_ADOPT) {
+        if (!view->elected) {
+            role_start_over(role, view, "another proxy has been elected");
+            return;
+        }
         role->replid = *replid;
         role->actions->lead(role->ctx, offset, replid);
         role_set_state(role, ROLE_SETTLE, "a quorum holds the dataset of Redis as snapshot 0");

@@ -16,7 +16,8 @@
  *      │ the stream from Redis breaks
  *   REATTACH   asks the same Redis to go on where the stream broke; any other Redis means CAMPAIGN
  *
- * Whatever happens, a higher term leads back to CAMPAIGN, and everything withheld is dropped. */
+ * Whatever happens, a higher term leads back to CAMPAIGN, and everything withheld is dropped. So
+ * does a Redis that stays away: nobody else could lead while we hold the term and can't serve. */
 #ifndef PROXY_ROLE_H
 #define PROXY_ROLE_H
 
@@ -71,6 +72,8 @@ struct role {
     enum role_state state;
     bool acting;       /* the state's action is under way */
     uint64_t retry_ns; /* not before this */
+    uint64_t redis_ns; /* when Redis was last there */
+    bool served;       /* SERVE was reached since the last campaign */
     uint32_t retry_ms;
     struct replid replid; /* of the stream that we lead with */
     const struct role_actions *actions;

@@ -196,6 +196,103 @@ START_TEST(waits_for_redis)
 }
 END_TEST
 
+/* Who can't serve does not hold the term: no campaign without a Redis, and none is kept without. */
+START_TEST(leaves_the_term_to_others_while_redis_is_away)
+{
+    const uint64_t long_ns = 60 * 1000000000ull;
+
+    view.redis_up = false;
+    role_step(&role, &view);
+    view.now_ns += long_ns;
+    role_step(&role, &view);
+    expect("");
+
+    setup();
+    elect();
+    view.redis_up = false;
+    role_step(&role, &view);
+    expect("");
+    view.now_ns += long_ns;
+    role_step(&role, &view);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    view.elected = false;
+    view.now_ns += long_ns;
+    role_step(&role, &view);
+    expect("");
+    view.redis_up = true;
+    role_step(&role, &view);
+    expect("c");
+
+    setup();
+    begin_serving();
+    view.redis_up = false;
+    view.now_ns += long_ns;
+    role_step(&role, &view); /* its stream is there */
+    expect("");
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    expect("a");
+    view.now_ns += long_ns;
+    role_step(&role, &view);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+}
+END_TEST
+
+/* Deposed, and in the same turn, before the role has seen it, Redis answers or a quorum holds the
+ * snapshot: nobody leads then. */
+START_TEST(deposed_just_before_it_would_lead)
+{
+    elect();
+    role_step(&role, &view);
+    expect("a");
+    view.elected = false;
+    view.deposed = true;
+    role_resumed(&role, &view, &id_a);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+
+    setup();
+    role_step(&role, &view);
+    view.elected = view.log_empty = true;
+    role_step(&role, &view);
+    expect("co");
+    view.elected = false;
+    role_adopted(&role, &view, &id_a, 77);
+    expect("xwdr");
+    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+}
+END_TEST
+
+/* A leader whose Redis was restarted campaigns again in the next turn; one that never came to serve
+ * takes its time. */
+START_TEST(campaigns_again_at_once)
+{
+    begin_serving();
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    role_full_resync(&role, &view);
+    expect("awdr");
+    view.leading = view.may_serve = false;
+    role_step(&role, &view);
+    expect("c");
+
+    view.elected = true;
+    role_step(&role, &view);
+    role_resumed(&role, &view, &id_a);
+    expect("al");
+    view.elected = false;
+    view.leading = true;
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    role_full_resync(&role, &view);
+    expect("awdr");
+    role_step(&role, &view);
+    expect("");
+}
+END_TEST
+
 /* A broken stream is taken up again where it broke, by the same Redis only. */
 START_TEST(reattaches_to_the_same_redis)
 {
@@ -276,6 +373,9 @@ int main(void)
     tcase_add_test(tc, rebuilds_a_redis_that_lost_its_place);
     tcase_add_test(tc, adopts_into_an_empty_log);
     tcase_add_test(tc, waits_for_redis);
+    tcase_add_test(tc, leaves_the_term_to_others_while_redis_is_away);
+    tcase_add_test(tc, deposed_just_before_it_would_lead);
+    tcase_add_test(tc, campaigns_again_at_once);
     tcase_add_test(tc, reattaches_to_the_same_redis);
     tcase_add_test(tc, another_redis_means_another_election);
     tcase_add_test(tc, deposed_in_every_state);
