@@ -129,6 +129,12 @@ void engine_stop(struct engine *e, const char *reason)
     e->events->down(e->ctx, unknown, unsent, reason);
 }
 
+static void engine_stranger(struct engine *e, const char *reason)
+{
+    engine_stop(e, reason);
+    e->events->stranger(e->ctx, reason);
+}
+
 bool engine_is_up(const struct engine *e)
 {
     return e->state == ENGINE_UP;
@@ -174,7 +180,7 @@ static bool engine_fence_done(struct engine *e)
     uint64_t bound = 0;
 
     if (!engine_parse_fence(e, &bound)) {
-        engine_stop(e, "Redis is no longer a master");
+        engine_stranger(e, "Redis is no longer a master");
         return false;
     }
     e->fence_len = 0;
@@ -185,14 +191,15 @@ static bool engine_fence_done(struct engine *e)
     return true;
 }
 
-/* Whether INFO replication names the Redis whose stream we read. */
+/* Whether INFO replication names the Redis whose stream we read, as a master. */
 static bool engine_identity_ok(struct engine *e)
 {
-    static const char key[] = "master_replid:";
+    static const char key[] = "\nmaster_replid:", master[] = "\nrole:master";
 
     buf_append(&e->identity, "", 1);
     const char *at = strstr((const char *)buf_head(&e->identity), key);
-    return at != NULL && strncmp(at + sizeof key - 1, e->replid.hex, sizeof e->replid.hex) == 0;
+    return strstr((const char *)buf_head(&e->identity), master) != NULL && at != NULL &&
+           strncmp(at + sizeof key - 1, e->replid.hex, sizeof e->replid.hex) == 0;
 }
 
 static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t size, bool done)
@@ -208,7 +215,7 @@ static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t si
         return true;
     }
     if (!engine_identity_ok(e)) {
-        engine_stop(e, "it is another Redis than the one whose stream we read");
+        engine_stranger(e, "it is another Redis than the one whose stream we read");
         return false;
     }
     buf_release(&e->identity);

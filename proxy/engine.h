@@ -37,6 +37,9 @@ struct engine_events {
      * owner's. Called from the event loop, and from within engine_start, engine_stop, engine_tick
      * and engine_destroy. */
     void (*down)(void *ctx, struct request *unknown, struct request *unsent, const char *reason);
+    /* Behind down: it ended since it is not the master whose stream we read (restarted, or made a
+     * replica of somebody). */
+    void (*stranger)(void *ctx, const char *reason);
 };
 
 struct engine *engine_create(struct event_base *base, const struct engine_config *config,

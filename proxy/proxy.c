@@ -191,6 +191,22 @@ static void proxy_engine_down(void *ctx, struct request *unknown, struct request
     p->engine_retry_ns = clock_now_ns() + PROXY_ENGINE_RETRY_MS * CLOCK_NS_PER_MS;
 }
 
+/* The stream of that Redis is not to be gone on with either; taking it up again finds out what has
+ * become of it. */
+static void proxy_engine_stranger(void *ctx, const char *reason)
+{
+    struct proxy *p = ctx;
+    struct role_view view;
+
+    if (!p->streaming) {
+        return; /* it is being looked at already */
+    }
+    capture_stop(p->capture);
+    p->streaming = false;
+    proxy_view(p, &view);
+    role_detached(&p->role, &view, reason);
+}
+
 /* ---- the clients' events ---- */
 
 static void proxy_client_request(void *ctx, struct client *c, const struct resp_arg *argv,
@@ -567,8 +583,10 @@ static void proxy_signal_cb(evutil_socket_t fd, short what, void *arg)
     proxy_stop(arg);
 }
 
-static const struct engine_events proxy_engine_events = {
-    .up = proxy_engine_up, .fenced = proxy_engine_fenced, .down = proxy_engine_down};
+static const struct engine_events proxy_engine_events = {.up = proxy_engine_up,
+                                                         .fenced = proxy_engine_fenced,
+                                                         .down = proxy_engine_down,
+                                                         .stranger = proxy_engine_stranger};
 static const struct client_events proxy_client_events = {.request = proxy_client_request,
                                                          .abandoned = proxy_client_abandoned,
                                                          .closed = proxy_client_closed,

@@ -81,12 +81,18 @@ static const char *role_info_value(const char *info, const char *key)
  * make a full resync of it, which costs it a fork and up to a second before it even answers. */
 static bool role_may_resume(const struct proxy *p, const char *info)
 {
+    const char *role = role_info_value(info, "\nrole:");
     const char *own = role_info_value(info, "\nmaster_replid:");
     const char *before = role_info_value(info, "\nmaster_replid2:");
     const char *until = role_info_value(info, "\nsecond_repl_offset:");
     const char *offset = role_info_value(info, "\nmaster_repl_offset:");
     const size_t len = sizeof p->attach_replid.hex;
 
+    /* A replica's stream is its master's (one that we once fed, or a stranger): it takes no writes,
+     * and refuses PSYNC as long as its master is away, which may be for ever. */
+    if (role == NULL || strncmp(role, "master", 6) != 0) {
+        return false;
+    }
     if (own == NULL || before == NULL || until == NULL || offset == NULL ||
         strtoull(offset, NULL, 10) < p->attach_offset) {
         return false;

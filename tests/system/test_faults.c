@@ -209,6 +209,43 @@ START_TEST(redis_frozen)
 }
 END_TEST
 
+/* Somebody makes our Redis a replica of a master that is not there: it is taken back, and whatever
+ * became of its data meanwhile, served is what was acknowledged. */
+START_TEST(redis_made_a_replica)
+{
+    char reply[64], port[16];
+    struct load *load = load_begin();
+    snprintf(port, sizeof port, "%d", cluster_free_port());
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"REPLICAOF", "127.0.0.1", port, NULL});
+    expect_service_back(load);
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"REPLICAOF", "127.0.0.1", port, NULL});
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"REPLICAOF", "NO", "ONE", NULL});
+    expect_service_back(load);
+    load_end(load);
+}
+END_TEST
+
+/* The same while nobody leads: what a rebuild left behind that broke off at its very end. */
+START_TEST(redis_made_a_replica_while_nobody_looks)
+{
+    char reply[64], port[16];
+    struct load *load = load_begin();
+    ck_assert(load_settle(load, BACK_MS));
+    cluster_kill(cluster, "proxy1");
+    load_hang_up(load);
+    snprintf(port, sizeof port, "%d", cluster_free_port());
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"REPLICAOF", "127.0.0.1", port, NULL});
+    cluster_spawn(cluster, "proxy1");
+    cluster_wait_leader(cluster);
+    load_check(load);
+    load_end(load);
+}
+END_TEST
+
 /* Redis lives on, and may hold writes of the old proxy that never were committed. */
 START_TEST(proxy_killed)
 {
@@ -355,6 +392,9 @@ int main(void)
     add_test(suite, "redis killed", system_serve, redis_killed);
     add_test(suite, "redis empty", system_serve, redis_restarted_empty);
     add_test(suite, "redis frozen", system_serve, redis_frozen);
+    add_test(suite, "redis replica", system_serve, redis_made_a_replica);
+    add_test(suite, "redis replica at start", system_serve,
+             redis_made_a_replica_while_nobody_looks);
     add_test(suite, "proxy killed", system_serve, proxy_killed);
     add_test(suite, "uncommitted", system_serve, proxy_killed_with_writes_that_were_not_committed);
     add_test(suite, "stopped", system_serve, stopped_and_started);
