@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONTROL_WORDS_MAX = 16 };
+enum { CONTROL_WORDS_MAX = 16, CONTROL_KEEPALIVE_MS = 500 };
 
 struct control {
     struct event_base *base;
@@ -210,8 +210,10 @@ void control_tick(struct control *c, uint64_t now_ns)
         }
         return;
     }
-    if (c->waiting > 0 && now_ns > c->progress_ns &&
-        now_ns - c->progress_ns > c->config.timeout_ms * CLOCK_NS_PER_MS) {
+    uint64_t idle_ns = now_ns > c->progress_ns ? now_ns - c->progress_ns : 0;
+    if (c->up && c->waiting == 0 && idle_ns > CONTROL_KEEPALIVE_MS * CLOCK_NS_PER_MS) {
+        (void)control_send(c, NULL, NULL, "PING"); /* Redis may close idle connections (timeout) */
+    } else if (c->waiting > 0 && idle_ns > c->config.timeout_ms * CLOCK_NS_PER_MS) {
         log_warn("Redis has not answered on the control connection for %u ms",
                  c->config.timeout_ms);
         c->progress_ns = now_ns;

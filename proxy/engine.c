@@ -14,6 +14,9 @@
 
 enum { ENGINE_READ_BYTES = 256 * 1024, ENGINE_BATCHES_MAX = 4, ENGINE_FENCE_BYTES = 512 };
 enum { ENGINE_OUT_KEEP_BYTES = 1 << 20, ENGINE_IDENTITY_BYTES_MAX = 64 * 1024 };
+/* Half of the shortest `timeout` that Redis can be set to, after which it closes idle connections.
+ */
+enum { ENGINE_KEEPALIVE_MS = 500 };
 
 enum engine_state { ENGINE_DOWN, ENGINE_CONNECTING, ENGINE_SETUP, ENGINE_UP };
 
@@ -132,7 +135,9 @@ void engine_stop(struct engine *e, const char *reason)
 static void engine_stranger(struct engine *e, const char *reason)
 {
     engine_stop(e, reason);
-    e->events->stranger(e->ctx, reason);
+    if (e->events->stranger != NULL) {
+        e->events->stranger(e->ctx, reason);
+    }
 }
 
 bool engine_is_up(const struct engine *e)
@@ -453,11 +458,9 @@ bool engine_is_urgent(const struct engine *e)
     return e->urgent;
 }
 
-void engine_flush(struct engine *e, uint64_t now_ns)
+/* Sends what is gathered, or nothing, with a fence behind it. */
+static void engine_send(struct engine *e, uint64_t now_ns)
 {
-    if (!engine_may_flush(e)) {
-        return;
-    }
     struct batch *b = &e->flight[(e->flight_head + e->flight_count) % ENGINE_BATCHES_MAX];
     *b = e->next;
     b->waiting = b->first;
@@ -466,10 +469,17 @@ void engine_flush(struct engine *e, uint64_t now_ns)
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
-    e->batch_count++;
     buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
     buf_swap(&e->out, &e->gathered);
     engine_write(e);
+}
+
+void engine_flush(struct engine *e, uint64_t now_ns)
+{
+    if (engine_may_flush(e)) {
+        e->batch_count++;
+        engine_send(e, now_ns);
+    }
 }
 
 void engine_tick(struct engine *e, uint64_t now_ns)
@@ -479,6 +489,8 @@ void engine_tick(struct engine *e, uint64_t now_ns)
     if (e->state == ENGINE_UP) {
         if (e->flight_count > 0 && idle_ns > e->config.stall_ms * CLOCK_NS_PER_MS) {
             engine_stop(e, "Redis has not answered for too long");
+        } else if (engine_is_idle(e) && idle_ns > ENGINE_KEEPALIVE_MS * CLOCK_NS_PER_MS) {
+            engine_send(e, now_ns);
         }
     } else if (e->state != ENGINE_DOWN &&
                idle_ns > e->config.connect_timeout_ms * CLOCK_NS_PER_MS) {

@@ -38,7 +38,7 @@ struct engine_events {
      * and engine_destroy. */
     void (*down)(void *ctx, struct request *unknown, struct request *unsent, const char *reason);
     /* Behind down: it ended since it is not the master whose stream we read (restarted, or made a
-     * replica of somebody). */
+     * replica of somebody). May be NULL. */
     void (*stranger)(void *ctx, const char *reason);
 };
 
@@ -63,7 +63,8 @@ void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned
 
 /* Sends the gathered batch if the link is free. Once per turn of the loop. */
 void engine_flush(struct engine *e, uint64_t now_ns);
-/* Time-outs; a few times a second. */
+/* Time-outs, and a fence now and then while nothing goes on: Redis closes idle connections if its
+ * `timeout` says so, and one that is no longer a master is noticed. A few times a second. */
 void engine_tick(struct engine *e, uint64_t now_ns);
 
 /* Whether something is gathered that could be sent now, and whether some of it is in a hurry (not

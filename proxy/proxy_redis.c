@@ -87,9 +87,20 @@ static void redis_command_cb(void *ctx, const struct redisReply *reply)
 static void redis_databases_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
+    unsigned before = p->router.config.databases, now = 0; /* 0: not known, see redis_prepared_cb */
 
+    if (reply == NULL) {
+        return;
+    }
     if (!redis_is_error(reply, "CONFIG GET databases") && reply->elements == 2) {
-        p->router.config.databases = (unsigned)strtoul(reply->element[1]->str, NULL, 10);
+        now = (unsigned)strtoul(reply->element[1]->str, NULL, 10);
+    }
+    p->router.config.databases = now;
+    for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
+        next = c->next;
+        if (now != before && (c->db >= now || c->transaction != NULL)) {
+            client_close(c, "Redis has another number of databases now");
+        }
     }
 }
 
@@ -135,6 +146,10 @@ static void redis_prepared_cb(void *ctx, const struct redisReply *reply)
     struct proxy *p = ctx;
 
     if (reply == NULL || p->table == NULL) {
+        return;
+    }
+    if (p->router.config.databases == 0) {
+        log_error("Redis does not say how many databases it has (CONFIG GET databases)");
         return;
     }
     if (strtoul(p->router.engine_version, NULL, 10) < REDIS_MAJOR_MIN) {

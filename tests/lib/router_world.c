@@ -153,7 +153,7 @@ static const char *heard_text(void)
 static void link_up(void)
 {
     static const char answers[] =
-        "+OK\r\n+OK\r\n+OK\r\n*0\r\n" FENCED "$54\r\nmaster_replid:" REPLID "\r\n";
+        "+OK\r\n+OK\r\n+OK\r\n*0\r\n" FENCED "$67\r\nrole:master\r\nmaster_replid:" REPLID "\r\n";
     struct replid replid;
 
     memcpy(replid.hex, REPLID, sizeof replid.hex);

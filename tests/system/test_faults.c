@@ -246,6 +246,55 @@ START_TEST(redis_made_a_replica_while_nobody_looks)
 }
 END_TEST
 
+static bool is_served(void *arg)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    redisReply *reply = redisCommand(redis, "SET served 1");
+    bool served = reply != NULL && reply->type == REDIS_REPLY_STATUS;
+
+    (void)arg;
+    freeReplyObject(reply);
+    redisFree(redis);
+    return served;
+}
+
+/* The link's SELECT fails, so the write behind it goes to another database: nobody is told that it
+ * was done. */
+START_TEST(select_refused)
+{
+    char reply[64];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    freeReplyObject(redisCommand(redis, "SELECT 3"));
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"ACL", "SETUSER", "default", "-select", NULL});
+    ck_assert_ptr_null(redisCommand(redis, "SET refused 1"));
+    redisFree(redis);
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"ACL", "SETUSER", "default", "+select", NULL});
+    cluster_wait("service", BACK_MS, is_served, NULL);
+}
+END_TEST
+
+/* A Redis that closes idle connections closes none of ours. */
+START_TEST(redis_with_a_timeout)
+{
+    char reply[64];
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"CONFIG", "SET", "timeout", "1", NULL});
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"CONFIG", "RESETSTAT", NULL});
+    sleep(3); /* what is tested is that nothing happens */
+    char before[64];
+    cluster_ask(cluster, "redis1", before, sizeof before,
+                (const char *[]){"EVAL",
+                                 "return string.match(redis.call('INFO', 'stats'), "
+                                 "'total_connections_received:(%d+)')",
+                                 "0", NULL});
+    ck_assert_str_eq(before, "1"); /* our own question */
+    ck_assert(is_served(NULL));
+}
+END_TEST
+
 /* Redis lives on, and may hold writes of the old proxy that never were committed. */
 START_TEST(proxy_killed)
 {
@@ -395,6 +444,8 @@ int main(void)
     add_test(suite, "redis replica", system_serve, redis_made_a_replica);
     add_test(suite, "redis replica at start", system_serve,
              redis_made_a_replica_while_nobody_looks);
+    add_test(suite, "select refused", system_serve, select_refused);
+    add_test(suite, "redis timeout", system_serve, redis_with_a_timeout);
     add_test(suite, "proxy killed", system_serve, proxy_killed);
     add_test(suite, "uncommitted", system_serve, proxy_killed_with_writes_that_were_not_committed);
     add_test(suite, "stopped", system_serve, stopped_and_started);

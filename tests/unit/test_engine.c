@@ -43,7 +43,8 @@ static struct {
     int listener, port;
     int redis; /* our end of the link; -1: none */
     struct buf heard;
-    struct buf told; /* "[up]", "[fenced BOUND reply|reply|…]", "[down REASON: unknown / unsent]" */
+    struct buf told; /* "[up]", "[fenced BOUND reply|reply|…]", "[down REASON: unknown / unsent]",
+                        "[stranger]" */
     char client;     /* stands for a client that is there */
 } w;
 
@@ -88,8 +89,15 @@ static void says_down(void *ctx, struct request *unknown, struct request *unsent
     buf_append_str(&w.told, "]");
 }
 
+static void says_stranger(void *ctx, const char *reason)
+{
+    (void)ctx;
+    (void)reason;
+    buf_append_str(&w.told, "[stranger]");
+}
+
 static const struct engine_events owner_events = {
-    .up = says_up, .fenced = says_fenced, .down = says_down};
+    .up = says_up, .fenced = says_fenced, .down = says_down, .stranger = says_stranger};
 
 static void setup_with(const char *user, const char *password, unsigned in_flight)
 {
@@ -310,6 +318,7 @@ START_TEST(test_identity)
     static const char *const others[] = {
         "$69\r\nrole:master\r\nmaster_replid:f123456789abcdef0123456789abcdef01234567\r\n\r\n",
         "$69\r\nrole:master\r\nmaster_replid:0123456789abcdef0123456789abcdef01234568\r\n\r\n",
+        "$68\r\nrole:slave\r\nmaster_replid:" REPLID "\r\n\r\n",
         "$17\r\nmaster_replid:012\r\n",
         "$0\r\n\r\n",
         "+master_replid\r\n",
@@ -319,7 +328,7 @@ START_TEST(test_identity)
         link_begin(SETUP);
         say(OK OK OK HELLOED MASTER);
         say(others[i]);
-        told("[down it is another Redis than the one whose stream we read:  / ]");
+        told("[down it is another Redis than the one whose stream we read:  / ][stranger]");
         link_end();
     }
 }
@@ -565,7 +574,7 @@ START_TEST(test_bad_fence)
         add(2, "B", 0, 2);
         say("+1\r\n");
         say(answers[i]);
-        told("[down Redis is no longer a master: 1=+1\r\n / 2]");
+        told("[down Redis is no longer a master: 1=+1\r\n / 2][stranger]");
         link_end();
     }
 }
@@ -617,18 +626,43 @@ START_TEST(test_stall)
     uint64_t stall_ns = 2000 * CLOCK_NS_PER_MS;
 
     link_up();
-    engine_tick(w.engine, clock_now_ns() + 10 * stall_ns);
-    told("");
-    uint64_t later_ns = clock_now_ns() + 10 * stall_ns; /* it counts from when the batch is sent */
     add(1, "A", 0, 2);
-    engine_flush(w.engine, later_ns);
-    engine_tick(w.engine, later_ns + stall_ns / 2);
+    flush();
+    engine_tick(w.engine, clock_now_ns() + stall_ns / 2);
     told("");
     say("+1\r\n");
     engine_tick(w.engine, clock_now_ns() + stall_ns / 2);
     told("");
     engine_tick(w.engine, clock_now_ns() + stall_ns + CLOCK_NS_PER_MS);
     told("[down Redis has not answered for too long: 1=+1\r\n / ]");
+}
+END_TEST
+
+/* An idle link is fenced now and then, which keeps it from being closed for idleness, and finds out
+ * whether Redis still is a master. It counts as no batch, and a request goes behind it. */
+START_TEST(test_keepalive)
+{
+    link_up();
+    engine_tick(w.engine, clock_now_ns() + 400 * CLOCK_NS_PER_MS);
+    hear("");
+    engine_tick(w.engine, clock_now_ns() + 600 * CLOCK_NS_PER_MS);
+    hear(ROLE);
+    engine_tick(w.engine, clock_now_ns() + 600 * CLOCK_NS_PER_MS);
+    hear("");
+    add(1, "A", 0, 2);
+    flush();
+    hear("");
+    say(MASTER);
+    told("[fenced 7 ]");
+    ck_assert_uint_eq(engine_batches(w.engine), 0);
+    flush();
+    hear("*1\r\n$1\r\nA\r\n" ROLE);
+    say("+1\r\n" MASTER);
+    told("[fenced 7 1=+1\r\n]");
+    engine_tick(w.engine, clock_now_ns() + 600 * CLOCK_NS_PER_MS);
+    hear(ROLE);
+    say("*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:17\r\n");
+    told("[down Redis is no longer a master:  / ][stranger]");
 }
 END_TEST
 
@@ -697,6 +731,7 @@ int main(void)
     tcase_add_test(ends, test_switch_fails);
     tcase_add_test(ends, test_garbage);
     tcase_add_test(ends, test_stall);
+    tcase_add_test(ends, test_keepalive);
     tcase_add_test(ends, test_slow_redis);
     suite_add_tcase(suite, begin);
     suite_add_tcase(suite, batches);
