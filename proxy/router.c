@@ -141,6 +141,29 @@ static const struct router_rule *router_rule_of(const struct command *command)
     return NULL;
 }
 
+/* What DEBUG can do that others would suffer from: data that change behind the stream's back (they
+ * would be acknowledged, and not be in the log), the engine's end, bytes in the shared link that
+ * are no reply. */
+static bool router_debug_is_harmful(const struct command *command, const struct resp_arg *argv,
+                                    size_t argc)
+{
+    static const char *const harmful[] = {
+        "reload",  "loadaof",  "populate",          "change-repl-id", "replicate",
+        "restart", "segfault", "crash-and-recover", "panic",          "oom",
+        "assert",  "protocol", "pause-cron",        "leak",
+    };
+
+    if (strcmp(command->name, "debug") != 0 || argc < 2) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof harmful / sizeof *harmful; i++) {
+        if (resp_arg_is(&argv[1], harmful[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
  * t_stream.c): a group may be called "streams" or "block". A blocked link would be everybody's. */
 static bool router_would_block(const struct command *command, const struct resp_arg *argv,
@@ -178,6 +201,11 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
 {
     const struct router_rule *rule = router_rule_of(command);
 
+    if (router_debug_is_harmful(command, argv, argc)) {
+        client_answer_error(c, "ERR this DEBUG subcommand is disabled by the proxy");
+        transaction_spoil(c);
+        return true;
+    }
     if (rule == NULL && (c->transaction != NULL || !router_would_block(command, argv, argc))) {
         return false;
     }
@@ -237,8 +265,9 @@ static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {"multi", "exec",  "discard", "unwatch", "select", "hello",
-                                          "auth",  "reset", "quit",    "wait",    "info"};
+    static const char *const special[] = {"multi",  "exec",  "discard", "unwatch",
+                                          "select", "hello", "auth",    "reset",
+                                          "quit",   "wait",  "info",    "debug"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {

@@ -209,6 +209,30 @@ START_TEST(blocking_reads_of_streams)
 }
 END_TEST
 
+/* DEBUG that would change data behind the log's back, or end Redis; also inside MULTI. */
+START_TEST(harmful_debug)
+{
+    struct witness witness;
+    struct wire w;
+
+    witness_open(&witness);
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    static const char *const subs[] = {"POPULATE", "Segfault", "reload", "PROTOCOL"};
+    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
+        wire_command(&w, "DEBUG", subs[i], "10");
+        wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
+    }
+    wire_command(&w, "MULTI");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "DEBUG", "RELOAD");
+    wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
+    wire_command(&w, "EXEC");
+    wire_expect(&w, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    wire_close(&w);
+    witness_close(&witness);
+}
+END_TEST
+
 /* Clients that go in the middle of MULTI take with them what they had queued. */
 START_TEST(transactions_of_the_gone)
 {
@@ -559,6 +583,7 @@ int main(void)
     tcase_add_test(tc, protocol_errors_are_those_of_redis);
     tcase_add_test(tc, what_came_before_is_answered);
     tcase_add_test(tc, half_commands);
+    tcase_add_test(tc, harmful_debug);
     tcase_add_test(tc, transactions_of_the_gone);
     tcase_add_test(tc, blocking_reads_of_streams);
     tcase_add_test(tc, ten_thousand_idle_connections);
