@@ -28,19 +28,31 @@ void clients_init(struct clients *all, struct event_base *base, const struct cli
 
 static void client_free(struct client *c);
 
+/* Those who stand in to_flush still are freed another time: that list may never run empty. */
 static void clients_free_closed(struct clients *all)
 {
+    struct client *keep = NULL;
+
     while (all->to_free != NULL) {
         struct client *c = all->to_free;
         all->to_free = c->next;
-        client_free(c);
+        if (c->in_flush_list) {
+            c->next = keep;
+            keep = c;
+        } else {
+            client_free(c);
+        }
     }
+    all->to_free = keep;
 }
 
 void clients_fini(struct clients *all)
 {
     while (all->list != NULL) {
         client_close(all->list, "the proxy ends");
+    }
+    for (struct client *c = all->to_flush; c != NULL; c = c->next_to_flush) {
+        c->in_flush_list = false;
     }
     all->to_flush = NULL;
     clients_free_closed(all);
@@ -506,9 +518,7 @@ void clients_flush(struct clients *all)
             }
         }
     }
-    if (all->to_flush == NULL) {
-        clients_free_closed(all);
-    }
+    clients_free_closed(all);
 }
 
 void clients_pause(struct clients *all, bool paused)
