@@ -19,7 +19,7 @@
 
 enum { PROXY_ACCEPTS_A_TURN = 256, PROXY_SLOW_TICK_MS = 100, PROXY_ENGINE_RETRY_MS = 100 };
 enum { PROXY_ACK_MS = 5 };
-enum { PROXY_REPAIR_MS = 2000 };
+enum { PROXY_REPAIR_MS = 2000, PROXY_ACCEPT_REST_MS = 500 };
 
 /* ---- the log's messages ---- */
 
@@ -259,7 +259,9 @@ static void proxy_accept_cb(evutil_socket_t fd, short what, void *arg)
         int client_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client_fd < 0) {
             if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-                log_warn("accepting a client: %s", strerror(errno));
+                log_warn("accepting a client: %s; more are accepted later", strerror(errno));
+                (void)event_del(p->accept_event); /* it stays readable; until the slow tick */
+                p->accept_rests_ns = clock_now_ns();
             }
             return;
         }
@@ -452,6 +454,11 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     uint64_t limit_ns = (uint64_t)p->settings->withheld_max_ms * CLOCK_NS_PER_MS;
 
     p->slow_tick_ns = now_ns;
+    if (p->accept_rests_ns != 0 &&
+        now_ns - p->accept_rests_ns >= PROXY_ACCEPT_REST_MS * CLOCK_NS_PER_MS) {
+        p->accept_rests_ns = 0;
+        (void)event_add(p->accept_event, NULL);
+    }
     adopt_tick(p->adopt, now_ns);
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);

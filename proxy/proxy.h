@@ -54,6 +54,8 @@ struct proxy {
     uint64_t tick_due_ns;  /* when tick_event is set to fire */
     uint64_t slow_tick_ns; /* when the slow work was last done */
     uint64_t repair_ns;    /* when snapshots were last looked at */
+    uint64_t
+        accept_rests_ns; /* since when nobody is accepted (no descriptors left); 0: accepting */
 
     struct transport *transport;
     struct proposer *proposer;
