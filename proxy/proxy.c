@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 enum { PROXY_ACCEPTS_A_TURN = 256, PROXY_SLOW_TICK_MS = 100, PROXY_ENGINE_RETRY_MS = 100 };
-enum { PROXY_ACK_MS = 5 };
-enum { PROXY_REPAIR_MS = 2000, PROXY_ACCEPT_REST_MS = 500 };
+enum { PROXY_ACK_MS = 5, PROXY_FILES_RESERVED = 256 };
+enum { PROXY_REPAIR_MS = 2000, PROXY_ACCEPT_REST_MS = 500, PROXY_LEAVE_MS = 200 };
 
 /* ---- the log's messages ---- */
 
@@ -563,6 +563,32 @@ static void proxy_turn(struct proxy *p)
     proxy_schedule_tick(p, now_ns);
 }
 
+static bool proxy_links_are_quiet(const struct proxy *p)
+{
+    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        if (node.state != PROPOSER_NODE_DOWN && !transport_ready(p->transport, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A clean leave: nobody is served from here on, and the next leader need not wait for our lease. */
+static void proxy_leave(struct proxy *p)
+{
+    uint64_t until_ns = clock_now_ns() + PROXY_LEAVE_MS * CLOCK_NS_PER_MS;
+    struct timeval piece = {.tv_usec = 1000};
+
+    proxy_drop_withheld(p, "the proxy ends");
+    proposer_release(p->proposer, clock_now_ns());
+    while (!proxy_links_are_quiet(p) && clock_now_ns() < until_ns) {
+        (void)event_base_loopexit(p->base, &piece);
+        (void)event_base_loop(p->base, EVLOOP_ONCE);
+    }
+}
+
 void proxy_run(struct proxy *p)
 {
     while (!p->stopping) {
@@ -574,6 +600,7 @@ void proxy_run(struct proxy *p)
         }
         proxy_turn(p);
     }
+    proxy_leave(p);
 }
 
 void proxy_stop(struct proxy *p)
@@ -601,10 +628,35 @@ static const struct client_events proxy_client_events = {.request = proxy_client
 static const struct proposer_events proxy_proposer_events = {
     .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused};
 
+/* As many descriptors as clients_max may need, as far as the system lets us. Returns how many
+ * clients fit: they must leave some for our own connections, which may have to be made anew. */
+static size_t proxy_raise_file_limit(const struct settings *s)
+{
+    struct rlimit limit;
+    size_t clients = (size_t)s->clients_max;
+    rlim_t wanted = (rlim_t)clients + PROXY_FILES_RESERVED;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return clients;
+    }
+    struct rlimit raised = {.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted,
+                            .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        limit = raised;
+    }
+    if (limit.rlim_cur < wanted) {
+        clients = limit.rlim_cur > 2 * PROXY_FILES_RESERVED ? limit.rlim_cur - PROXY_FILES_RESERVED
+                                                            : limit.rlim_cur / 2;
+        log_warn("only %llu files may be open: %zu clients fit, not limits.clients_max",
+                 (unsigned long long)limit.rlim_cur, clients);
+    }
+    return clients;
+}
+
 static void proxy_open_clients(struct proxy *p, const struct settings *s)
 {
     struct client_limits limits = {
-        .clients_max = (size_t)s->clients_max,
+        .clients_max = proxy_raise_file_limit(s),
         .pending_max = (size_t)s->pending_max,
         .withheld_max_bytes = (size_t)s->withheld_client_max_bytes,
         .query_max_bytes = (size_t)s->query_client_max_bytes,
@@ -706,22 +758,6 @@ static int proxy_open_events(struct proxy *p, const struct settings *s)
     return ERR_OK;
 }
 
-/* As many descriptors as clients_max may need, as far as the system lets us. */
-static void proxy_raise_file_limit(const struct settings *s)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)s->clients_max + 256;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return;
-    }
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-        log_warn("only %llu files may be open: fewer clients than limits.clients_max fit",
-                 (unsigned long long)limit.rlim_cur);
-    }
-}
-
 int proxy_open(struct proxy *p, const struct settings *s)
 {
     memset(p, 0, sizeof *p);
@@ -729,7 +765,6 @@ int proxy_open(struct proxy *p, const struct settings *s)
     p->listen_fd = -1;
     (void)signal(SIGPIPE, SIG_IGN);
     random_init(&p->random, random_seed());
-    proxy_raise_file_limit(s);
     p->base = event_base_new();
     MUST(p->base != NULL);
     histogram_window_init(&p->commit_us, 10 * CLOCK_NS_PER_S, clock_now_ns());
