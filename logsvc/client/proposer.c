@@ -486,6 +486,12 @@ static void proposer_on_hello_reply(struct proposer *p, unsigned node, const str
     if (!proposer_learn(n, &m->log, &m->history)) {
         return;
     }
+    if (n->node_id[0] != '\0' && strcmp(n->node_id, m->node_id) != 0) {
+        /* Another node has taken its place (its disk was lost): what the former acknowledged is not
+         * there any more, and counts neither for the commit nor for the lease. */
+        n->counted = false;
+        n->unit_off = n->acked_off = n->lease_sent_ns = 0;
+    }
     memcpy(n->node_id, m->node_id, sizeof n->node_id);
     n->refusal = 0;
     n->refusal_text[0] = '\0';

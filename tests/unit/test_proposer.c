@@ -632,6 +632,32 @@ START_TEST(restarted_node)
 }
 END_TEST
 
+/* A node that acknowledged, lost its disk and comes back under a new id: that acknowledgement and
+ * another node's are no majority. */
+START_TEST(replaced_node)
+{
+    to_leading_empty();
+    append("0123456789");
+    proposer_flush(p, now);
+    struct wire_msg q = last(1, WIRE_APPEND);
+    acknowledge(1, &q, END + 10, END + 10);
+    ck_assert_uint_eq(proposer_commit(p), END);
+
+    proposer_link_up(p, now, 1, false);
+    empty_boxes();
+    proposer_link_up(p, now, 1, true);
+    greet_as(1, "b again", WIRE_NEVER, 0);
+    proposer_link_up(p, now, 0, true);
+    greet(0, WIRE_NEVER, TERM);
+    accept_elected(0, END + 10);
+    ck_assert_uint_eq(proposer_commit(p), END);
+    accept_elected(1, END);
+    q = last(1, WIRE_APPEND);
+    acknowledge(1, &q, END + 10, END + 10);
+    ck_assert_uint_eq(proposer_commit(p), END + 10);
+}
+END_TEST
+
 /* A higher term anywhere ends it, also in a late message of an old session. */
 START_TEST(deposed)
 {
@@ -899,6 +925,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, gap_rewinds);
     tcase_add_test(tc, new_link_new_session);
     tcase_add_test(tc, restarted_node);
+    tcase_add_test(tc, replaced_node);
     tcase_add_test(tc, deposed);
     tcase_add_test(tc, donor_lost_its_tail);
     tcase_add_test(tc, donor_never_returns);
