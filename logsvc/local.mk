@@ -49,4 +49,4 @@ LOGSVC_LIBS = liblogsvc.a libtransport.a $(LOG_LIBS) $(NNG_LIBS)
 bin_PROGRAMS += holdfast-logsvc
 holdfast_logsvc_SOURCES = logsvc/main.c
 holdfast_logsvc_LDADD = $(LOGSVC_LIBS)
-EXTRA_DIST += conf/logsvc.json docs/log-format.md
+EXTRA_DIST += conf/logsvc.json docs/log-format.md docs/log-protocol.md

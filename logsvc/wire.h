@@ -5,9 +5,9 @@
  *  24 cluster_id[16]       40 log_id u64     48 term u64     56 generation u64
  *  64 session u64          72 seq u64        80 body[body_bytes], then data[data_bytes]
  *
- * crc is the CRC-32C of bytes 12 … end of body, and of the data too unless the data are log
- * records: those carry a checksum in each header and one of each payload that was made where the
- * bytes left Redis and is checked where they are stored. `data` are the bulk bytes of a message
+ * crc is the CRC-32C of bytes 4 … 7 and 12 … end of body, and of the data too unless the data are
+ * log records: those carry a checksum in each header and one of each payload that was made where
+ * the bytes left Redis and is checked where they are stored. `data` are the bulk bytes of a message
  * (log records, pieces of a snapshot); a decoded message points into the bytes it was read from, so
  * they are copied once on the way in and once on the way out.
  *

@@ -82,13 +82,14 @@ static uint64_t session = 10, seq;
 
 static struct wire_msg message(enum wire_type type, uint64_t term)
 {
+    seq++;
     return (struct wire_msg){.type = type,
                              .cluster_id = {7},
                              .log_id = 1,
                              .term = {term},
                              .generation = 1,
                              .session = session,
-                             .seq = ++seq};
+                             .seq = seq};
 }
 
 static int receive(const struct wire_msg *m)
@@ -719,6 +720,40 @@ START_TEST(idle_marker)
 }
 END_TEST
 
+/* The marker bears the term of the last byte, although a later leader was accepted: should that one
+ * not prevail, bytes of the former may still follow here. */
+START_TEST(idle_marker_of_the_last_byte)
+{
+    lead_term_1();
+    ELECT(BEGIN + 8, false, 1, BEGIN, 3, BEGIN + 8);
+    now = acceptor_next_tick_ns(acceptor);
+    ck_assert_int_eq(acceptor_tick(acceptor, now), ERR_OK);
+    ck_assert_uint_ne(storage.records[storage.count - 1].r.flags & RECORD_IDLE, 0);
+    ck_assert_uint_eq(storage.records[storage.count - 1].r.term.n, 1);
+    ELECT(BEGIN + 8, false, 1, BEGIN, 4, BEGIN + 11);
+    struct wire_msg m = append_message(4, BEGIN + 8, "ijk", true);
+    struct record r;
+    ck_assert_int_eq(record_decode_header(m.data, m.data_size, &r), ERR_OK);
+    r.term.n = 1;
+    record_encode_header(&r, (uint8_t *)(uintptr_t)m.data);
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    flush();
+    ck_assert_uint_eq(reply.append_reply.unit_off, BEGIN + 11);
+}
+END_TEST
+
+/* A leader that would cut inside a record is not of this log: refused, not obeyed, not fatal. */
+START_TEST(cut_inside_a_record)
+{
+    lead_term_1();
+    (void)vote(2);
+    ELECT(BEGIN + 2, false, 1, BEGIN, 2, BEGIN + 2);
+    expect_refused(WIRE_REFUSED_DIVERGED);
+    ck_assert_uint_eq(state().flush_off, BEGIN + 8);
+    ck_assert_uint_eq(acceptor_history(acceptor)->count, 1);
+}
+END_TEST
+
 /* --- sessions ------------------------------------------------------------------------------- */
 
 /* What comes late over an older link has no effect, from the greeting of the newer one on. */
@@ -1037,6 +1072,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, full_disk);
     tcase_add_test(tc, commit_is_learnt);
     tcase_add_test(tc, idle_marker);
+    tcase_add_test(tc, idle_marker_of_the_last_byte);
+    tcase_add_test(tc, cut_inside_a_record);
     tcase_add_test(tc, sessions);
     tcase_add_test(tc, strangers);
     tcase_add_test(tc, reads_are_fenced);

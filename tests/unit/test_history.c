@@ -148,7 +148,8 @@ START_TEST(encoding)
     buf_append(&bytes, "x", 1);
     ck_assert_int_eq(history_decode(buf_head(&bytes), bytes.len, &back), ERR_CORRUPT);
     buf_truncate(&bytes, bytes.len - 1);
-    buf_head(&bytes)[2] = 9; /* terms no longer rise */
+    uint8_t *head = buf_head(&bytes);
+    head[2] = 9; /* terms no longer rise */
     ck_assert_int_eq(history_decode(buf_head(&bytes), bytes.len, &back), ERR_CORRUPT);
     buf_release(&bytes);
 }

@@ -614,6 +614,28 @@ START_TEST(new_link_new_session)
 }
 END_TEST
 
+/* Only acknowledgements after Elected count, and only those of the present session, however far
+ * they reach. */
+START_TEST(what_counts)
+{
+    to_leading_empty();
+    append("one");
+    proposer_flush(p, now);
+    struct wire_msg old = last(0, WIRE_APPEND), b = last(1, WIRE_APPEND);
+    proposer_link_up(p, now, 0, true);
+    greet(0, 0, TERM);
+    struct wire_msg q = boxes[0][0].msg;
+    ck_assert_int_eq(q.type, WIRE_ELECTED);
+    acknowledge(1, &b, END + 3, END + 3);
+    acknowledge(0, &q, END + 3, END + 3); /* this session, but it has not agreed */
+    ck_assert_uint_eq(proposer_commit(p), END);
+    accept_elected(0, END);
+    empty_boxes();
+    acknowledge(0, &old, END + 3, END + 3);
+    ck_assert_uint_eq(proposer_commit(p), END);
+}
+END_TEST
+
 /* A node that has restarted refuses appends: it is told anew who leads, at once. */
 START_TEST(restarted_node)
 {
@@ -924,6 +946,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, old_terms_commit_with_ours);
     tcase_add_test(tc, gap_rewinds);
     tcase_add_test(tc, new_link_new_session);
+    tcase_add_test(tc, what_counts);
     tcase_add_test(tc, restarted_node);
     tcase_add_test(tc, replaced_node);
     tcase_add_test(tc, deposed);
