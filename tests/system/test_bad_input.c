@@ -236,7 +236,7 @@ END_TEST
 /* Clients that go in the middle of MULTI take with them what they had queued. */
 START_TEST(transactions_of_the_gone)
 {
-    enum { ROUNDS = 200 };
+    enum { ROUNDS = 500, MAX_MIB = 350 }; /* a sanitizer keeps 256 MiB of what is freed */
     struct witness witness;
     char *value = malloc(MIB + 1);
     size_t before = cluster_rss_bytes(cluster, "proxy1");
@@ -259,8 +259,8 @@ START_TEST(transactions_of_the_gone)
     }
     free(value);
     size_t after = cluster_rss_bytes(cluster, "proxy1");
-    ck_assert_msg(after < before + 100 * (size_t)MIB, "memory went from %zu to %zu bytes", before,
-                  after);
+    ck_assert_msg(after < before + MAX_MIB * (size_t)MIB, "memory went from %zu to %zu bytes",
+                  before, after);
     witness_close(&witness);
 }
 END_TEST
