@@ -39,6 +39,8 @@ holdfast_proxy_SOURCES = \
 	proxy/info.c \
 	proxy/main.c \
 	proxy/proxy.c proxy/proxy.h \
+	proxy/proxy_clients.c \
+	proxy/proxy_log.c \
 	proxy/proxy_redis.c \
 	proxy/proxy_role.c \
 	proxy/proxy_ship.c

@@ -103,11 +103,18 @@ void proxy_run(struct proxy *p);
 void proxy_stop(struct proxy *p);
 void proxy_close(struct proxy *p);
 
+/* The side towards the log nodes; proxy_log.c. */
+int proxy_open_log(struct proxy *p, const struct settings *s) MUST_CHECK;
 /* Sends a message to a log node; false: its link is busy or down (for the machines of the log). */
 bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
 
 /* What the role looks at. */
 void proxy_view(const struct proxy *p, struct role_view *view);
+
+/* Clients and the engine; proxy_clients.c. The engine comes first: the router needs it. */
+void proxy_open_engine(struct proxy *p, const struct settings *s);
+void proxy_open_clients(struct proxy *p, const struct settings *s);
+void proxy_accept_cb(int fd, short what, void *arg);
 
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;

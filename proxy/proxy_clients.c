@@ -1,0 +1,260 @@
+/* The two ends of a request: what clients ask and what becomes of it, what the engine answers and
+ * what its end means for those who wait. */
+#include "proxy/proxy.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "proxy/transaction.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+enum { PROXY_ACCEPTS_A_TURN = 256, PROXY_ENGINE_RETRY_MS = 100, PROXY_FILES_RESERVED = 256 };
+
+/* ---- the engine's events ---- */
+
+static void proxy_engine_up(void *ctx)
+{
+    (void)ctx;
+    log_debug("the engine's link is up");
+}
+
+/* INFO all: the holdfast section goes behind the engine's text, inside the same bulk. */
+static void proxy_append_info(struct proxy *p, struct request *r)
+{
+    struct buf whole = BUF_INIT, text = BUF_INIT;
+
+    request_move_reply(r, &whole);
+    const char *bytes = (const char *)buf_head(&whole);
+    const char *body = whole.len > 0 ? memchr(bytes, '\n', whole.len) : NULL;
+    bool verbatim = whole.len > 0 && bytes[0] == '=';
+    if (body == NULL || (!verbatim && bytes[0] != '$') || whole.len < 5) {
+        request_set_reply(r, bytes, whole.len); /* an error: as it is */
+    } else {
+        size_t head = (size_t)(body + 1 - bytes);
+        buf_append(&text, body + 1, whole.len - head - 2);
+        buf_append_str(&text, "\r\n");
+        info_text(p, &text);
+        buf_clear(&whole);
+        buf_printf(&whole, "%c%zu\r\n", verbatim ? '=' : '$', text.len);
+        buf_append(&whole, buf_head(&text), text.len);
+        buf_append_str(&whole, "\r\n");
+        request_set_reply(r, buf_head(&whole), whole.len);
+    }
+    buf_release(&whole);
+    buf_release(&text);
+}
+
+static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    struct proxy *p = ctx;
+
+    for (struct request *r = first, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED;
+        if ((r->flags & REQUEST_INFO) != 0) {
+            proxy_append_info(p, r);
+        }
+        client_answered(r);
+        if (r->waiter.harmless) {
+            client_release(r);
+        } else {
+            tracker_add(p->tracker, &r->waiter, bound);
+        }
+    }
+}
+
+static void proxy_engine_down(void *ctx, struct request *unknown, struct request *unsent,
+                              const char *reason)
+{
+    static const char loading[] = "-LOADING Redis is loading the dataset in memory\r\n";
+    struct proxy *p = ctx;
+    size_t closed = 0;
+
+    for (struct request *r = unknown, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        if (r->client != NULL) {
+            client_close(r->client, "its request's outcome is unknown");
+            closed++;
+        }
+        request_give(&p->pool, r);
+    }
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED; /* it never reached Redis, so an error is the truth */
+        request_set_reply(r, loading, sizeof loading - 1);
+        client_answered(r);
+        client_release(r);
+    }
+    log_warn("the engine's link ended: %s; %zu clients closed, outcome unknown", reason, closed);
+    p->engine_retry_ns = clock_now_ns() + PROXY_ENGINE_RETRY_MS * CLOCK_NS_PER_MS;
+}
+
+/* The stream of that Redis is not to be gone on with either; taking it up again finds out what has
+ * become of it. */
+static void proxy_engine_stranger(void *ctx, const char *reason)
+{
+    struct proxy *p = ctx;
+    struct role_view view;
+
+    if (!p->streaming) {
+        return; /* it is being looked at already */
+    }
+    capture_stop(p->capture);
+    p->streaming = false;
+    proxy_view(p, &view);
+    role_detached(&p->role, &view, reason);
+}
+
+/* ---- the clients' events ---- */
+
+static void proxy_client_request(void *ctx, struct client *c, const struct resp_arg *argv,
+                                 size_t argc)
+{
+    struct proxy *p = ctx;
+    router_request(&p->router, c, argv, argc);
+}
+
+static void proxy_client_abandoned(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+
+    if (r->stage == REQUEST_SENT) {
+        return; /* the engine hands it back */
+    }
+    tracker_remove(p->tracker, &r->waiter);
+    request_give(&p->pool, r);
+}
+
+static void proxy_client_closed(void *ctx, struct client *c)
+{
+    (void)ctx;
+    transaction_discard(c);
+}
+
+/* WAIT: how many log nodes have all that is committed, which is all that this client wrote. */
+static void proxy_client_wait(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+    uint64_t commit = proposer_commit(p->proposer);
+    unsigned have = 0;
+    char reply[32];
+
+    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        have += node.flushed >= commit;
+    }
+    int len = snprintf(reply, sizeof reply, ":%u\r\n", have);
+    request_set_reply(r, reply, (size_t)len);
+}
+
+void proxy_accept_cb(int fd, short what, void *arg)
+{
+    struct proxy *p = arg;
+
+    (void)what;
+    for (int i = 0; i < PROXY_ACCEPTS_A_TURN; i++) {
+        int client_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client_fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                log_warn("accepting a client: %s; more are accepted later", strerror(errno));
+                (void)event_del(p->accept_event); /* it stays readable; until the slow tick */
+                p->accept_rests_ns = clock_now_ns();
+            }
+            return;
+        }
+        clients_accept(&p->clients, client_fd);
+    }
+}
+/* ---- set-up ---- */
+
+static const struct engine_events proxy_engine_events = {.up = proxy_engine_up,
+                                                         .fenced = proxy_engine_fenced,
+                                                         .down = proxy_engine_down,
+                                                         .stranger = proxy_engine_stranger};
+static const struct client_events proxy_client_events = {.request = proxy_client_request,
+                                                         .abandoned = proxy_client_abandoned,
+                                                         .closed = proxy_client_closed,
+                                                         .wait_reply = proxy_client_wait};
+/* As many descriptors as clients_max may need, as far as the system lets us. Returns how many
+ * clients fit: they must leave some for our own connections, which may have to be made anew. */
+static size_t proxy_raise_file_limit(const struct settings *s)
+{
+    struct rlimit limit;
+    size_t clients = (size_t)s->clients_max;
+    rlim_t wanted = (rlim_t)clients + PROXY_FILES_RESERVED;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return clients;
+    }
+    struct rlimit raised = {.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted,
+                            .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        limit = raised;
+    }
+    if (limit.rlim_cur < wanted) {
+        clients = limit.rlim_cur > 2 * PROXY_FILES_RESERVED ? limit.rlim_cur - PROXY_FILES_RESERVED
+                                                            : limit.rlim_cur / 2;
+        log_warn("only %llu files may be open: %zu clients fit, not limits.clients_max",
+                 (unsigned long long)limit.rlim_cur, clients);
+    }
+    return clients;
+}
+
+void proxy_open_clients(struct proxy *p, const struct settings *s)
+{
+    struct client_limits limits = {
+        .clients_max = proxy_raise_file_limit(s),
+        .pending_max = (size_t)s->pending_max,
+        .withheld_max_bytes = (size_t)s->withheld_client_max_bytes,
+        .query_max_bytes = (size_t)s->query_client_max_bytes,
+        .query_total_max_bytes = (size_t)s->query_total_max_bytes,
+        .withheld_total_max_bytes = (size_t)s->withheld_total_max_bytes,
+        .resp = RESP_LIMITS_REDIS,
+    };
+    struct router_config router = {
+        .password = s->redis_password,
+        .user = s->redis_user,
+        .databases = 16,
+        .transaction_max_bytes = (size_t)s->transaction_max_bytes,
+    };
+
+    limits.resp.bulk_max_bytes = (size_t)s->bulk_max_bytes;
+    clients_init(&p->clients, p->base, &limits, &proxy_client_events, p, &p->pool);
+    p->clients.auth_required = s->redis_password[0] != '\0';
+    router_init(&p->router, &router);
+    p->router.clients = &p->clients;
+    p->router.engine = p->engine;
+    p->router.tracker = p->tracker;
+    p->router.info_text = info_text;
+    p->router.info_ctx = p;
+}
+void proxy_open_engine(struct proxy *p, const struct settings *s)
+{
+    struct engine_config engine = {
+        .host = s->redis_host,
+        .port = (int)s->redis_port,
+        .user = s->redis_user,
+        .password = s->redis_password,
+        .name = "holdfast",
+        .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
+        .stall_ms = (uint32_t)s->redis_stall_ms,
+        .batches_in_flight = (unsigned)s->redis_batches_in_flight,
+    };
+    p->engine = engine_create(p->base, &engine, &proxy_engine_events, p);
+}
