@@ -140,6 +140,8 @@ void client_close(struct client *c, const char *reason)
         (void)event_del(c->writable);
     }
     client_abandon_requests(c);
+    all->unsent_bytes -= c->unsent_counted;
+    c->unsent_counted = 0;
     all->events->closed(all->ctx, c);
     all->query_bytes -= c->query_bytes;
     c->query_bytes = 0;
@@ -453,6 +455,29 @@ static void client_move_released(struct client *c)
     }
 }
 
+static void client_count_unsent(struct client *c, size_t unsent_bytes)
+{
+    c->all->unsent_bytes += unsent_bytes - c->unsent_counted;
+    c->unsent_counted = unsent_bytes;
+}
+
+void clients_evict_unsent(struct clients *all)
+{
+    while (all->unsent_bytes > all->limits.withheld_total_max_bytes) {
+        struct client *worst = all->list;
+        for (struct client *c = all->list; c != NULL; c = c->next) {
+            worst = c->unsent_counted > worst->unsent_counted ? c : worst;
+        }
+        if (worst == NULL) {
+            return;
+        }
+        log_warn("client %llu closed: %zu bytes wait for it, and all clients' replies are over "
+                 "limits.withheld_total_max_bytes",
+                 (unsigned long long)worst->id, worst->unsent_counted);
+        client_close(worst, "it does not read its replies");
+    }
+}
+
 static void client_write(struct client *c)
 {
     while (c->out.len > 0) {
@@ -495,6 +520,9 @@ static void client_flush(struct client *c)
 {
     client_move_released(c);
     client_write(c);
+    if (!c->closing) {
+        client_count_unsent(c, c->out.len);
+    }
     if (!c->closing && client_may_read(c)) {
         client_take_buffered(c);
         if (!c->closing) {

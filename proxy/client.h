@@ -40,6 +40,7 @@ struct client {
     size_t wanted_bytes;          /* of in, as far as known; 0: not known */
     struct resp_framer *framer;   /* NULL while nothing is unfinished */
     size_t query_bytes;           /* that in and framer hold */
+    size_t unsent_counted;        /* of out, in all->unsent_bytes */
     struct buf out;               /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
     size_t pending_count;         /* of them */
@@ -96,6 +97,7 @@ struct clients {
     uint64_t next_id;
     size_t query_bytes;    /* unfinished requests and transactions of all clients */
     size_t withheld_bytes; /* by all clients */
+    size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;
     uint64_t now_ns; /* of this turn */
@@ -112,6 +114,10 @@ void clients_accept(struct clients *all, int fd);
 /* Once per turn, after replies were released: sends what may leave, resumes who may be read, frees
  * who has gone. */
 void clients_flush(struct clients *all);
+
+/* While more is unsent than withheld_total_max_bytes, closes the client that takes up most of it: a
+ * few that do not read must neither fill the memory nor hold up the others. Now and then. */
+void clients_evict_unsent(struct clients *all);
 
 /* Stops or resumes reading from everybody. */
 void clients_pause(struct clients *all, bool paused);

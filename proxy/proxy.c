@@ -207,6 +207,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
         (void)event_add(p->accept_event, NULL);
     }
     adopt_tick(p->adopt, now_ns);
+    clients_evict_unsent(&p->clients);
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {

@@ -157,6 +157,7 @@ void role_resumed(struct role *role, const struct role_view *view, const struct 
             return;
         }
         role->replid = *replid;
+        role->resumed_ns = view->now_ns;
         role->actions->lead(role->ctx, view->log_end, replid);
         role_set_state(role, ROLE_SETTLE, "Redis stands where the log ends");
     } else if (role->state == ROLE_REATTACH) {
@@ -164,6 +165,7 @@ void role_resumed(struct role *role, const struct role_view *view, const struct 
             role_start_over(role, view, "Redis has another replication id than before");
             return;
         }
+        role->resumed_ns = view->now_ns;
         role_set_state(role, ROLE_SETTLE, "the stream goes on where it broke");
     }
 }
@@ -185,7 +187,9 @@ void role_detached(struct role *role, const struct role_view *view, const char *
     case ROLE_SERVE:
         role_set_state(role, ROLE_REATTACH, why);
         role_retry_later(role, view);
-        role->retry_ns = view->now_ns; /* the first attempt at once */
+        if (view->now_ns - role->resumed_ns >= role->retry_ms * CLOCK_NS_PER_MS) {
+            role->retry_ns = view->now_ns; /* the first attempt at once, unless it just failed so */
+        }
         break;
     case ROLE_ATTACH:
     case ROLE_REATTACH:

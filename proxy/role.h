@@ -70,10 +70,11 @@ struct role_view {
 
 struct role {
     enum role_state state;
-    bool acting;       /* the state's action is under way */
-    uint64_t retry_ns; /* not before this */
-    uint64_t redis_ns; /* when Redis was last there */
-    bool served;       /* SERVE was reached since the last campaign */
+    bool acting;         /* the state's action is under way */
+    uint64_t resumed_ns; /* when the stream last began or went on */
+    uint64_t retry_ns;   /* not before this */
+    uint64_t redis_ns;   /* when Redis was last there */
+    bool served;         /* SERVE was reached since the last campaign */
     uint32_t retry_ms;
     struct replid replid; /* of the stream that we lead with */
     const struct role_actions *actions;

@@ -569,6 +569,49 @@ START_TEST(test_never_reads)
 }
 END_TEST
 
+/* Replies that nobody reads are bounded over all clients too: who takes up most of it goes, the
+ * others stay, and what was counted for it is given back. */
+START_TEST(test_evict_unsent)
+{
+    enum { BIG = 30 << 20, SMALL = 20 << 20 };
+    struct client *c;
+
+    teardown();
+    setup_with(1000, (size_t)1 << 30);
+    w.all.limits.withheld_total_max_bytes = (size_t)1 << 30;
+    w.all.limits.query_max_bytes = w.all.limits.query_total_max_bytes = (size_t)1 << 30;
+    int fds[2] = {join(&c), join(NULL)};
+    for (int i = 0; i < 2; i++) {
+        size_t size = i == 0 ? BIG : SMALL;
+        struct buf request = BUF_INIT;
+        buf_printf(&request, "*1\r\n$%zu\r\n", size);
+        memset(buf_reserve(&request, size), 'e', size);
+        buf_commit(&request, size);
+        buf_append_str(&request, "\r\n");
+        say_bytes(fds[i], buf_head(&request), request.len);
+        buf_release(&request);
+    }
+    for (int i = 0; i < 100; i++) {
+        turn();
+    }
+    ck_assert_uint_gt(w.all.unsent_bytes, 30 << 20);
+    clients_evict_unsent(&w.all);
+    ck_assert_uint_eq(w.all.count, 2);
+    w.all.limits.withheld_total_max_bytes = 30 << 20;
+    clients_evict_unsent(&w.all);
+    ck_assert(c->closing);
+    turn();
+    ck_assert_uint_eq(w.all.count, 1);
+    ck_assert_uint_le(w.all.unsent_bytes, SMALL + 64);
+    (void)close(fds[1]);
+    (void)close(fds[0]);
+    for (int i = 0; i < 10; i++) {
+        turn();
+    }
+    ck_assert_uint_eq(w.all.unsent_bytes, 0);
+}
+END_TEST
+
 /* A request over query_max_bytes, counted with what its arguments take in the framer, ends its
  * client; over the total of all, those with large ones go, and small ones stay. */
 START_TEST(test_query_limits)
@@ -857,6 +900,7 @@ int main(void)
     tcase_add_test(bounds, test_withheld_max);
     tcase_add_test(bounds, test_reply_mean);
     tcase_add_test(bounds, test_never_reads);
+    tcase_add_test(bounds, test_evict_unsent);
     tcase_add_test(bounds, test_query_limits);
     tcase_add_test(bounds, test_clients_max);
     tcase_add_checked_fixture(out, setup, teardown);

@@ -126,6 +126,7 @@ static void begin_serving(void)
     view.may_serve = true;
     role_step(&role, &view);
     ck_assert_int_eq(role.state, ROLE_SERVE);
+    view.now_ns += 1000 * 1000000ull;
     expect("");
 }
 
@@ -284,6 +285,7 @@ START_TEST(campaigns_again_at_once)
     expect("al");
     view.elected = false;
     view.leading = true;
+    view.now_ns += 100 * 1000000ull; /* else asking for the stream again has its pause */
     role_detached(&role, &view, "gone");
     role_step(&role, &view);
     role_full_resync(&role, &view);
@@ -353,6 +355,23 @@ START_TEST(deposed_in_every_state)
 }
 END_TEST
 
+/* A stream that breaks again as soon as it goes on is not asked for in a spin. */
+START_TEST(reattaching_in_vain_has_its_pauses)
+{
+    begin_serving();
+    role_detached(&role, &view, "not understood");
+    role_step(&role, &view);
+    expect("a");
+    role_resumed(&role, &view, &id_a);
+    role_detached(&role, &view, "not understood");
+    role_step(&role, &view);
+    expect("");
+    view.now_ns += 100 * 1000000ull;
+    role_step(&role, &view);
+    expect("a");
+}
+END_TEST
+
 /* A lease that runs out changes no role: the same leader serves again when a quorum is back. */
 START_TEST(keeps_leading_without_a_lease)
 {
@@ -379,6 +398,7 @@ int main(void)
     tcase_add_test(tc, reattaches_to_the_same_redis);
     tcase_add_test(tc, another_redis_means_another_election);
     tcase_add_test(tc, deposed_in_every_state);
+    tcase_add_test(tc, reattaching_in_vain_has_its_pauses);
     tcase_add_test(tc, keeps_leading_without_a_lease);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
