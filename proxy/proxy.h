@@ -74,6 +74,7 @@ struct proxy {
     bool attaching;              /* Redis is asked whether it can go on … */
     struct replid attach_replid; /* … in this history … */
     uint64_t attach_offset;      /* … at this place */
+    unsigned attach_asked;       /* questions without an answer; only the last one's counts */
     char *feed_secret;
     struct proxy_redis_setting redis_settings[PROXY_REDIS_SETTINGS];
 

@@ -107,8 +107,9 @@ static void role_attach_cb(void *ctx, const struct redisReply *reply)
     struct proxy *p = ctx;
     struct role_view view;
 
-    if (!p->attaching) {
-        return; /* it was called off */
+    MUST(p->attach_asked > 0);
+    if (--p->attach_asked > 0 || !p->attaching) {
+        return; /* asked again since, or called off: answers come in order, the last one counts */
     }
     p->attaching = false;
     proxy_view(p, &view);
@@ -129,6 +130,7 @@ static void action_attach(void *ctx, const struct replid *replid, uint64_t offse
     p->attach_replid = *replid;
     p->attach_offset = offset;
     p->attaching = control_send(p->control, role_attach_cb, p, "INFO replication");
+    p->attach_asked += p->attaching;
     p->attach_failed = !p->attaching; /* told to the role in the next turn */
 }
 
