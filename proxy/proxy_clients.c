@@ -169,7 +169,10 @@ void proxy_accept_cb(int fd, short what, void *arg)
 
     (void)what;
     for (int i = 0; i < PROXY_ACCEPTS_A_TURN; i++) {
-        int client_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage peer;
+        socklen_t peer_len = sizeof peer;
+        int client_fd =
+            accept4(fd, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client_fd < 0) {
             if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
                 log_warn("accepting a client: %s; more are accepted later", strerror(errno));

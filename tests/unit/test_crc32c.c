@@ -16,8 +16,8 @@ START_TEST(test_known)
     ck_assert_uint_eq(crc32c_extend(0, bytes, sizeof bytes), 0x8a9136aa);
     memset(bytes, 0xff, sizeof bytes);
     ck_assert_uint_eq(crc32c_extend(0, bytes, sizeof bytes), 0x62a8ab43);
-    for (uint8_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = i;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)i;
     }
     ck_assert_uint_eq(crc32c_extend(0, bytes, sizeof bytes), 0x46dd794e);
 }

@@ -318,7 +318,7 @@ START_TEST(test_identity)
     static const char *const others[] = {
         "$69\r\nrole:master\r\nmaster_replid:f123456789abcdef0123456789abcdef01234567\r\n\r\n",
         "$69\r\nrole:master\r\nmaster_replid:0123456789abcdef0123456789abcdef01234568\r\n\r\n",
-        "$68\r\nrole:slave\r\nmaster_replid:" REPLID "\r\n\r\n",
+        ("$68\r\nrole:slave\r\nmaster_replid:" REPLID "\r\n\r\n"),
         "$17\r\nmaster_replid:012\r\n",
         "$0\r\n\r\n",
         "+master_replid\r\n",
