@@ -6,6 +6,7 @@ EXTRA_DIST += \
 	scripts/fuzz \
 	scripts/install-deps \
 	scripts/lint \
+	scripts/model \
 	scripts/quickstart
 
 # make fuzz SECONDS=n: each fuzz target for n seconds, in a build of their own.
