@@ -5,6 +5,7 @@ libproxy_a_SOURCES = \
 	proxy/resp_put.c \
 	proxy/resp_reply.c
 libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
+libproxy_a_SOURCES += proxy/leader.c proxy/leader.h
 libproxy_a_SOURCES += proxy/pace.c proxy/pace.h
 libproxy_a_SOURCES += proxy/role.c proxy/role.h
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h

@@ -258,6 +258,22 @@ static void proxy_tick_cb(evutil_socket_t fd, short what, void *arg)
     p->tick_due_ns = 0;
 }
 
+/* Tells those who ask who leads what this turn has made of it. */
+static void proxy_update_leader(struct proxy *p, const struct role_view *view)
+{
+    bool leads = p->role.state == ROLE_SERVE;
+    struct leader_found found = {
+        .info = {.role = leads ? LEADER_LEADER : LEADER_CANDIDATE,
+                 .known = leads,
+                 .self = leads,
+                 .term = proposer_term(p->proposer)},
+        .offset = view->stream_offset,
+        .now_ns = view->now_ns,
+    };
+
+    leader_update(p->leader, &found);
+}
+
 static void proxy_turn_role(struct proxy *p)
 {
     struct role_view view;
@@ -271,6 +287,7 @@ static void proxy_turn_role(struct proxy *p)
     proxy_view(p, &view);
     p->router.service = proxy_service(p, &view);
     p->router.lease_end_ns = proposer_lease_end_ns(p->proposer);
+    proxy_update_leader(p, &view);
     if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
         engine_start(p->engine, &p->role.replid, view.now_ns);
     }
@@ -401,6 +418,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     MUST(p->base != NULL);
     histogram_window_init(&p->commit_us, 10 * CLOCK_NS_PER_S, clock_now_ns());
     p->tracker = tracker_create(random_next(&p->random), 0);
+    p->leader = leader_create(s->name, s->host, (int)s->port);
     proxy_open_engine(p, s);
     proxy_open_clients(p, s);
     int rc = proxy_open_log(p, s);
@@ -434,6 +452,7 @@ void proxy_close(struct proxy *p)
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);
     command_table_destroy(p->table);
+    leader_destroy(p->leader);
     proxy_close_shipping(p);
     proposer_destroy(p->proposer);
     if (p->transport != NULL) {

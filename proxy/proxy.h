@@ -19,6 +19,7 @@
 #include "proxy/effects.h"
 #include "proxy/engine.h"
 #include "proxy/feed.h"
+#include "proxy/leader.h"
 #include "proxy/pace.h"
 #include "proxy/rebuild.h"
 #include "proxy/role.h"
@@ -85,6 +86,7 @@ struct proxy {
     struct clients clients;
     struct router router;
     struct role role;
+    struct leader *leader; /* who leads; brought up to date once a turn */
     struct adopt *adopt;
     struct rebuild *rebuild;
 

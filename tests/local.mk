@@ -175,6 +175,12 @@ fuzz_segment_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_segment_LDADD = $(LOG_LIBS)
 endif
 
+check_PROGRAMS += test_leader
+TESTS += test_leader
+test_leader_SOURCES = tests/unit/test_leader.c tests/lib/unit.h
+test_leader_CFLAGS = $(UNIT_CFLAGS)
+test_leader_LDADD = $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_pace
 TESTS += test_pace
 test_pace_SOURCES = tests/unit/test_pace.c tests/lib/unit.h
