@@ -106,6 +106,7 @@ static void client_free(struct client *c)
     (void)close(c->fd);
     buf_release(&c->in);
     buf_release(&c->out);
+    buf_release(&c->watched);
     resp_framer_destroy(c->framer);
     free(c->name);
     free(c);
@@ -122,6 +123,7 @@ static void client_abandon_requests(struct client *c)
     }
     c->last = NULL;
     c->pending_count = 0;
+    c->unanswered = 0;
     c->all->withheld_bytes -= c->withheld_bytes;
     c->withheld_bytes = 0;
 }
@@ -182,7 +184,7 @@ static bool client_may_read(const struct client *c)
 {
     const struct client_limits *limits = &c->all->limits;
 
-    return !c->closing && !c->close_when_sent && !c->barrier && !c->all->paused &&
+    return !c->closing && !c->close_when_sent && !c->barrier && !c->postponed && !c->all->paused &&
            c->pending_count < limits->pending_max &&
            client_expected_bytes(c) < limits->withheld_max_bytes;
 }
@@ -244,6 +246,9 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
                 return size;
             }
             all->events->request(all->ctx, c, request.argv, request.argc);
+            if (c->postponed) {
+                break;
+            }
         }
         c->wanted_bytes = 0;
         used += request.len_bytes;
@@ -376,6 +381,7 @@ struct request *client_queue(struct client *c, uint32_t request_flags)
     }
     c->last = r;
     c->pending_count++;
+    c->unanswered++;
     if ((request_flags & REQUEST_BARRIER) != 0) {
         c->barrier = true;
     }
@@ -413,6 +419,20 @@ void client_answered(struct request *r)
     r->client->reply_mean_bytes -= r->client->reply_mean_bytes / 8;
     r->client->withheld_bytes += bytes;
     r->client->all->withheld_bytes += bytes;
+    if (--r->client->unanswered == 0 && r->client->postponed) {
+        client_resume(r->client);
+    }
+}
+
+void client_postpone(struct client *c)
+{
+    c->postponed = true;
+}
+
+void client_resume(struct client *c)
+{
+    c->postponed = false;
+    client_needs_flush(c);
 }
 
 void client_release(struct request *r)

@@ -17,6 +17,11 @@ struct event_base;
 struct client;
 struct clients;
 struct transaction;
+struct private_link;
+
+/* Where a client's unanswered requests are. Those for another place wait until they are answered,
+ * so that Redis runs all of them in the client's order. */
+enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE };
 
 enum client_reply_mode {
     CLIENT_REPLY_ON,
@@ -32,7 +37,8 @@ struct client {
     bool closing;         /* freed at the end of the turn */
     bool close_when_sent; /* what is queued goes out first, nothing more is read */
     bool reading;
-    bool barrier; /* a REQUEST_BARRIER is out */
+    bool barrier;   /* a REQUEST_BARRIER is out */
+    bool postponed; /* the next request waits, unread, until nothing is unanswered */
     int fd;
     struct event *readable, *writable;
 
@@ -44,6 +50,8 @@ struct client {
     struct buf out;               /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
     size_t pending_count;         /* of them */
+    size_t unanswered;            /* of them, those that wait for the engine */
+    enum client_lane lane;        /* where those are */
     size_t withheld_bytes;        /* of their replies */
     size_t reply_mean_bytes;      /* of its recent replies: what each pending one may bring */
     uint64_t oldest_ns;           /* when the first of them was taken in */
@@ -55,6 +63,8 @@ struct client {
     enum client_reply_mode reply_mode;
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
+    struct private_link *link;       /* private.h; NULL: none */
+    struct buf watched;              /* hashes of the keys that are watched; empty: none */
     uint64_t created_ns, used_ns;
     const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
 };
@@ -71,7 +81,7 @@ struct client_limits {
 
 struct client_events {
     /* A framed request. The owner queues exactly one answer for it with client_answer or
-     * client_queue (or closes the client). argv is valid during the call. */
+     * client_queue (or closes the client), or postpones it. argv is valid during the call. */
     void (*request)(void *ctx, struct client *c, const struct resp_arg *argv, size_t argc);
     /* A request is dropped since its client has gone; the owner takes it out of where it is. */
     void (*abandoned)(void *ctx, struct request *r);
@@ -128,6 +138,25 @@ void client_answer_error(struct client *c, const char *text); /* "ERR …" */
 
 /* Queues a request whose reply comes later. It is the client's from now on. */
 struct request *client_queue(struct client *c, uint32_t request_flags);
+
+/* Instead of an answer: the request is handed over again, and none behind it, when everything
+ * before it is answered, or client_resume is called. */
+void client_postpone(struct client *c);
+void client_resume(struct client *c);
+
+/* For requests that go to this lane. True: it was postponed, since another lane is in use. */
+static inline bool client_lane_busy(struct client *c, enum client_lane lane)
+{
+    if (c->lane == lane) {
+        return false;
+    }
+    if (c->unanswered > 0) {
+        client_postpone(c);
+        return true;
+    }
+    c->lane = lane;
+    return false;
+}
 
 /* Its whole reply is here (stage ANSWERED): from now on it counts as withheld memory. */
 void client_answered(struct request *r);

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ENGINE_READ_BYTES = 256 * 1024, ENGINE_BATCHES_MAX = 4, ENGINE_FENCE_BYTES = 512 };
+enum { ENGINE_BATCHES_MAX = 4, ENGINE_FENCE_BYTES = 512 };
 enum { ENGINE_OUT_KEEP_BYTES = 1 << 20, ENGINE_IDENTITY_BYTES_MAX = 64 * 1024 };
+enum { ENGINE_PRIVATE_KEEP_BYTES = 4096, ENGINE_SETUP_MAX = 8 };
 /* Half of the shortest `timeout` that Redis can be set to, after which it closes idle connections.
  */
 enum { ENGINE_KEEPALIVE_MS = 500 };
@@ -41,12 +42,15 @@ struct engine {
     bool urgent; /* some of them are not REQUEST_PATIENT */
     int link_db; /* of the gathered stream; -1: not known */
     int link_resp;
+    char *name; /* to be set before the next request; NULL: it has its name */
 
     struct buf out;                          /* what the socket has not taken yet */
     struct batch flight[ENGINE_BATCHES_MAX]; /* ring, oldest at flight_head */
     unsigned flight_head, flight_count;
 
     struct resp_reply_framer framer;
+    struct buf push;                /* a push, as far as it has come */
+    uint64_t id;                    /* what Redis calls the connection; 0: not known */
     unsigned setup_left;            /* replies of the set-up still to come */
     struct replid replid;           /* the Redis that we want */
     struct buf identity;            /* its INFO replication, as it comes */
@@ -69,7 +73,7 @@ struct engine *engine_create(struct event_base *base, const struct engine_config
     e->events = events;
     e->ctx = ctx;
     e->fd = -1;
-    e->scratch = mem_alloc(ENGINE_READ_BYTES);
+    e->scratch = config->scratch != NULL ? config->scratch : mem_alloc(ENGINE_READ_BYTES);
     return e;
 }
 
@@ -82,7 +86,11 @@ void engine_destroy(struct engine *e)
     buf_release(&e->gathered);
     buf_release(&e->out);
     buf_release(&e->identity);
-    free(e->scratch);
+    buf_release(&e->push);
+    if (e->config.scratch == NULL) {
+        free(e->scratch);
+    }
+    free(e->name);
     free(e);
 }
 
@@ -129,6 +137,8 @@ void engine_stop(struct engine *e, const char *reason)
     e->urgent = false;
     buf_release(&e->gathered);
     buf_release(&e->out);
+    buf_release(&e->push);
+    e->id = 0;
     e->events->down(e->ctx, unknown, unsent, reason);
 }
 
@@ -143,6 +153,16 @@ static void engine_stranger(struct engine *e, const char *reason)
 bool engine_is_up(const struct engine *e)
 {
     return e->state == ENGINE_UP;
+}
+
+bool engine_is_down(const struct engine *e)
+{
+    return e->state == ENGINE_DOWN;
+}
+
+uint64_t engine_id(const struct engine *e)
+{
+    return e->id;
 }
 
 /* ---- replies ---- */
@@ -179,6 +199,13 @@ static void engine_take_fence(struct engine *e, const uint8_t *bytes, size_t siz
     e->fence_len += take;
 }
 
+static void engine_batch_done(struct engine *e)
+{
+    e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL};
+    e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
+    e->flight_count--;
+}
+
 static bool engine_fence_done(struct engine *e)
 {
     struct request *first = e->flight[e->flight_head].first;
@@ -189,11 +216,20 @@ static bool engine_fence_done(struct engine *e)
         return false;
     }
     e->fence_len = 0;
-    e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL};
-    e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
-    e->flight_count--;
+    engine_batch_done(e);
     e->events->fenced(e->ctx, first, bound);
     return true;
+}
+
+/* ENGINE_FORWARD: nothing has to be waited for behind a reply. */
+static void engine_forward_done(struct engine *e, struct batch *b, struct request *r)
+{
+    b->first = r->next_in_batch;
+    if (b->first == NULL) {
+        engine_batch_done(e);
+    }
+    r->next_in_batch = NULL;
+    e->events->fenced(e->ctx, r, 0);
 }
 
 /* Whether INFO replication names the Redis whose stream we read, as a master. */
@@ -207,28 +243,88 @@ static bool engine_identity_ok(struct engine *e)
            strncmp(at + sizeof key - 1, e->replid.hex, sizeof e->replid.hex) == 0;
 }
 
+/* ":42\r\n", the reply to CLIENT ID. */
+static void engine_take_id(struct engine *e)
+{
+    buf_append(&e->identity, "", 1);
+    e->id = strtoull((const char *)buf_head(&e->identity) + 1, NULL, 10);
+    buf_clear(&e->identity);
+}
+
 static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t size, bool done)
 {
     if (e->framer.first == '-') {
         engine_stop(e, "Redis refused the link's set-up (see redis.user and redis.password)");
         return false;
     }
-    if (e->setup_left == 1 && e->identity.len + size < ENGINE_IDENTITY_BYTES_MAX) {
+    /* The last reply is the identity; behind CLIENT ID, which a private link asks, it is kept. */
+    bool keep = e->setup_left == 1 || (e->setup_left == 2 && e->config.kind == ENGINE_PRIVATE);
+    if (keep && e->identity.len + size < ENGINE_IDENTITY_BYTES_MAX) {
         buf_append(&e->identity, bytes, size);
     }
     if (!done || --e->setup_left > 0) {
+        if (done && e->setup_left == 1 && e->config.kind == ENGINE_PRIVATE) {
+            engine_take_id(e);
+        }
         return true;
     }
-    if (!engine_identity_ok(e)) {
+    if (e->config.kind != ENGINE_FORWARD && !engine_identity_ok(e)) {
         engine_stranger(e, "it is another Redis than the one whose stream we read");
         return false;
     }
     buf_release(&e->identity);
     e->state = ENGINE_UP;
-    e->link_db = 0;
-    e->link_resp = 2;
     e->events->up(e->ctx);
     return true;
+}
+
+/* Whether it belongs to no request: a push, or a line of MONITOR, which goes on for ever once it
+ * was asked for, and looks like no fence. */
+static bool engine_is_push(const struct engine *e)
+{
+    if (e->framer.first == '>') {
+        return true;
+    }
+    return e->framer.first == '+' &&
+           (e->flight_count == 0 || e->flight[e->flight_head].waiting == NULL);
+}
+
+static bool engine_push_piece(struct engine *e, const uint8_t *bytes, size_t size, bool done)
+{
+    if (!done || e->push.len > 0) {
+        buf_append(&e->push, bytes, size);
+    }
+    if (!done) {
+        return true;
+    }
+    struct request *before = e->flight_count > 0 ? e->flight[e->flight_head].waiting : NULL;
+    before = before != NULL ? before : e->next.first;
+    if (e->push.len > 0) {
+        struct buf whole = BUF_INIT;
+        buf_swap(&whole, &e->push);
+        e->events->push(e->ctx, buf_head(&whole), whole.len, before);
+        buf_release(&whole);
+    } else {
+        e->events->push(e->ctx, bytes, size, before);
+    }
+    return e->state == ENGINE_UP;
+}
+
+/* SUBSCRIBE and the like are answered by pushes, or by errors; the PING behind them tells where
+ * they stand. */
+static bool engine_is_before_pong(const struct engine *e, const struct request *r)
+{
+    return (r->flags & REQUEST_PONG) != 0 && e->framer.first == '-';
+}
+
+static void engine_answered(struct engine *e, struct batch *b, struct request *r)
+{
+    b->waiting = r->next_in_batch;
+    if (e->config.kind == ENGINE_FORWARD) {
+        engine_forward_done(e, b, r);
+    } else if (e->events->answered != NULL) {
+        e->events->answered(e->ctx, r);
+    }
 }
 
 /* One piece of a reply, whose end it is if done. Returns false if the link has ended. */
@@ -236,6 +332,9 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
 {
     if (e->state == ENGINE_SETUP) {
         return engine_setup_piece(e, bytes, size, done);
+    }
+    if (e->events->push != NULL && engine_is_push(e)) {
+        return engine_push_piece(e, bytes, size, done);
     }
     if (e->flight_count == 0 || e->framer.first == '>') {
         engine_stop(e, "Redis sent what nobody asked for");
@@ -263,10 +362,10 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
     if (r->client != NULL) {
         request_add_reply(r, bytes, size);
     }
-    if (done) {
-        b->waiting = r->next_in_batch;
+    if (done && !engine_is_before_pong(e, r)) {
+        engine_answered(e, b, r);
     }
-    return true;
+    return e->state != ENGINE_DOWN;
 }
 
 static void engine_read_cb(evutil_socket_t fd, short what, void *arg)
@@ -315,44 +414,61 @@ static void engine_write(struct engine *e)
         }
         buf_consume(&e->out, (size_t)put);
     }
-    buf_trim(&e->out, ENGINE_OUT_KEEP_BYTES);
+    buf_trim(&e->out,
+             e->config.kind == ENGINE_SHARED ? ENGINE_OUT_KEEP_BYTES : ENGINE_PRIVATE_KEEP_BYTES);
+}
+
+static void engine_put_words(struct engine *e, const char *const *words)
+{
+    struct resp_arg argv[3];
+    size_t argc = 0;
+
+    for (; *words != NULL; words++, argc++) {
+        argv[argc] = (struct resp_arg){(const uint8_t *)*words, strlen(*words)};
+    }
+    resp_put_request(&e->out, argv, argc);
+    e->setup_left++;
+}
+
+static void engine_put_auth(struct engine *e)
+{
+    const char *user = e->config.user, *password = e->config.password;
+    bool has_user = user != NULL && user[0] != '\0';
+    const char *const with_user[] = {"AUTH", user, password, NULL};
+    const char *const without[] = {"AUTH", password, NULL};
+
+    if (password != NULL && password[0] != '\0') {
+        engine_put_words(e, has_user ? with_user : without);
+    }
 }
 
 static void engine_setup(struct engine *e)
 {
-    struct resp_arg argv[3];
-    const char *const *word;
-    const char *const no_evict[] = {"CLIENT", "NO-EVICT", "on", NULL};
+    static const char *const no_evict[] = {"CLIENT", "NO-EVICT", "on", NULL};
+    static const char *const id[] = {"CLIENT", "ID", NULL};
     const char *const name[] = {"CLIENT", "SETNAME", e->config.name, NULL};
     /* What the link needs while it is up: an ACL user who may not is found out here, and not when
      * a client's command has run in the wrong database. */
-    const char *const select[] = {"SELECT", "0", NULL};
-    const char *const hello[] = {"HELLO", "2", NULL};
-    const char *const fence[] = {"ROLE", NULL};
-    const char *const identity[] = {"INFO", "replication", NULL}; /* the last one: see setup_left */
-    const char *const *commands[] = {no_evict, name, select, hello, fence, identity};
+    static const char *const select[] = {"SELECT", "0", NULL};
+    static const char *const hello[] = {"HELLO", "2", NULL};
+    static const char *const fence[] = {"ROLE", NULL};
+    static const char *const identity[] = {"INFO", "replication", NULL}; /* the last: setup_left */
+    const char *const *const shared[] = {no_evict, name, select, hello, fence, identity, NULL};
+    static const char *const *const private[] = {no_evict, id, identity, NULL};
+    const char *const *const *commands = e->config.kind == ENGINE_SHARED ? shared : private;
 
     e->state = ENGINE_SETUP;
     e->framer = (struct resp_reply_framer){0};
     e->fence_len = 0;
     e->setup_left = 0;
-    if (e->config.password != NULL && e->config.password[0] != '\0') {
-        bool user = e->config.user != NULL && e->config.user[0] != '\0';
-        resp_put_array(&e->out, user ? 3 : 2);
-        resp_put_bulk(&e->out, "AUTH", 4);
-        if (user) {
-            resp_put_bulk(&e->out, e->config.user, strlen(e->config.user));
-        }
-        resp_put_bulk(&e->out, e->config.password, strlen(e->config.password));
-        e->setup_left++;
+    engine_put_auth(e);
+    while (e->config.kind != ENGINE_FORWARD && *commands != NULL) {
+        engine_put_words(e, *commands++);
     }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        size_t argc = 0;
-        for (word = commands[i]; *word != NULL; word++, argc++) {
-            argv[argc] = (struct resp_arg){(const uint8_t *)*word, strlen(*word)};
-        }
-        resp_put_request(&e->out, argv, argc);
-        e->setup_left++;
+    if (e->setup_left == 0) {
+        e->state = ENGINE_UP;
+        e->events->up(e->ctx);
+        return;
     }
     engine_write(e);
 }
@@ -380,7 +496,11 @@ void engine_start(struct engine *e, const struct replid *replid, uint64_t now_ns
         return;
     }
     e->state = ENGINE_CONNECTING;
-    e->replid = *replid;
+    e->link_db = 0;
+    e->link_resp = 2;
+    if (replid != NULL) {
+        e->replid = *replid;
+    }
     buf_clear(&e->identity);
     e->progress_ns = now_ns;
     e->fd = net_connect(e->config.host, e->config.port);
@@ -398,11 +518,28 @@ void engine_start(struct engine *e, const struct replid *replid, uint64_t now_ns
 
 /* ---- gathering ---- */
 
+void engine_set_name(struct engine *e, const char *name)
+{
+    free(e->name);
+    e->name = mem_strdup(name);
+}
+
+static void engine_put_name(struct engine *e, struct request *r)
+{
+    resp_put_array(&e->gathered, 3);
+    resp_put_bulk(&e->gathered, "CLIENT", 6);
+    resp_put_bulk(&e->gathered, "SETNAME", 7);
+    resp_put_bulk(&e->gathered, e->name, strlen(e->name));
+    free(e->name);
+    e->name = NULL;
+    r->replies_of_link++;
+}
+
 static void engine_gather(struct engine *e, struct request *r, unsigned db, unsigned resp)
 {
     char text[32];
 
-    MUST(e->state == ENGINE_UP);
+    MUST(e->state == ENGINE_UP || (e->config.kind != ENGINE_SHARED && e->state != ENGINE_DOWN));
     r->stage = REQUEST_SENT;
     r->next_in_batch = NULL;
     if (e->next.last != NULL) {
@@ -425,6 +562,9 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
         resp_put_bulk(&e->gathered, text, (size_t)len);
         e->link_db = (int)db;
         r->replies_of_link++;
+    }
+    if (e->name != NULL) {
+        engine_put_name(e, r);
     }
 }
 
@@ -469,7 +609,9 @@ static void engine_send(struct engine *e, uint64_t now_ns)
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
-    buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
+    if (e->config.kind != ENGINE_FORWARD) {
+        buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
+    }
     buf_swap(&e->out, &e->gathered);
     engine_write(e);
 }
@@ -482,10 +624,20 @@ void engine_flush(struct engine *e, uint64_t now_ns)
     }
 }
 
+void engine_fence(struct engine *e, uint64_t now_ns)
+{
+    if (e->state == ENGINE_UP && e->flight_count == 0) {
+        engine_send(e, now_ns);
+    }
+}
+
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
     uint64_t idle_ns = now_ns > e->progress_ns ? now_ns - e->progress_ns : 0;
 
+    if (e->state == ENGINE_UP && e->config.kind != ENGINE_SHARED) {
+        return; /* it may wait for as long as its client likes */
+    }
     if (e->state == ENGINE_UP) {
         if (e->flight_count > 0 && idle_ns > e->config.stall_ms * CLOCK_NS_PER_MS) {
             engine_stop(e, "Redis has not answered for too long");

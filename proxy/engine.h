@@ -5,7 +5,9 @@
  *   DOWN ──engine_start──▶ CONNECTING ──▶ SETUP (AUTH, CLIENT …, INFO) ──▶ UP ──any fault──▶ DOWN
  *
  * Databases and protocols of different clients share the stream: SELECT and HELLO are put before a
- * request where they differ from what the link has, and their replies are skipped. */
+ * request where they differ from what the link has, and their replies are skipped.
+ *
+ * The same machine drives links that are not shared (enum engine_kind; proxy/private.h). */
 #ifndef PROXY_ENGINE_H
 #define PROXY_ENGINE_H
 
@@ -16,7 +18,21 @@
 struct event_base;
 struct engine;
 
+enum { ENGINE_READ_BYTES = 256 * 1024 };
+
+/* Whose link it is, and to what. */
+enum engine_kind {
+    ENGINE_SHARED,  /* all clients', to our Redis */
+    ENGINE_PRIVATE, /* one client's, to our Redis: fenced likewise; may wait for ever, gets pushes
+                     */
+    ENGINE_FORWARD, /* one client's, to the leading proxy: that one withholds, so there is neither
+                       fence nor identity to check; each request is fenced (bound 0) with its reply
+                     */
+};
+
 struct engine_config {
+    enum engine_kind kind;
+    uint8_t *scratch; /* ENGINE_READ_BYTES that several links may share; NULL: its own */
     const char *host;
     int port;
     const char *user;
@@ -40,6 +56,13 @@ struct engine_events {
     /* Behind down: it ended since it is not the master whose stream we read (restarted, or made a
      * replica of somebody). May be NULL. */
     void (*stranger)(void *ctx, const char *reason);
+    /* A whole push, or a line of MONITOR, which came before the reply to `before` (NULL: nobody
+     * waits for a reply). It is bounded by the next fenced that is told. NULL: pushes end the link.
+     */
+    void (*push)(void *ctx, const uint8_t *bytes, size_t size, struct request *before);
+    /* A request's reply is whole, its batch not yet fenced: where it stands among the pushes. May
+     * be NULL. */
+    void (*answered)(void *ctx, struct request *r);
 };
 
 struct engine *engine_create(struct event_base *base, const struct engine_config *config,
@@ -53,8 +76,16 @@ void engine_start(struct engine *e, const struct replid *replid, uint64_t now_ns
 /* Ends the link; the requests in it are handed to events.down. */
 void engine_stop(struct engine *e, const char *reason);
 bool engine_is_up(const struct engine *e);
+/* Neither up nor on the way there. */
+bool engine_is_down(const struct engine *e);
+/* How Redis calls the connection (CLIENT ID), of an ENGINE_PRIVATE that is up; else 0. */
+uint64_t engine_id(const struct engine *e);
 
-/* Gathers a request for the next batch. */
+/* The name (CLIENT SETNAME) that an ENGINE_PRIVATE is to have from the next request on; "": none.
+ * Copied. */
+void engine_set_name(struct engine *e, const char *name);
+
+/* Gathers a request for the next batch. A shared link must be up, others may be on the way. */
 void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
                 const struct resp_arg *argv, size_t argc);
 /* Gathers a block of several commands as one request; only the last one's reply counts. */
@@ -63,6 +94,8 @@ void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned
 
 /* Sends the gathered batch if the link is free. Once per turn of the loop. */
 void engine_flush(struct engine *e, uint64_t now_ns);
+/* Sends a fence alone, if nothing is under way whose fence would do as well. */
+void engine_fence(struct engine *e, uint64_t now_ns);
 /* Time-outs, and a fence now and then while nothing goes on: Redis closes idle connections if its
  * `timeout` says so, and one that is no longer a master is noticed. A few times a second. */
 void engine_tick(struct engine *e, uint64_t now_ns);

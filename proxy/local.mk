@@ -28,6 +28,7 @@ libproxyio_a_SOURCES += proxy/engine.c proxy/engine.h proxy/request.c proxy/requ
 libproxyio_a_SOURCES += \
 	proxy/adopt.c proxy/adopt.h \
 	proxy/client.c proxy/client.h \
+	proxy/private.c proxy/private.h \
 	proxy/rebuild.c proxy/rebuild.h \
 	proxy/router.c proxy/router.h \
 	proxy/session.c proxy/session.h \

@@ -26,6 +26,7 @@ enum {
     REQUEST_BARRIER = 1u << 3, /* its client's later requests wait for the reply */
     REQUEST_PATIENT = 1u << 5, /* a write: its reply will wait for a commit anyway */
     REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it may leave */
+    REQUEST_PONG = 1u << 6,    /* answered by the first reply that is no error (a PING's) */
 };
 
 enum { REQUEST_INLINE_BYTES = 144, REQUEST_INLINE_KEYS = 4 };
