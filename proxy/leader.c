@@ -37,6 +37,11 @@ void leader_destroy(struct leader *l)
     free(l);
 }
 
+void leader_set_sentinel_port(struct leader *l, int port)
+{
+    l->peers[0].sentinel_port = port;
+}
+
 const struct leader_info *leader_info(const struct leader *l)
 {
     return &l->info;
@@ -91,7 +96,7 @@ static bool leader_peers_differ(const struct leader_peer *a, const struct leader
     for (size_t i = 0; i < count; i++) {
         if (strcmp(a[i].name, b[i].name) != 0 ||
             !leader_same_address(&a[i].address, &b[i].address) || a[i].role != b[i].role ||
-            a[i].synced != b[i].synced) {
+            a[i].sentinel_port != b[i].sentinel_port || a[i].synced != b[i].synced) {
             return true;
         }
     }

@@ -27,6 +27,8 @@ struct leader_address {
 struct leader_peer {
     char name[LEADER_TEXT_MAX + 1]; /* "name" of its configuration */
     struct leader_address address;
+    int sentinel_port; /* where it answers as a Sentinel, on the same host; 0: nowhere, or not known
+                        */
     bool self;
     enum leader_role role;
     uint64_t offset;  /* of the log, that its Redis has applied (the leader: executed) */
@@ -52,6 +54,8 @@ struct leader;
 
 struct leader *leader_create(const char *name, const char *host, int port);
 void leader_destroy(struct leader *l);
+/* Our own; known once it listens. */
+void leader_set_sentinel_port(struct leader *l, int port);
 
 const struct leader_info *leader_info(const struct leader *l);
 

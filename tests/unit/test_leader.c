@@ -36,6 +36,26 @@ START_TEST(changes_are_told_once)
 }
 END_TEST
 
+/* A peer's Sentinel port is part of what a peer is; ours is kept from turn to turn. */
+START_TEST(sentinel_ports)
+{
+    struct leader *l = leader_create("proxy1", "h", 1);
+    struct leader_peer peer = {.name = "proxy2", .address = {"h", 2}};
+    struct leader_found found = {.peers = &peer, .peer_count = 1};
+
+    leader_set_sentinel_port(l, 11);
+    leader_update(l, &found);
+    leader_listen(l, changed, NULL);
+    calls = 0;
+    peer.sentinel_port = 12;
+    leader_update(l, &found);
+    ck_assert_uint_eq(calls, 1);
+    ck_assert_int_eq(leader_peer(l, 0)->sentinel_port, 11);
+    ck_assert_int_eq(leader_peer(l, 1)->sentinel_port, 12);
+    leader_destroy(l);
+}
+END_TEST
+
 /* Our own address is shown when we lead, and none when nobody is known to. */
 START_TEST(own_address)
 {
@@ -111,6 +131,7 @@ int main(void)
     Suite *suite = suite_create("leader");
     TCase *tc = tcase_create("leader");
     tcase_add_test(tc, changes_are_told_once);
+    tcase_add_test(tc, sentinel_ports);
     tcase_add_test(tc, own_address);
     tcase_add_test(tc, peers_are_kept_once);
     tcase_add_test(tc, addresses);
