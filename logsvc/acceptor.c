@@ -19,7 +19,7 @@ static struct storage_state acceptor_storage_state(const struct acceptor *a)
     return st;
 }
 
-static int acceptor_fail(struct acceptor *a, int err)
+int acceptor_fail(struct acceptor *a, int err)
 {
     a->failed = err;
     a->pending.due = false;
@@ -91,6 +91,9 @@ void acceptor_log(const struct acceptor *a, struct wire_log *out)
     struct storage_state st = acceptor_storage_state(a);
     uint64_t uncertain = a->meta.uncertain_to;
 
+    if (st.holes.end > a->commit && st.flush_off >= uncertain) {
+        uncertain = st.flush_off + 1; /* what is lost need not be anywhere else */
+    }
     if (st.uncertain_to > st.flush_off && st.uncertain_to > uncertain) {
         uncertain = st.uncertain_to;
     }
@@ -102,6 +105,7 @@ void acceptor_log(const struct acceptor *a, struct wire_log *out)
         .uncertain_to = uncertain > st.unit_off ? uncertain : 0,
         .commit = a->commit,
         .chain_crc = st.chain_crc,
+        .holes = st.holes,
     };
 }
 
@@ -384,7 +388,7 @@ static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call
 }
 
 /* Whether the message comes from the accepted leader of the current term, in its newest session. */
-static bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call *call)
+bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call *call)
 {
     const struct wire_msg *msg = call->msg;
 
@@ -403,7 +407,7 @@ static bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call 
 
 /* Whether a record may stand where it says: bytes of the term that the history has there, not
  * reaching into the next term's. Older than all of a trimmed history: any older term. */
-static bool acceptor_term_fits(const struct acceptor *a, const struct record *r)
+bool acceptor_term_fits(const struct acceptor *a, const struct record *r)
 {
     const struct history *h = &a->meta.history;
     uint64_t end;
@@ -478,6 +482,7 @@ static int acceptor_append(struct acceptor *a, const struct acceptor_call *call)
         reply.append_reply.write_off = st.write_off;
         reply.append_reply.unit_off = st.unit_off;
         reply.append_reply.commit = a->commit;
+        reply.append_reply.holes = st.holes;
         acceptor_answer(a, call, &reply);
         return ERR_OK;
     }
@@ -538,7 +543,7 @@ static int acceptor_status(struct acceptor *a, const struct acceptor_call *call)
  * and reads tell it. */
 static bool acceptor_needs_generation(enum wire_type type)
 {
-    return type == WIRE_VOTE || type == WIRE_ELECTED || type == WIRE_APPEND ||
+    return type == WIRE_VOTE || type == WIRE_ELECTED || type == WIRE_APPEND || type == WIRE_MEND ||
            type == WIRE_RELEASE || type == WIRE_SNAP_BEGIN;
 }
 
@@ -555,6 +560,8 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
         return acceptor_append(a, call);
     case WIRE_READ:
         return acceptor_read(a, call);
+    case WIRE_MEND:
+        return acceptor_mend(a, call);
     case WIRE_RELEASE:
         return acceptor_release(a, call);
     case WIRE_STATUS:
@@ -582,6 +589,7 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
     case WIRE_SNAP_LATEST_REPLY:
     case WIRE_SNAP_READ_REPLY:
     case WIRE_REFUSED:
+    case WIRE_MEND_REPLY:
         break;
     }
     return ERR_OK;
@@ -638,6 +646,7 @@ int acceptor_flush(struct acceptor *a, uint64_t now_ns)
     a->pending.reply.append_reply.write_off = st.write_off;
     a->pending.reply.append_reply.unit_off = st.unit_off;
     a->pending.reply.append_reply.commit = a->commit;
+    a->pending.reply.append_reply.holes = st.holes;
     a->events.reply(a->ctx, a->pending.to, &a->pending.reply);
     return ERR_OK;
 }

@@ -1,5 +1,5 @@
-/* The acceptor's insides, shared by acceptor.c (terms and appends) and acceptor_serve.c (reads and
- * snapshots). Nobody else includes it. */
+/* The acceptor's insides, shared by acceptor.c (terms and appends), acceptor_serve.c (reads and
+ * snapshots) and acceptor_mend.c (holes). Nobody else includes it. */
 #ifndef LOGSVC_ACCEPTOR_STATE_H
 #define LOGSVC_ACCEPTOR_STATE_H
 
@@ -65,6 +65,18 @@ void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_h
 struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_call *call,
                                enum wire_type type);
 
+/* Notes that the disk failed, for good, and returns the error. */
+int acceptor_fail(struct acceptor *a, int err);
+/* Whether the message comes from the accepted leader of the current term, in its newest session; if
+ * not, it was refused. */
+bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call *call);
+/* Whether a record may stand where it says, by the history. */
+bool acceptor_term_fits(const struct acceptor *a, const struct record *r);
+
+/* acceptor_mend.c */
+int acceptor_mend(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+
+/* acceptor_serve.c */
 int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

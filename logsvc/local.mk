@@ -1,8 +1,10 @@
 noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
-	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_serve.c logsvc/acceptor_state.h \
+	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_mend.c logsvc/acceptor_serve.c \
+	logsvc/acceptor_state.h \
 	logsvc/client/proposer.c logsvc/client/proposer.h \
-	logsvc/client/proposer_feed.c logsvc/client/proposer_state.h \
+	logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
+	logsvc/client/proposer_state.h \
 	logsvc/client/window.c logsvc/client/window.h \
 	logsvc/disk.c logsvc/disk.h \
 	logsvc/disk_posix.c \

@@ -12,6 +12,19 @@
 #include "logsvc/record.h"
 #include "logsvc/term.h"
 
+/* What of the log is damaged below flush_off: such places do not lower flush_off. A hole is a range
+ * of bytes that nothing here can give back; the leader sends them, read from another node. Damage
+ * without a hole (a header, a footer) the storage mends by itself. */
+struct storage_holes {
+    uint32_t count;        /* damaged places that are known, with holes or without */
+    uint64_t from, to;     /* the hole that is to be mended now, at boundaries of records; equal:
+                              none (damage that is still looked into has none yet) */
+    uint64_t next;         /* in [from, to]: what is missing next of it */
+    uint64_t end;          /* everything from here on is sound; 0: everything is */
+    uint64_t found;        /* damaged places found since the storage was opened */
+    uint64_t mended_bytes; /* of the log, fetched from others since then */
+};
+
 struct storage_state {
     bool empty;            /* no byte and no begin offset yet: storage_reset gives it one */
     uint64_t begin;        /* offset of the first byte that is kept */
@@ -21,6 +34,14 @@ struct storage_state {
     uint64_t uncertain_to; /* > flush_off: a bad record at the end may have been acknowledged */
     uint64_t commit;       /* highest commit offset recorded in the log; at most flush_off */
     uint32_t chain_crc;    /* checksum of all payload bytes up to write_off */
+    struct storage_holes holes;
+};
+
+/* What a step of checking did. */
+struct storage_check {
+    size_t bytes;     /* read and written */
+    bool round_ended; /* everything was looked at once since the last time */
+    bool urgent;      /* damage is being looked into or mended: go on at once */
 };
 
 /* A snapshot of the dataset at an exact offset, as a node keeps it. */
@@ -51,7 +72,9 @@ struct storage_ops {
     /* One write, one fdatasync for all queued records; moves flush_off to write_off. */
     int (*flush)(struct storage *s);
     /* Cuts the log to end at offset, which is the end of a record or the begin of the log; durable
-     * when it returns. Also clears uncertain_to. */
+     * when it returns. Also clears uncertain_to. ERR_CORRUPT: it is not known what ends there,
+     * because of a hole, which is known from now on (state); nothing was cut. The begin of a hole
+     * can always be cut to. */
     int (*truncate)(struct storage *s, uint64_t offset);
     /* Throws all records away (not the snapshots) and makes an empty log that begins at offset,
      * with that chain_crc there; durable when it returns. */
@@ -60,6 +83,17 @@ struct storage_ops {
      * byte `from` on, until at least one and at most about max_bytes are there, never past
      * flush_off. ERR_NOT_FOUND: from is below begin or at the end. ERR_CORRUPT: rotten there. */
     int (*read)(struct storage *s, uint64_t from, size_t max_bytes, struct buf *out);
+
+    /* One step of checking what lies on the disk, and of mending it, of about max_bytes; called now
+     * and then, for ever. Each round reads everything once, past the page cache where possible.
+     * Errors are final; what is found rotten is none. NULL: this storage does not rot. */
+    int (*check)(struct storage *s, size_t max_bytes, struct storage_check *out);
+    /* Whole encoded records for the hole, the first one beginning at holes.next; the caller has
+     * checked them on their own. They count when the hole is gone: after the last of them, and if
+     * they fit to what surrounds them, it disappears in one of the next steps of check, durably.
+     * ERR_INVALID: not what is missing next, or not fitting; the hole stays, and may be larger.
+     * ERR_NO_SPACE. Any other error is final. NULL as check. */
+    int (*mend)(struct storage *s, const void *records, size_t size);
 
     /* The acceptor's own durable state as opaque bytes (meta.c encodes it), kept in two slots.
      * load: ERR_NOT_FOUND if never saved, ERR_CORRUPT if both slots are bad. */

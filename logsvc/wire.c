@@ -119,6 +119,17 @@ static void walk_history(struct walk *w, struct wire_history *h)
     *h = (struct wire_history){.bytes = in, .size = size};
 }
 
+static void walk_holes(struct walk *w, struct storage_holes *h)
+{
+    walk_u32(w, &h->count);
+    walk_u64(w, &h->from);
+    walk_u64(w, &h->to);
+    walk_u64(w, &h->next);
+    walk_u64(w, &h->end);
+    walk_u64(w, &h->found);
+    walk_u64(w, &h->mended_bytes);
+}
+
 static void walk_log(struct walk *w, struct wire_log *log)
 {
     walk_bool(w, &log->empty);
@@ -128,6 +139,7 @@ static void walk_log(struct walk *w, struct wire_log *log)
     walk_u64(w, &log->uncertain_to);
     walk_u64(w, &log->commit);
     walk_u32(w, &log->chain_crc);
+    walk_holes(w, &log->holes);
 }
 
 static void walk_info(struct walk *w, struct snapshot_info *info)
@@ -199,6 +211,7 @@ static void walk_append_reply(struct walk *w, struct wire_append_reply *m)
     walk_u64(w, &m->write_off);
     walk_u64(w, &m->unit_off);
     walk_u64(w, &m->commit);
+    walk_holes(w, &m->holes);
 }
 
 static void walk_read(struct walk *w, struct wire_read *m)
@@ -288,6 +301,16 @@ static void walk_refused(struct walk *w, struct wire_refused *m)
     walk_text(w, m->reason, WIRE_REASON_MAX);
 }
 
+static void walk_mend(struct walk *w, struct wire_mend *m)
+{
+    walk_u64(w, &m->from);
+}
+
+static void walk_mend_reply(struct walk *w, struct wire_mend_reply *m)
+{
+    walk_holes(w, &m->holes);
+}
+
 static void walk_body(struct walk *w, struct wire_msg *msg)
 {
     switch (msg->type) {
@@ -303,7 +326,7 @@ static void walk_body(struct walk *w, struct wire_msg *msg)
 
 static bool wire_data_is_records(enum wire_type type)
 {
-    return type == WIRE_APPEND || type == WIRE_READ_REPLY;
+    return type == WIRE_APPEND || type == WIRE_MEND || type == WIRE_READ_REPLY;
 }
 
 static bool wire_may_have_data(enum wire_type type)
@@ -448,7 +471,7 @@ int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg)
 
 bool wire_is_request(enum wire_type type)
 {
-    return type < WIRE_REFUSED && type % 2 == 1;
+    return type != WIRE_REFUSED && type % 2 == 1;
 }
 
 const char *wire_type_name(enum wire_type type)

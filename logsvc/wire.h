@@ -58,7 +58,9 @@ enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2 };
     X(WIRE_SNAP_LATEST_REPLY, 22, snap_latest_reply)                                               \
     X(WIRE_SNAP_READ, 23, snap_read)                                                               \
     X(WIRE_SNAP_READ_REPLY, 24, snap_read_reply)                                                   \
-    X(WIRE_REFUSED, 25, refused)
+    X(WIRE_REFUSED, 25, refused)                                                                   \
+    X(WIRE_MEND, 27, mend)                                                                         \
+    X(WIRE_MEND_REPLY, 28, mend_reply)
 
 enum wire_type {
 #define WIRE_ENUM(name, code, field) name = code,
@@ -106,6 +108,7 @@ struct wire_log {
     uint64_t uncertain_to; /* > unit_off: may have acknowledged bytes up to here that it lost */
     uint64_t commit;       /* highest commit offset that it knows; 0: none */
     uint32_t chain_crc;    /* of all payload bytes up to flush_off */
+    struct storage_holes holes; /* what rotted below flush_off, and is to be mended */
 };
 
 /* The question of a proposer (pre-vote: do you hear a leader?) and the start of a session. The
@@ -162,6 +165,7 @@ struct wire_append_reply {
     uint64_t write_off; /* expected next */
     uint64_t unit_off;  /* end of the last durable whole unit */
     uint64_t commit;
+    struct storage_holes holes;
 };
 
 /* Envelope term 0: whatever is known to be committed here, without a fence. Else: everything
@@ -177,6 +181,17 @@ struct wire_read_reply {
     uint64_t from;
     uint64_t limit; /* end of what could be read: the commit, or what is durable (fenced) */
     struct wire_log log;
+};
+
+/* Bytes for a hole of the log, from the leader of the term, fenced as an append is. data: whole
+ * encoded records as another node keeps them, the first one beginning at `from`. */
+struct wire_mend {
+    uint64_t from; /* must be the node's holes.next */
+};
+
+/* Sent at once: what was taken counts only when the hole is gone. */
+struct wire_mend_reply {
+    struct storage_holes holes;
 };
 
 struct wire_release {
@@ -276,8 +291,10 @@ struct wire_msg {
         struct wire_snap_read snap_read;
         struct wire_snap_read_reply snap_read_reply;
         struct wire_refused refused;
+        struct wire_mend mend;
+        struct wire_mend_reply mend_reply;
     };
-    const uint8_t *data; /* append, read_reply, snap_write, snap_read_reply; else nothing */
+    const uint8_t *data; /* append, mend, read_reply, snap_write, snap_read_reply; else nothing */
     size_t data_size;
 };
 
@@ -292,8 +309,8 @@ size_t wire_head_size(const struct wire_msg *msg);
 void wire_encode_head(const struct wire_msg *msg, uint8_t *out);
 
 /* Reads exactly one message; texts are copied, histories and data point into bytes. Checked: all
- * lengths, checksums, histories, and that the data of append and read_reply are whole records with
- * good headers, one behind the other (their payloads are not looked at).
+ * lengths, checksums, histories, and that the data of append, mend and read_reply are whole records
+ * with good headers, one behind the other (their payloads are not looked at).
  * ERR_REFUSED: another version of the format; only the envelope's cluster_id … seq are set, as far
  * as this version can tell. ERR_PROTOCOL: garbled; msg is undefined. */
 int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg) MUST_CHECK;

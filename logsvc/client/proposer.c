@@ -96,6 +96,7 @@ void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_
     n->catchup.reading = false;
     buf_clear(&n->catchup.records);
     buf_trim(&n->catchup.records, 0);
+    proposer_mend_forget(n);
 }
 
 /* Sends a question, remembering when. */
@@ -255,6 +256,7 @@ static void proposer_clear_term(struct proposer *p)
         n->sent_head = n->sent_count = n->data_inflight = 0;
         n->catchup.reading = false;
         buf_clear(&n->catchup.records);
+        proposer_mend_forget(n);
     }
     if (p->window_open) {
         window_fini(&p->window);
@@ -442,9 +444,10 @@ static void proposer_refused_by(struct proposer *p, unsigned node, enum wire_ref
 }
 
 /* Takes a node's picture of its log; false: it makes no sense. */
-static bool proposer_learn(struct proposer_node *n, const struct wire_log *log,
+static bool proposer_learn(struct proposer *p, unsigned node, const struct wire_log *log,
                            const struct wire_history *bytes)
 {
+    struct proposer_node *n = &p->nodes[node];
     struct history h = {0};
 
     if (bytes->size > 0 && history_decode(bytes->bytes, bytes->size, &h) != ERR_OK) {
@@ -453,6 +456,7 @@ static bool proposer_learn(struct proposer_node *n, const struct wire_log *log,
     n->log = *log;
     n->history = h;
     n->known = true;
+    proposer_mend_told(p, node, &log->holes);
     return true;
 }
 
@@ -483,7 +487,7 @@ static void proposer_on_hello_reply(struct proposer *p, unsigned node, const str
         proposer_refused_by(p, node, WIRE_REFUSED_BAD, "its node id occurs twice");
         return;
     }
-    if (!proposer_learn(n, &m->log, &m->history)) {
+    if (!proposer_learn(p, node, &m->log, &m->history)) {
         return;
     }
     if (n->node_id[0] != '\0' && strcmp(n->node_id, m->node_id) != 0) {
@@ -513,7 +517,7 @@ static void proposer_on_vote_reply(struct proposer *p, unsigned node, const stru
     if (p->state != PROPOSER_VOTING || msg->term.n != p->term.n || n->vote_granted) {
         return;
     }
-    if (!m->granted || !proposer_learn(n, &m->log, &m->history) ||
+    if (!m->granted || !proposer_learn(p, node, &m->log, &m->history) ||
         (n->history.count > 0 && n->history.entries[n->history.count - 1].term.n >= p->term.n)) {
         n->vote_denied = true; /* or senseless: no log is of a term that was not won yet */
     } else {
@@ -559,6 +563,7 @@ static void proposer_on_elected_reply(struct proposer *p, unsigned node, const s
         return;
     }
     n->log = *log;
+    proposer_mend_told(p, node, &log->holes);
     proposer_feed_start(p, node);
     if (proposer_donor_is_gone(p)) {
         proposer_set_state(p, PROPOSER_DEPOSED);
@@ -574,6 +579,9 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
 
     if (msg->refused.to == WIRE_READ) {
         proposer_on_read_refused(p, node, msg);
+        return;
+    }
+    if (msg->refused.to == WIRE_MEND && proposer_mend_on_refused(p, node, msg)) {
         return;
     }
     switch (code) {
@@ -648,11 +656,15 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_REFUSED:
         proposer_on_refused(p, node, msg);
         return;
+    case WIRE_MEND_REPLY:
+        proposer_mend_on_reply(p, node, msg);
+        return;
     case WIRE_HELLO:
     case WIRE_VOTE:
     case WIRE_ELECTED:
     case WIRE_APPEND:
     case WIRE_READ:
+    case WIRE_MEND:
     case WIRE_RELEASE:
     case WIRE_RELEASE_REPLY:
     case WIRE_STATUS:
@@ -732,6 +744,8 @@ static void proposer_tick_node(struct proposer *p, unsigned node)
     }
     if (p->state == PROPOSER_LEADING) {
         proposer_feed_timeouts(p, node);
+        proposer_mend_timeouts(p, node);
+        proposer_mend(p, node);
     }
     proposer_drive(p, node);
 }
@@ -787,7 +801,7 @@ struct proposer *proposer_create(const struct proposer_config *config,
     for (unsigned i = 0; i < config->node_count; i++) {
         p->nodes[i].session = ++p->session;
         p->nodes[i].snapshot = WIRE_NO_SNAPSHOT;
-        p->nodes[i].catchup.avoid = PROPOSER_NODES_MAX;
+        p->nodes[i].catchup.avoid = 0;
     }
     return p;
 }
@@ -804,6 +818,7 @@ void proposer_destroy(struct proposer *p)
         buf_release(&p->nodes[i].catchup.records);
     }
     buf_release(&p->history_bytes);
+    buf_release(&p->mend_records);
     free(p);
 }
 
@@ -832,6 +847,7 @@ void proposer_node(const struct proposer *p, unsigned node, struct proposer_node
         .state = PROPOSER_NODE_GREETED,
         .flushed = leading && n->counted ? n->acked_off : n->log.flush_off,
         .snapshot = n->snapshot,
+        .holes = n->mend.holes,
     };
     memcpy(out->node_id, n->node_id, sizeof out->node_id);
     memcpy(out->refusal, n->refusal_text, sizeof out->refusal);

@@ -44,6 +44,7 @@ struct proposer_config {
     size_t append_max_bytes;      /* payload of one append message */
     unsigned append_inflight_max; /* appends sent to a node and not yet acknowledged */
     size_t window_max_bytes;      /* stream bytes kept in memory for nodes that lag a little */
+    uint64_t mend_bytes_per_s;    /* sent to a node for what rotted there; 0: a default */
 };
 
 struct proposer_events {
@@ -120,8 +121,9 @@ void proposer_release(struct proposer *p, uint64_t now_ns);
 
 struct proposer_node_info {
     enum proposer_node_state state;
-    uint64_t flushed;  /* acknowledged offset */
-    uint64_t snapshot; /* offset of its newest snapshot; UINT64_MAX: none, or not known */
+    uint64_t flushed;           /* acknowledged offset */
+    uint64_t snapshot;          /* offset of its newest snapshot; UINT64_MAX: none, or not known */
+    struct storage_holes holes; /* what has rotted there, as it told last */
     char node_id[WIRE_NAME_MAX + 1];   /* "": never greeted */
     char refusal[WIRE_REASON_MAX + 1]; /* why it is REFUSED; else "" */
 };

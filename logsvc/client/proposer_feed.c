@@ -44,7 +44,7 @@ void proposer_feed_start(struct proposer *p, unsigned node)
     n->unit_off = n->log.unit_off > n->unit_off ? n->log.unit_off : n->unit_off;
     n->rewind_seq = 0;
     n->last_append_ns = 0;
-    n->catchup.avoid = PROPOSER_NODES_MAX;
+    n->catchup.avoid = 0;
     feed_forget_sent(n);
     feed_forget_catchup(n);
     if (!p->window.chain_known && n->log.flush_off == p->term_begin) {
@@ -82,22 +82,27 @@ static bool feed_send(struct proposer *p, unsigned node, const uint8_t *data, si
 }
 
 /* A node that can be read from: it acknowledged Elected in this term (so its log is ours) and has
- * more than the one that lags. */
-static unsigned feed_source(const struct proposer *p, unsigned node)
+ * more than the one that lags; if possible, one that has not failed for these bytes, and does not
+ * say that they have rotted there. */
+static unsigned feed_source(struct proposer *p, unsigned node)
 {
+    struct proposer_catchup *c = &p->nodes[node].catchup;
+    uint64_t from = p->nodes[node].sent_off;
     unsigned last_choice = PROPOSER_NODES_MAX;
 
     for (unsigned i = 1; i < p->config.node_count; i++) {
         unsigned at = (node + i) % p->config.node_count;
         const struct proposer_node *s = &p->nodes[at];
-        if (!s->up || s->busy || !s->told || !s->alive || s->acked_off <= p->nodes[node].sent_off) {
+        const struct storage_holes *holes = &s->mend.holes;
+        if (!s->up || s->busy || !s->told || !s->alive || s->acked_off <= from) {
             continue;
         }
-        if (at != p->nodes[node].catchup.avoid) {
+        if ((c->avoid & 1u << at) == 0 && !(holes->from <= from && from < holes->to)) {
             return at;
         }
         last_choice = at;
     }
+    c->avoid = 0; /* all have failed, or are away: another round */
     return last_choice;
 }
 
@@ -184,7 +189,7 @@ void proposer_feed_timeouts(struct proposer *p, unsigned node)
 
     if (n->catchup.reading && p->now_ns - n->catchup.sent_ns >= patience) {
         n->catchup.reading = false;
-        n->catchup.avoid = n->catchup.source;
+        n->catchup.avoid |= 1u << n->catchup.source;
     }
     if (n->told && n->sent_count > 0 && p->now_ns - n->sent[n->sent_head].sent_ns >= patience) {
         proposer_restart_session(p, node, 0);
@@ -275,6 +280,7 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
         n->sent_head = (n->sent_head + 1) % PROPOSER_SENT_MAX;
         n->sent_count--;
     }
+    proposer_mend_told(p, node, &m->holes);
     n->acked_off = m->write_off > n->acked_off ? m->write_off : n->acked_off;
     n->unit_off = m->unit_off > n->unit_off ? m->unit_off : n->unit_off;
     proposer_update_commit(p);
@@ -305,7 +311,11 @@ void proposer_on_read_reply(struct proposer *p, unsigned source, const struct wi
     const uint8_t *payload;
     size_t whole;
 
-    if (p->state != PROPOSER_LEADING || n == NULL || !n->told || msg->term.n != p->term.n) {
+    if (n == NULL) {
+        (void)proposer_mend_on_read_reply(p, source, msg);
+        return;
+    }
+    if (p->state != PROPOSER_LEADING || !n->told || msg->term.n != p->term.n) {
         return;
     }
     n->catchup.reading = false;
@@ -322,10 +332,10 @@ void proposer_on_read_reply(struct proposer *p, unsigned source, const struct wi
         }
     }
     if (n->catchup.records.len == 0) {
-        n->catchup.avoid = source; /* nothing there, or not at our boundaries: ask another */
+        n->catchup.avoid |= 1u << source; /* nothing there, or not at our boundaries: ask another */
         return;
     }
-    n->catchup.avoid = PROPOSER_NODES_MAX;
+    n->catchup.avoid = 0;
     proposer_feed(p, node);
 }
 
@@ -336,7 +346,9 @@ void proposer_on_read_refused(struct proposer *p, unsigned source, const struct 
 
     if (n != NULL) {
         n->catchup.reading = false;
-        n->catchup.avoid = source;
+        n->catchup.avoid |= 1u << source;
+    } else {
+        (void)proposer_mend_on_read_refused(p, source, msg);
     }
 }
 

@@ -1,5 +1,6 @@
-/* The proposer's insides, shared by proposer.c (elections, sessions) and proposer_feed.c (what each
- * node is sent once we lead, commits, leases). Nobody else includes it. */
+/* The proposer's insides, shared by proposer.c (elections, sessions), proposer_feed.c (what each
+ * node is sent once we lead, commits, leases) and proposer_mend.c (rotten nodes). Nobody else
+ * includes it. */
 #ifndef LOGSVC_CLIENT_PROPOSER_STATE_H
 #define LOGSVC_CLIENT_PROPOSER_STATE_H
 
@@ -30,7 +31,20 @@ struct proposer_catchup {
     uint64_t sent_ns;
     struct buf records; /* what was read and not sent yet; begins at sent_off */
     uint64_t end;       /* where those records end */
-    unsigned avoid;     /* the source that failed last; PROPOSER_NODES_MAX: none */
+    unsigned avoid;     /* a bit for each source that failed since the last success */
+};
+
+/* What has rotted on a node, and the piece of it that is on its way (proposer_mend.c). */
+struct proposer_mend {
+    struct storage_holes holes; /* as told last */
+    bool reading;               /* a READ is out … */
+    unsigned source;            /* … to this node; kept when its records are sent */
+    uint64_t seq;               /* … with this number, among the source's */
+    bool sent;                  /* a MEND is out, with this number: */
+    uint64_t mend_seq;
+    uint64_t sent_ns;
+    uint64_t next_ns; /* nothing more is done before */
+    unsigned avoid;   /* a bit for each source that failed for this hole */
 };
 
 struct proposer_node {
@@ -71,6 +85,7 @@ struct proposer_node {
     struct proposer_sent sent[PROPOSER_SENT_MAX];
     unsigned sent_head, sent_count, data_inflight;
     struct proposer_catchup catchup;
+    struct proposer_mend mend;
 };
 
 struct proposer {
@@ -110,7 +125,8 @@ struct proposer {
     bool window_open;
     bool append_open; /* bytes were appended since the last proposer_flush */
     uint64_t commit;
-    bool commit_known; /* at or past term_begin, by acknowledgements of this term */
+    bool commit_known;       /* at or past term_begin, by acknowledgements of this term */
+    struct buf mend_records; /* the piece that is being sent for a hole */
 };
 
 static inline unsigned proposer_quorum(const struct proposer *p)
@@ -139,5 +155,20 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
 void proposer_on_read_reply(struct proposer *p, unsigned source, const struct wire_msg *msg);
 void proposer_on_read_refused(struct proposer *p, unsigned source, const struct wire_msg *msg);
 void proposer_update_commit(struct proposer *p);
+
+/* proposer_mend.c */
+/* A node told what is damaged there. */
+void proposer_mend_told(struct proposer *p, unsigned node, const struct storage_holes *holes);
+/* What is under way counts for nothing any more. */
+void proposer_mend_forget(struct proposer_node *n);
+/* Asks for the next piece of a node's hole, if it is time. */
+void proposer_mend(struct proposer *p, unsigned node);
+void proposer_mend_timeouts(struct proposer *p, unsigned node);
+/* Whether this answered a READ for a hole. */
+bool proposer_mend_on_read_reply(struct proposer *p, unsigned source, const struct wire_msg *msg);
+bool proposer_mend_on_read_refused(struct proposer *p, unsigned source, const struct wire_msg *msg);
+void proposer_mend_on_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
+/* A MEND was refused. Whether that is all: else it says something about term or session. */
+bool proposer_mend_on_refused(struct proposer *p, unsigned node, const struct wire_msg *msg);
 
 #endif

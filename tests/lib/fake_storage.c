@@ -59,6 +59,7 @@ static void fake_state(struct storage *s, struct storage_state *out)
         .uncertain_to = f->uncertain_to,
         .commit = commit < flush_off ? commit : flush_off,
         .chain_crc = f->count > 0 ? f->records[f->count - 1].r.chain_crc : f->begin_chain,
+        .holes = f->holes,
     };
 }
 
@@ -169,12 +170,38 @@ static int fake_read(struct storage *s, uint64_t from, size_t max_bytes, struct 
     if (from < f->begin || i == f->flushed) {
         return ERR_NOT_FOUND;
     }
+    if (f->holes.from <= from && from < f->holes.to) {
+        return ERR_CORRUPT;
+    }
     for (; i < f->flushed && (out->len == start || out->len - start < max_bytes); i++) {
         record_encode_header(&f->records[i].r, header);
         buf_append(out, header, sizeof header);
         buf_append(out, f->records[i].payload, f->records[i].r.len_bytes);
     }
     return ERR_OK;
+}
+
+/* The hole is gone with its last byte. */
+static int fake_mend(struct storage *s, const void *records, size_t size)
+{
+    struct fake_storage *f = fake_of(s);
+    const uint8_t *bytes = records;
+    struct record r;
+    bool effect;
+    bool fails = fake_fails(f, "mend", &effect);
+
+    buf_append(&f->mended, records, size);
+    for (size_t at = 0; effect && at < size; at += RECORD_HEADER_BYTES + r.len_bytes) {
+        MUST(record_decode_header(bytes + at, size - at, &r) == ERR_OK);
+        MUST(r.begin == f->holes.next && record_end(&r) <= f->holes.to);
+        f->holes.next = record_end(&r);
+        f->holes.mended_bytes += r.len_bytes;
+    }
+    if (f->holes.next == f->holes.to) {
+        f->holes =
+            (struct storage_holes){.found = f->holes.found, .mended_bytes = f->holes.mended_bytes};
+    }
+    return fails ? f->fail_with : ERR_OK;
 }
 
 static int fake_meta_load(struct storage *s, struct buf *out)
@@ -291,6 +318,7 @@ static const struct storage_ops fake_ops = {
     .truncate = fake_truncate,
     .reset = fake_reset,
     .read = fake_read,
+    .mend = fake_mend,
     .meta_load = fake_meta_load,
     .meta_save = fake_meta_save,
     .snap_begin = fake_snap_begin,
@@ -310,6 +338,7 @@ void fake_storage_fini(struct fake_storage *f)
     fake_drop(f, 0);
     free(f->records);
     buf_release(&f->meta);
+    buf_release(&f->mended);
     buf_release(&f->trace);
     buf_release(&f->receiving.bytes);
     for (unsigned i = 0; i < f->snap_count; i++) {

@@ -29,6 +29,9 @@ struct fake_storage {
     uint32_t begin_chain;
     uint64_t uncertain_to; /* set it to play a rotten tail */
 
+    struct storage_holes holes; /* set it to play a hole; read then fails inside of it */
+    struct buf mended;          /* what mend was given for it */
+
     struct buf meta;
     bool has_meta, meta_rotten;
 

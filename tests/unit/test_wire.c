@@ -55,7 +55,8 @@ static struct wire_log sample_log(void)
                              .unit_off = 3,
                              .uncertain_to = 4,
                              .commit = 5,
-                             .chain_crc = 6};
+                             .chain_crc = 6,
+                             .holes = {7, 8, 9, 10, 11, 12, 13}};
 }
 
 static struct snapshot_info sample_info(void)
@@ -86,7 +87,7 @@ static struct wire_hello_reply sample_node(void)
 
 static void fill_data(struct wire_msg *m)
 {
-    if (m->type == WIRE_APPEND || m->type == WIRE_READ_REPLY) {
+    if (m->type == WIRE_APPEND || m->type == WIRE_MEND || m->type == WIRE_READ_REPLY) {
         m->data = buf_head(&records);
         m->data_size = records.len;
     } else if (m->type == WIRE_SNAP_WRITE || m->type == WIRE_SNAP_READ_REPLY) {
@@ -147,7 +148,7 @@ static struct wire_msg sample(enum wire_type type)
         m.append = (struct wire_append){.begin = 100, .commit = 90};
         break;
     case WIRE_APPEND_REPLY:
-        m.append_reply = (struct wire_append_reply){true, 1, 2, 3};
+        m.append_reply = (struct wire_append_reply){true, 1, 2, 3, {1, 2, 3, 4, 5, 6, 7}};
         break;
     case WIRE_READ:
         m.read = (struct wire_read){.from = 100, .max_bytes = 7};
@@ -183,6 +184,12 @@ static struct wire_msg sample(enum wire_type type)
         break;
     case WIRE_SNAP_READ_REPLY:
         m.snap_read_reply = (struct wire_snap_read_reply){1, 2};
+        break;
+    case WIRE_MEND:
+        m.mend.from = 1;
+        break;
+    case WIRE_MEND_REPLY:
+        m.mend_reply.holes = (struct storage_holes){1, 2, 3, 4, 5, 6, 7};
         break;
     case WIRE_REFUSED:
         m.refused = (struct wire_refused){WIRE_REFUSED_SPACE, WIRE_APPEND, 3, "no space"};
@@ -250,6 +257,8 @@ START_TEST(fields_arrive)
     ck_assert_uint_eq(out.hello_reply.log.uncertain_to, 4);
     ck_assert_uint_eq(out.hello_reply.log.commit, 5);
     ck_assert_uint_eq(out.hello_reply.log.chain_crc, 6);
+    ck_assert_uint_eq(out.hello_reply.log.holes.count, 7);
+    ck_assert_uint_eq(out.hello_reply.log.holes.mended_bytes, 13);
     ck_assert_mem_eq(out.hello_reply.history.bytes, buf_head(&history_bytes), history_bytes.len);
     free(bytes);
 
