@@ -6,6 +6,7 @@ liblog_a_SOURCES = \
 	logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
 	logsvc/client/proposer_state.h \
 	logsvc/client/window.c logsvc/client/window.h \
+	logsvc/conf.c logsvc/conf.h \
 	logsvc/disk.c logsvc/disk.h \
 	logsvc/disk_posix.c \
 	logsvc/history.c logsvc/history.h \

@@ -192,6 +192,12 @@ test_history_SOURCES = tests/unit/test_history.c tests/lib/unit.h
 test_history_CFLAGS = $(UNIT_CFLAGS)
 test_history_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_log_conf
+TESTS += test_log_conf
+test_log_conf_SOURCES = tests/unit/test_log_conf.c tests/lib/unit.h
+test_log_conf_CFLAGS = $(UNIT_CFLAGS)
+test_log_conf_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_window
 TESTS += test_window
 test_window_SOURCES = tests/unit/test_window.c tests/lib/unit.h
