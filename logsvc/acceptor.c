@@ -112,7 +112,7 @@ void acceptor_log(const struct acceptor *a, struct wire_log *out)
 struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_call *call,
                                enum wire_type type)
 {
-    return wire_reply_to(call->msg, type, a->meta.term, a->meta.generation);
+    return wire_reply_to(call->msg, type, a->meta.term, a->meta.conf.id);
 }
 
 void acceptor_answer(struct acceptor *a, const struct acceptor_call *call, struct wire_msg *reply)
@@ -123,7 +123,7 @@ void acceptor_answer(struct acceptor *a, const struct acceptor_call *call, struc
 void acceptor_refuse(struct acceptor *a, const struct acceptor_call *call, enum wire_refusal code,
                      const char *reason)
 {
-    struct wire_msg reply = wire_refuse(call->msg, a->meta.term, a->meta.generation, code, reason);
+    struct wire_msg reply = wire_refuse(call->msg, a->meta.term, a->meta.conf.id, code, reason);
 
     reply.refused.write_off = acceptor_storage_state(a).write_off;
     /* A refusal says who refuses, whatever the request claimed. */
@@ -139,11 +139,14 @@ static struct wire_history acceptor_wire_history(const struct history *h, struct
 }
 
 void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_hello_reply *out,
-                        struct buf *history)
+                        struct buf *history, struct buf *conf)
 {
     struct snapshot_info info;
 
     memcpy(out->node_id, a->meta.node_id, sizeof out->node_id);
+    out->disk = a->meta.disk;
+    conf_encode(&a->meta.conf, conf);
+    out->conf = (struct wire_conf){.bytes = buf_head(conf), .size = conf->len};
     out->lease_ms = a->config.lease_ms;
     out->elapsed_ns = acceptor_elapsed_ns(a, now_ns);
     out->heard_ns = WIRE_NEVER;
@@ -177,14 +180,14 @@ static bool acceptor_enter_session(struct acceptor *a, struct term term, uint64_
 static int acceptor_hello(struct acceptor *a, const struct acceptor_call *call)
 {
     const struct wire_msg *msg = call->msg;
-    struct buf history = BUF_INIT;
+    struct buf history = BUF_INIT, conf = BUF_INIT;
 
     if (msg->hello.lease_ms != a->config.lease_ms) {
         acceptor_refuse(a, call, WIRE_REFUSED_LEASE, NULL);
         return ERR_OK;
     }
     struct wire_msg reply = acceptor_reply(a, call, WIRE_HELLO_REPLY);
-    acceptor_fill_node(a, call->now_ns, &reply.hello_reply, &history);
+    acceptor_fill_node(a, call->now_ns, &reply.hello_reply, &history, &conf);
     bool fresh = true;
     if (msg->term.n > 0 && msg->term.n >= a->meta.term.n) {
         fresh = acceptor_enter_session(a, msg->term, msg->session);
@@ -198,6 +201,7 @@ static int acceptor_hello(struct acceptor *a, const struct acceptor_call *call)
         acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
     }
     buf_release(&history);
+    buf_release(&conf);
     return ERR_OK;
 }
 
@@ -530,12 +534,13 @@ static int acceptor_release(struct acceptor *a, const struct acceptor_call *call
 
 static int acceptor_status(struct acceptor *a, const struct acceptor_call *call)
 {
-    struct buf history = BUF_INIT;
+    struct buf history = BUF_INIT, conf = BUF_INIT;
     struct wire_msg reply = acceptor_reply(a, call, WIRE_STATUS_REPLY);
 
-    acceptor_fill_node(a, call->now_ns, &reply.status_reply.node, &history);
+    acceptor_fill_node(a, call->now_ns, &reply.status_reply.node, &history, &conf);
     acceptor_answer(a, call, &reply);
     buf_release(&history);
+    buf_release(&conf);
     return ERR_OK;
 }
 
@@ -544,7 +549,7 @@ static int acceptor_status(struct acceptor *a, const struct acceptor_call *call)
 static bool acceptor_needs_generation(enum wire_type type)
 {
     return type == WIRE_VOTE || type == WIRE_ELECTED || type == WIRE_APPEND || type == WIRE_MEND ||
-           type == WIRE_RELEASE || type == WIRE_SNAP_BEGIN;
+           type == WIRE_RELEASE;
 }
 
 static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *call)
@@ -588,6 +593,8 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
     case WIRE_SNAP_COMMIT_REPLY:
     case WIRE_SNAP_LATEST_REPLY:
     case WIRE_SNAP_READ_REPLY:
+    case WIRE_CONFIG:
+    case WIRE_CONFIG_REPLY:
     case WIRE_REFUSED:
     case WIRE_MEND_REPLY:
         break;
@@ -614,7 +621,7 @@ int acceptor_receive(struct acceptor *a, uint64_t now_ns, const struct wire_msg 
         acceptor_refuse(a, &call, WIRE_REFUSED_LOG, NULL);
         return ERR_OK;
     }
-    if (acceptor_needs_generation(msg->type) && msg->generation != a->meta.generation) {
+    if (acceptor_needs_generation(msg->type) && conf_id_compare(msg->conf, a->meta.conf.id) < 0) {
         acceptor_refuse(a, &call, WIRE_REFUSED_GENERATION, NULL);
         return ERR_OK;
     }
@@ -707,7 +714,7 @@ static int acceptor_load(struct acceptor *a)
         if (!acceptor_storage_state(a).empty) {
             err = ERR_CORRUPT;
         } else {
-            struct meta fresh = {.log_id = a->config.log_id, .generation = 1};
+            struct meta fresh = {.log_id = a->config.log_id, .disk = a->config.disk};
             memcpy(fresh.cluster_id, a->config.cluster_id, sizeof fresh.cluster_id);
             snprintf(fresh.node_id, sizeof fresh.node_id, "%s", a->config.node_id);
             err = acceptor_save(a, &fresh);
@@ -721,7 +728,8 @@ int acceptor_create(struct storage *storage, const struct acceptor_config *confi
                     const struct acceptor_events *events, void *ctx, uint64_t now_ns,
                     struct acceptor **out)
 {
-    if (strlen(config->node_id) > WIRE_NAME_MAX || config->node_id[0] == '\0') {
+    if (strlen(config->node_id) > WIRE_NAME_MAX || config->node_id[0] == '\0' ||
+        !disk_id_known(&config->disk)) {
         return ERR_INVALID;
     }
     struct acceptor *a = mem_calloc(1, sizeof *a);

@@ -2,7 +2,7 @@
  * underneath; no clock, no network. It never decides anything by itself: it promises terms, keeps
  * what the leader of its term sends, and says what it has.
  *
- * Durable: meta (term, history, generation, uncertain_to) and the log. In memory only:
+ * Durable: meta (term, history, configuration, disk id, uncertain_to) and the log. In memory only:
  *   t_acc      when it last accepted an append; at creation: now (the restart rule of leases)
  *   elected    whether the leader of the current term was accepted (Elected) in this life
  *   session    which of that leader's sessions; anything older has no effect
@@ -26,6 +26,7 @@ struct acceptor_config {
     uint8_t cluster_id[16];
     uint64_t log_id;
     const char *node_id;   /* at most WIRE_NAME_MAX bytes; names this disk, not this machine */
+    struct disk_id disk;   /* random, for a storage that was never used; else what it has counts */
     uint32_t lease_ms;     /* L, the same everywhere */
     size_t read_max_bytes; /* of one READ_REPLY or SNAP_READ_REPLY */
 };
@@ -42,8 +43,9 @@ struct acceptor_events {
 };
 
 /* The storage is open and outlives the acceptor. A storage that was never used becomes this node's.
- * ERR_REFUSED: it belongs to another cluster, log or node. ERR_CORRUPT: both slots of the durable
- * state are bad, or it is missing although there is a log. */
+ * ERR_REFUSED: it belongs to another cluster, log or node, or was made by another version.
+ * ERR_CORRUPT: both slots of the durable state are bad, or it is missing although there is a log.
+ */
 int acceptor_create(struct storage *storage, const struct acceptor_config *config,
                     const struct acceptor_events *events, void *ctx, uint64_t now_ns,
                     struct acceptor **out) MUST_CHECK;

@@ -61,7 +61,7 @@ void acceptor_answer(struct acceptor *a, const struct acceptor_call *call, struc
 void acceptor_refuse(struct acceptor *a, const struct acceptor_call *call, enum wire_refusal code,
                      const char *reason);
 void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_hello_reply *out,
-                        struct buf *history);
+                        struct buf *history, struct buf *conf);
 struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_call *call,
                                enum wire_type type);
 

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "logsvc/acceptor.h"
 #include "logsvc/node_dir.h"
 #include "logsvc/store.h"
@@ -62,7 +63,7 @@ static void server_reply_cb(void *ctx, struct acceptor_reply_to to, const struct
 static void server_refuse(struct server *s, const struct transport_reply_to *to,
                           const struct wire_msg *msg, enum wire_refusal code, const char *reason)
 {
-    struct wire_msg reply = wire_refuse(msg, (struct term){0}, 0, code, reason);
+    struct wire_msg reply = wire_refuse(msg, (struct term){0}, (struct conf_id){0}, code, reason);
 
     memcpy(reply.cluster_id, s->config.cluster_id, sizeof reply.cluster_id);
     server_send(s, to, &reply);
@@ -109,6 +110,7 @@ static int server_log_open_parts(struct server *s, struct server_log *l)
 
     memcpy(store.cluster_id, s->config.cluster_id, sizeof store.cluster_id);
     memcpy(acceptor.cluster_id, s->config.cluster_id, sizeof acceptor.cluster_id);
+    random_bytes(acceptor.disk.bytes, sizeof acceptor.disk.bytes);
     int rc = node_dir_log_path(folder, s->config.data_dir, l->id);
     if (rc == ERR_OK) {
         rc = store_open(&store, &l->store);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { WIRE_ENVELOPE_BYTES = 80 }; /* of any version */
+
 /* Each message's layout is written once, as a walk over its fields. The same walk measures, writes
  * and reads. */
 enum walk_mode { WALK_SIZE, WALK_PUT, WALK_GET };
@@ -130,6 +132,31 @@ static void walk_holes(struct walk *w, struct storage_holes *h)
     walk_u64(w, &h->mended_bytes);
 }
 
+static void walk_disk(struct walk *w, struct disk_id *disk)
+{
+    walk_raw(w, disk->bytes, sizeof disk->bytes);
+}
+
+static void walk_conf(struct walk *w, struct wire_conf *c)
+{
+    static uint8_t none[CONF_BYTES_MIN];
+    uint32_t size = w->mode == WALK_GET ? 0 : (uint32_t)(c->size > 0 ? c->size : sizeof none);
+    uint8_t *out = NULL;
+    const uint8_t *in = NULL;
+
+    walk_u32(w, &size);
+    if (!walk_step(w, size, &out, &in)) {
+        return;
+    }
+    if (w->mode == WALK_PUT) {
+        memcpy(out, c->size > 0 ? c->bytes : none, size);
+        return;
+    }
+    struct conf checked;
+    w->bad = conf_decode(in, size, &checked) != ERR_OK;
+    *c = (struct wire_conf){.bytes = in, .size = size};
+}
+
 static void walk_log(struct walk *w, struct wire_log *log)
 {
     walk_bool(w, &log->empty);
@@ -163,6 +190,7 @@ static void walk_hello(struct walk *w, struct wire_hello *m)
 static void walk_hello_reply(struct walk *w, struct wire_hello_reply *m)
 {
     walk_text(w, m->node_id, WIRE_NAME_MAX);
+    walk_disk(w, &m->disk);
     walk_u32(w, &m->lease_ms);
     walk_u64(w, &m->elapsed_ns);
     walk_u64(w, &m->heard_ns);
@@ -170,11 +198,14 @@ static void walk_hello_reply(struct walk *w, struct wire_hello_reply *m)
     walk_u64(w, &m->snapshot);
     walk_text(w, m->leader, WIRE_NAME_MAX);
     walk_history(w, &m->history);
+    walk_conf(w, &m->conf);
 }
 
 static void walk_vote(struct walk *w, struct wire_vote *m)
 {
     walk_u32(w, &m->lease_ms);
+    walk_disk(w, &m->to);
+    walk_conf(w, &m->conf);
 }
 
 static void walk_vote_reply(struct walk *w, struct wire_vote_reply *m)
@@ -187,11 +218,13 @@ static void walk_vote_reply(struct walk *w, struct wire_vote_reply *m)
 
 static void walk_elected(struct walk *w, struct wire_elected *m)
 {
+    walk_disk(w, &m->to);
     walk_u64(w, &m->start);
     walk_u32(w, &m->chain_crc);
     walk_bool(w, &m->reset);
     walk_text(w, m->name, WIRE_NAME_MAX);
     walk_history(w, &m->history);
+    walk_conf(w, &m->conf);
 }
 
 static void walk_elected_reply(struct walk *w, struct wire_elected_reply *m)
@@ -293,6 +326,16 @@ static void walk_snap_read_reply(struct walk *w, struct wire_snap_read_reply *m)
     walk_u64(w, &m->at);
 }
 
+static void walk_config(struct walk *w, struct wire_config *m)
+{
+    walk_conf(w, &m->conf);
+}
+
+static void walk_config_reply(struct walk *w, struct wire_config_reply *m)
+{
+    walk_u8(w, &m->none);
+}
+
 static void walk_refused(struct walk *w, struct wire_refused *m)
 {
     walk_u32(w, &m->code);
@@ -370,9 +413,10 @@ void wire_encode_head(const struct wire_msg *msg, uint8_t *out)
     memcpy(out + 24, msg->cluster_id, sizeof msg->cluster_id);
     le_put64(out + 40, msg->log_id);
     le_put64(out + 48, msg->term.n);
-    le_put64(out + 56, msg->generation);
+    le_put64(out + 56, msg->conf.generation);
     le_put64(out + 64, msg->session);
     le_put64(out + 72, msg->seq);
+    le_put64(out + 80, msg->conf.term.n);
     walk_body(&w, (struct wire_msg *)msg);
     /* Type and channel are covered by making them the seed. */
     uint32_t crc =
@@ -428,7 +472,7 @@ static void wire_decode_envelope(const uint8_t *bytes, struct wire_msg *msg)
         .channel = bytes[7],
         .log_id = le_get64(bytes + 40),
         .term = {le_get64(bytes + 48)},
-        .generation = le_get64(bytes + 56),
+        .conf.generation = le_get64(bytes + 56),
         .session = le_get64(bytes + 64),
         .seq = le_get64(bytes + 72),
     };
@@ -437,13 +481,17 @@ static void wire_decode_envelope(const uint8_t *bytes, struct wire_msg *msg)
 
 int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg)
 {
-    if (size < WIRE_HEADER_BYTES || le_get32(bytes) != WIRE_MAGIC) {
+    if (size < WIRE_ENVELOPE_BYTES || le_get32(bytes) != WIRE_MAGIC) {
         return ERR_PROTOCOL;
     }
     wire_decode_envelope(bytes, msg);
     if (le_get16(bytes + 4) != WIRE_VERSION) {
         return ERR_REFUSED;
     }
+    if (size < WIRE_HEADER_BYTES) {
+        return ERR_PROTOCOL;
+    }
+    msg->conf.term = (struct term){le_get64(bytes + 80)};
     size_t body_bytes = le_get32(bytes + 12), data_bytes = le_get32(bytes + 16);
     size_t left = size - WIRE_HEADER_BYTES;
     if (body_bytes > left || data_bytes != left - body_bytes || data_bytes > WIRE_DATA_MAX ||
@@ -493,7 +541,7 @@ const char *wire_refusal_text(uint32_t code)
         [WIRE_REFUSED_LOG] = "no such log on this node",
         [WIRE_REFUSED_LEASE] = "the lease length differs",
         [WIRE_REFUSED_VERSION] = "the version of the message format differs",
-        [WIRE_REFUSED_GENERATION] = "the generation of the configuration differs",
+        [WIRE_REFUSED_GENERATION] = "the configuration is older than the one here",
         [WIRE_REFUSED_SESSION] = "the session is stale",
         [WIRE_REFUSED_TERM] = "the term is stale",
         [WIRE_REFUSED_ELECTED] = "the sender is not known as the elected leader here",
@@ -502,6 +550,7 @@ const char *wire_refusal_text(uint32_t code)
         [WIRE_REFUSED_SPACE] = "no space is left",
         [WIRE_REFUSED_NOT_FOUND] = "not found",
         [WIRE_REFUSED_CORRUPT] = "the stored bytes are corrupt",
+        [WIRE_REFUSED_MEMBER] = "not a member of the log, or not the disk that was one",
     };
 
     return code < sizeof texts / sizeof texts[0] && texts[code] != NULL ? texts[code]
@@ -509,14 +558,14 @@ const char *wire_refusal_text(uint32_t code)
 }
 
 struct wire_msg wire_reply_to(const struct wire_msg *request, enum wire_type type, struct term term,
-                              uint64_t generation)
+                              struct conf_id conf)
 {
     struct wire_msg reply = {
         .type = type,
         .channel = request->channel,
         .log_id = request->log_id,
         .term = term,
-        .generation = generation,
+        .conf = conf,
         .session = request->session,
         .seq = request->seq,
     };
@@ -524,10 +573,10 @@ struct wire_msg wire_reply_to(const struct wire_msg *request, enum wire_type typ
     return reply;
 }
 
-struct wire_msg wire_refuse(const struct wire_msg *request, struct term term, uint64_t generation,
+struct wire_msg wire_refuse(const struct wire_msg *request, struct term term, struct conf_id conf,
                             enum wire_refusal code, const char *reason)
 {
-    struct wire_msg reply = wire_reply_to(request, WIRE_REFUSED, term, generation);
+    struct wire_msg reply = wire_reply_to(request, WIRE_REFUSED, term, conf);
 
     reply.refused.code = code;
     reply.refused.to = (uint8_t)request->type;

@@ -3,7 +3,11 @@
  *   0 magic u32 "HFW1"     4 version u16     6 type u8       7 channel u8
  *   8 crc u32              12 body_bytes u32 16 data_bytes u32 20 reserved u32 (0)
  *  24 cluster_id[16]       40 log_id u64     48 term u64     56 generation u64
- *  64 session u64          72 seq u64        80 body[body_bytes], then data[data_bytes]
+ *  64 session u64          72 seq u64        80 conf_term u64
+ *  88 body[body_bytes], then data[data_bytes]
+ *
+ * Bytes 0 … 79 keep their places in all versions, so that one version can refuse another by name.
+ * (conf_term, generation) is the id of the configuration that the sender goes by (conf.h).
  *
  * crc is the CRC-32C of bytes 4 … 7 and 12 … end of body, and of the data too unless the data are
  * log records: those carry a checksum in each header and one of each payload that was made where
@@ -17,6 +21,7 @@
 #define LOGSVC_WIRE_H
 
 #include "common/err.h"
+#include "logsvc/conf.h"
 #include "logsvc/history.h"
 #include "logsvc/record.h"
 #include "logsvc/storage.h"
@@ -24,10 +29,10 @@
 
 #include <stddef.h>
 
-enum { WIRE_MAGIC = 0x31574648, WIRE_VERSION = 1, WIRE_HEADER_BYTES = 80 };
+enum { WIRE_MAGIC = 0x31574648, WIRE_VERSION = 2, WIRE_HEADER_BYTES = 88 };
 
 /* A message is never larger than its data plus this (for the transport's receive limit). */
-enum { WIRE_OVERHEAD_MAX = WIRE_HEADER_BYTES + HISTORY_BYTES_MAX + 512 };
+enum { WIRE_OVERHEAD_MAX = WIRE_HEADER_BYTES + HISTORY_BYTES_MAX + CONF_BYTES_MAX + 512 };
 /* And its data never larger than this, whatever is configured. */
 enum { WIRE_DATA_MAX = 64 << 20 };
 
@@ -60,7 +65,9 @@ enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2 };
     X(WIRE_SNAP_READ_REPLY, 24, snap_read_reply)                                                   \
     X(WIRE_REFUSED, 25, refused)                                                                   \
     X(WIRE_MEND, 27, mend)                                                                         \
-    X(WIRE_MEND_REPLY, 28, mend_reply)
+    X(WIRE_MEND_REPLY, 28, mend_reply)                                                             \
+    X(WIRE_CONFIG, 29, config)                                                                     \
+    X(WIRE_CONFIG_REPLY, 30, config_reply)
 
 enum wire_type {
 #define WIRE_ENUM(name, code, field) name = code,
@@ -74,7 +81,7 @@ enum wire_refusal {
     WIRE_REFUSED_LOG = 2,        /* no such log here */
     WIRE_REFUSED_LEASE = 3,      /* the lease length differs */
     WIRE_REFUSED_VERSION = 4,    /* another version of this format */
-    WIRE_REFUSED_GENERATION = 5, /* another generation of the configuration */
+    WIRE_REFUSED_GENERATION = 5, /* a lower configuration than the own (see the reply's) */
     WIRE_REFUSED_SESSION = 6,    /* an older session, or one that was not greeted */
     WIRE_REFUSED_TERM = 7,       /* lower than the current term (see the reply's term) */
     WIRE_REFUSED_ELECTED = 8,    /* an append (or so) before Elected was accepted */
@@ -83,10 +90,11 @@ enum wire_refusal {
     WIRE_REFUSED_SPACE = 11,     /* the disk is full; nothing was changed */
     WIRE_REFUSED_NOT_FOUND = 12, /* no such bytes, no such snapshot */
     WIRE_REFUSED_CORRUPT = 13,   /* the stored bytes are rotten there */
+    WIRE_REFUSED_MEMBER = 14,    /* no member of the configuration, or another disk is meant */
 };
 
 /* NUL-terminated texts in fixed room; longer ones are cut when encoded. */
-enum { WIRE_NAME_MAX = 63, WIRE_REASON_MAX = 127 };
+enum { WIRE_NAME_MAX = CONF_TEXT_MAX, WIRE_REASON_MAX = 127 };
 /* "Never", where a span of time is told. */
 #define WIRE_NEVER UINT64_MAX
 /* "None", where an offset of a snapshot is told. */
@@ -95,6 +103,13 @@ enum { WIRE_NAME_MAX = 63, WIRE_REASON_MAX = 127 };
 /* An encoded history (history_encode); empty size counts as the empty history. Decoded messages
  * point into their input, and the bytes have been checked with history_decode. */
 struct wire_history {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* An encoded configuration (conf_encode); empty size counts as none. Decoded messages point into
+ * their input, and the bytes have been checked with conf_decode. */
+struct wire_conf {
     const uint8_t *bytes;
     size_t size;
 };
@@ -120,6 +135,7 @@ struct wire_hello {
 
 struct wire_hello_reply {
     char node_id[WIRE_NAME_MAX + 1];
+    struct disk_id disk;
     uint32_t lease_ms;
     uint64_t elapsed_ns; /* since the last accepted append, or the process' start; see WIRE_NEVER */
     uint64_t heard_ns; /* since a leader or candidate was last heard; WIRE_NEVER: not since start */
@@ -127,10 +143,13 @@ struct wire_hello_reply {
     uint64_t snapshot;              /* offset of the newest snapshot, or WIRE_NO_SNAPSHOT */
     char leader[WIRE_NAME_MAX + 1]; /* name of the last leader that was accepted; may be "" */
     struct wire_history history;    /* whole */
+    struct wire_conf conf;          /* the highest one that is durable there */
 };
 
 struct wire_vote {
     uint32_t lease_ms;
+    struct disk_id to;     /* the disk that is meant */
+    struct wire_conf conf; /* under which the candidate counts */
 };
 
 struct wire_vote_reply {
@@ -141,11 +160,13 @@ struct wire_vote_reply {
 };
 
 struct wire_elected {
+    struct disk_id to;            /* the disk that is meant */
     uint64_t start;               /* the highest common point; the log is cut to end there */
     uint32_t chain_crc;           /* at start; used if reset */
     bool reset;                   /* no common term: the log is thrown away and begins at start */
     char name[WIRE_NAME_MAX + 1]; /* of the leader */
     struct wire_history history;  /* the leader's, its own term last */
+    struct wire_conf conf;        /* the leader's, of its term */
 };
 
 struct wire_elected_reply {
@@ -207,7 +228,7 @@ struct wire_status {
 };
 
 struct wire_status_reply {
-    struct wire_hello_reply node; /* as if greeted; the envelope has term and generation */
+    struct wire_hello_reply node; /* as if greeted */
 };
 
 /* Shipping a snapshot: fenced by term (exactly the acceptor's). data of snap_write: the bytes at
@@ -251,6 +272,16 @@ struct wire_snap_read_reply {
     uint64_t at;
 };
 
+/* A new configuration, from the accepted leader; the reply's envelope has the id of what is durable
+ * there then. */
+struct wire_config {
+    struct wire_conf conf;
+};
+
+struct wire_config_reply {
+    uint8_t none;
+};
+
 struct wire_refused {
     uint32_t code;      /* enum wire_refusal */
     uint8_t to;         /* type of the request */
@@ -264,7 +295,7 @@ struct wire_msg {
     uint8_t cluster_id[16];
     uint64_t log_id;
     struct term term;
-    uint64_t generation;
+    struct conf_id conf; /* of the configuration that the sender goes by */
     uint64_t session;
     uint64_t seq;
     union {
@@ -290,6 +321,8 @@ struct wire_msg {
         struct wire_snap_latest_reply snap_latest_reply;
         struct wire_snap_read snap_read;
         struct wire_snap_read_reply snap_read_reply;
+        struct wire_config config;
+        struct wire_config_reply config_reply;
         struct wire_refused refused;
         struct wire_mend mend;
         struct wire_mend_reply mend_reply;
@@ -309,8 +342,8 @@ size_t wire_head_size(const struct wire_msg *msg);
 void wire_encode_head(const struct wire_msg *msg, uint8_t *out);
 
 /* Reads exactly one message; texts are copied, histories and data point into bytes. Checked: all
- * lengths, checksums, histories, and that the data of append, mend and read_reply are whole records
- * with good headers, one behind the other (their payloads are not looked at).
+ * lengths, checksums, histories, configurations, and that the data of append, mend and read_reply
+ * are whole records with good headers, one behind the other (their payloads are not looked at).
  * ERR_REFUSED: another version of the format; only the envelope's cluster_id … seq are set, as far
  * as this version can tell. ERR_PROTOCOL: garbled; msg is undefined. */
 int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg) MUST_CHECK;
@@ -328,12 +361,12 @@ const char *wire_refusal_text(uint32_t code);
 int wire_record(const uint8_t *bytes, size_t size, struct record *r, const uint8_t **payload,
                 size_t *size_bytes) MUST_CHECK;
 
-/* A reply to a request: type, and what is echoed; the rest is zero but the given term. */
+/* A reply to a request: type, and what is echoed; the rest is zero but what is given. */
 struct wire_msg wire_reply_to(const struct wire_msg *request, enum wire_type type, struct term term,
-                              uint64_t generation);
+                              struct conf_id conf);
 
 /* Fills in a refusal of a request; reason NULL: the code's own text. */
-struct wire_msg wire_refuse(const struct wire_msg *request, struct term term, uint64_t generation,
+struct wire_msg wire_refuse(const struct wire_msg *request, struct term term, struct conf_id conf,
                             enum wire_refusal code, const char *reason);
 
 #endif

@@ -66,7 +66,7 @@ struct wire_msg proposer_message(struct proposer *p, unsigned node, enum wire_ty
         .channel = WIRE_PROPOSER,
         .log_id = p->config.log_id,
         .term = term,
-        .generation = p->generation,
+        .conf = p->conf.id,
         .session = p->nodes[node].session,
         .seq = ++p->nodes[node].seq,
     };
@@ -502,7 +502,6 @@ static void proposer_on_hello_reply(struct proposer *p, unsigned node, const str
     n->snapshot = m->snapshot;
     n->report_ns = p->now_ns;
     n->report_free = m->heard_ns >= lease_ns(p->config.lease_ms);
-    p->generation = msg->generation > p->generation ? msg->generation : p->generation;
     if (p->state == PROPOSER_ASKING) {
         proposer_check_reports(p);
     }
@@ -595,7 +594,6 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
         proposer_restart_session(p, node, p->now_ns + PROPOSER_SPACE_RETRY_MS * CLOCK_NS_PER_MS);
         return;
     case WIRE_REFUSED_GENERATION:
-        p->generation = msg->generation > p->generation ? msg->generation : p->generation;
         proposer_restart_session(p, node, p->now_ns + proposer_beat_ns(p));
         return;
     case WIRE_REFUSED_SESSION:
@@ -605,6 +603,7 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     case WIRE_REFUSED_BAD:
     case WIRE_REFUSED_NOT_FOUND:
     case WIRE_REFUSED_CORRUPT:
+    case WIRE_REFUSED_MEMBER:
         break;
     }
     /* A node that has restarted is told at once who leads. The rest must not become a busy loop. */
@@ -679,6 +678,8 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_SNAP_LATEST_REPLY:
     case WIRE_SNAP_READ:
     case WIRE_SNAP_READ_REPLY:
+    case WIRE_CONFIG:
+    case WIRE_CONFIG_REPLY:
         return;
     }
 }
@@ -794,7 +795,6 @@ struct proposer *proposer_create(const struct proposer_config *config,
     snprintf(p->name, sizeof p->name, "%s", config->name != NULL ? config->name : "");
     p->events = *events;
     p->ctx = ctx;
-    p->generation = 1;
     /* Sessions only count upwards within one process; the high bit is room to do so. */
     p->session = config->session >> 1;
     p->safe_at_ns = UINT64_MAX;

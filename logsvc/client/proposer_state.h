@@ -99,8 +99,8 @@ struct proposer {
     uint64_t tick_at_ns;
     struct term term;     /* that we campaign with, won, or lost */
     struct term max_term; /* highest seen anywhere */
-    uint64_t generation;
-    uint64_t session; /* the last one given out */
+    struct conf conf;     /* the highest that is known */
+    uint64_t session;     /* the last one given out */
     struct proposer_node nodes[PROPOSER_NODES_MAX];
 
     /* Campaign. */

@@ -21,7 +21,6 @@ struct reader {
     struct reader_config config;
     struct reader_events events;
     void *ctx;
-    uint64_t generation; /* as the nodes tell it */
 
     enum reader_state state;
     struct reader_range range;
@@ -51,7 +50,6 @@ static bool reader_ask(void *ctx, unsigned node, const struct fetch_slot *slot)
                            .channel = WIRE_READER,
                            .log_id = r->config.log_id,
                            .term = r->range.term,
-                           .generation = r->generation,
                            .session = r->config.session,
                            .seq = slot->seq};
 
@@ -75,7 +73,6 @@ struct reader *reader_create(const struct reader_config *config, const struct re
     r->config = *config;
     r->events = *events;
     r->ctx = ctx;
-    r->generation = 1;
     fetch_init(&r->fetch, &fetch);
     return r;
 }
@@ -371,7 +368,6 @@ void reader_receive(struct reader *r, uint64_t now_ns, unsigned node, const stru
     if (slot == NULL) {
         return;
     }
-    r->generation = msg->generation > r->generation ? msg->generation : r->generation;
     if (msg->type == WIRE_READ_REPLY) {
         reader_got(r, now_ns, slot, msg);
     } else if (msg->type == WIRE_REFUSED && reader_refused(r, now_ns, slot, msg)) {

@@ -16,7 +16,6 @@ struct snap_line {
     struct snapship_config config;
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
     void *ctx;
-    uint64_t generation; /* of the log's configuration, as the nodes tell it */
 };
 
 static inline struct wire_msg snap_line_message(const struct snap_line *line, enum wire_type type,
@@ -26,7 +25,6 @@ static inline struct wire_msg snap_line_message(const struct snap_line *line, en
                            .channel = WIRE_SNAPSHOT,
                            .log_id = line->config.log_id,
                            .term = term,
-                           .generation = line->generation,
                            .session = line->config.session,
                            .seq = seq};
 

@@ -186,14 +186,15 @@ static void peer_refused(struct snap_upload *u, struct snap_peer *p, uint64_t no
             peer_retry(u, p, p->step, retry_ns); /* it has not promised this term yet */
         }
         break;
-    case WIRE_REFUSED_GENERATION: /* learned from the refusal */
-    case WIRE_REFUSED_SESSION:    /* nothing is begun there; it may have been published already */
+    case WIRE_REFUSED_SESSION: /* nothing is begun there; it may have been published already */
         peer_retry(u, p, PEER_ASK, retry_ns);
         break;
     case WIRE_REFUSED_CLUSTER:
     case WIRE_REFUSED_LOG:
     case WIRE_REFUSED_LEASE:
     case WIRE_REFUSED_VERSION:
+    case WIRE_REFUSED_GENERATION:
+    case WIRE_REFUSED_MEMBER:
     case WIRE_REFUSED_ELECTED:
     case WIRE_REFUSED_DIVERGED:
     case WIRE_REFUSED_BAD:

@@ -36,8 +36,7 @@ struct snapship *snapship_create(const struct snapship_config *config,
     MUST(config->node_count >= 1 && config->node_count <= SNAPSHIP_NODES_MAX);
     MUST(config->inflight_max >= 1 && config->inflight_max <= SNAPSHIP_INFLIGHT_MAX);
     MUST(config->piece_max_bytes > 0 && config->timeout_ms > 0 && config->retry_ms > 0);
-    s->line =
-        (struct snap_line){.config = *config, .send = events->send, .ctx = ctx, .generation = 1};
+    s->line = (struct snap_line){.config = *config, .send = events->send, .ctx = ctx};
     s->events = *events;
     s->ctx = ctx;
     snap_upload_init(&s->upload, &s->line);
@@ -264,9 +263,6 @@ void snapship_receive(struct snapship *s, uint64_t now_ns, unsigned node,
         msg->session != s->line.config.session || msg->log_id != s->line.config.log_id ||
         memcmp(msg->cluster_id, s->line.config.cluster_id, sizeof msg->cluster_id) != 0) {
         return;
-    }
-    if (msg->generation > s->line.generation) {
-        s->line.generation = msg->generation;
     }
     snap_upload_receive(&s->upload, now_ns, node, msg);
     snap_download_receive(&s->download, now_ns, node, msg);

@@ -119,8 +119,11 @@ static void fuzz_proposer_turn(uint64_t now)
 
 static struct acceptor *fuzz_open(struct fake_storage *storage)
 {
-    struct acceptor_config config = {
-        .log_id = 1, .node_id = "n", .lease_ms = FUZZ_LEASE_MS, .read_max_bytes = 1000};
+    struct acceptor_config config = {.log_id = 1,
+                                     .node_id = "n",
+                                     .disk = {{1}},
+                                     .lease_ms = FUZZ_LEASE_MS,
+                                     .read_max_bytes = 1000};
     struct acceptor_events events = {.reply = fuzz_reply};
     struct acceptor *a = NULL;
 

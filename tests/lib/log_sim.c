@@ -289,8 +289,11 @@ static void sim_start_acceptor(struct sim *s, unsigned proc)
 {
     static const char *const names[] = {"node-a", "node-b", "node-c", "node-d", "node-e"};
     struct sim_proc *p = &s->procs[proc];
-    struct acceptor_config config = {
-        .log_id = 1, .node_id = names[proc], .lease_ms = SIM_LEASE_MS, .read_max_bytes = 4096};
+    struct acceptor_config config = {.log_id = 1,
+                                     .node_id = names[proc],
+                                     .disk = {{(uint8_t)(proc + 1)}},
+                                     .lease_ms = SIM_LEASE_MS,
+                                     .read_max_bytes = 4096};
     struct acceptor_events events = {.reply = sim_reply};
     int err = acceptor_create(&p->storage.base, &config, &events, &sim_ctxs[proc],
                               sim_clock(s, proc), &p->acceptor);

@@ -41,6 +41,7 @@ static int open_acceptor(const char *node_id)
     struct acceptor_config config = {.cluster_id = {7},
                                      .log_id = 1,
                                      .node_id = node_id,
+                                     .disk = {{1, 2, 3}},
                                      .lease_ms = LEASE_MS,
                                      .read_max_bytes = 10000};
     struct acceptor_events events = {.reply = on_reply};
@@ -87,7 +88,6 @@ static struct wire_msg message(enum wire_type type, uint64_t term)
                              .cluster_id = {7},
                              .log_id = 1,
                              .term = {term},
-                             .generation = 1,
                              .session = session,
                              .seq = seq};
 }
@@ -783,7 +783,7 @@ START_TEST(sessions)
 }
 END_TEST
 
-/* Another cluster, log, lease length or generation is refused by name; answers are ignored. */
+/* Another cluster, log, or lease length is refused by name; answers are ignored. */
 START_TEST(strangers)
 {
     struct wire_msg m = message(WIRE_VOTE, 1);
@@ -797,10 +797,6 @@ START_TEST(strangers)
     say(&m);
     expect_refused(WIRE_REFUSED_LOG);
     m.log_id = 1;
-    m.generation = 2;
-    say(&m);
-    expect_refused(WIRE_REFUSED_GENERATION);
-    m.generation = 1;
     m.vote.lease_ms++;
     say(&m);
     expect_refused(WIRE_REFUSED_LEASE);

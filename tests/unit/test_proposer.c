@@ -157,7 +157,8 @@ static void hear(unsigned node, const struct wire_msg *m)
 static void greet_as(unsigned node, const char *node_id, uint64_t heard_ns, uint64_t term)
 {
     struct wire_msg q = last(node, WIRE_HELLO);
-    struct wire_msg m = wire_reply_to(&q, WIRE_HELLO_REPLY, (struct term){term}, 1);
+    struct wire_msg m =
+        wire_reply_to(&q, WIRE_HELLO_REPLY, (struct term){term}, (struct conf_id){0});
 
     m.hello_reply.lease_ms = LEASE_MS;
     m.hello_reply.heard_ns = heard_ns;
@@ -182,7 +183,7 @@ struct vote {
 static void grant(unsigned node, struct vote v)
 {
     struct wire_msg q = last(node, WIRE_VOTE);
-    struct wire_msg m = wire_reply_to(&q, WIRE_VOTE_REPLY, q.term, 1);
+    struct wire_msg m = wire_reply_to(&q, WIRE_VOTE_REPLY, q.term, (struct conf_id){0});
 
     m.vote_reply.granted = true;
     m.vote_reply.elapsed_ns = v.elapsed_ns;
@@ -198,7 +199,8 @@ static void grant(unsigned node, struct vote v)
 static void deny(unsigned node, uint64_t term)
 {
     struct wire_msg q = last(node, WIRE_VOTE);
-    struct wire_msg m = wire_reply_to(&q, WIRE_VOTE_REPLY, (struct term){term}, 1);
+    struct wire_msg m =
+        wire_reply_to(&q, WIRE_VOTE_REPLY, (struct term){term}, (struct conf_id){0});
 
     m.vote_reply.history = history_of(NULL);
     hear(node, &m);
@@ -207,7 +209,7 @@ static void deny(unsigned node, uint64_t term)
 static void accept_elected(unsigned node, uint64_t end)
 {
     struct wire_msg q = last(node, WIRE_ELECTED);
-    struct wire_msg m = wire_reply_to(&q, WIRE_ELECTED_REPLY, q.term, 1);
+    struct wire_msg m = wire_reply_to(&q, WIRE_ELECTED_REPLY, q.term, (struct conf_id){0});
 
     m.elected_reply.log = (struct wire_log){.flush_off = end, .unit_off = end};
     hear(node, &m);
@@ -215,7 +217,7 @@ static void accept_elected(unsigned node, uint64_t end)
 
 static void acknowledge(unsigned node, const struct wire_msg *q, uint64_t write, uint64_t unit)
 {
-    struct wire_msg m = wire_reply_to(q, WIRE_APPEND_REPLY, q->term, 1);
+    struct wire_msg m = wire_reply_to(q, WIRE_APPEND_REPLY, q->term, (struct conf_id){0});
 
     m.append_reply.write_off = write;
     m.append_reply.unit_off = unit;
@@ -224,7 +226,7 @@ static void acknowledge(unsigned node, const struct wire_msg *q, uint64_t write,
 
 static void refuse(unsigned node, const struct wire_msg *q, enum wire_refusal code)
 {
-    struct wire_msg m = wire_refuse(q, q->term, 1, code, NULL);
+    struct wire_msg m = wire_refuse(q, q->term, (struct conf_id){0}, code, NULL);
     hear(node, &m);
 }
 
@@ -302,7 +304,7 @@ START_TEST(needs_a_majority)
 {
     to_voting();
     struct wire_msg q = last(0, WIRE_VOTE);
-    struct wire_msg m = wire_reply_to(&q, WIRE_VOTE_REPLY, q.term, 1);
+    struct wire_msg m = wire_reply_to(&q, WIRE_VOTE_REPLY, q.term, (struct conf_id){0});
     m.vote_reply.granted = true;
     m.vote_reply.log.empty = true;
     m.vote_reply.history = history_of(NULL);
@@ -396,7 +398,8 @@ START_TEST(foreign_node_is_named_once)
     proposer_campaign(p, now);
     for (int i = 0; i < 3; i++) {
         struct wire_msg q = last(0, WIRE_HELLO);
-        struct wire_msg m = wire_refuse(&q, (struct term){0}, 1, WIRE_REFUSED_CLUSTER, NULL);
+        struct wire_msg m =
+            wire_refuse(&q, (struct term){0}, (struct conf_id){0}, WIRE_REFUSED_CLUSTER, NULL);
         m.cluster_id[0] = 99;
         hear(0, &m);
         pass_ms(2500);
@@ -548,7 +551,7 @@ START_TEST(old_terms_commit_with_ours)
     record_encode_header(&r, records);
     struct record idle = {.term = {4}, .begin = END, .flags = RECORD_IDLE};
     record_encode_header(&idle, records + RECORD_HEADER_BYTES + 150);
-    struct wire_msg m = wire_reply_to(&q, WIRE_READ_REPLY, q.term, 1);
+    struct wire_msg m = wire_reply_to(&q, WIRE_READ_REPLY, q.term, (struct conf_id){0});
     m.data = records;
     m.data_size = sizeof records;
     empty_boxes();
@@ -573,7 +576,7 @@ START_TEST(gap_rewinds)
     proposer_flush(p, now);
     struct wire_msg second = last(0, WIRE_APPEND);
     ck_assert_uint_eq(second.append.begin, END + 3);
-    struct wire_msg m = wire_reply_to(&second, WIRE_APPEND_REPLY, second.term, 1);
+    struct wire_msg m = wire_reply_to(&second, WIRE_APPEND_REPLY, second.term, (struct conf_id){0});
     m.append_reply.gap = true;
     m.append_reply.write_off = END;
     m.append_reply.unit_off = END;
@@ -604,7 +607,7 @@ START_TEST(new_link_new_session)
     acknowledge(0, &a, END + 3, END + 3);
     acknowledge(1, &b, END + 3, END + 3);
     ck_assert_uint_eq(proposer_commit(p), END);
-    struct wire_msg m = wire_reply_to(&hello, WIRE_HELLO_REPLY, a.term, 1);
+    struct wire_msg m = wire_reply_to(&hello, WIRE_HELLO_REPLY, a.term, (struct conf_id){0});
     m.hello_reply.lease_ms = LEASE_MS;
     strcpy(m.hello_reply.node_id, "a");
     m.hello_reply.log = (struct wire_log){.begin = END, .flush_off = END + 3, .unit_off = END + 3};
@@ -686,7 +689,8 @@ START_TEST(deposed)
     to_leading_empty();
     proposer_flush(p, now);
     struct wire_msg q = {.type = WIRE_APPEND, .cluster_id = {7}, .log_id = 1, .term = {TERM}};
-    struct wire_msg m = wire_refuse(&q, (struct term){19}, 1, WIRE_REFUSED_TERM, NULL);
+    struct wire_msg m =
+        wire_refuse(&q, (struct term){19}, (struct conf_id){0}, WIRE_REFUSED_TERM, NULL);
     hear(2, &m);
     ck_assert_int_eq(proposer_state(p), PROPOSER_DEPOSED);
     ck_assert(!proposer_may_serve(p, now));
@@ -882,7 +886,7 @@ START_TEST(frozen_node)
     uint8_t *bytes = mem_calloc(1, size);
     struct record r = {.term = {TERM}, .begin = END, .len_bytes = (uint32_t)(jump - END)};
     record_encode_header(&r, bytes);
-    struct wire_msg m = wire_reply_to(&q, WIRE_READ_REPLY, q.term, 1);
+    struct wire_msg m = wire_reply_to(&q, WIRE_READ_REPLY, q.term, (struct conf_id){0});
     m.data = bytes;
     m.data_size = size;
     hear(1 - source, &m);

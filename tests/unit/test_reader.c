@@ -113,18 +113,18 @@ static void node_request(void *ctx, unsigned node, const struct wire_msg *msg)
 {
     struct world *w = ctx;
     struct node *n = &w->nodes[node];
-    struct wire_msg reply = wire_reply_to(msg, WIRE_READ_REPLY, n->term, 1);
+    struct wire_msg reply = wire_reply_to(msg, WIRE_READ_REPLY, n->term, (struct conf_id){0});
     struct buf data = BUF_INIT;
     uint64_t from = msg->read.from;
 
     ck_assert_int_eq(msg->type, WIRE_READ);
     ck_assert_int_eq(msg->channel, WIRE_READER);
     if (msg->term.n != 0 && msg->term.n != n->term.n) {
-        reply = wire_refuse(msg, n->term, 1, WIRE_REFUSED_TERM, NULL);
+        reply = wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_TERM, NULL);
     } else if (from < n->begin) {
-        reply = wire_refuse(msg, n->term, 1, WIRE_REFUSED_NOT_FOUND, NULL);
+        reply = wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_NOT_FOUND, NULL);
     } else if (n->refuse_corrupt_at > 0 && from >= n->refuse_corrupt_at) {
-        reply = wire_refuse(msg, n->term, 1, WIRE_REFUSED_CORRUPT, NULL);
+        reply = wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_CORRUPT, NULL);
     } else {
         uint64_t at = record_begin(n, from);
         while (from < n->limit && at < n->limit &&

@@ -120,8 +120,7 @@ static void client_send(const void *bytes, size_t size)
 
 static struct wire_msg request(enum wire_type type, uint64_t term)
 {
-    struct wire_msg msg = {
-        .type = type, .log_id = 7, .term = {term}, .generation = 1, .session = 55, .seq = 9};
+    struct wire_msg msg = {.type = type, .log_id = 7, .term = {term}, .session = 55, .seq = 9};
 
     memcpy(msg.cluster_id, cluster_id, 16);
     return msg;

@@ -19,7 +19,6 @@ struct node {
     unsigned refuse_space;  /* so many times */
     uint64_t rotten_offset; /* flips a bit in what it reads of that snapshot */
     size_t answer_max;      /* shortens the pieces that it hands out */
-    uint64_t generation;
 };
 
 struct world {
@@ -80,7 +79,8 @@ static const struct snapshot_info *kept(const struct node *n, uint64_t offset)
 
 static struct wire_msg node_latest(const struct node *n, const struct wire_msg *msg)
 {
-    struct wire_msg reply = wire_reply_to(msg, WIRE_SNAP_LATEST_REPLY, n->term, n->generation);
+    struct wire_msg reply =
+        wire_reply_to(msg, WIRE_SNAP_LATEST_REPLY, n->term, (struct conf_id){0});
 
     for (unsigned i = 0; i < n->count; i++) {
         if (n->kept[i].offset <= msg->snap_latest.limit &&
@@ -101,15 +101,12 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
                                                       : msg->snap_begin.info.offset;
 
     if (msg->term.n != n->term.n) {
-        return wire_refuse(msg, n->term, n->generation, WIRE_REFUSED_TERM, NULL);
+        return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_TERM, NULL);
     }
     if (msg->type == WIRE_SNAP_BEGIN) {
-        if (msg->generation != n->generation) {
-            return wire_refuse(msg, n->term, n->generation, WIRE_REFUSED_GENERATION, NULL);
-        }
         if (n->refuse_space > 0) {
             n->refuse_space--;
-            return wire_refuse(msg, n->term, n->generation, WIRE_REFUSED_SPACE, NULL);
+            return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SPACE, NULL);
         }
         n->begins++;
         n->receiving = true;
@@ -117,7 +114,7 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
         n->info = msg->snap_begin.info;
         buf_clear(&n->bytes);
     } else if (!n->receiving || n->session != msg->session || n->info.offset != offset) {
-        return wire_refuse(msg, n->term, n->generation, WIRE_REFUSED_SESSION, NULL);
+        return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SESSION, NULL);
     }
     if (msg->type == WIRE_SNAP_WRITE && msg->snap_write.at == n->bytes.len) {
         buf_append(&n->bytes, msg->data, msg->data_size);
@@ -126,12 +123,12 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
         n->receiving = false;
         if (n->bytes.len != n->info.size_bytes ||
             crc32c_extend(0, buf_head(&n->bytes), n->bytes.len) != n->info.crc) {
-            return wire_refuse(msg, n->term, n->generation, WIRE_REFUSED_CORRUPT, NULL);
+            return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_CORRUPT, NULL);
         }
         n->commits++;
         publish(n, &n->info);
     }
-    struct wire_msg reply = wire_reply_to(msg, type, n->term, n->generation);
+    struct wire_msg reply = wire_reply_to(msg, type, n->term, (struct conf_id){0});
     reply.snap_reply.offset = offset;
     reply.snap_reply.next = n->bytes.len;
     return reply;
@@ -140,10 +137,10 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
 static struct wire_msg node_read(const struct node *n, const struct wire_msg *msg, struct buf *data)
 {
     const struct snapshot_info *info = kept(n, msg->snap_read.offset);
-    struct wire_msg reply = wire_reply_to(msg, WIRE_SNAP_READ_REPLY, n->term, n->generation);
+    struct wire_msg reply = wire_reply_to(msg, WIRE_SNAP_READ_REPLY, n->term, (struct conf_id){0});
 
     if (info == NULL) {
-        return wire_refuse(msg, n->term, n->generation, WIRE_REFUSED_NOT_FOUND, NULL);
+        return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_NOT_FOUND, NULL);
     }
     uint64_t end = msg->snap_read.at + msg->snap_read.max_bytes;
     end = end < info->size_bytes ? end : info->size_bytes;
@@ -289,7 +286,6 @@ static void world_open(struct world *w, uint64_t seed)
     w->net.ctx = w;
     for (unsigned i = 0; i < NET_NODES; i++) {
         w->nodes[i].term.n = TERM;
-        w->nodes[i].generation = 1;
     }
     w->ship = snapship_create(&config, &events, w);
     for (unsigned i = 0; i < NET_NODES; i++) {
@@ -368,7 +364,6 @@ START_TEST(uploads_to_all)
         struct world w;
         uint64_t done, total;
         world_open(&w, 1);
-        w.nodes[0].generation = w.nodes[1].generation = w.nodes[2].generation = 4;
         world_upload(&w, 700, sizes[i]);
         while (w.shipped == 1 && net_step(&w.net, w.net.now_ns + CLOCK_NS_PER_S)) {
         }

@@ -15,7 +15,7 @@ static const enum wire_type types[] = {
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
-static struct buf history_bytes, records;
+static struct buf history_bytes, records, conf_bytes;
 
 static void setup(void)
 {
@@ -27,6 +27,11 @@ static void setup(void)
     ck_assert_int_eq(history_append(&h, (struct log_term){4}, 20, &r), ERR_OK);
     history_bytes = (struct buf)BUF_INIT;
     history_encode(&h, &history_bytes);
+    struct conf conf = {.id = {{4}, 2},
+                        .now = {1, {{"node-1", {{9}}, "10.0.0.9:7001"}}},
+                        .old = {1, {{"node-2", {{8}}, "10.0.0.8:7001"}}}};
+    conf_bytes = (struct buf)BUF_INIT;
+    conf_encode(&conf, &conf_bytes);
     records = (struct buf)BUF_INIT;
     for (uint64_t i = 0; i < 2; i++) {
         uint8_t header[RECORD_HEADER_BYTES];
@@ -45,6 +50,12 @@ static void teardown(void)
 {
     buf_release(&history_bytes);
     buf_release(&records);
+    buf_release(&conf_bytes);
+}
+
+static struct wire_conf sample_conf(void)
+{
+    return (struct wire_conf){.bytes = buf_head(&conf_bytes), .size = conf_bytes.len};
 }
 
 static struct wire_log sample_log(void)
@@ -82,7 +93,9 @@ static struct wire_hello_reply sample_node(void)
         .log = sample_log(),
         .snapshot = 8,
         .leader = "10.0.0.1:6379",
-        .history = {.bytes = buf_head(&history_bytes), .size = history_bytes.len}};
+        .disk = {{[15] = 3}},
+        .history = {.bytes = buf_head(&history_bytes), .size = history_bytes.len},
+        .conf = sample_conf()};
 }
 
 static void fill_data(struct wire_msg *m)
@@ -111,15 +124,20 @@ static void fill_election(struct wire_msg *m)
         m->status_reply.node = sample_node();
         break;
     case WIRE_VOTE:
-        m->vote.lease_ms = 2000;
+        m->vote = (struct wire_vote){.lease_ms = 2000, .to = {{4, 5}}, .conf = sample_conf()};
         break;
     case WIRE_VOTE_REPLY:
         m->vote_reply = (struct wire_vote_reply){
             .granted = true, .elapsed_ns = 9, .log = sample_log(), .history = history};
         break;
     case WIRE_ELECTED:
-        m->elected = (struct wire_elected){
-            .start = 1, .chain_crc = 2, .reset = true, .name = "me", .history = history};
+        m->elected = (struct wire_elected){.to = {{6}},
+                                           .start = 1,
+                                           .chain_crc = 2,
+                                           .reset = true,
+                                           .name = "me",
+                                           .history = history,
+                                           .conf = sample_conf()};
         break;
     case WIRE_ELECTED_REPLY:
         m->elected_reply.log = sample_log();
@@ -137,7 +155,7 @@ static struct wire_msg sample(enum wire_type type)
                          .cluster_id = {1, 2, 3, 16},
                          .log_id = 11,
                          .term = {12},
-                         .generation = 13,
+                         .conf = {.term = {16}, .generation = 13},
                          .session = 14,
                          .seq = 15};
 
@@ -191,6 +209,9 @@ static struct wire_msg sample(enum wire_type type)
     case WIRE_MEND_REPLY:
         m.mend_reply.holes = (struct storage_holes){1, 2, 3, 4, 5, 6, 7};
         break;
+    case WIRE_CONFIG:
+        m.config.conf = sample_conf();
+        break;
     case WIRE_REFUSED:
         m.refused = (struct wire_refused){WIRE_REFUSED_SPACE, WIRE_APPEND, 3, "no space"};
         break;
@@ -222,7 +243,8 @@ START_TEST(round_trip)
     ck_assert_mem_eq(out.cluster_id, in.cluster_id, 16);
     ck_assert_uint_eq(out.log_id, 11);
     ck_assert_uint_eq(out.term.n, 12);
-    ck_assert_uint_eq(out.generation, 13);
+    ck_assert_uint_eq(out.conf.generation, 13);
+    ck_assert_uint_eq(out.conf.term.n, 16);
     ck_assert_uint_eq(out.session, 14);
     ck_assert_uint_eq(out.seq, 15);
     ck_assert_uint_eq(out.data_size, in.data_size);
@@ -259,6 +281,8 @@ START_TEST(fields_arrive)
     ck_assert_uint_eq(out.hello_reply.log.chain_crc, 6);
     ck_assert_uint_eq(out.hello_reply.log.holes.count, 7);
     ck_assert_uint_eq(out.hello_reply.log.holes.mended_bytes, 13);
+    ck_assert_uint_eq(out.hello_reply.disk.bytes[15], 3);
+    ck_assert_mem_eq(out.hello_reply.conf.bytes, buf_head(&conf_bytes), conf_bytes.len);
     ck_assert_mem_eq(out.hello_reply.history.bytes, buf_head(&history_bytes), history_bytes.len);
     free(bytes);
 
@@ -351,7 +375,8 @@ START_TEST(refusals)
 
     memset(reason, 'r', sizeof reason - 1);
     reason[sizeof reason - 1] = '\0';
-    struct wire_msg m = wire_refuse(&request, (struct term){99}, 3, WIRE_REFUSED_SESSION, reason);
+    struct wire_msg m = wire_refuse(&request, (struct term){99}, (struct conf_id){{2}, 3},
+                                    WIRE_REFUSED_SESSION, reason);
     uint8_t *bytes = encode(&m, &size);
     ck_assert_int_eq(wire_decode(bytes, size, &out), ERR_OK);
     ck_assert_uint_eq(strlen(out.refused.reason), WIRE_REASON_MAX);
