@@ -103,6 +103,9 @@ static void client_free(struct client *c)
     if (c->writable != NULL) {
         event_free(c->writable);
     }
+    if (c->hangup != NULL) {
+        event_free(c->hangup);
+    }
     (void)close(c->fd);
     buf_release(&c->in);
     buf_release(&c->out);
@@ -140,6 +143,9 @@ void client_close(struct client *c, const char *reason)
     (void)event_del(c->readable);
     if (c->writable != NULL) {
         (void)event_del(c->writable);
+    }
+    if (c->hangup != NULL) {
+        (void)event_del(c->hangup);
     }
     client_abandon_requests(c);
     all->unsent_bytes -= c->unsent_counted;
@@ -424,14 +430,29 @@ void client_answered(struct request *r)
     }
 }
 
+static void client_hangup_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    client_close(arg, "by the client");
+}
+
 void client_postpone(struct client *c)
 {
     c->postponed = true;
+    if (c->hangup == NULL) {
+        c->hangup = event_new(c->all->base, c->fd, EV_CLOSED, client_hangup_cb, c);
+        MUST(c->hangup != NULL);
+    }
+    (void)event_add(c->hangup, NULL);
 }
 
 void client_resume(struct client *c)
 {
     c->postponed = false;
+    if (c->hangup != NULL) {
+        (void)event_del(c->hangup);
+    }
     client_needs_flush(c);
 }
 

@@ -41,6 +41,7 @@ struct client {
     bool postponed; /* the next request waits, unread, until nothing is unanswered */
     int fd;
     struct event *readable, *writable;
+    struct event *hangup; /* while postponed: nobody reads, yet who leaves must be noticed */
 
     struct buf in;                /* the unfinished request */
     size_t wanted_bytes;          /* of in, as far as known; 0: not known */
@@ -64,7 +65,9 @@ struct client {
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
-    struct buf watched;              /* hashes of the keys that are watched; empty: none */
+    bool watches;                    /* WATCH: on the private link */
+    bool watches_many;               /* more keys than are remembered */
+    struct buf watched;              /* hashes of the keys that are watched */
     uint64_t created_ns, used_ns;
     const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
 };

@@ -58,7 +58,7 @@ void info_text(void *ctx, struct buf *out)
     buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", proposer_commit(p->proposer));
     buf_printf(out, "holdfast_lease_ms_left:%" PRIu64 "\r\n", info_lease_ms_left(p, now_ns));
     buf_printf(out, "holdfast_clients:%zu\r\n", p->clients.count);
-    buf_printf(out, "holdfast_private_connections:0\r\n");
+    buf_printf(out, "holdfast_private_connections:%zu\r\n", private_count(p->privates));
     buf_printf(out, "holdfast_replies_withheld:%zu\r\n", tracker_withheld(p->tracker));
     buf_printf(out, "holdfast_dirty_keys:%zu\r\n", tracker_dirty_keys(p->tracker));
     buf_printf(out, "holdfast_commands:%" PRIu64 "\r\n", p->router.commands);

@@ -43,6 +43,7 @@ holdfast_proxy_SOURCES = \
 	proxy/proxy.c proxy/proxy.h \
 	proxy/proxy_clients.c \
 	proxy/proxy_log.c \
+	proxy/proxy_private.c \
 	proxy/proxy_redis.c \
 	proxy/proxy_role.c \
 	proxy/proxy_ship.c

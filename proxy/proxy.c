@@ -23,6 +23,7 @@ void proxy_drop_withheld(struct proxy *p, const char *why)
     size_t closed = 0;
 
     engine_stop(p->engine, why);
+    private_stop(p->privates, why);
     for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
         next = c->next;
         if (c->first != NULL) {
@@ -82,6 +83,9 @@ static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
 
 static void proxy_flush_engine(struct proxy *p, uint64_t now_ns)
 {
+    if (private_wants_flush(p->privates)) {
+        private_flush(p->privates, now_ns);
+    }
     if (engine_may_flush(p->engine) &&
         pace_batch_due(&p->pace, now_ns, engine_is_urgent(p->engine))) {
         engine_flush(p->engine, now_ns);
@@ -210,6 +214,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     clients_evict_unsent(&p->clients);
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);
+    private_tick(p->privates, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {
         p->repair_ns = now_ns;
         proxy_repair_snapshots(p, now_ns);
@@ -220,7 +225,8 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
         next = c->next;
         if (c->first != NULL && now_ns > c->oldest_ns && now_ns - c->oldest_ns > limit_ns &&
-            (c->first->stage == REQUEST_ANSWERED || p->router.service != SERVICE_FULL)) {
+            (c->first->stage == REQUEST_ANSWERED ||
+             (p->router.service != SERVICE_FULL && c->lane == CLIENT_LANE_SHARED))) {
             client_close(c, "its reply could not be committed for limits.withheld_max_ms");
         }
     }
@@ -290,6 +296,7 @@ static void proxy_turn_role(struct proxy *p)
     proxy_update_leader(p, &view);
     if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
         engine_start(p->engine, &p->role.replid, view.now_ns);
+        private_start(p->privates, &p->role.replid);
     }
 }
 
@@ -325,6 +332,7 @@ static void proxy_turn(struct proxy *p)
     }
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */
+    private_sweep(p->privates);
     proxy_schedule_tick(p, now_ns);
 }
 
@@ -420,6 +428,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     p->tracker = tracker_create(random_next(&p->random), 0);
     p->leader = leader_create(s->name, s->host, (int)s->port);
     proxy_open_engine(p, s);
+    proxy_open_privates(p, s);
     proxy_open_clients(p, s);
     int rc = proxy_open_log(p, s);
     if (rc == ERR_OK) {
@@ -447,6 +456,7 @@ void proxy_close(struct proxy *p)
     }
     proxy_close_redis(p);
     engine_destroy(p->engine);
+    private_destroy(p->privates);
     clients_fini(&p->clients);
     router_fini(&p->router);
     request_pool_release(&p->pool);

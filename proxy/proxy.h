@@ -21,6 +21,7 @@
 #include "proxy/feed.h"
 #include "proxy/leader.h"
 #include "proxy/pace.h"
+#include "proxy/private.h"
 #include "proxy/rebuild.h"
 #include "proxy/role.h"
 #include "proxy/router.h"
@@ -84,6 +85,7 @@ struct proxy {
     struct tracker *tracker;
     struct request_pool pool;
     struct clients clients;
+    struct private_pool *privates;
     struct router router;
     struct role role;
     struct leader *leader; /* who leads; brought up to date once a turn */
@@ -118,6 +120,15 @@ void proxy_view(const struct proxy *p, struct role_view *view);
 void proxy_open_engine(struct proxy *p, const struct settings *s);
 void proxy_open_clients(struct proxy *p, const struct settings *s);
 void proxy_accept_cb(int fd, short what, void *arg);
+/* Links that one client has for itself; proxy_private.c. */
+void proxy_open_privates(struct proxy *p, const struct settings *s);
+
+/* The requests of a batch are answered, and bounded by this offset. */
+void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);
+/* Requests that never reached Redis: an error (a whole reply) is the truth. */
+void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error);
+/* That Redis is not the one whose stream we read, or no master any more. */
+void proxy_redis_is_strange(struct proxy *p, const char *reason);
 
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;

@@ -49,10 +49,8 @@ static void proxy_append_info(struct proxy *p, struct request *r)
     buf_release(&text);
 }
 
-static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
+void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
 {
-    struct proxy *p = ctx;
-
     for (struct request *r = first, *next; r != NULL; r = next) {
         next = r->next_in_batch;
         r->next_in_batch = NULL;
@@ -73,10 +71,30 @@ static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound
     }
 }
 
+static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    proxy_fenced(ctx, first, bound);
+}
+
+void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error)
+{
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED;
+        request_set_reply(r, error, strlen(error));
+        client_answered(r);
+        client_release(r);
+    }
+}
+
 static void proxy_engine_down(void *ctx, struct request *unknown, struct request *unsent,
                               const char *reason)
 {
-    static const char loading[] = "-LOADING Redis is loading the dataset in memory\r\n";
     struct proxy *p = ctx;
     size_t closed = 0;
 
@@ -88,27 +106,15 @@ static void proxy_engine_down(void *ctx, struct request *unknown, struct request
         }
         request_give(&p->pool, r);
     }
-    for (struct request *r = unsent, *next; r != NULL; r = next) {
-        next = r->next_in_batch;
-        r->next_in_batch = NULL;
-        if (r->client == NULL) {
-            request_give(&p->pool, r);
-            continue;
-        }
-        r->stage = REQUEST_ANSWERED; /* it never reached Redis, so an error is the truth */
-        request_set_reply(r, loading, sizeof loading - 1);
-        client_answered(r);
-        client_release(r);
-    }
+    proxy_answer_unsent(p, unsent, "-LOADING Redis is loading the dataset in memory\r\n");
     log_warn("the engine's link ended: %s; %zu clients closed, outcome unknown", reason, closed);
     p->engine_retry_ns = clock_now_ns() + PROXY_ENGINE_RETRY_MS * CLOCK_NS_PER_MS;
 }
 
 /* The stream of that Redis is not to be gone on with either; taking it up again finds out what has
  * become of it. */
-static void proxy_engine_stranger(void *ctx, const char *reason)
+void proxy_redis_is_strange(struct proxy *p, const char *reason)
 {
-    struct proxy *p = ctx;
     struct role_view view;
 
     if (!p->streaming) {
@@ -118,6 +124,11 @@ static void proxy_engine_stranger(void *ctx, const char *reason)
     p->streaming = false;
     proxy_view(p, &view);
     role_detached(&p->role, &view, reason);
+}
+
+static void proxy_engine_stranger(void *ctx, const char *reason)
+{
+    proxy_redis_is_strange(ctx, reason);
 }
 
 /* ---- the clients' events ---- */
@@ -144,6 +155,9 @@ static void proxy_client_closed(void *ctx, struct client *c)
 {
     (void)ctx;
     transaction_discard(c);
+    if (c->link != NULL) {
+        private_drop(c->link);
+    }
 }
 
 /* WAIT: how many log nodes have all that is committed, which is all that this client wrote. */
@@ -200,7 +214,8 @@ static size_t proxy_raise_file_limit(const struct settings *s)
 {
     struct rlimit limit;
     size_t clients = (size_t)s->clients_max;
-    rlim_t wanted = (rlim_t)clients + PROXY_FILES_RESERVED;
+    rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)s->private_max;
+    rlim_t wanted = (rlim_t)clients + reserved;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
         return clients;
@@ -211,8 +226,7 @@ static size_t proxy_raise_file_limit(const struct settings *s)
         limit = raised;
     }
     if (limit.rlim_cur < wanted) {
-        clients = limit.rlim_cur > 2 * PROXY_FILES_RESERVED ? limit.rlim_cur - PROXY_FILES_RESERVED
-                                                            : limit.rlim_cur / 2;
+        clients = limit.rlim_cur > 2 * reserved ? limit.rlim_cur - reserved : limit.rlim_cur / 2;
         log_warn("only %llu files may be open: %zu clients fit, not limits.clients_max",
                  (unsigned long long)limit.rlim_cur, clients);
     }
@@ -244,6 +258,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.clients = &p->clients;
     p->router.engine = p->engine;
     p->router.tracker = p->tracker;
+    p->router.privates = p->privates;
     p->router.info_text = info_text;
     p->router.info_ctx = p;
 }

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* More keys than this, watched by one client, are "the keyspace": waiting longer is safe. */
+enum { ROUTER_WATCHED_MAX_BYTES = 4096 * sizeof(uint64_t) };
+
 void router_init(struct router *router, const struct router_config *config)
 {
     memset(router, 0, sizeof *router);
@@ -120,7 +123,6 @@ static const struct router_rule router_rules[] = {
     {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
     {"script|kill", NULL},
     {"function|kill", NULL},
-    {"watch", NULL},
     {"monitor", NULL},
     {"subscribe", NULL},
     {"psubscribe", NULL},
@@ -206,13 +208,11 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
         transaction_spoil(c);
         return true;
     }
-    if (rule == NULL && (c->transaction != NULL || !router_would_block(command, argv, argc))) {
+    if (rule == NULL) {
         return false;
     }
-    if (rule != NULL && rule->error != NULL) {
+    if (rule->error != NULL) {
         client_answer_error(c, rule->error);
-    } else if (c->transaction != NULL && strcmp(command->name, "watch") == 0) {
-        return false;
     } else {
         router_answer_unknown(router, c, command, argv, argc);
     }
@@ -265,9 +265,9 @@ static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {"multi",  "exec",  "discard", "unwatch",
-                                          "select", "hello", "auth",    "reset",
-                                          "quit",   "wait",  "info",    "debug"};
+    static const char *const special[] = {"multi",  "exec",  "discard", "unwatch", "watch",
+                                          "select", "hello", "auth",    "reset",   "quit",
+                                          "wait",   "info",  "debug"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -278,6 +278,38 @@ bool router_is_plain(const struct command *command)
            strncmp(command->name, "client|", 7) != 0;
 }
 
+bool router_choose_lane(struct router *router, struct client *c, bool needs_private)
+{
+    if (c->link != NULL && private_kept(c->link) != 0) {
+        needs_private = true;
+    }
+    if (client_lane_busy(c, needs_private ? CLIENT_LANE_PRIVATE : CLIENT_LANE_SHARED)) {
+        return false;
+    }
+    if (needs_private && !private_lend(router->privates, c)) {
+        client_answer_error(c, "ERR max number of private connections reached, see "
+                               "limits.private_max");
+        return false;
+    }
+    return true;
+}
+
+struct request *router_send(struct router *router, struct client *c, uint32_t flags, bool keyspace,
+                            const struct resp_arg *argv, size_t argc)
+{
+    struct request *r = client_queue(c, flags);
+
+    r->waiter.keyspace = keyspace;
+    request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
+                     keyspace ? 0 : (uint32_t)(router->hashes.len / sizeof(uint64_t)));
+    if (c->lane == CLIENT_LANE_PRIVATE) {
+        private_add(c->link, r, argv, argc);
+    } else {
+        engine_add(router->engine, r, c->db, c->resp, argv, argc);
+    }
+    return r;
+}
+
 static void router_forward(struct router *router, struct client *c, const struct command *command,
                            const struct resp_arg *argv, size_t argc)
 {
@@ -285,21 +317,63 @@ static void router_forward(struct router *router, struct client *c, const struct
     bool known = router_scope(router, c->db, command, argv, argc, &harmless);
     bool writes = router_writes(command);
     const char *refusal = router_refusal(router, writes);
+    bool blocks =
+        !command->plain && c->transaction == NULL && router_would_block(command, argv, argc);
     /* What reveals no data is answered without a quorum too: PING, CONFIG GET … */
     if (refusal != NULL && !(harmless && router_service(router) == SERVICE_NO_QUORUM &&
                              engine_is_up(router->engine))) {
         client_answer_error(c, refusal);
         return;
     }
+    if ((blocks || c->lane != CLIENT_LANE_SHARED) && !router_choose_lane(router, c, blocks)) {
+        return;
+    }
     bool info =
         !command->plain && strcmp(command->name, "info") == 0 && router_info_wants_ours(argv, argc);
-    struct request *r =
-        client_queue(c, (info ? REQUEST_INFO : 0u) | (writes ? REQUEST_PATIENT : 0u));
-    r->waiter.harmless = harmless;
-    r->waiter.keyspace = !known;
-    request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
-                     known ? (uint32_t)(router->hashes.len / sizeof(uint64_t)) : 0);
-    engine_add(router->engine, r, c->db, c->resp, argv, argc);
+    uint32_t flags = (info ? REQUEST_INFO : 0u) | (writes ? REQUEST_PATIENT : 0u);
+    router_send(router, c, flags, !known, argv, argc)->waiter.harmless = harmless;
+}
+
+/* ---- WATCH ---- */
+
+/* What EXEC reveals besides its own commands' keys: whether these were changed. */
+static void router_watch(struct router *router, struct client *c, const struct command *command,
+                         const struct resp_arg *argv, size_t argc)
+{
+    bool harmless = false;
+    const char *refusal = router_refusal(router, false);
+
+    if (refusal != NULL) {
+        client_answer_error(c, refusal);
+        return;
+    }
+    if (!router_choose_lane(router, c, true)) {
+        return;
+    }
+    private_keep(c->link, PRIVATE_WATCH);
+    c->watches = true;
+    if (!router_scope(router, c->db, command, argv, argc, &harmless) ||
+        c->watched.len + router->hashes.len > ROUTER_WATCHED_MAX_BYTES) {
+        c->watches_many = true;
+    } else {
+        buf_append(&c->watched, buf_head(&router->hashes), router->hashes.len);
+    }
+    buf_clear(&router->hashes);
+    router_send(router, c, 0, false, argv, argc)->waiter.harmless = true;
+}
+
+static void router_unwatch(struct router *router, struct client *c, const struct resp_arg *argv)
+{
+    if (!c->watches) {
+        router_answer_ok(c);
+        return;
+    }
+    if (!router_choose_lane(router, c, true)) {
+        return;
+    }
+    buf_clear(&router->hashes);
+    router_send(router, c, 0, false, argv, 1)->waiter.harmless = true;
+    transaction_watch_ends(c);
 }
 
 /* Before the engine was ever asked what it knows, only the session itself can be served. */
@@ -328,6 +402,7 @@ static void router_reject(struct client *c, const struct command *command, const
         client_answer_error(c, error);
         return;
     }
+    transaction_unwatch(c);
     transaction_discard(c);
     (void)snprintf(text, sizeof text, "EXECABORT Transaction discarded because of: %s",
                    strncmp(error, "ERR ", 4) == 0 ? error + 4 : error);
@@ -368,8 +443,12 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {
         return;
     }
+    if (strcmp(command->name, "watch") == 0) {
+        router_watch(router, c, command, argv, argc);
+        return;
+    }
     if (strcmp(command->name, "unwatch") == 0) {
-        router_answer_ok(c); /* nothing is watched */
+        router_unwatch(router, c, argv);
         return;
     }
     router_forward(router, c, command, argv, argc);

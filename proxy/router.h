@@ -7,6 +7,7 @@
 #include "proxy/client.h"
 #include "proxy/command.h"
 #include "proxy/engine.h"
+#include "proxy/private.h"
 #include "proxy/tracker.h"
 
 /* What the proxy can do right now; the role sets it. */
@@ -27,6 +28,7 @@ struct router {
     struct router_config config;
     struct clients *clients;
     struct engine *engine;
+    struct private_pool *privates;
     struct tracker *tracker;
     const struct command_table *table; /* NULL until the engine was asked */
     char engine_version[32];
@@ -64,6 +66,14 @@ bool router_writes(const struct command *command);
 
 /* NULL, or the error with which a request is refused now. */
 const char *router_refusal(const struct router *router, bool writes);
+
+/* Before a request is queued that goes to Redis: where to (c->lane), which may need a private link
+ * (c->link). False: it was postponed or refused, and nothing is left to be done. */
+bool router_choose_lane(struct router *router, struct client *c, bool needs_private);
+/* Then: queues the request and sends it. What it touches stands in router->hashes, if not the
+ * keyspace. */
+struct request *router_send(struct router *router, struct client *c, uint32_t flags, bool keyspace,
+                            const struct resp_arg *argv, size_t argc);
 
 /* Answers that session.c and transaction.c give. router_answer sends router->text. */
 void router_answer(struct router *router, struct client *c, uint32_t request_flags);

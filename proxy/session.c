@@ -197,6 +197,7 @@ static void session_select(struct router *router, struct client *c, const struct
 
 static void session_reset(struct router *router, struct client *c)
 {
+    transaction_unwatch(c);
     transaction_discard(c);
     c->db = 0;
     c->resp = 2;
@@ -348,6 +349,58 @@ static void session_client_kill(struct client *c, const struct resp_arg *argv, s
     client_answer(c, reply, (size_t)len, 0);
 }
 
+static struct client *session_find(struct client *c, long long id)
+{
+    for (struct client *each = c->all->list; each != NULL; each = each->next) {
+        if (each->id == (uint64_t)id) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
+/* CLIENT UNBLOCK id [TIMEOUT|ERROR]: Redis does it, by the name that it has for the private link. A
+ * link that was told so is not lent to others: it may come too late, when another client blocks. */
+static void session_client_unblock(struct router *router, struct client *c,
+                                   const struct resp_arg *argv, size_t argc)
+{
+    struct resp_arg words[4];
+    char text[32], wrong[192];
+    long long id;
+
+    if (argc > 4) {
+        (void)snprintf(wrong, sizeof wrong,
+                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT "
+                       "HELP.",
+                       (int)(argv[1].len < 64 ? argv[1].len : 64), (const char *)argv[1].bytes);
+        client_answer_error(c, wrong);
+        return;
+    }
+    if (argc == 4 && !resp_arg_is(&argv[3], "timeout") && !resp_arg_is(&argv[3], "error")) {
+        client_answer_error(c, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return;
+    }
+    if (!resp_arg_integer(&argv[2], &id)) {
+        client_answer_error(c, "ERR value is not an integer or out of range");
+        return;
+    }
+    const struct client *blocked = session_find(c, id);
+    if (blocked == NULL || blocked->link == NULL || private_id(blocked->link) == 0 ||
+        !engine_is_up(router->engine)) {
+        client_answer(c, ":0\r\n", 4, 0);
+        return;
+    }
+    private_spoil(blocked->link);
+    if (!router_choose_lane(router, c, false)) {
+        return;
+    }
+    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)private_id(blocked->link));
+    memcpy(words, argv, argc * sizeof *argv);
+    words[2] = (struct resp_arg){(const uint8_t *)text, (size_t)len};
+    buf_clear(&router->hashes);
+    router_send(router, c, 0, false, words, argc)->waiter.harmless = true;
+}
+
 static bool session_client(struct router *router, struct client *c, const char *sub,
                            const struct resp_arg *argv, size_t argc)
 {
@@ -375,6 +428,8 @@ static bool session_client(struct router *router, struct client *c, const char *
         }
     } else if (strcmp(sub, "getredir") == 0) {
         client_answer(c, ":-1\r\n", 5, 0);
+    } else if (strcmp(sub, "unblock") == 0) {
+        session_client_unblock(router, c, argv, argc);
     } else if (strcmp(sub, "setinfo") == 0) {
         router_answer_ok(c);
     } else if (strcmp(sub, "help") == 0) {

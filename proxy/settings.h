@@ -33,6 +33,7 @@ struct settings {
     int64_t feed_queue_max_bytes;
 
     int64_t clients_max;
+    int64_t private_max;
     int64_t pending_max;
     int64_t withheld_client_max_bytes;
     int64_t withheld_total_max_bytes;

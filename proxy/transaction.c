@@ -62,6 +62,21 @@ void transaction_discard(struct client *c)
     }
 }
 
+void transaction_watch_ends(struct client *c)
+{
+    c->watches = c->watches_many = false;
+    buf_release(&c->watched);
+    private_unkeep(c->link, PRIVATE_WATCH);
+}
+
+void transaction_unwatch(struct client *c)
+{
+    if (c->watches) {
+        private_tell(c->link, "UNWATCH");
+        transaction_watch_ends(c);
+    }
+}
+
 static void transaction_begin(struct client *c)
 {
     c->transaction = mem_calloc(1, sizeof *c->transaction);
@@ -159,12 +174,29 @@ static void transaction_queue(struct router *router, struct client *c,
     client_answer(c, "+QUEUED\r\n", 9, 0);
 }
 
+static void transaction_send(struct router *router, struct client *c, struct request *r)
+{
+    struct transaction *t = c->transaction;
+
+    if (c->lane == CLIENT_LANE_PRIVATE) {
+        private_add_block(c->link, r, &t->commands, t->count + 2, t->selects);
+        if (c->watches) {
+            transaction_watch_ends(c); /* by EXEC, whatever comes of it */
+        }
+    } else {
+        engine_add_block(router->engine, r, c->db, c->resp, &t->commands, t->count + 2, t->selects);
+    }
+}
+
 static void transaction_exec(struct router *router, struct client *c)
 {
     struct transaction *t = c->transaction;
     const char *refusal = router_refusal(router, t->writes);
     char text[160];
 
+    if (!t->spoiled && refusal == NULL && !router_choose_lane(router, c, false)) {
+        return; /* postponed; a link that is needed for WATCH is here */
+    }
     if (t->spoiled) {
         client_answer_error(c, "EXECABORT Transaction discarded because of previous errors.");
     } else if (refusal != NULL) {
@@ -175,14 +207,17 @@ static void transaction_exec(struct router *router, struct client *c)
         struct request *r = client_queue(c, (t->selects ? REQUEST_BARRIER : 0u) |
                                                 (t->writes ? REQUEST_PATIENT : 0u));
         buf_append_str(&t->commands, "*1\r\n$4\r\nEXEC\r\n");
+        buf_append(&t->hashes, buf_head(&c->watched), c->watched.len);
+        t->keyspace = t->keyspace || c->watches_many;
         r->waiter.keyspace = t->keyspace;
-        r->waiter.harmless = t->harmless && !t->keyspace;
+        r->waiter.harmless = t->harmless && !t->keyspace && !c->watches;
         request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
         r->db_if_failed = c->db;
-        engine_add_block(router->engine, r, c->db, c->resp, &t->commands, t->count + 2, t->selects);
+        transaction_send(router, c, r);
         c->db = t->db;
     }
+    transaction_unwatch(c);
     transaction_discard(c);
 }
 
@@ -207,6 +242,7 @@ bool transaction_handle(struct router *router, struct client *c, const struct co
         } else if (*name == 'e') {
             transaction_exec(router, c);
         } else {
+            transaction_unwatch(c);
             transaction_discard(c);
             router_answer_ok(c);
         }

@@ -12,6 +12,11 @@ bool transaction_handle(struct router *router, struct client *c, const struct co
 /* A request inside a transaction was refused: its EXEC will be as well. */
 void transaction_spoil(struct client *c);
 
+/* What the client watches is forgotten, here and on its private link. */
+void transaction_unwatch(struct client *c);
+/* The same, where the link has been told, or will be by what was just sent. */
+void transaction_watch_ends(struct client *c);
+
 /* Forgets the transaction, if there is one. */
 void transaction_discard(struct client *c);
 

@@ -252,6 +252,12 @@ librouterworld_a_SOURCES = tests/lib/router_world.c tests/lib/router_world.h tes
 	tests/lib/sockets.h
 librouterworld_a_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
 
+check_PROGRAMS += test_private
+TESTS += test_private
+test_private_SOURCES = tests/unit/test_private.c tests/lib/unit.h
+test_private_CFLAGS = $(UNIT_CFLAGS)
+test_private_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_router
 TESTS += test_router
 test_router_SOURCES = tests/unit/test_router.c tests/lib/unit.h

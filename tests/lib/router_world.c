@@ -60,6 +60,18 @@ static void owner_down(void *ctx, struct request *unknown, struct request *unsen
     }
 }
 
+static void owner_private_down(void *ctx, struct client *c, unsigned kept, struct request *unknown,
+                               struct request *unsent, const char *reason)
+{
+    if (kept != 0) {
+        client_close(c, "its link is lost");
+    }
+    owner_down(ctx, unknown, unsent, reason);
+}
+
+static const struct private_events private_events = {.fenced = owner_fenced,
+                                                     .down = owner_private_down};
+
 static const struct engine_events engine_events = {
     .up = owner_up, .fenced = owner_fenced, .down = owner_down};
 
@@ -81,6 +93,9 @@ static void owner_closed(void *ctx, struct client *c)
 {
     (void)ctx;
     transaction_discard(c);
+    if (c->link != NULL) {
+        private_drop(c->link);
+    }
 }
 
 static void owner_wait(void *ctx, struct request *r)
@@ -111,7 +126,9 @@ static void turn(void)
     clients_flush(&world.all);
     if (!world.hold) {
         engine_flush(world.engine, clock_now_ns());
+        private_flush(world.privates, clock_now_ns());
     }
+    private_sweep(world.privates);
 }
 
 /* Takes what has come into world.heard; false: the connection has ended. */
@@ -157,6 +174,7 @@ static void link_up(void)
     struct replid replid;
 
     memcpy(replid.hex, REPLID, sizeof replid.hex);
+    private_start(world.privates, &replid);
     engine_start(world.engine, &replid, clock_now_ns());
     sockets_wait(world.redis_listener, POLLIN, 1000);
     world.redis = sockets_accept(world.redis_listener);
@@ -193,10 +211,18 @@ static void open_parts(void)
     world.all.now_ns = clock_now_ns();
     world.engine = engine_create(world.base, &engine, &engine_events, NULL);
     world.tracker = tracker_create(1, 0);
+    struct private_config links = {.kind = ENGINE_PRIVATE,
+                                   .host = "127.0.0.1",
+                                   .port = world.redis_port,
+                                   .links_max = WORLD_LINKS_MAX,
+                                   .idle_max = 1,
+                                   .connect_timeout_ms = 1000};
+    world.privates = private_create(world.base, &links, &private_events, NULL, &world.pool);
     router_init(&world.router, &router);
     world.router.clients = &world.all;
     world.router.engine = world.engine;
     world.router.tracker = world.tracker;
+    world.router.privates = world.privates;
     world.router.table = world.table;
     world.router.service = SERVICE_FULL;
     world.router.info_text = owner_info;
@@ -211,6 +237,9 @@ void world_setup(void)
     memset(&world, 0, sizeof world);
     for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
         world.fds[i] = -1;
+    }
+    for (int i = 0; i < WORLD_LINKS_MAX; i++) {
+        world.links[i] = -1;
     }
     ck_assert_int_eq(command_table_parse(reply, size, &world.table), ERR_OK);
     free(reply);
@@ -227,6 +256,7 @@ void world_setup(void)
 void world_teardown(void)
 {
     engine_destroy(world.engine);
+    private_destroy(world.privates);
     clients_fini(&world.all);
     ck_assert_uint_eq(world.pool.live_count, 0);
     ck_assert_uint_eq(world.all.query_bytes, 0);
@@ -239,6 +269,11 @@ void world_teardown(void)
     for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
         if (world.fds[i] >= 0) {
             (void)close(world.fds[i]);
+        }
+    }
+    for (int i = 0; i < WORLD_LINKS_MAX; i++) {
+        if (world.links[i] >= 0) {
+            (void)close(world.links[i]);
         }
     }
     (void)close(world.redis);
@@ -344,17 +379,22 @@ static void commands_text(const struct buf *bytes, struct buf *text)
     buf_append(text, "", 1);
 }
 
-void world_expect_sent(const char *commands)
+static void expect_sent_on(int fd, const char *commands)
 {
     struct buf expected = BUF_INIT, text = BUF_INIT;
 
     buf_clear(&world.heard);
-    (void)take_until(world.redis, sizeof ROLE);
+    (void)take_until(fd, sizeof ROLE);
     buf_printf(&expected, "%s|ROLE", commands);
     commands_text(&world.heard, &text);
     ck_assert_str_eq((const char *)buf_head(&text), (const char *)buf_head(&expected));
     buf_release(&expected);
     buf_release(&text);
+}
+
+void world_expect_sent(const char *commands)
+{
+    expect_sent_on(world.redis, commands);
 }
 
 void world_expect_nothing_sent(void)
@@ -374,6 +414,64 @@ void world_redis(const char *replies)
         turn();
         sockets_wait(-1, 0, 1);
     }
+}
+
+/* ---- private links ---- */
+
+void world_link_up(int i)
+{
+    char answers[256];
+    int len = snprintf(answers, sizeof answers,
+                       "+OK\r\n:%d\r\n$67\r\nrole:master\r\nmaster_replid:" REPLID "\r\n", 70 + i);
+
+    if (world.links[i] >= 0) {
+        (void)close(world.links[i]);
+    }
+    sockets_wait(world.redis_listener, POLLIN, 1000);
+    world.links[i] = sockets_accept(world.redis_listener);
+    buf_clear(&world.heard);
+    turn();
+    (void)take_until(world.links[i], 60); /* the set-up */
+    ck_assert_int_eq(send(world.links[i], answers, (size_t)len, 0), len);
+}
+
+void world_link_expect_sent(int i, const char *commands)
+{
+    expect_sent_on(world.links[i], commands);
+}
+
+void world_link_redis_raw(int i, const char *bytes)
+{
+    ck_assert_int_eq(send(world.links[i], bytes, strlen(bytes), MSG_NOSIGNAL),
+                     (ssize_t)strlen(bytes));
+    for (int waits = 0; waits < 5; waits++) {
+        turn();
+        sockets_wait(-1, 0, 1);
+    }
+}
+
+void world_link_redis(int i, const char *replies)
+{
+    char all[1024];
+
+    (void)snprintf(all, sizeof all, "%s%s", replies, FENCED);
+    world_link_redis_raw(i, all);
+}
+
+void world_link_down(int i)
+{
+    (void)close(world.links[i]);
+    world.links[i] = -1;
+    for (int waits = 0; waits < 5; waits++) {
+        turn();
+        sockets_wait(-1, 0, 1);
+    }
+}
+
+void world_link_expect_closed(int i)
+{
+    buf_clear(&world.heard);
+    ck_assert(!take_until(world.links[i], 1));
 }
 
 const char *world_scope(int i)

@@ -6,7 +6,7 @@
 
 #include "proxy/router.h"
 
-enum { WORLD_CLIENTS_MAX = 4 };
+enum { WORLD_CLIENTS_MAX = 4, WORLD_LINKS_MAX = 2 };
 
 extern struct world {
     struct event_base *base;
@@ -14,11 +14,13 @@ extern struct world {
     struct clients all;
     struct engine *engine;
     struct tracker *tracker;
+    struct private_pool *privates; /* WORLD_LINKS_MAX at most, one of them idle */
     struct command_table *table;
     struct router router;
     int listener, port;             /* where clients come in */
     int redis_listener, redis_port; /* where the engine goes */
     int redis;                      /* our end of its link */
+    int links[WORLD_LINKS_MAX];     /* our ends of private links; -1: none */
     int fds[WORLD_CLIENTS_MAX];     /* our ends of clients; -1: none */
     struct client *clients[WORLD_CLIENTS_MAX];
     struct buf heard; /* what world_hear returned, or what Redis was sent */
@@ -56,6 +58,17 @@ void world_expect_sent(const char *commands);
 void world_expect_nothing_sent(void);
 /* It answers: these bytes and the fence. */
 void world_redis(const char *replies);
+
+/* The next private link is made, and set up by Redis, which calls it 70 + i. */
+void world_link_up(int i);
+/* Redis gets exactly these commands and the fence behind them on that link; or answers there; or
+ * says this, without a fence; or ends it. */
+void world_link_expect_sent(int i, const char *commands);
+void world_link_redis(int i, const char *replies);
+void world_link_redis_raw(int i, const char *bytes);
+void world_link_down(int i);
+/* The proxy has closed that link. */
+void world_link_expect_closed(int i);
 
 /* What the last request of client i may reveal: "0:a 5:a" (database and key, keys being one small
  * letter), "keyspace" or "harmless". It must not be answered yet. */

@@ -7,12 +7,13 @@ AM_TESTS_ENVIRONMENT = \
 check_LIBRARIES += libsystem.a
 libsystem_a_SOURCES = \
 	tests/lib/cluster.c tests/lib/cluster.h \
+	tests/lib/duel.c tests/lib/duel.h \
 	tests/lib/system.h \
 	tests/lib/wire.c tests/lib/wire.h
 libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
-SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input
+SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links
 EXTRA_DIST += tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh
@@ -40,6 +41,10 @@ test_faults_LDADD = $(SYSTEM_LDADD)
 test_bad_input_SOURCES = tests/system/test_bad_input.c
 test_bad_input_CFLAGS = $(UNIT_CFLAGS)
 test_bad_input_LDADD = $(SYSTEM_LDADD)
+
+test_links_SOURCES = tests/system/test_links.c
+test_links_CFLAGS = $(UNIT_CFLAGS)
+test_links_LDADD = $(SYSTEM_LDADD)
 
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit

@@ -1,0 +1,306 @@
+/* Private links: who gets one, what goes over it, when it is given back, and what its end means.
+ * The Redis at the other end is played here (tests/lib/router_world.h). */
+#include "proxy/private.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#include <stdio.h>
+
+#define BLPOP_REPLY "*2\r\n$1\r\na\r\n$1\r\n1\r\n"
+
+/* A blocking command goes over a link of its own, with a fence; the link is kept for the next one,
+ * which may be another client's, in another database. */
+START_TEST(test_lent_and_returned)
+{
+    world_join(1);
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_expect_nothing_sent();
+    ck_assert_str_eq(world_scope(0), "0:a");
+    ck_assert_uint_eq(private_id(world.clients[0]->link), 70);
+    world_link_redis(0, BLPOP_REPLY);
+    world_expect(0, BLPOP_REPLY);
+    ck_assert_ptr_null(world.clients[0]->link);
+    ck_assert_uint_eq(private_count(world.privates), 1);
+    world_say(1, "SELECT 3");
+    world_expect(1, "+OK\r\n");
+    world_say(1, "BLPOP a 0");
+    world_link_expect_sent(0, "SELECT 3|BLPOP a 0");
+    world_link_redis(0, "+OK\r\n*-1\r\n");
+    world_expect(1, "*-1\r\n");
+    ck_assert_uint_eq(private_count(world.privates), 1);
+}
+END_TEST
+
+/* What is set up at Redis, and that the client's name goes along, and goes away again. */
+START_TEST(test_name)
+{
+    world_join(1);
+    world_say(0, "CLIENT SETNAME joe");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "CLIENT SETNAME joe|BLPOP a 0");
+    world_link_redis(0, "+OK\r\n*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    world_say(1, "BLPOP a 0");
+    world_link_expect_sent(0, "CLIENT SETNAME |BLPOP a 0");
+    world_link_redis(0, "+OK\r\n*-1\r\n");
+    world_expect(1, "*-1\r\n");
+}
+END_TEST
+
+/* Requests for the other lane wait until everything before them is answered, in both directions. */
+START_TEST(test_order)
+{
+    world_say(0, "SET a 1");
+    world_say(0, "BLPOP b 0");
+    world_say(0, "GET a");
+    world_expect_sent("SET a 1");
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP b 0");
+    world_expect_nothing_sent();
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    world_expect_sent("GET a");
+    world_redis("$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n");
+}
+END_TEST
+
+/* From WATCH to EXEC everything goes over the link; EXEC reveals what is watched as well. */
+START_TEST(test_watch)
+{
+    world_say(0, "WATCH a b");
+    world_link_up(0);
+    world_link_expect_sent(0, "WATCH a b");
+    ck_assert_str_eq(world_scope(0), "harmless");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET c");
+    world_link_expect_sent(0, "GET c");
+    world_link_redis(0, "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+    world_say(0, "MULTI");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "SET d 1");
+    world_expect(0, "+QUEUED\r\n");
+    world_say(0, "EXEC");
+    ck_assert_str_eq(world_scope(0), "0:d 0:a 0:b");
+    world_link_expect_sent(0, "MULTI|SET d 1|EXEC");
+    world_link_redis(0, "+OK\r\n+QUEUED\r\n*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    ck_assert_ptr_null(world.clients[0]->link);
+    world_say(0, "GET c");
+    world_expect_sent("GET c");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n");
+}
+END_TEST
+
+/* However WATCH ends, the link is clean when it is given back. */
+START_TEST(test_watch_ends)
+{
+    static const char *const ends[][2] = {
+        {"UNWATCH", NULL}, {"MULTI", "DISCARD"}, {"RESET", NULL}, {"EXEC x", NULL}};
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        world_say(0, "WATCH a");
+        if (i == 0) {
+            world_link_up(0);
+        }
+        world_link_expect_sent(0, "WATCH a");
+        world_link_redis(0, "+OK\r\n");
+        world_expect(0, "+OK\r\n");
+        world_say(0, ends[i][0]);
+        if (ends[i][1] != NULL) {
+            world_expect(0, "+OK\r\n");
+            world_say(0, ends[i][1]);
+        }
+        world_link_expect_sent(0, "UNWATCH");
+        world_link_redis(0, "+OK\r\n");
+        (void)world_hear(0);
+        ck_assert_ptr_null(world.clients[0]->link);
+        ck_assert(!world.clients[0]->watches);
+        ck_assert_uint_eq(private_count(world.privates), 1);
+    }
+    world_say(0, "UNWATCH");
+    world_expect(0, "+OK\r\n");
+    world_expect_nothing_sent();
+}
+END_TEST
+
+/* More than the limit is refused; one that is given back is there again. */
+START_TEST(test_limit)
+{
+    for (int i = 1; i < 4; i++) {
+        world_join(i);
+    }
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_say(1, "WATCH a");
+    world_link_up(1);
+    world_link_expect_sent(1, "WATCH a");
+    world_link_redis(1, "+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    world_say(2, "WATCH a");
+    world_expect(2, "-ERR max number of private connections reached, see limits.private_max\r\n");
+    world_say(2, "BLPOP a 0");
+    world_expect(2, "-ERR max number of private connections reached, see limits.private_max\r\n");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    world_say(2, "BLPOP a 0");
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(2, "*-1\r\n");
+}
+END_TEST
+
+/* No more than idle_max are kept. */
+START_TEST(test_idle_limit)
+{
+    world_join(1);
+    for (int i = 0; i < 2; i++) {
+        world_say(i, "BLPOP a 0");
+        world_link_up(i);
+        world_link_expect_sent(i, "BLPOP a 0");
+    }
+    ck_assert_uint_eq(private_count(world.privates), 2);
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    world_link_redis(1, "*-1\r\n");
+    world_expect(1, "*-1\r\n");
+    ck_assert_uint_eq(private_count(world.privates), 1);
+    world_link_expect_closed(1);
+    /* one that Redis closes is not lent any more */
+    world_link_down(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* Who leaves while blocked, or while watching, takes the link along. */
+START_TEST(test_client_leaves)
+{
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_join(0);
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    world_say(0, "WATCH a");
+    world_link_up(0);
+    world_link_expect_sent(0, "WATCH a");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_join(0);
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* A client with more in its pipeline is not read while it blocks; that it leaves is noticed. */
+START_TEST(test_postponed_client_leaves)
+{
+    world_say(0, "BLPOP a 0");
+    world_say(0, "GET a");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    ck_assert(world.clients[0]->postponed);
+    world_join(0);
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* The link's end is its client's, if something was asked or watched there. */
+START_TEST(test_link_ends)
+{
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_down(0);
+    world_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    world_join(0);
+    world_say(0, "WATCH a");
+    world_link_up(0);
+    world_link_expect_sent(0, "WATCH a");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_link_down(0);
+    world_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* All of them end, and none is made until told so. */
+START_TEST(test_stop)
+{
+    struct replid replid = {{0}};
+
+    world_join(1);
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    private_stop(world.privates, "a test");
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    world_expect_closed(0);
+    world_say(1, "BLPOP a 0");
+    world_expect(1, "-ERR max number of private connections reached, see limits.private_max\r\n");
+    /* a Redis with another history is none of ours */
+    private_start(world.privates, &replid);
+    world_say(1, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_closed(0);
+    world_expect_closed(1);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* CLIENT UNBLOCK goes to Redis with the link's name there; such a link is not lent again. */
+START_TEST(test_unblock)
+{
+    world_join(1);
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_say(1, "CLIENT UNBLOCK 1 ERROR");
+    world_expect_sent("CLIENT UNBLOCK 70 ERROR");
+    world_redis(":1\r\n");
+    world_expect(1, ":1\r\n");
+    world_link_redis(0, "-UNBLOCKED x\r\n");
+    world_expect(0, "-UNBLOCKED x\r\n");
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    world_say(1, "CLIENT UNBLOCK 1");
+    world_expect(1, ":0\r\n");
+    world_expect_nothing_sent();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("private");
+    TCase *tc = tcase_create("private");
+
+    tcase_add_checked_fixture(tc, world_setup, world_teardown);
+    tcase_add_test(tc, test_lent_and_returned);
+    tcase_add_test(tc, test_name);
+    tcase_add_test(tc, test_order);
+    tcase_add_test(tc, test_watch);
+    tcase_add_test(tc, test_watch_ends);
+    tcase_add_test(tc, test_limit);
+    tcase_add_test(tc, test_idle_limit);
+    tcase_add_test(tc, test_client_leaves);
+    tcase_add_test(tc, test_postponed_client_leaves);
+    tcase_add_test(tc, test_link_ends);
+    tcase_add_test(tc, test_stop);
+    tcase_add_test(tc, test_unblock);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
