@@ -8,6 +8,14 @@ libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
 libproxy_a_SOURCES += proxy/leader.c proxy/leader.h
 libproxy_a_SOURCES += proxy/pace.c proxy/pace.h
 libproxy_a_SOURCES += proxy/role.c proxy/role.h
+libproxy_a_SOURCES += proxy/glob.c proxy/glob.h
+libproxy_a_SOURCES += \
+	proxy/sentinel.c proxy/sentinel.h \
+	proxy/sentinel_commands.c \
+	proxy/sentinel_impl.h \
+	proxy/sentinel_pubsub.c \
+	proxy/sentinel_session.c \
+	proxy/sentinel_tell.c
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
 libproxy_a_SOURCES += \
 	proxy/command.c proxy/command.h \
@@ -24,6 +32,7 @@ libproxyio_a_SOURCES += proxy/capture.c proxy/capture.h
 libproxyio_a_SOURCES += proxy/feed.c proxy/feed.h
 PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)
 libproxyio_a_SOURCES += proxy/control.c proxy/control.h proxy/net.c proxy/net.h
+libproxyio_a_SOURCES += proxy/sentinel_port.c proxy/sentinel_port.h
 libproxyio_a_SOURCES += proxy/engine.c proxy/engine.h proxy/request.c proxy/request.h
 libproxyio_a_SOURCES += \
 	proxy/adopt.c proxy/adopt.h \
@@ -46,5 +55,6 @@ holdfast_proxy_SOURCES = \
 	proxy/proxy_private.c \
 	proxy/proxy_redis.c \
 	proxy/proxy_role.c \
+	proxy/proxy_sentinel.c \
 	proxy/proxy_ship.c
 holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)

@@ -153,17 +153,22 @@ void proxy_view(const struct proxy *p, struct role_view *view)
     }
 }
 
-/* Whether enough log nodes answer for an election. */
-static bool proxy_quorum_answers(const struct proxy *p)
+unsigned proxy_nodes_answering(const struct proxy *p)
 {
-    size_t answering = 0;
+    unsigned answering = 0;
 
     for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
         answering += node.state != PROPOSER_NODE_DOWN && node.state != PROPOSER_NODE_REFUSED;
     }
-    return answering >= p->settings->log_nodes.count / 2 + 1;
+    return answering;
+}
+
+/* Whether enough of them answer for an election. */
+static bool proxy_quorum_answers(const struct proxy *p)
+{
+    return proxy_nodes_answering(p) >= p->settings->log_nodes.count / 2 + 1;
 }
 
 static enum service proxy_service(const struct proxy *p, const struct role_view *view)
@@ -212,6 +217,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     }
     adopt_tick(p->adopt, now_ns);
     clients_evict_unsent(&p->clients);
+    proxy_observe_sentinel(p);
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);
     private_tick(p->privates, now_ns);
@@ -434,6 +440,9 @@ int proxy_open(struct proxy *p, const struct settings *s)
     if (rc == ERR_OK) {
         rc = proxy_open_redis(p, s);
     }
+    if (rc == ERR_OK) {
+        rc = proxy_open_sentinel(p, s);
+    }
     return rc == ERR_OK ? proxy_open_events(p, s) : rc;
 }
 
@@ -462,6 +471,7 @@ void proxy_close(struct proxy *p)
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);
     command_table_destroy(p->table);
+    sentinel_port_close(p->sentinel);
     leader_destroy(p->leader);
     proxy_close_shipping(p);
     proposer_destroy(p->proposer);

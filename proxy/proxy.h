@@ -25,9 +25,11 @@
 #include "proxy/rebuild.h"
 #include "proxy/role.h"
 #include "proxy/router.h"
+#include "proxy/sentinel_port.h"
 #include "proxy/settings.h"
 
 enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5 };
+enum { PROXY_SENTINEL_OUT_MAX_BYTES = 1 << 20 };
 
 /* A setting of our Redis that we change while we are attached. */
 struct proxy_redis_setting {
@@ -88,7 +90,8 @@ struct proxy {
     struct private_pool *privates;
     struct router router;
     struct role role;
-    struct leader *leader; /* who leads; brought up to date once a turn */
+    struct leader *leader;          /* who leads; brought up to date once a turn */
+    struct sentinel_port *sentinel; /* NULL: sentinel.port is 0 */
     struct adopt *adopt;
     struct rebuild *rebuild;
 
@@ -112,6 +115,9 @@ void proxy_close(struct proxy *p);
 int proxy_open_log(struct proxy *p, const struct settings *s) MUST_CHECK;
 /* Sends a message to a log node; false: its link is busy or down (for the machines of the log). */
 bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
+
+/* How many log nodes answer. */
+unsigned proxy_nodes_answering(const struct proxy *p);
 
 /* What the role looks at. */
 void proxy_view(const struct proxy *p, struct role_view *view);
@@ -144,6 +150,11 @@ void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns);
 
 /* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
 void proxy_drop_withheld(struct proxy *p, const char *why);
+
+/* The Sentinel port; proxy_sentinel.c. It looks at the world a few times a second, and when the
+ * leader has changed. */
+int proxy_open_sentinel(struct proxy *p, const struct settings *s) MUST_CHECK;
+void proxy_observe_sentinel(struct proxy *p);
 
 /* The text of INFO holdfast; info.c. */
 void info_text(void *ctx, struct buf *out);

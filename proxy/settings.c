@@ -1,5 +1,19 @@
 #include "proxy/settings.h"
 
+#include <ctype.h>
+#include <string.h>
+
+/* The characters that a real Sentinel takes in a master's name. */
+static const char *settings_check_master_name(const char *value)
+{
+    for (const char *p = value; *p != '\0'; p++) {
+        if (!isalnum((unsigned char)*p) && strchr(".-_", *p) == NULL) {
+            return "letters, digits, '.', '-' and '_'";
+        }
+    }
+    return NULL;
+}
+
 #define S struct settings
 
 const struct config_row settings_schema[] = {
@@ -44,6 +58,18 @@ const struct config_row settings_schema[] = {
                "where our Redis reaches us while it is rebuilt; 0: any"),
     CONFIG_INT("feed.queue_max_bytes", S, feed_queue_max_bytes, 65536, CONFIG_INT_MAX, "8388608",
                "bytes queued for our Redis while it is rebuilt"),
+
+    CONFIG_INT("sentinel.port", S, sentinel_port, 0, 65535, "0",
+               "port on which the proxy answers as a Redis Sentinel; 0: none"),
+    CONFIG_STRING("sentinel.master_name", S, sentinel_master_name, 1, 64, "mymaster",
+                  "the name under which Sentinel's clients ask for the leader",
+                  .check = settings_check_master_name),
+    CONFIG_STRING("sentinel.password", S, sentinel_password, 0, 4096, "",
+                  "password that Sentinel's clients must give; empty: none", .secret = true),
+    CONFIG_INT("sentinel.down_after_ms", S, sentinel_down_after_ms, 10, 600000, "1000",
+               "how long nobody may lead before the master is said to be down"),
+    CONFIG_INT("sentinel.clients_max", S, sentinel_clients_max, 1, 100000, "1000",
+               "connections to the Sentinel port"),
 
     CONFIG_INT("limits.clients_max", S, clients_max, 1, 1000000, "16384", "connected clients"),
     CONFIG_INT("limits.private_max", S, private_max, 0, 1000000, "1000",

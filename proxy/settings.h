@@ -32,6 +32,12 @@ struct settings {
     int64_t feed_port;
     int64_t feed_queue_max_bytes;
 
+    int64_t sentinel_port;
+    char *sentinel_master_name;
+    char *sentinel_password;
+    int64_t sentinel_down_after_ms;
+    int64_t sentinel_clients_max;
+
     int64_t clients_max;
     int64_t private_max;
     int64_t pending_max;

@@ -39,6 +39,18 @@ test_buf_SOURCES = tests/unit/test_buf.c tests/lib/unit.h
 test_buf_CFLAGS = $(UNIT_CFLAGS)
 test_buf_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_glob
+TESTS += test_glob
+test_glob_SOURCES = tests/unit/test_glob.c tests/lib/unit.h
+test_glob_CFLAGS = $(UNIT_CFLAGS)
+test_glob_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_sentinel
+TESTS += test_sentinel
+test_sentinel_SOURCES = tests/unit/test_sentinel.c tests/lib/unit.h
+test_sentinel_CFLAGS = $(UNIT_CFLAGS)
+test_sentinel_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_err
 TESTS += test_err
 test_err_SOURCES = tests/unit/test_err.c tests/lib/unit.h
