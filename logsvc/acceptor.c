@@ -80,10 +80,11 @@ static uint64_t acceptor_elapsed_ns(const struct acceptor *a, uint64_t now_ns)
     return now_ns > a->t_acc_ns ? now_ns - a->t_acc_ns : 0;
 }
 
-static void acceptor_hear(struct acceptor *a, uint64_t now_ns)
+static void acceptor_hear(struct acceptor *a, const struct acceptor_call *call)
 {
     a->heard = true;
-    a->heard_ns = now_ns;
+    a->heard_ns = call->now_ns;
+    a->heard_link = call->to.link;
 }
 
 void acceptor_log(const struct acceptor *a, struct wire_log *out)
@@ -192,7 +193,7 @@ static int acceptor_hello(struct acceptor *a, const struct acceptor_call *call)
     if (msg->term.n > 0 && msg->term.n >= a->meta.term.n) {
         fresh = acceptor_enter_session(a, msg->term, msg->session);
         if (fresh && msg->term.n == a->meta.term.n) {
-            acceptor_hear(a, call->now_ns);
+            acceptor_hear(a, call);
         }
     }
     if (fresh) {
@@ -232,7 +233,7 @@ static int acceptor_vote(struct acceptor *a, const struct acceptor_call *call)
         return err;
     }
     a->elected = false; /* the leader that was is fenced by term from here on */
-    acceptor_hear(a, call->now_ns);
+    acceptor_hear(a, call);
 
     struct buf bytes = BUF_INIT;
     reply.term = a->meta.term;
@@ -383,11 +384,14 @@ static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call
     (void)acceptor_enter_session(a, msg->term, msg->session);
     a->elected = true;
     memcpy(a->leader, msg->elected.name, sizeof a->leader);
-    acceptor_hear(a, call->now_ns);
+    a->leader_term = msg->term;
+    a->heir[0] = '\0';
+    acceptor_hear(a, call);
 
     struct wire_msg reply = acceptor_reply(a, call, WIRE_ELECTED_REPLY);
     acceptor_log(a, &reply.elected_reply.log);
     acceptor_answer(a, call, &reply);
+    acceptor_tell_watchers(a, call->now_ns);
     return ERR_OK;
 }
 
@@ -508,7 +512,7 @@ static int acceptor_append(struct acceptor *a, const struct acceptor_call *call)
     }
     a->t_acc_ns = call->now_ns;
     a->released = false;
-    acceptor_hear(a, call->now_ns);
+    acceptor_hear(a, call);
     if (msg->append.commit > a->leader_commit) {
         a->leader_commit = msg->append.commit;
     }
@@ -526,9 +530,12 @@ static int acceptor_release(struct acceptor *a, const struct acceptor_call *call
     a->released = true;
     a->heard = false;
     a->elected = false;
+    memcpy(a->heir, call->msg->release.heir, sizeof a->heir);
+    a->heir_ns = call->now_ns;
     struct wire_msg reply = acceptor_reply(a, call, WIRE_RELEASE_REPLY);
     reply.release_reply.released = true;
     acceptor_answer(a, call, &reply);
+    acceptor_tell_watchers(a, call->now_ns);
     return ERR_OK;
 }
 
@@ -581,6 +588,9 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
         return acceptor_snap_latest(a, call);
     case WIRE_SNAP_READ:
         return acceptor_snap_read(a, call);
+    case WIRE_WATCH:
+        acceptor_watch(a, call);
+        return ERR_OK;
     case WIRE_HELLO_REPLY:
     case WIRE_VOTE_REPLY:
     case WIRE_ELECTED_REPLY:
@@ -595,6 +605,7 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
     case WIRE_SNAP_READ_REPLY:
     case WIRE_CONFIG:
     case WIRE_CONFIG_REPLY:
+    case WIRE_WATCH_REPLY:
     case WIRE_REFUSED:
     case WIRE_MEND_REPLY:
         break;

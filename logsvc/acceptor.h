@@ -64,6 +64,11 @@ int acceptor_receive(struct acceptor *a, uint64_t now_ns, const struct wire_msg 
  * flush, then acknowledges them. Errors as above. */
 int acceptor_flush(struct acceptor *a, uint64_t now_ns) MUST_CHECK;
 
+/* A link was closed by its other end, or broke; its last messages have been received. Whoever led
+ * over it is taken for gone by those who ask whether to campaign, which is a hint and nothing more:
+ * leases run on. */
+void acceptor_link_closed(struct acceptor *a, uint64_t now_ns, uint64_t link);
+
 /* Writes the idle marker when it is due: a short while after the last append, so that what was
  * acknowledged last is covered by a recorded flushed offset. Errors as above. */
 int acceptor_tick(struct acceptor *a, uint64_t now_ns) MUST_CHECK;

@@ -28,6 +28,15 @@ struct acceptor_snap {
     uint64_t next;
 };
 
+/* A proxy that watches (WIRE_WATCH), over one link; told again when who leads changes. */
+struct acceptor_watcher {
+    struct roster_entry entry;
+    struct acceptor_reply_to to;
+    uint8_t channel;
+    uint64_t session, seq; /* of its newest question */
+    struct log_term known;
+};
+
 struct acceptor {
     struct storage *storage;
     struct acceptor_config config;
@@ -41,11 +50,18 @@ struct acceptor {
     bool released; /* the last leader gave its lease back: t_acc counts as "never" */
     uint64_t heard_ns;
     bool heard; /* any leader or candidate since creation; for pre-votes only */
+    uint64_t heard_link;
 
     struct term session_term; /* whose session it is */
     uint64_t session;
     bool elected; /* Elected was accepted in that session */
     char leader[WIRE_NAME_MAX + 1];
+    struct term leader_term;      /* whose Elected named it; 0: none in this life */
+    char heir[WIRE_NAME_MAX + 1]; /* whom the leader that has released wants to follow it … */
+    uint64_t heir_ns;             /* … and when it said so */
+
+    struct acceptor_watcher watchers[ROSTER_ENTRIES_MAX];
+    unsigned watcher_count;
 
     uint64_t commit;
     uint64_t leader_commit; /* may be ahead of what is here */
@@ -77,6 +93,11 @@ bool acceptor_term_fits(const struct acceptor *a, const struct record *r);
 int acceptor_mend(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 
 /* acceptor_serve.c */
+/* acceptor_watch.c */
+void acceptor_watch(struct acceptor *a, const struct acceptor_call *call);
+/* Tells all who watch how things stand now. */
+void acceptor_tell_watchers(struct acceptor *a, uint64_t now_ns);
+
 int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

@@ -2,6 +2,8 @@ noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
 	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_mend.c logsvc/acceptor_serve.c \
 	logsvc/acceptor_state.h \
+	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_serve.c logsvc/acceptor_state.h \
+	logsvc/acceptor_watch.c \
 	logsvc/client/proposer.c logsvc/client/proposer.h \
 	logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
 	logsvc/client/proposer_state.h \
@@ -13,6 +15,7 @@ liblog_a_SOURCES = \
 	logsvc/lease.h \
 	logsvc/meta.c logsvc/meta.h \
 	logsvc/record.c logsvc/record.h \
+	logsvc/roster.c logsvc/roster.h \
 	logsvc/segment.c logsvc/segment.h \
 	logsvc/slots.c logsvc/slots.h \
 	logsvc/snapfile.c logsvc/snapfile.h \
@@ -29,6 +32,7 @@ liblog_a_SOURCES += \
 	logsvc/client/reader.c logsvc/client/reader.h \
 	logsvc/client/snap_download.c logsvc/client/snap_download.h \
 	logsvc/client/snap_line.h \
+	logsvc/client/lookout.c logsvc/client/lookout.h \
 	logsvc/client/snap_upload.c logsvc/client/snap_upload.h \
 	logsvc/client/snapship.c logsvc/client/snapship.h
 LOG_LIBS = liblog.a $(COMMON_LIBS)

@@ -253,6 +253,20 @@ static int server_tick(struct server *s)
     return ERR_OK;
 }
 
+/* Whoever led over a connection that has ended is most likely gone. */
+static void server_tell_closed(struct server *s)
+{
+    uint64_t connection;
+
+    while (transport_server_closed(s->transport, &connection)) {
+        for (size_t i = 0; i < s->log_count; i++) {
+            if (s->logs[i]->acceptor) {
+                acceptor_link_closed(s->logs[i]->acceptor, clock_now_ns(), connection);
+            }
+        }
+    }
+}
+
 int server_turn(struct server *s, int timeout_ms)
 {
     struct transport_request request;
@@ -270,6 +284,9 @@ int server_turn(struct server *s, int timeout_ms)
     }
     if (rc == ERR_OK) {
         rc = server_flush(s);
+    }
+    if (rc == ERR_OK) {
+        server_tell_closed(s);
     }
     return rc == ERR_OK ? server_tick(s) : rc;
 }

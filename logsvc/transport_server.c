@@ -26,6 +26,7 @@
 enum { CONNECTIONS_MAX = TRANSPORT_SERVER_CONNECTIONS_MAX, SLOTS_MAX = CONNECTIONS_MAX + 1 };
 enum { BACKLOG_MAX = 64, BACKLOG_MAX_BYTES = 8 * 1024 * 1024 };
 enum { ACCEPT_PAUSE_MS = 50, COMPLAIN_S = 10 };
+enum { ENDED_MAX = 64 }; /* connections whose end was not told yet */
 
 struct slot {
     struct transport_server *server;
@@ -59,6 +60,8 @@ struct transport_server {
     struct requests queue;
     size_t held_bytes; /* queued, or taken and not yet released */
     bool paused;       /* some connection waits for room */
+    uint64_t ended[ENDED_MAX];
+    unsigned ended_count;
     bool woken;
     bool waiting; /* the server thread sleeps, or is about to */
     bool signal;  /* it is to be signalled once the lock is given back */
@@ -192,6 +195,11 @@ static void slot_down(struct framed *f, const char *reason)
 
     slot->open = false;
     s->open_count--;
+    if (s->ended_count < ENDED_MAX) {
+        s->ended[s->ended_count++] = slot->connection;
+        s->woken = true;
+        signal_waiting(s);
+    }
     if (reason != NULL && clock_now_ns() >= s->complain_ns) {
         log_warn("transport: a connection was cut: %s", reason);
         s->complain_ns = clock_now_ns() + COMPLAIN_S * CLOCK_NS_PER_S;
@@ -498,6 +506,17 @@ void transport_server_wake(struct transport_server *s)
     s->woken = true;
     signal_waiting(s);
     leave(s);
+}
+
+bool transport_server_closed(struct transport_server *s, uint64_t *connection)
+{
+    enter(s);
+    bool some = s->ended_count > 0;
+    if (some) {
+        *connection = s->ended[--s->ended_count];
+    }
+    leave(s);
+    return some;
 }
 
 bool transport_server_next(struct transport_server *s, struct transport_request *out)

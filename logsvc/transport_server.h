@@ -59,6 +59,10 @@ bool transport_server_wait(struct transport_server *s, int timeout_ms);
 /* Makes the present or the next wait return. */
 void transport_server_wake(struct transport_server *s);
 
+/* Tells of a connection that has ended; false: of none more. What it had sent has been queued
+ * before. Waiting ends when there is one. Of very many at once some are not told. */
+bool transport_server_closed(struct transport_server *s, uint64_t *connection);
+
 /* Takes the oldest request; false: there is none. Each one taken must be released, in any order. */
 bool transport_server_next(struct transport_server *s, struct transport_request *out);
 void transport_server_release(struct transport_server *s, struct transport_request *request);

@@ -157,6 +157,26 @@ static void walk_conf(struct walk *w, struct wire_conf *c)
     *c = (struct wire_conf){.bytes = in, .size = size};
 }
 
+static void walk_roster(struct walk *w, struct wire_roster *r)
+{
+    static uint8_t empty[2];
+    uint32_t size = w->mode == WALK_GET ? 0 : (uint32_t)(r->size > 0 ? r->size : sizeof empty);
+    uint8_t *out = NULL;
+    const uint8_t *in = NULL;
+
+    walk_u32(w, &size);
+    if (!walk_step(w, size, &out, &in)) {
+        return;
+    }
+    if (w->mode == WALK_PUT) {
+        memcpy(out, r->size > 0 ? r->bytes : empty, size);
+        return;
+    }
+    struct roster checked;
+    w->bad = roster_decode(in, size, 0, &checked) != ERR_OK;
+    *r = (struct wire_roster){.bytes = in, .size = size};
+}
+
 static void walk_log(struct walk *w, struct wire_log *log)
 {
     walk_bool(w, &log->empty);
@@ -262,7 +282,7 @@ static void walk_read_reply(struct walk *w, struct wire_read_reply *m)
 
 static void walk_release(struct walk *w, struct wire_release *m)
 {
-    walk_u8(w, &m->none);
+    walk_text(w, m->heir, WIRE_NAME_MAX);
 }
 
 static void walk_release_reply(struct walk *w, struct wire_release_reply *m)
@@ -352,6 +372,30 @@ static void walk_mend(struct walk *w, struct wire_mend *m)
 static void walk_mend_reply(struct walk *w, struct wire_mend_reply *m)
 {
     walk_holes(w, &m->holes);
+}
+
+static void walk_watch(struct walk *w, struct wire_watch *m)
+{
+    walk_text(w, m->name, WIRE_NAME_MAX);
+    walk_text(w, m->address, WIRE_NAME_MAX);
+    walk_u8(w, &m->role);
+    w->bad = w->bad || m->role > ROSTER_LEADER;
+    walk_bool(w, &m->synced);
+    walk_u64(w, &m->offset);
+    walk_u64(w, &m->known.n);
+}
+
+static void walk_watch_reply(struct walk *w, struct wire_watch_reply *m)
+{
+    walk_u64(w, &m->heard_ns);
+    walk_u64(w, &m->leader_term.n);
+    walk_text(w, m->leader, WIRE_NAME_MAX);
+    walk_text(w, m->heir, WIRE_NAME_MAX);
+    walk_u64(w, &m->commit);
+    walk_u64(w, &m->begin);
+    walk_bool(w, &m->empty);
+    walk_roster(w, &m->roster);
+    walk_history(w, &m->history);
 }
 
 static void walk_body(struct walk *w, struct wire_msg *msg)
@@ -501,7 +545,7 @@ int wire_decode(const uint8_t *bytes, size_t size, struct wire_msg *msg)
     size_t covered = WIRE_HEADER_BYTES - 12 + body_bytes;
     covered += wire_data_is_records(msg->type) ? 0 : data_bytes;
     if (crc32c_extend(crc32c_extend(0, bytes + 4, 4), bytes + 12, covered) != le_get32(bytes + 8) ||
-        le_get32(bytes + 20) != 0 || msg->channel > WIRE_SNAPSHOT) {
+        le_get32(bytes + 20) != 0 || msg->channel > WIRE_LOOKOUT) {
         return ERR_PROTOCOL;
     }
     struct walk w = {.mode = WALK_GET, .in = bytes + WIRE_HEADER_BYTES, .size = body_bytes};

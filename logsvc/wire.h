@@ -24,6 +24,7 @@
 #include "logsvc/conf.h"
 #include "logsvc/history.h"
 #include "logsvc/record.h"
+#include "logsvc/roster.h"
 #include "logsvc/storage.h"
 #include "logsvc/term.h"
 
@@ -32,11 +33,14 @@
 enum { WIRE_MAGIC = 0x31574648, WIRE_VERSION = 2, WIRE_HEADER_BYTES = 88 };
 
 /* A message is never larger than its data plus this (for the transport's receive limit). */
-enum { WIRE_OVERHEAD_MAX = WIRE_HEADER_BYTES + HISTORY_BYTES_MAX + CONF_BYTES_MAX + 512 };
+enum {
+    WIRE_OVERHEAD_MAX =
+        WIRE_HEADER_BYTES + HISTORY_BYTES_MAX + CONF_BYTES_MAX + ROSTER_BYTES_MAX + 512
+};
 /* And its data never larger than this, whatever is configured. */
 enum { WIRE_DATA_MAX = 64 << 20 };
 
-enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2 };
+enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2, WIRE_LOOKOUT = 3 };
 
 #define WIRE_TYPE_MAP(X)                                                                           \
     X(WIRE_HELLO, 1, hello)                                                                        \
@@ -67,7 +71,9 @@ enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2 };
     X(WIRE_MEND, 27, mend)                                                                         \
     X(WIRE_MEND_REPLY, 28, mend_reply)                                                             \
     X(WIRE_CONFIG, 29, config)                                                                     \
-    X(WIRE_CONFIG_REPLY, 30, config_reply)
+    X(WIRE_CONFIG_REPLY, 30, config_reply)                                                         \
+    X(WIRE_WATCH, 41, watch)                                                                       \
+    X(WIRE_WATCH_REPLY, 42, watch_reply)
 
 enum wire_type {
 #define WIRE_ENUM(name, code, field) name = code,
@@ -215,8 +221,9 @@ struct wire_mend_reply {
     struct storage_holes holes;
 };
 
+/* The leader has stopped serving for good. */
 struct wire_release {
-    uint8_t none;
+    char heir[WIRE_NAME_MAX + 1]; /* who is to lead next: its clients' address; "": whoever */
 };
 
 struct wire_release_reply {
@@ -289,6 +296,35 @@ struct wire_refused {
     char reason[WIRE_REASON_MAX + 1];
 };
 
+/* An encoded roster; as wire_history. */
+struct wire_roster {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* A proxy says who it is, and asks how things stand. Answered at once, and again, with the seq of
+ * the newest question, when a leader was accepted, has released, or has closed its link. */
+struct wire_watch {
+    char name[WIRE_NAME_MAX + 1];
+    char address[WIRE_NAME_MAX + 1]; /* of its clients: host:port */
+    uint8_t role;                    /* enum roster_role */
+    bool synced;
+    uint64_t offset;
+    struct log_term known; /* the last term of the history that it has; 0: none */
+};
+
+struct wire_watch_reply {
+    uint64_t heard_ns; /* as in hello_reply; WIRE_NEVER also: it has released, or its link closed */
+    struct term leader_term;        /* whose Elected was accepted last; 0: none since the start */
+    char leader[WIRE_NAME_MAX + 1]; /* its clients' address */
+    char heir[WIRE_NAME_MAX + 1];   /* of a leader that has released within the last lease */
+    uint64_t commit;                /* highest commit offset that it knows; 0: none */
+    uint64_t begin;                 /* first offset kept */
+    bool empty;                     /* neither history nor bytes */
+    struct wire_roster roster;
+    struct wire_history history; /* whole; empty if its last term is the one known */
+};
+
 struct wire_msg {
     enum wire_type type;
     uint8_t channel; /* enum wire_channel */
@@ -326,6 +362,8 @@ struct wire_msg {
         struct wire_refused refused;
         struct wire_mend mend;
         struct wire_mend_reply mend_reply;
+        struct wire_watch watch;
+        struct wire_watch_reply watch_reply;
     };
     const uint8_t *data; /* append, mend, read_reply, snap_write, snap_read_reply; else nothing */
     size_t data_size;

@@ -187,6 +187,12 @@ fuzz_segment_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_segment_LDADD = $(LOG_LIBS)
 endif
 
+check_PROGRAMS += test_lookout
+TESTS += test_lookout
+test_lookout_SOURCES = tests/unit/test_lookout.c tests/lib/unit.h
+test_lookout_CFLAGS = $(UNIT_CFLAGS)
+test_lookout_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_leader
 TESTS += test_leader
 test_leader_SOURCES = tests/unit/test_leader.c tests/lib/unit.h

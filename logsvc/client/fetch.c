@@ -44,6 +44,11 @@ void fetch_start(struct fetch *f, uint64_t from, uint64_t to, unsigned node)
     }
 }
 
+void fetch_extend(struct fetch *f, uint64_t to)
+{
+    f->to = to;
+}
+
 /* Another piece behind the others, if there is room and need. */
 static bool slot_add(struct fetch *f, uint64_t piece_bytes)
 {

@@ -60,6 +60,8 @@ void fetch_fini(struct fetch *f);
 
 /* Wants [from, to), preferably from that node. Links keep their state. */
 void fetch_start(struct fetch *f, uint64_t from, uint64_t to, unsigned node);
+/* Wants more: up to a later `to`. */
+void fetch_extend(struct fetch *f, uint64_t to);
 /* Wants nothing any more. */
 void fetch_stop(struct fetch *f);
 

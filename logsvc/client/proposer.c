@@ -10,6 +10,8 @@
 enum { PROPOSER_REFUSED_RETRY_MS = 2000, PROPOSER_SPACE_RETRY_MS = 500 };
 /* How long a leader waits for a donor that doesn't come back, if a majority is here. */
 enum { PROPOSER_DONOR_LEASES = 3 };
+/* A candidate asks again after so long who says that it hears a leader: it may just have gone. */
+enum { PROPOSER_ASK_AGAIN_MS = 10 };
 
 static uint64_t proposer_beat_ns(const struct proposer *p)
 {
@@ -165,6 +167,14 @@ static bool proposer_report_is_fresh(const struct proposer *p, const struct prop
     return n->known && n->report_ns != 0 && p->now_ns - n->report_ns < 2 * proposer_beat_ns(p);
 }
 
+/* Whether a candidate has something to gain from asking a node again. */
+static bool proposer_must_ask(const struct proposer *p, const struct proposer_node *n)
+{
+    return !proposer_report_is_fresh(p, n) ||
+           (p->state == PROPOSER_ASKING && !n->report_free &&
+            p->now_ns - n->report_ns >= PROPOSER_ASK_AGAIN_MS * CLOCK_NS_PER_MS);
+}
+
 void proposer_drive(struct proposer *p, unsigned node)
 {
     struct proposer_node *n = &p->nodes[node];
@@ -181,7 +191,7 @@ void proposer_drive(struct proposer *p, unsigned node)
         return;
     case PROPOSER_ASKING:
     case PROPOSER_ELECTED: /* keeps others from campaigning while our Redis catches up */
-        if (!proposer_report_is_fresh(p, n)) {
+        if (proposer_must_ask(p, n)) {
             proposer_ask_hello(p, node);
         }
         return;
@@ -400,6 +410,11 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
 
 void proposer_release(struct proposer *p, uint64_t now_ns)
 {
+    proposer_hand_over(p, now_ns, "");
+}
+
+void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir)
+{
     proposer_see_time(p, now_ns);
     if (p->state == PROPOSER_IDLE) {
         return;
@@ -409,6 +424,7 @@ void proposer_release(struct proposer *p, uint64_t now_ns)
         for (unsigned i = 0; i < p->config.node_count; i++) {
             if (p->nodes[i].up && p->nodes[i].told && !p->nodes[i].busy) {
                 struct wire_msg msg = proposer_message(p, i, WIRE_RELEASE, p->term);
+                snprintf(msg.release.heir, sizeof msg.release.heir, "%s", heir);
                 (void)proposer_send(p, i, &msg);
             }
         }
@@ -680,6 +696,8 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_SNAP_READ_REPLY:
     case WIRE_CONFIG:
     case WIRE_CONFIG_REPLY:
+    case WIRE_WATCH:
+    case WIRE_WATCH_REPLY:
         return;
     }
 }
@@ -771,7 +789,11 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
     if (p->state == PROPOSER_ASKING) {
         proposer_check_reports(p);
     }
-    p->tick_at_ns = p->now_ns + proposer_beat_ns(p) / 4;
+    uint64_t pause_ns = proposer_beat_ns(p) / 4;
+    if (p->state == PROPOSER_ASKING && pause_ns > PROPOSER_ASK_AGAIN_MS * CLOCK_NS_PER_MS) {
+        pause_ns = PROPOSER_ASK_AGAIN_MS * CLOCK_NS_PER_MS;
+    }
+    p->tick_at_ns = p->now_ns + pause_ns;
 }
 
 uint64_t proposer_next_tick_ns(const struct proposer *p)

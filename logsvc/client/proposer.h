@@ -118,6 +118,8 @@ uint64_t proposer_safe_at_ns(const struct proposer *p);
 /* Stops leading and tells the acceptors (Release), so that the next leader need not wait for the
  * lease. The owner has stopped serving. → IDLE. */
 void proposer_release(struct proposer *p, uint64_t now_ns);
+/* The same, and says whose turn it is: a proxy's client address; "": whoever comes. */
+void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir);
 
 struct proposer_node_info {
     enum proposer_node_state state;

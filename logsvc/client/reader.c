@@ -304,6 +304,22 @@ void reader_stop(struct reader *r)
     r->state = READER_IDLE;
 }
 
+void reader_extend(struct reader *r, uint64_t now_ns, uint64_t to)
+{
+    MUST(to != UINT64_MAX);
+    if ((r->state != READER_READING && r->state != READER_DONE) || to <= r->range.to) {
+        return;
+    }
+    if (r->state == READER_DONE && r->offset < r->checked) {
+        r->checked = r->offset; /* the last record went beyond `to`, and is not here any more */
+        r->chain_known = false;
+    }
+    r->range.to = to;
+    r->state = READER_READING;
+    fetch_extend(&r->fetch, to);
+    reader_go_on(r, now_ns);
+}
+
 void reader_room(struct reader *r, uint64_t now_ns, size_t bytes)
 {
     r->room = bytes;

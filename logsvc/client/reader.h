@@ -73,6 +73,9 @@ void reader_destroy(struct reader *r);
 /* Begins anew with no room: nothing is handed out before reader_room. */
 void reader_start(struct reader *r, uint64_t now_ns, const struct reader_range *range);
 void reader_stop(struct reader *r);
+/* Reads on to a later `to`, also when all was handed out up to the former. Ignored if the reading
+ * was stopped or has failed. */
+void reader_extend(struct reader *r, uint64_t now_ns, uint64_t to);
 
 /* From now on at most `bytes` bytes are handed out (until the next call says otherwise). */
 void reader_room(struct reader *r, uint64_t now_ns, size_t bytes);

@@ -73,7 +73,8 @@ static void fuzz_mend(uint8_t *m, size_t size, const struct storage_state *st, u
     bool records = m[6] == WIRE_APPEND || m[6] == WIRE_READ_REPLY;
     bool data = records || m[6] == WIRE_SNAP_WRITE || m[6] == WIRE_SNAP_READ_REPLY;
 
-    m[6] = (uint8_t)(m[6] % (WIRE_REFUSED + 1));
+    m[6] = (uint8_t)(m[6] % (WIRE_REFUSED + 3));
+    m[6] = m[6] > WIRE_REFUSED ? (uint8_t)(WIRE_WATCH + m[6] - WIRE_REFUSED - 1) : m[6];
     body = data ? body : left;
     le_put32(m, WIRE_MAGIC);
     le_put16(m + 4, WIRE_VERSION);

@@ -339,6 +339,54 @@ START_TEST(release)
 }
 END_TEST
 
+/* A proxy says who it is and is told how things stand; again at once when the leader's link closes,
+ * when it releases, and when another is accepted. */
+START_TEST(watch_is_told_of_changes)
+{
+    lead_term_1();
+    struct wire_msg m = message(WIRE_WATCH, 0);
+    memcpy(m.watch.name, "proxy2", 7);
+    memcpy(m.watch.address, "h:2", 4);
+    struct acceptor_reply_to other = {.link = 2};
+    ck_assert_int_eq(acceptor_receive(acceptor, now, &m, other), ERR_OK);
+    ck_assert_int_eq(reply.type, WIRE_WATCH_REPLY);
+    ck_assert_uint_ne(reply.watch_reply.heard_ns, WIRE_NEVER);
+    ck_assert_uint_eq(reply.watch_reply.leader_term.n, 1);
+    struct roster roster;
+    ck_assert_int_eq(
+        roster_decode(reply.watch_reply.roster.bytes, reply.watch_reply.roster.size, now, &roster),
+        ERR_OK);
+    ck_assert_uint_eq(roster.count, 1);
+    ck_assert_str_eq(roster.entries[0].name, "proxy2");
+
+    unsigned before = replies;
+    acceptor_link_closed(acceptor, now, 7); /* a stranger's */
+    ck_assert_uint_eq(replies, before);
+    acceptor_link_closed(acceptor, now, 1);
+    ck_assert_uint_eq(replies, before + 1);
+    ck_assert_uint_eq(reply.watch_reply.heard_ns, WIRE_NEVER);
+
+    ck_assert(vote(2)); /* the old lease runs on, all the same */
+    ck_assert_uint_ne(reply.vote_reply.elapsed_ns, WIRE_NEVER);
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8);
+    ck_assert_int_eq(reply.type, WIRE_WATCH_REPLY);
+    ck_assert_uint_eq(reply.watch_reply.leader_term.n, 2);
+    struct wire_msg release = message(WIRE_RELEASE, 2);
+    memcpy(release.release.heir, "h:2", 4);
+    ck_assert_int_eq(receive(&release), ERR_OK);
+    ck_assert_int_eq(reply.type, WIRE_WATCH_REPLY);
+    ck_assert_str_eq(reply.watch_reply.heir, "h:2");
+    acceptor_link_closed(acceptor, now, 2);
+    m = message(WIRE_WATCH, 0);
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    ck_assert_int_eq(
+        roster_decode(reply.watch_reply.roster.bytes, reply.watch_reply.roster.size, now, &roster),
+        ERR_OK);
+    ck_assert_uint_eq(roster.count, 1); /* the one that asks; the other has left */
+    ck_assert_str_eq(roster.entries[0].name, "");
+}
+END_TEST
+
 /* A pre-vote tells when a leader or a winner was heard; asking changes nothing. */
 START_TEST(hello_tells)
 {
@@ -1050,6 +1098,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, disk_failure_is_final);
     tcase_add_test(tc, elapsed_since_the_last_accept);
     tcase_add_test(tc, release);
+    tcase_add_test(tc, watch_is_told_of_changes);
     tcase_add_test(tc, hello_tells);
     tcase_add_test(tc, elected_begins_a_log);
     tcase_add_test(tc, elected_believes_no_start);

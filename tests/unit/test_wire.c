@@ -15,7 +15,7 @@ static const enum wire_type types[] = {
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
-static struct buf history_bytes, records, conf_bytes;
+static struct buf history_bytes, records, conf_bytes, roster_bytes;
 
 static void setup(void)
 {
@@ -32,6 +32,10 @@ static void setup(void)
                         .old = {1, {{"node-2", {{8}}, "10.0.0.8:7001"}}}};
     conf_bytes = (struct buf)BUF_INIT;
     conf_encode(&conf, &conf_bytes);
+    roster_bytes = (struct buf)BUF_INIT;
+    struct roster roster = {0};
+    (void)roster_hear(&roster, &(struct roster_entry){.name = "p", .address = "h:1", .offset = 7});
+    roster_encode(&roster, 0, &roster_bytes);
     records = (struct buf)BUF_INIT;
     for (uint64_t i = 0; i < 2; i++) {
         uint8_t header[RECORD_HEADER_BYTES];
@@ -51,6 +55,7 @@ static void teardown(void)
     buf_release(&history_bytes);
     buf_release(&records);
     buf_release(&conf_bytes);
+    buf_release(&roster_bytes);
 }
 
 static struct wire_conf sample_conf(void)
@@ -214,6 +219,24 @@ static struct wire_msg sample(enum wire_type type)
         break;
     case WIRE_REFUSED:
         m.refused = (struct wire_refused){WIRE_REFUSED_SPACE, WIRE_APPEND, 3, "no space"};
+        break;
+    case WIRE_RELEASE:
+        memcpy(m.release.heir, "h:1", 4);
+        break;
+    case WIRE_WATCH:
+        m.watch = (struct wire_watch){
+            .name = "p", .address = "h:1", .role = 1, .synced = true, .offset = 5, .known = {3}};
+        break;
+    case WIRE_WATCH_REPLY:
+        m.watch_reply =
+            (struct wire_watch_reply){.heard_ns = 1,
+                                      .leader_term = {2},
+                                      .leader = "h:1",
+                                      .heir = "h:2",
+                                      .commit = 3,
+                                      .begin = 4,
+                                      .roster = {buf_head(&roster_bytes), roster_bytes.len},
+                                      .history = {buf_head(&history_bytes), history_bytes.len}};
         break;
     default:
         break;
