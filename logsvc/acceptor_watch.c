@@ -55,7 +55,7 @@ static void acceptor_tell(struct acceptor *a, uint64_t now_ns, const struct acce
                              .channel = w->channel,
                              .log_id = a->config.log_id,
                              .term = a->meta.term,
-                             .generation = a->meta.generation,
+                             .conf = a->meta.conf.id,
                              .session = w->session,
                              .seq = w->seq};
     struct wire_watch_reply *m = &reply.watch_reply;

@@ -29,7 +29,6 @@ struct lookout {
     char name[WIRE_NAME_MAX + 1], address[WIRE_NAME_MAX + 1];
     struct lookout_events events;
     void *ctx;
-    uint64_t generation;
 
     enum roster_role role;
     bool synced;
@@ -55,7 +54,6 @@ struct lookout *lookout_create(const struct lookout_config *config,
     snprintf(l->address, sizeof l->address, "%s", config->address);
     l->events = *events;
     l->ctx = ctx;
-    l->generation = 1;
     return l;
 }
 
@@ -93,7 +91,6 @@ static void lookout_ask(struct lookout *l, uint64_t now_ns, unsigned node)
     struct wire_msg msg = {.type = WIRE_WATCH,
                            .channel = WIRE_LOOKOUT,
                            .log_id = l->config.log_id,
-                           .generation = l->generation,
                            .session = l->config.session,
                            .seq = n->seq + 1};
 
@@ -154,7 +151,6 @@ void lookout_receive(struct lookout *l, uint64_t now_ns, unsigned node, const st
     memcpy(n->leader, m->leader, sizeof n->leader);
     memcpy(n->heir, m->heir, sizeof n->heir);
     n->empty = m->empty;
-    l->generation = msg->generation > l->generation ? msg->generation : l->generation;
     l->term = msg->term.n > l->term.n ? msg->term : l->term;
     l->commit = !m->empty && m->commit > l->commit ? m->commit : l->commit;
     lookout_take_history(l, &m->history);

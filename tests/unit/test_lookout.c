@@ -57,7 +57,6 @@ static struct wire_msg report(uint64_t heard_ns, uint64_t term, uint64_t leader_
                            .cluster_id = {7},
                            .log_id = 1,
                            .term = {term},
-                           .generation = 1,
                            .session = 99,
                            .seq = 1};
 
