@@ -19,15 +19,18 @@ void proxy_observe_sentinel(struct proxy *p)
     if (p->sentinel == NULL) {
         return;
     }
+    struct leader_info leader = *leader_info(p->leader);
     struct sentinel_view view = {
         .now_ns = clock_now_ns(),
-        .leader = leader_info(p->leader),
+        .leader = &leader,
         .peers = leader_peer(p->leader, 0),
         .peer_count = leader_peer_count(p->leader),
         .voters = (unsigned)p->settings->log_nodes.count,
         .voters_up = proxy_nodes_answering(p),
         .version = p->router.engine_version,
     };
+    /* A leader whose lease has run out serves nobody; whether another will is not known yet. */
+    leader.known = leader.known && (!leader.self || p->router.service == SERVICE_FULL);
     sentinel_port_observe(p->sentinel, &view);
 }
 

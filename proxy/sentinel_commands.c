@@ -189,7 +189,7 @@ void sentinel_do_command_info(struct sentinel *s, struct sentinel_client *c,
         if (row < sentinel_command_count) {
             sentinel_put_command(&c->out, row, c->resp);
         } else {
-            buf_append_str(&c->out, c->resp == 3 ? "_\r\n" : "*-1\r\n");
+            resp_put_null(&c->out, (int)c->resp);
         }
     }
 }

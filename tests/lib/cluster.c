@@ -42,6 +42,7 @@ struct cluster_process {
     int port;
     bool redis;                    /* a redis-server */
     const char *const *redis_args; /* its own arguments, or NULL */
+    bool sentinel;                 /* a redis-server that is a Sentinel */
     pid_t pid;                     /* 0: not running, as far as we know */
     unsigned long long started;    /* of that pid, so that no stranger is killed who got it later */
 };
@@ -162,6 +163,22 @@ void cluster_add_redis(struct cluster *c, const char *name, const char *const *a
     struct cluster_process *p = process_add(c, name);
     p->redis = true;
     p->redis_args = args;
+}
+
+void cluster_add_sentinel(struct cluster *c, const char *name, const char *master)
+{
+    struct cluster_process *p = process_add(c, name);
+    char path[CLUSTER_PATH_MAX + 16];
+
+    p->sentinel = true;
+    file_path(p, "sentinel.conf", path, sizeof path);
+    FILE *f = fopen(path, "we");
+    ck_assert_msg(f != NULL, "open %s: %s", path, strerror(errno));
+    fprintf(f,
+            "port %d\nbind 127.0.0.1\ndir %s/data\nsentinel monitor mymaster 127.0.0.1 %d 2\n"
+            "sentinel down-after-milliseconds mymaster 60000\n",
+            p->port, p->dir, process_of(c, master)->port);
+    ck_assert_int_eq(fclose(f), 0);
 }
 
 static FILE *config_open(const struct cluster_process *p)
@@ -460,6 +477,12 @@ void cluster_spawn(struct cluster *c, const char *name)
         snprintf(port, sizeof port, "%d", p->port);
         file_path(p, "data", file, sizeof file);
         redis_argv(p, port, file, argv);
+    } else if (p->sentinel) {
+        file_path(p, "sentinel.conf", file, sizeof file);
+        argv[0] = "redis-server";
+        argv[1] = file;
+        argv[2] = "--sentinel";
+        argv[3] = NULL;
     } else {
         cluster_program(name[0] == 'l' ? "holdfast-logsvc" : "holdfast-proxy", program,
                         sizeof program);

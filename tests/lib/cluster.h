@@ -38,6 +38,9 @@ struct cluster *cluster_create(const struct cluster_options *options);
  * args: after those that all have; ends with NULL; kept by reference. */
 void cluster_add_redis(struct cluster *c, const char *name, const char *const *args);
 
+/* A real Redis Sentinel, by any other name, which watches that redis-server as "mymaster". */
+void cluster_add_sentinel(struct cluster *c, const char *name, const char *master);
+
 /* Ends all processes, prints the tails of their logs unless every test passed, removes the folder
  * (HOLDFAST_KEEP=1 in the environment keeps it). NULL is allowed. */
 void cluster_destroy(struct cluster *c);

@@ -13,7 +13,7 @@ libsystem_a_SOURCES = \
 libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
-SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links
+SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port
 EXTRA_DIST += tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh
@@ -45,6 +45,10 @@ test_bad_input_LDADD = $(SYSTEM_LDADD)
 test_links_SOURCES = tests/system/test_links.c
 test_links_CFLAGS = $(UNIT_CFLAGS)
 test_links_LDADD = $(SYSTEM_LDADD)
+
+test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
+test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)
+test_sentinel_port_LDADD = $(SYSTEM_LDADD)
 
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit

@@ -1,0 +1,416 @@
+/* The Sentinel port beside a real Sentinel: the same words get replies of the same shape, with the
+ * same field names in the same order and the same error texts, in RESP2 and RESP3. And what the
+ * port does with strangers. */
+#include "tests/lib/system.h"
+#include "tests/lib/wire.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char sentinel_json[128];
+const struct cluster_options system_options = {.plain = true, .proxy_json = sentinel_json};
+
+enum { TIMEOUT_MS = 20000, CLIENTS_MAX = 4 };
+static int sentinel_port;
+
+/* ---- comparing ---- */
+
+static bool is_id(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!isxdigit((unsigned char)s[i])) {
+            return false;
+        }
+    }
+    return len == 40;
+}
+
+/* Appends the text with each run of digits as one N, so that numbers differ and words do not. */
+static void put_words(struct buf *out, const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!isdigit((unsigned char)s[i])) {
+            buf_append(out, &s[i], 1);
+        } else if (i == 0 || !isdigit((unsigned char)s[i - 1])) {
+            buf_append(out, "N", 1);
+        }
+    }
+}
+
+/* A reply with what may differ taken out of it: ids, numbers, and so the lengths of strings. */
+static void put_shape(struct buf *out, const char *reply, size_t len)
+{
+    for (const char *p = reply, *end = reply + len; p < end;) {
+        size_t line = (size_t)((const char *)memchr(p, '\n', (size_t)(end - p)) - p) + 1;
+        if (*p == '$' && p[1] != '-') {
+            size_t bulk = strtoul(p + 1, NULL, 10);
+            p += line;
+            buf_append_str(out, "$ ");
+            if (is_id(p, bulk)) {
+                buf_append_str(out, "ID");
+            } else {
+                put_words(out, p, bulk);
+            }
+            buf_append_str(out, "\n");
+            p += bulk + 2;
+        } else if (*p == '*' || *p == '%' || *p == '~' || *p == '>') {
+            buf_append(out, p, line); /* counts are the same */
+            p += line;
+        } else {
+            put_words(out, p, line);
+            p += line;
+        }
+    }
+    buf_append(out, "", 1);
+}
+
+/* Sends a line's words and appends the shape of `replies` replies. */
+static void ask_shape(struct wire *w, const char *line, int replies, struct buf *shape)
+{
+    char words[256], *save = NULL;
+    const char *argv[16];
+    struct buf reply = BUF_INIT;
+    size_t argc = 0;
+
+    (void)snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        argv[argc++] = word;
+    }
+    argv[argc] = NULL;
+    ck_assert_int_eq(wire_sendv(w, argv), ERR_OK);
+    for (int i = 0; i < replies; i++) {
+        int rc = wire_reply(w, &reply, TIMEOUT_MS);
+        ck_assert_msg(rc == ERR_OK, "%s: %s", line, err_text(rc));
+        if (shape->len > 0) {
+            buf_truncate(shape, shape->len - 1);
+        }
+        put_shape(shape, (const char *)buf_head(&reply), reply.len);
+    }
+    buf_release(&reply);
+}
+
+/* Each with how many replies it gets. */
+static const struct {
+    const char *line;
+    int replies;
+} words[] = {
+    {"PING", 1},
+    {"PING hello", 1},
+    {"PING a b", 1},
+    {"HELLO", 1},
+    {"HELLO 4", 1},
+    {"HELLO x", 1},
+    {"HELLO 2 FOO", 1},
+    {"HELLO 3 AUTH default x SETNAME bob", 1},
+    {"HELLO 2 AUTH nobody x", 1},
+    {"CLIENT GETNAME", 1},
+    {"CLIENT SETNAME bobby", 1},
+    {"CLIENT GETNAME", 1},
+    {"CLIENT ID", 1},
+    {"CLIENT FOO", 1},
+    {"CLIENT", 1},
+    {"CLIENT NO-EVICT on", 1},
+    {"AUTH x", 1},
+    {"AUTH default x", 1},
+    {"AUTH nobody x", 1},
+    {"AUTH", 1},
+    {"AUTH a b c", 1},
+    {"ACL WHOAMI", 1},
+    {"ROLE", 1},
+    {"ROLE x", 1},
+    {"ECHO a", 1},
+    {"GET a", 1},
+    {"SET a b", 1},
+    {"FOO bar baz", 1},
+    {"CONFIG GET maxmemory", 1},
+    {"SELECT 0", 1},
+    {"MULTI", 1},
+    {"RESET", 1},
+    {"MONITOR", 1},
+    {"COMMAND INFO get", 1},
+    {"COMMAND INFO sentinel|master publish auth", 1},
+    {"SENTINEL", 1},
+    {"SENTINEL FOO", 1},
+    {"SENTINEL MASTERS", 1},
+    {"SENTINEL MASTERS x", 1},
+    {"SENTINEL MASTER mymaster", 1},
+    {"SENTINEL MASTER nope", 1},
+    {"SENTINEL MASTER", 1},
+    {"SENTINEL REPLICAS mymaster", 1},
+    {"SENTINEL REPLICAS nope", 1},
+    {"SENTINEL SLAVES nope", 1},
+    {"SENTINEL SENTINELS mymaster", 1},
+    {"SENTINEL SENTINELS nope", 1},
+    {"SENTINEL GET-MASTER-ADDR-BY-NAME mymaster", 1},
+    {"SENTINEL GET-MASTER-ADDR-BY-NAME nope", 1},
+    {"SENTINEL CKQUORUM nope", 1},
+    {"SENTINEL CKQUORUM", 1},
+    {"SENTINEL MYID", 1},
+    {"SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 1 0 *", 1},
+    {"SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 x 0 *", 1},
+    {"SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 1 x *", 1},
+    {"SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 1 0", 1},
+    {"SENTINEL RESET nope*", 1},
+    {"SENTINEL FAILOVER nope", 1},
+    {"SENTINEL FAILOVER mymaster", 1}, /* neither has a replica */
+    {"SENTINEL FAILOVER mymaster x", 1},
+    {"SENTINEL PENDING-SCRIPTS", 1},
+    {"SENTINEL INFO-CACHE nope", 1},
+    {"SENTINEL FLUSHCONFIG", 1},
+    {"SENTINEL CONFIG GET *", 1},
+    {"SENTINEL CONFIG GET announce-port", 1},
+    {"SENTINEL CONFIG GET", 1},
+    {"INFO sentinel", 1},
+    {"INFO nothing", 1},
+    {"PUBLISH a b", 1},
+    {"UNSUBSCRIBE", 1},
+    {"PUNSUBSCRIBE", 1},
+    {"SUBSCRIBE", 1},
+    {"SUBSCRIBE a b", 2},
+    {"SUBSCRIBE a", 1},
+    {"PING", 1},
+    {"PING x", 1},
+    {"PING x y", 1},
+    {"ROLE", 1},
+    {"GET a", 1},
+    {"SENTINEL MYID", 1},
+    {"SENTINEL FOO", 1},
+    {"CLIENT ID", 1},
+    {"UNSUBSCRIBE z", 1},
+    {"PSUBSCRIBE *", 1},
+    {"UNSUBSCRIBE b", 1},
+    {"UNSUBSCRIBE", 1},
+    {"PUNSUBSCRIBE", 1},
+    {"UNSUBSCRIBE a b", 2},
+    {"PING", 1},
+};
+
+/* Every line above, on one connection to each, in both protocols. */
+START_TEST(answers_as_a_sentinel)
+{
+    struct wire ours, real;
+    struct buf expected = BUF_INIT, got = BUF_INIT;
+
+    wire_open(&ours, sentinel_port);
+    wire_open(&real, cluster_port(cluster, "sentinel1"));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const char *line = words[i].line;
+        int replies = words[i].replies;
+        if (_i == 3 && strstr(line, "HELLO 2") != NULL) {
+            line = "HELLO 3 AUTH nobody x";
+        }
+        if (_i == 2 && strncmp(line, "HELLO 3", 7) == 0) {
+            line = "HELLO 2 AUTH default x SETNAME bob";
+        }
+        if (i == 0 && _i == 3) {
+            line = "HELLO 3";
+        }
+        buf_clear(&expected);
+        buf_clear(&got);
+        ask_shape(&real, line, replies, &expected);
+        ask_shape(&ours, line, replies, &got);
+        ck_assert_msg(strcmp((char *)buf_head(&got), (char *)buf_head(&expected)) == 0,
+                      "%s (RESP%d)\n--- a real Sentinel:\n%s--- ours:\n%s", line, _i,
+                      (char *)buf_head(&expected), (char *)buf_head(&got));
+    }
+    wire_close(&ours);
+    wire_close(&real);
+    buf_release(&expected);
+    buf_release(&got);
+}
+END_TEST
+
+/* The address that it gives is one where clients are served, and ROLE there says master. */
+START_TEST(the_address_serves)
+{
+    struct wire w;
+    char expected[64], port[16];
+
+    (void)snprintf(port, sizeof port, "%d", cluster_port(cluster, "proxy1"));
+    (void)snprintf(expected, sizeof expected, "*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n",
+                   strlen(port), port);
+    wire_open(&w, sentinel_port);
+    ck_assert_int_eq(wire_command(&w, "SENTINEL", "get-master-addr-by-name", "mymaster"), ERR_OK);
+    wire_expect(&w, expected);
+    ck_assert_int_eq(wire_command(&w, "SENTINEL", "CKQUORUM", "mymaster"), ERR_OK);
+    wire_expect(&w, "+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n");
+    wire_close(&w);
+
+    wire_open(&w, atoi(port));
+    struct buf reply = BUF_INIT;
+    ck_assert_int_eq(wire_command(&w, "ROLE"), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, TIMEOUT_MS), ERR_OK);
+    ck_assert_ptr_nonnull(strstr((char *)buf_head(&reply), "master"));
+    buf_release(&reply);
+    wire_close(&w);
+}
+END_TEST
+
+static bool quorum_is_gone(void *arg)
+{
+    struct wire *w = arg;
+    struct buf reply = BUF_INIT;
+
+    ck_assert_int_eq(wire_command(w, "SENTINEL", "CKQUORUM", "mymaster"), ERR_OK);
+    ck_assert_int_eq(wire_reply(w, &reply, TIMEOUT_MS), ERR_OK);
+    bool gone = strncmp((char *)buf_head(&reply), "-NOQUORUM 1 usable", 18) == 0;
+    buf_release(&reply);
+    return gone;
+}
+
+/* Two of three log nodes die: who subscribed hears that the master is down, and that it is up again
+ * when they are back. */
+START_TEST(a_lost_quorum_is_told)
+{
+    struct wire w, asker;
+    struct buf reply = BUF_INIT;
+    char text[64];
+    static const char *const events[] = {"+sdown", "+odown", "-sdown", "-odown"};
+
+    wire_open(&w, sentinel_port);
+    wire_open(&asker, sentinel_port);
+    ck_assert_int_eq(wire_command(&w, "SUBSCRIBE", "+sdown", "+odown", "-sdown", "-odown"), ERR_OK);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(wire_reply(&w, &reply, TIMEOUT_MS), ERR_OK);
+    }
+    (void)snprintf(text, sizeof text, "master mymaster 127.0.0.1 %d",
+                   cluster_port(cluster, "proxy1"));
+    cluster_kill(cluster, "log1");
+    cluster_kill(cluster, "log2");
+    for (int i = 0; i < 4; i++) {
+        if (i == 2) {
+            cluster_wait("NOQUORUM", TIMEOUT_MS, quorum_is_gone, &asker);
+            cluster_start(cluster);
+        }
+        ck_assert_int_eq(wire_reply(&w, &reply, TIMEOUT_MS), ERR_OK);
+        ck_assert_ptr_nonnull(strstr((char *)buf_head(&reply), events[i]));
+        ck_assert_ptr_nonnull(strstr((char *)buf_head(&reply), text));
+    }
+    wire_close(&w);
+    wire_close(&asker);
+    buf_release(&reply);
+}
+END_TEST
+
+/* Requests in pieces, many in one piece, and inline. */
+START_TEST(any_pieces)
+{
+    static const char request[] = "*2\r\n$4\r\nPING\r\n$3\r\nabc\r\n";
+    struct wire w;
+
+    wire_open(&w, sentinel_port);
+    for (size_t i = 0; i < sizeof request - 1; i++) {
+        ck_assert_int_eq(wire_send(&w, request + i, 1), ERR_OK);
+    }
+    wire_expect(&w, "$3\r\nabc\r\n");
+    struct buf many = BUF_INIT;
+    for (int i = 0; i < 2000; i++) {
+        buf_append_str(&many, "SENTINEL MYID\r\n");
+    }
+    ck_assert_int_eq(wire_send(&w, buf_head(&many), many.len), ERR_OK);
+    for (int i = 0; i < 2000; i++) {
+        ck_assert_int_eq(wire_reply(&w, &many, TIMEOUT_MS), ERR_OK);
+        ck_assert_uint_eq(many.len, 47);
+    }
+    buf_release(&many);
+    wire_close(&w);
+}
+END_TEST
+
+/* What is no request ends the connection, with Redis' own error; HTTP ends it without one. */
+START_TEST(nonsense_is_refused)
+{
+    static const struct {
+        const char *bytes, *reply;
+    } cases[] = {
+        {"*1\r\n$-1\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
+        {"*1\r\n!x\r\n", "-ERR Protocol error: expected '$', got '!'\r\n"},
+        {"*99999999\r\n", "-ERR Protocol error: invalid multibulk length\r\n"},
+        {"*1\r\n$1000000\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
+        {"POST / HTTP/1.1\r\n", NULL},
+    };
+    struct wire w;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        wire_open(&w, sentinel_port);
+        ck_assert_int_eq(wire_send_str(&w, cases[i].bytes), ERR_OK);
+        if (cases[i].reply != NULL) {
+            wire_expect(&w, cases[i].reply);
+        }
+        ck_assert_msg(wire_wait_closed(&w, TIMEOUT_MS), "not closed: %s", cases[i].bytes);
+        wire_close(&w);
+    }
+}
+END_TEST
+
+/* At most so many connections; places that become free are given again. */
+START_TEST(connections_are_bounded)
+{
+    struct wire w[CLIENTS_MAX], more;
+
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        wire_open(&w[i], sentinel_port);
+        ck_assert_int_eq(wire_command(&w[i], "PING"), ERR_OK);
+        wire_expect(&w[i], "+PONG\r\n");
+    }
+    wire_open(&more, sentinel_port);
+    wire_expect(&more, "-ERR max number of clients reached\r\n");
+    ck_assert(wire_wait_closed(&more, TIMEOUT_MS));
+    wire_close(&more);
+    ck_assert_int_eq(wire_command(&w[0], "QUIT"), ERR_OK);
+    wire_expect(&w[0], "+OK\r\n");
+    ck_assert(wire_wait_closed(&w[0], TIMEOUT_MS));
+    wire_close(&w[0]);
+    wire_open(&w[0], sentinel_port);
+    ck_assert_int_eq(wire_command(&w[0], "PING"), ERR_OK);
+    wire_expect(&w[0], "+PONG\r\n");
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        wire_close(&w[i]);
+    }
+}
+END_TEST
+
+/* A real Sentinel needs a moment to have looked at its master. */
+static bool real_has_looked(void *arg)
+{
+    struct wire w;
+    struct buf reply = BUF_INIT;
+
+    (void)arg;
+    wire_open(&w, cluster_port(cluster, "sentinel1"));
+    ck_assert_int_eq(wire_command(&w, "SENTINEL", "MASTER", "mymaster"), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, TIMEOUT_MS), ERR_OK);
+    bool looked = strstr((char *)buf_head(&reply), "\r\nmaster\r\n$21\r\nlink-pending") != NULL &&
+                  strstr((char *)buf_head(&reply), "runid\r\n$40\r\n") != NULL;
+    buf_release(&reply);
+    wire_close(&w);
+    return looked;
+}
+
+static void serve(void)
+{
+    sentinel_port = cluster_free_port();
+    (void)snprintf(sentinel_json, sizeof sentinel_json,
+                   "\"sentinel\": {\"port\": %d, \"down_after_ms\": 300, \"clients_max\": %d}",
+                   sentinel_port, CLIENTS_MAX);
+    system_create();
+    cluster_add_sentinel(cluster, "sentinel1", "plain1");
+    cluster_start(cluster);
+    cluster_wait("the real Sentinel", TIMEOUT_MS, real_has_looked, NULL);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("sentinel_port");
+
+    TCase *tc = system_case(suite, "port", serve, 120);
+    tcase_add_loop_test(tc, answers_as_a_sentinel, 2, 4);
+    tcase_add_test(tc, the_address_serves);
+    tcase_add_test(tc, any_pieces);
+    tcase_add_test(tc, nonsense_is_refused);
+    tcase_add_test(tc, connections_are_bounded);
+    tcase_add_test(tc, a_lost_quorum_is_told);
+    return unit_main(suite);
+}
