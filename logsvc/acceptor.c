@@ -26,8 +26,7 @@ int acceptor_fail(struct acceptor *a, int err)
     return err;
 }
 
-/* Two slots, both durable when this returns. */
-static int acceptor_save(struct acceptor *a, const struct meta *meta)
+int acceptor_save(struct acceptor *a, const struct meta *meta)
 {
     struct buf bytes = BUF_INIT;
 
@@ -217,6 +216,9 @@ static int acceptor_vote(struct acceptor *a, const struct acceptor_call *call)
         acceptor_refuse(a, call, WIRE_REFUSED_LEASE, NULL);
         return ERR_OK;
     }
+    if (!acceptor_conf_vote(a, call)) {
+        return ERR_OK;
+    }
     struct wire_msg reply = acceptor_reply(a, call, WIRE_VOTE_REPLY);
     if (msg->term.n <= a->meta.term.n) {
         acceptor_answer(a, call, &reply);
@@ -287,11 +289,11 @@ static enum acceptor_verdict acceptor_judge(const struct acceptor *a,
     return common < st->write_off || garbage ? VERDICT_CUT : VERDICT_KEEP;
 }
 
-/* Carries out the verdict: truncation durable first, history adopted second. The other way round, a
- * crash in between would label diverging bytes with the new term. */
+/* Carries out the verdict: truncation durable first, history (and configuration) adopted second.
+ * The other way round, a crash in between would label diverging bytes with the new term. */
 static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
                           enum acceptor_verdict verdict, const struct wire_msg *msg,
-                          const struct history *theirs)
+                          const struct history *theirs, const struct conf *conf)
 {
     struct storage *s = a->storage;
     struct meta next = a->meta;
@@ -328,7 +330,9 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
     }
     next.term = msg->term;
     next.history = *theirs;
-    if (next.term.n == a->meta.term.n && history_equal(&next.history, &a->meta.history)) {
+    next.conf = *conf;
+    if (next.term.n == a->meta.term.n && history_equal(&next.history, &a->meta.history) &&
+        conf_id_compare(next.conf.id, a->meta.conf.id) == 0) {
         return ERR_OK;
     }
     return acceptor_save(a, &next);
@@ -346,6 +350,7 @@ static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call
 {
     const struct wire_msg *msg = call->msg;
     struct history theirs;
+    struct conf conf;
     const char *reason = NULL;
 
     if (msg->term.n < a->meta.term.n || msg->term.n == 0) {
@@ -360,6 +365,9 @@ static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call
         acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
         return ERR_OK;
     }
+    if (!acceptor_conf_elected(a, call, &conf)) {
+        return ERR_OK;
+    }
     int err = acceptor_sync(a);
     if (err != ERR_OK) {
         return err;
@@ -370,7 +378,7 @@ static int acceptor_elected(struct acceptor *a, const struct acceptor_call *call
         acceptor_refuse(a, call, WIRE_REFUSED_DIVERGED, reason);
         return ERR_OK;
     }
-    err = acceptor_adopt(a, &st, verdict, msg, &theirs);
+    err = acceptor_adopt(a, &st, verdict, msg, &theirs, &conf);
     if (err == ERR_INVALID) {
         acceptor_refuse(a, call, WIRE_REFUSED_DIVERGED, "the log can't be cut there");
         return ERR_OK;
@@ -551,14 +559,6 @@ static int acceptor_status(struct acceptor *a, const struct acceptor_call *call)
     return ERR_OK;
 }
 
-/* Terms, histories and appends are only exchanged between nodes of one generation; greeting, status
- * and reads tell it. */
-static bool acceptor_needs_generation(enum wire_type type)
-{
-    return type == WIRE_VOTE || type == WIRE_ELECTED || type == WIRE_APPEND || type == WIRE_MEND ||
-           type == WIRE_RELEASE;
-}
-
 static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *call)
 {
     switch (call->msg->type) {
@@ -574,6 +574,8 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
         return acceptor_read(a, call);
     case WIRE_MEND:
         return acceptor_mend(a, call);
+    case WIRE_CONFIG:
+        return acceptor_config(a, call);
     case WIRE_RELEASE:
         return acceptor_release(a, call);
     case WIRE_STATUS:
@@ -603,7 +605,6 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
     case WIRE_SNAP_COMMIT_REPLY:
     case WIRE_SNAP_LATEST_REPLY:
     case WIRE_SNAP_READ_REPLY:
-    case WIRE_CONFIG:
     case WIRE_CONFIG_REPLY:
     case WIRE_WATCH_REPLY:
     case WIRE_REFUSED:
@@ -632,11 +633,7 @@ int acceptor_receive(struct acceptor *a, uint64_t now_ns, const struct wire_msg 
         acceptor_refuse(a, &call, WIRE_REFUSED_LOG, NULL);
         return ERR_OK;
     }
-    if (acceptor_needs_generation(msg->type) && conf_id_compare(msg->conf, a->meta.conf.id) < 0) {
-        acceptor_refuse(a, &call, WIRE_REFUSED_GENERATION, NULL);
-        return ERR_OK;
-    }
-    return acceptor_dispatch(a, &call);
+    return acceptor_conf_admits(a, &call) ? acceptor_dispatch(a, &call) : ERR_OK;
 }
 
 int acceptor_flush(struct acceptor *a, uint64_t now_ns)
@@ -776,6 +773,16 @@ struct term acceptor_term(const struct acceptor *a)
 uint64_t acceptor_commit(const struct acceptor *a)
 {
     return a->commit;
+}
+
+const struct conf *acceptor_conf(const struct acceptor *a)
+{
+    return &a->meta.conf;
+}
+
+const struct disk_id *acceptor_disk(const struct acceptor *a)
+{
+    return &a->meta.disk;
 }
 
 const struct history *acceptor_history(const struct acceptor *a)

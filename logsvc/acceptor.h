@@ -79,6 +79,8 @@ uint64_t acceptor_next_tick_ns(const struct acceptor *a);
 struct term acceptor_term(const struct acceptor *a);
 uint64_t acceptor_commit(const struct acceptor *a);
 const struct history *acceptor_history(const struct acceptor *a);
+const struct conf *acceptor_conf(const struct acceptor *a);
+const struct disk_id *acceptor_disk(const struct acceptor *a);
 void acceptor_log(const struct acceptor *a, struct wire_log *out);
 
 #endif

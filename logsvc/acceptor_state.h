@@ -1,5 +1,5 @@
 /* The acceptor's insides, shared by acceptor.c (terms and appends), acceptor_serve.c (reads and
- * snapshots) and acceptor_mend.c (holes). Nobody else includes it. */
+ * snapshots), acceptor_mend.c (holes) and acceptor_conf.c (who counts). Nobody else includes it. */
 #ifndef LOGSVC_ACCEPTOR_STATE_H
 #define LOGSVC_ACCEPTOR_STATE_H
 
@@ -88,6 +88,18 @@ int acceptor_fail(struct acceptor *a, int err);
 bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call *call);
 /* Whether a record may stand where it says, by the history. */
 bool acceptor_term_fits(const struct acceptor *a, const struct record *r);
+
+/* Makes the meta durable, in both slots, and then ours. */
+int acceptor_save(struct acceptor *a, const struct meta *meta) MUST_CHECK;
+
+/* acceptor_conf.c. Each that returns false has refused the message by name. */
+/* Whether the sender may bind us with what it goes by. */
+bool acceptor_conf_admits(struct acceptor *a, const struct acceptor_call *call);
+/* Whether we are asked for our vote as a member, on this disk. */
+bool acceptor_conf_vote(struct acceptor *a, const struct acceptor_call *call);
+/* Whether Elected is for this disk; *out is the leader's configuration. */
+bool acceptor_conf_elected(struct acceptor *a, const struct acceptor_call *call, struct conf *out);
+int acceptor_config(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 
 /* acceptor_mend.c */
 int acceptor_mend(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

@@ -17,7 +17,7 @@ static const char *info_role(const struct proxy *p)
 
 static const char *info_node_state(enum proposer_node_state state)
 {
-    static const char *const names[] = {"down", "greeted", "catchup", "up", "refused"};
+    static const char *const names[] = {"down", "greeted", "catchup", "up", "refused", "out"};
     return names[state];
 }
 

@@ -24,6 +24,10 @@ static void proxy_log_message(struct proxy *p, unsigned node, const uint8_t *byt
     struct wire_msg msg;
     int rc = wire_decode(bytes, size, &msg);
 
+    if (rc == ERR_REFUSED) {
+        proposer_other_version(p->proposer, clock_now_ns(), node);
+        return;
+    }
     if (rc != ERR_OK) {
         log_warn("log node %u sent a message that is %s; it is dropped", node + 1, err_text(rc));
         return;
@@ -83,8 +87,14 @@ static void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code,
 {
     struct proxy *p = ctx;
 
-    (void)code;
-    log_error("log node %s refuses us: %s", p->settings->log_nodes.items[node], reason);
+    struct proposer_node_info info;
+
+    proposer_node(p->proposer, node, &info);
+    if (code == WIRE_REFUSED_MEMBER) {
+        log_error("%s (at %s)", reason, info.address);
+    } else {
+        log_error("log node %s refuses us, or we refuse it: %s", info.address, reason);
+    }
 }
 static const struct proposer_events proxy_proposer_events = {
     .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused};
@@ -108,7 +118,7 @@ int proxy_open_log(struct proxy *p, const struct settings *s)
     };
 
     for (size_t i = 0; i < s->log_nodes.count; i++) {
-        transport.addresses[i] = s->log_nodes.items[i];
+        transport.addresses[i] = proposer.addresses[i] = s->log_nodes.items[i];
     }
     memcpy(proposer.cluster_id, s->cluster_id, sizeof proposer.cluster_id);
     int rc = transport_open(&p->transport, &transport);

@@ -101,8 +101,7 @@ void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_
     proposer_mend_forget(n);
 }
 
-/* Sends a question, remembering when. */
-static void proposer_ask(struct proposer *p, unsigned node, const struct wire_msg *msg)
+void proposer_ask(struct proposer *p, unsigned node, const struct wire_msg *msg)
 {
     if (proposer_send(p, node, msg)) {
         p->nodes[node].ask = (struct proposer_ask){
@@ -119,11 +118,21 @@ static void proposer_ask_hello(struct proposer *p, unsigned node)
     proposer_ask(p, node, &msg);
 }
 
+static void proposer_ask_status(struct proposer *p, unsigned node)
+{
+    struct wire_msg msg = proposer_message(p, node, WIRE_STATUS, p->term);
+
+    p->nodes[node].status_ns = p->now_ns;
+    proposer_ask(p, node, &msg);
+}
+
 static void proposer_ask_vote(struct proposer *p, unsigned node)
 {
     struct wire_msg msg = proposer_message(p, node, WIRE_VOTE, p->term);
 
     msg.vote.lease_ms = p->config.lease_ms;
+    msg.vote.to = p->nodes[node].disk;
+    msg.vote.conf = proposer_wire_conf(p);
     proposer_ask(p, node, &msg);
     p->nodes[node].vote_asked = p->nodes[node].ask.open;
 }
@@ -155,10 +164,18 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
         return;
     }
     msg.elected.start = start;
+    msg.elected.to = n->disk;
+    msg.elected.conf = proposer_wire_conf(p);
     memcpy(msg.elected.name, p->name, sizeof msg.elected.name);
     msg.elected.history =
         (struct wire_history){.bytes = buf_head(&p->history_bytes), .size = p->history_bytes.len};
     proposer_ask(p, node, &msg);
+}
+
+/* How often the nodes are greeted when nothing is wanted of them. */
+static uint64_t proposer_watch_ns(const struct proposer *p)
+{
+    return lease_ns(p->config.lease_ms) / 2;
 }
 
 /* While campaigning, each node is asked anew now and then. */
@@ -175,6 +192,27 @@ static bool proposer_must_ask(const struct proposer *p, const struct proposer_no
             p->now_ns - n->report_ns >= PROPOSER_ASK_AGAIN_MS * CLOCK_NS_PER_MS);
 }
 
+/* Leading, and nothing is asked of this node at present. */
+static void proposer_drive_leading(struct proposer *p, unsigned node)
+{
+    struct proposer_node *n = &p->nodes[node];
+
+    if (n->told) {
+        if (conf_id_compare(n->conf_acked, p->conf.id) < 0) {
+            proposer_ask_config(p, node);
+        } else if (proposer_change_wants_status(p, n)) {
+            proposer_ask_status(p, node);
+        }
+        proposer_feed(p, node);
+    } else if (!n->known || n->refusal != 0) {
+        proposer_ask_hello(p, node);
+    } else if (proposer_feeds(p, n)) {
+        proposer_ask_elected(p, node);
+    } else {
+        proposer_ask_later(p, node);
+    }
+}
+
 void proposer_drive(struct proposer *p, unsigned node)
 {
     struct proposer_node *n = &p->nodes[node];
@@ -188,6 +226,9 @@ void proposer_drive(struct proposer *p, unsigned node)
     switch (p->state) {
     case PROPOSER_IDLE:
     case PROPOSER_DEPOSED:
+        if (p->config.watch && (!n->known || p->now_ns - n->report_ns >= proposer_watch_ns(p))) {
+            proposer_ask_hello(p, node);
+        }
         return;
     case PROPOSER_ASKING:
     case PROPOSER_ELECTED: /* keeps others from campaigning while our Redis catches up */
@@ -198,25 +239,20 @@ void proposer_drive(struct proposer *p, unsigned node)
     case PROPOSER_VOTING:
         if (n->node_id[0] == '\0') {
             proposer_ask_hello(p, node);
-        } else if (!n->vote_asked && !n->vote_granted && !n->vote_denied && n->refusal == 0) {
+        } else if (n->refusal == 0 && !n->vote_asked && !n->vote_granted && !n->vote_denied &&
+                   proposer_is_member(p, n)) {
             proposer_ask_vote(p, node);
         }
         return;
     case PROPOSER_LEADING:
-        if (n->told) {
-            proposer_feed(p, node);
-        } else if (!n->known || n->refusal != 0) {
-            proposer_ask_hello(p, node);
-        } else {
-            proposer_ask_elected(p, node);
-        }
+        proposer_drive_leading(p, node);
         return;
     }
 }
 
-static void proposer_drive_all(struct proposer *p)
+void proposer_drive_all(struct proposer *p)
 {
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         proposer_drive(p, i);
     }
 }
@@ -233,7 +269,8 @@ static void proposer_back_off(struct proposer *p)
 static void proposer_to_asking(struct proposer *p)
 {
     proposer_set_state(p, PROPOSER_ASKING);
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    proposer_conf_set(p, &p->seen); /* what was only made, and reached nobody, is forgotten */
+    for (unsigned i = 0; i < p->node_count; i++) {
         p->nodes[i].report_ns = 0;
         p->nodes[i].ask.open = false;
     }
@@ -256,10 +293,11 @@ void proposer_campaign(struct proposer *p, uint64_t now_ns)
 /* Forgets everything that belonged to the term before. */
 static void proposer_clear_term(struct proposer *p)
 {
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         struct proposer_node *n = &p->nodes[i];
         n->vote_asked = n->vote_granted = n->vote_denied = false;
         n->told = n->counted = false;
+        n->conf_acked = (struct conf_id){0};
         n->unit_off = n->acked_off = n->sent_off = 0;
         n->lease_sent_ns = 0;
         n->ask.open = false;
@@ -290,19 +328,22 @@ static void proposer_start_voting(struct proposer *p)
     proposer_drive_all(p);
 }
 
-/* ASKING: campaigns once a majority has said lately that it hears no leader. */
+static uint64_t reports_free(const struct proposer *p, const struct proposer_node *n)
+{
+    return n->refusal == 0 && n->report_free && proposer_report_is_fresh(p, n);
+}
+
+/* ASKING: campaigns once a quorum has said lately that it hears no leader. */
 static void proposer_check_reports(struct proposer *p)
 {
-    unsigned free_count = 0;
-
     if (p->now_ns < p->vote_not_before_ns) {
         return;
     }
-    for (unsigned i = 0; i < p->config.node_count; i++) {
-        const struct proposer_node *n = &p->nodes[i];
-        free_count += n->refusal == 0 && n->report_free && proposer_report_is_fresh(p, n);
+    if (conf_kind(&p->seen) == CONF_NONE) {
+        proposer_conf_set(p, &p->seen);
+        proposer_conf_found(p);
     }
-    if (free_count >= proposer_quorum(p)) {
+    if (proposer_quorum_value(p, reports_free) > 0) {
         proposer_start_voting(p);
     }
 }
@@ -320,9 +361,9 @@ static void proposer_choose_donor(struct proposer *p)
 
     *d = (struct proposer_donor){.empty = true};
     p->safe_at_ns = 0;
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         const struct proposer_node *n = &p->nodes[i];
-        if (!n->vote_granted) {
+        if (!n->vote_granted || !proposer_is_member(p, n)) {
             continue;
         }
         p->safe_at_ns = n->safe_at_ns > p->safe_at_ns ? n->safe_at_ns : p->safe_at_ns;
@@ -347,23 +388,41 @@ static void proposer_choose_donor(struct proposer *p)
     p->log_begin_known = !d->empty && p->donor_history.entries[0].begin == n->log.begin;
 }
 
-/* VOTING: a majority has granted the term, and a majority of certain nodes stands behind the
- * donor. A node that may have lost its tail fences, but does not vouch for completeness. */
+static uint64_t vote_is_granted(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->vote_granted;
+}
+
+static uint64_t vote_is_certain(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->vote_granted && n->log.uncertain_to == 0;
+}
+
+static uint64_t vote_may_be_granted(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return !n->vote_denied;
+}
+
+static uint64_t vote_may_be_certain(const struct proposer *p, const struct proposer_node *n)
+{
+    return vote_is_certain(p, n) || (!n->vote_granted && !n->vote_denied);
+}
+
+/* VOTING: a quorum has granted the term, and enough certain nodes stand behind the donor. A node
+ * that may have lost its tail fences, but does not vouch for completeness. */
 static void proposer_check_votes(struct proposer *p)
 {
-    unsigned certain = 0, open = 0;
-
-    for (unsigned i = 0; i < p->config.node_count; i++) {
-        const struct proposer_node *n = &p->nodes[i];
-        certain += n->vote_granted && n->log.uncertain_to == 0;
-        open += !n->vote_granted && !n->vote_denied;
-    }
-    if (certain >= proposer_quorum(p)) {
+    if (proposer_quorum_value(p, vote_is_granted) > 0 && proposer_has_all(p, vote_is_certain)) {
+        struct conf won = p->conf;
+        conf_restamp(&won, p->term);
         proposer_choose_donor(p);
         proposer_set_state(p, PROPOSER_ELECTED);
-        return;
-    }
-    if (certain + open < proposer_quorum(p)) {
+        proposer_conf_set(p, &won);
+    } else if (proposer_quorum_value(p, vote_may_be_granted) == 0 ||
+               !proposer_has_all(p, vote_may_be_certain)) {
         /* Lost to another, or a granted vote was lost on its way: this term can't be won. */
         proposer_back_off(p);
         proposer_to_asking(p);
@@ -373,12 +432,7 @@ static void proposer_check_votes(struct proposer *p)
 /* Whether it still makes sense to wait for more votes: the term is fenced, only certainty lacks. */
 static bool proposer_is_fenced(const struct proposer *p)
 {
-    unsigned granted = 0;
-
-    for (unsigned i = 0; i < p->config.node_count; i++) {
-        granted += p->nodes[i].vote_granted;
-    }
-    return granted >= proposer_quorum(p);
+    return proposer_quorum_value(p, vote_is_granted) > 0;
 }
 
 void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const struct replid *replid)
@@ -405,6 +459,7 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
         window_set_chain(&p->window, p->donor_chain);
     }
     proposer_set_state(p, PROPOSER_LEADING);
+    proposer_conf_lead(p);
     proposer_drive_all(p);
 }
 
@@ -421,7 +476,7 @@ void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir)
     }
     /* Only who has waited out all older leases may declare them dead. */
     if (p->state == PROPOSER_LEADING && p->now_ns >= p->safe_at_ns) {
-        for (unsigned i = 0; i < p->config.node_count; i++) {
+        for (unsigned i = 0; i < p->node_count; i++) {
             if (p->nodes[i].up && p->nodes[i].told && !p->nodes[i].busy) {
                 struct wire_msg msg = proposer_message(p, i, WIRE_RELEASE, p->term);
                 snprintf(msg.release.heir, sizeof msg.release.heir, "%s", heir);
@@ -434,9 +489,7 @@ void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir)
 
 /* --- answers -------------------------------------------------------------------------------- */
 
-/* Whether this answers the open question; then it is closed. */
-static bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg,
-                                 enum wire_type type)
+bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg, enum wire_type type)
 {
     if (!n->ask.open || n->ask.type != type || n->ask.seq != msg->seq) {
         return false;
@@ -445,8 +498,8 @@ static bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg 
     return true;
 }
 
-static void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
-                                const char *reason)
+void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
+                         const char *reason)
 {
     struct proposer_node *n = &p->nodes[node];
     bool news = n->refusal != (uint32_t)code;
@@ -476,14 +529,51 @@ static bool proposer_learn(struct proposer *p, unsigned node, const struct wire_
     return true;
 }
 
-static bool proposer_id_is_unique(const struct proposer *p, unsigned node, const char *node_id)
+/* Who was there is not any more: what it promised and acknowledged counts for nothing here. */
+static void proposer_forget_identity(struct proposer_node *n)
 {
-    for (unsigned i = 0; i < p->config.node_count; i++) {
-        if (i != node && strcmp(p->nodes[i].node_id, node_id) == 0) {
+    n->node_id[0] = '\0';
+    n->disk = (struct disk_id){{0}};
+    n->known = n->told = n->counted = false;
+    n->vote_denied = n->vote_denied || n->vote_granted;
+    n->vote_granted = false;
+    n->conf_acked = n->conf_told = (struct conf_id){0};
+    n->unit_off = n->acked_off = n->lease_sent_ns = 0;
+    n->snapshot = WIRE_NO_SNAPSHOT;
+}
+
+/* Whether no other slot leads to that node. One that is dead may have moved: it is forgotten. */
+static bool proposer_id_is_unique(struct proposer *p, unsigned node,
+                                  const struct wire_hello_reply *m)
+{
+    for (unsigned i = 0; i < p->node_count; i++) {
+        struct proposer_node *other = &p->nodes[i];
+        if (i == node || !other->used || strcmp(other->node_id, m->node_id) != 0 ||
+            (p->conf.id.term.n > 0 && !disk_id_equal(&other->disk, &m->disk))) {
+            continue; /* by its disk a configuration knows the right one */
+        }
+        if (other->alive && other->up) {
             return false;
         }
+        proposer_forget_identity(other);
     }
-    return node_id[0] != '\0';
+    return m->node_id[0] != '\0';
+}
+
+/* A node has told its configuration. False: all begins anew by it. */
+static bool proposer_see_conf(struct proposer *p, const struct wire_conf *bytes)
+{
+    if (!proposer_conf_see(p, bytes) || conf_id_compare(p->seen.id, p->conf.id) <= 0) {
+        return true;
+    }
+    if (p->state == PROPOSER_VOTING) {
+        proposer_to_asking(p);
+        return false;
+    }
+    if (p->state != PROPOSER_ELECTED && p->state != PROPOSER_LEADING) {
+        proposer_conf_set(p, &p->seen);
+    } /* else a higher term is there, and deposes us */
+    return true;
 }
 
 static void proposer_on_hello_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
@@ -499,20 +589,21 @@ static void proposer_on_hello_reply(struct proposer *p, unsigned node, const str
         return;
     }
     /* A node that counted twice would be its own quorum. */
-    if (!proposer_id_is_unique(p, node, m->node_id)) {
+    if (!proposer_id_is_unique(p, node, m)) {
         proposer_refused_by(p, node, WIRE_REFUSED_BAD, "its node id occurs twice");
         return;
     }
-    if (!proposer_learn(p, node, &m->log, &m->history)) {
+    if (strcmp(n->node_id, m->node_id) != 0 || !disk_id_equal(&n->disk, &m->disk)) {
+        proposer_forget_identity(n); /* another is there now, or its disk was lost */
+        memcpy(n->node_id, m->node_id, sizeof n->node_id);
+        n->disk = m->disk;
+    }
+    n->conf_told = msg->conf;
+    n->term_told = msg->term;
+    if (!proposer_see_conf(p, &m->conf) || !n->used || !proposer_conf_judge(p, node, m) ||
+        !proposer_learn(p, node, &m->log, &m->history)) {
         return;
     }
-    if (n->node_id[0] != '\0' && strcmp(n->node_id, m->node_id) != 0) {
-        /* Another node has taken its place (its disk was lost): what the former acknowledged is not
-         * there any more, and counts neither for the commit nor for the lease. */
-        n->counted = false;
-        n->unit_off = n->acked_off = n->lease_sent_ns = 0;
-    }
-    memcpy(n->node_id, m->node_id, sizeof n->node_id);
     n->refusal = 0;
     n->refusal_text[0] = '\0';
     n->snapshot = m->snapshot;
@@ -542,25 +633,28 @@ static void proposer_on_vote_reply(struct proposer *p, unsigned node, const stru
     proposer_check_votes(p);
 }
 
+static uint64_t is_told(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->told;
+}
+
 /* Whether the bytes below the term's begin may be lost: the donor went away after it had voted, or
  * its disk lost the end of the log, and a majority is here but nobody has those bytes. A leader of
  * that log could never commit; the next election finds out what is left. */
 static bool proposer_donor_is_gone(const struct proposer *p)
 {
-    unsigned told = 0;
-
     if (p->donor.empty) {
         return false;
     }
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         const struct proposer_node *n = &p->nodes[i];
         if (n->counted && n->acked_off >= p->term_begin) {
             return false;
         }
-        told += n->told;
     }
     return p->nodes[p->donor.node].told ||
-           (told >= proposer_quorum(p) &&
+           (proposer_quorum_value(p, is_told) > 0 &&
             p->now_ns - p->lead_ns >= PROPOSER_DONOR_LEASES * lease_ns(p->config.lease_ms));
 }
 
@@ -579,12 +673,24 @@ static void proposer_on_elected_reply(struct proposer *p, unsigned node, const s
     }
     n->log = *log;
     proposer_mend_told(p, node, &log->holes);
+    proposer_conf_acked(p, node, msg);
     proposer_feed_start(p, node);
     if (proposer_donor_is_gone(p)) {
         proposer_set_state(p, PROPOSER_DEPOSED);
         return;
     }
+    proposer_conf_step(p);
     proposer_feed_all(p); /* it may be what a lagging node waited for, too */
+}
+
+static void proposer_on_status_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    struct proposer_node *n = &p->nodes[node];
+
+    if (proposer_answers_ask(n, msg, WIRE_STATUS)) {
+        n->snapshot = msg->status_reply.node.snapshot;
+        proposer_conf_step(p);
+    }
 }
 
 static void proposer_on_refused(struct proposer *p, unsigned node, const struct wire_msg *msg)
@@ -609,8 +715,12 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     case WIRE_REFUSED_SPACE:
         proposer_restart_session(p, node, p->now_ns + PROPOSER_SPACE_RETRY_MS * CLOCK_NS_PER_MS);
         return;
-    case WIRE_REFUSED_GENERATION:
-        proposer_restart_session(p, node, p->now_ns + proposer_beat_ns(p));
+    case WIRE_REFUSED_GENERATION: /* greeted again, it tells the higher one … */
+    case WIRE_REFUSED_MEMBER:     /* … or who it is */
+        if (p->state == PROPOSER_VOTING) {
+            proposer_forget_identity(n);
+        }
+        proposer_restart_session(p, node, p->now_ns + proposer_beat_ns(p) / 4);
         return;
     case WIRE_REFUSED_SESSION:
     case WIRE_REFUSED_TERM:
@@ -619,7 +729,6 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     case WIRE_REFUSED_BAD:
     case WIRE_REFUSED_NOT_FOUND:
     case WIRE_REFUSED_CORRUPT:
-    case WIRE_REFUSED_MEMBER:
         break;
     }
     /* A node that has restarted is told at once who leads. The rest must not become a busy loop. */
@@ -627,19 +736,33 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     proposer_restart_session(p, node, at_once ? 0 : p->now_ns + proposer_beat_ns(p));
 }
 
-/* A higher term exists: whoever leads or votes in a lower one is out. */
-static void proposer_see_term(struct proposer *p, struct term term)
+/* Whether the message comes from somebody whose vote nobody needs: no term of his deposes us. */
+static bool proposer_from_outsider(const struct proposer *p, const struct proposer_node *n,
+                                   const struct wire_msg *msg)
 {
-    if (term.n > p->max_term.n) {
-        p->max_term = term;
+    if (proposer_change_learns(p, n)) {
+        return true;
     }
-    if (term.n <= p->term.n) {
+    if (msg->type == WIRE_HELLO_REPLY) {
+        return conf_find(&p->conf, msg->hello_reply.node_id, &msg->hello_reply.disk) == NULL;
+    }
+    return n->node_id[0] != '\0' && !proposer_is_member(p, n);
+}
+
+/* A higher term exists: whoever leads or votes in a lower one is out. */
+static void proposer_see_term(struct proposer *p, unsigned node, const struct wire_msg *msg)
+{
+    if (msg->term.n > p->max_term.n) {
+        p->max_term = msg->term;
+    }
+    if (msg->term.n <= p->term.n) {
         return;
     }
     if (p->state == PROPOSER_VOTING) {
         proposer_back_off(p);
         proposer_to_asking(p);
-    } else if (p->state == PROPOSER_ELECTED || p->state == PROPOSER_LEADING) {
+    } else if ((p->state == PROPOSER_ELECTED || p->state == PROPOSER_LEADING) &&
+               !proposer_from_outsider(p, &p->nodes[node], msg)) {
         proposer_set_state(p, PROPOSER_DEPOSED);
     }
 }
@@ -668,6 +791,12 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_READ_REPLY:
         proposer_on_read_reply(p, node, msg);
         return;
+    case WIRE_CONFIG_REPLY:
+        proposer_on_config_reply(p, node, msg);
+        return;
+    case WIRE_STATUS_REPLY:
+        proposer_on_status_reply(p, node, msg);
+        return;
     case WIRE_REFUSED:
         proposer_on_refused(p, node, msg);
         return;
@@ -683,7 +812,6 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_RELEASE:
     case WIRE_RELEASE_REPLY:
     case WIRE_STATUS:
-    case WIRE_STATUS_REPLY:
     case WIRE_SNAP_BEGIN:
     case WIRE_SNAP_BEGIN_REPLY:
     case WIRE_SNAP_WRITE:
@@ -695,7 +823,6 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_SNAP_READ:
     case WIRE_SNAP_READ_REPLY:
     case WIRE_CONFIG:
-    case WIRE_CONFIG_REPLY:
     case WIRE_WATCH:
     case WIRE_WATCH_REPLY:
         return;
@@ -706,7 +833,8 @@ void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
                       const struct wire_msg *msg)
 {
     proposer_see_time(p, now_ns);
-    if (node >= p->config.node_count || p->state == PROPOSER_IDLE) {
+    if (node >= p->node_count || !p->nodes[node].used ||
+        (p->state == PROPOSER_IDLE && !p->config.watch)) {
         return;
     }
     struct proposer_node *n = &p->nodes[node];
@@ -717,7 +845,7 @@ void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
     if (!proposer_is_ours(p, msg)) {
         return;
     }
-    proposer_see_term(p, msg->term);
+    proposer_see_term(p, node, msg);
     if (msg->session != n->session) {
         return; /* of an older session: no effect */
     }
@@ -732,7 +860,7 @@ void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
 void proposer_link_up(struct proposer *p, uint64_t now_ns, unsigned node, bool up)
 {
     proposer_see_time(p, now_ns);
-    MUST(node < p->config.node_count);
+    MUST(node < p->node_count && p->nodes[node].used);
     p->nodes[node].up = up;
     p->nodes[node].busy = false;
     p->nodes[node].alive = p->nodes[node].alive && up;
@@ -745,7 +873,7 @@ void proposer_link_up(struct proposer *p, uint64_t now_ns, unsigned node, bool u
 void proposer_link_ready(struct proposer *p, uint64_t now_ns, unsigned node)
 {
     proposer_see_time(p, now_ns);
-    MUST(node < p->config.node_count);
+    MUST(node < p->node_count && p->nodes[node].used);
     p->nodes[node].busy = false;
     if (p->state == PROPOSER_LEADING) {
         proposer_feed_all(p); /* a lagging node may have waited to read over this link */
@@ -771,8 +899,10 @@ static void proposer_tick_node(struct proposer *p, unsigned node)
 
 void proposer_tick(struct proposer *p, uint64_t now_ns)
 {
+    bool rests = p->state == PROPOSER_IDLE || p->state == PROPOSER_DEPOSED;
+
     proposer_see_time(p, now_ns);
-    if (p->state == PROPOSER_IDLE || p->state == PROPOSER_DEPOSED) {
+    if (rests && !p->config.watch) {
         return;
     }
     if (p->state == PROPOSER_VOTING && p->now_ns >= p->vote_deadline_ns && !proposer_is_fenced(p)) {
@@ -783,11 +913,14 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
         proposer_set_state(p, PROPOSER_DEPOSED);
         return;
     }
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         proposer_tick_node(p, i);
     }
     if (p->state == PROPOSER_ASKING) {
         proposer_check_reports(p);
+    } else if (p->state == PROPOSER_LEADING) {
+        proposer_conf_step(p);
+        proposer_slots_follow(p);
     }
     uint64_t pause_ns = proposer_beat_ns(p) / 4;
     if (p->state == PROPOSER_ASKING && pause_ns > PROPOSER_ASK_AGAIN_MS * CLOCK_NS_PER_MS) {
@@ -799,7 +932,7 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
 uint64_t proposer_next_tick_ns(const struct proposer *p)
 {
     bool rests = p->state == PROPOSER_IDLE || p->state == PROPOSER_DEPOSED;
-    return rests ? UINT64_MAX : p->tick_at_ns;
+    return rests && !p->config.watch ? UINT64_MAX : p->tick_at_ns;
 }
 
 /* --- being asked ---------------------------------------------------------------------------- */
@@ -807,7 +940,7 @@ uint64_t proposer_next_tick_ns(const struct proposer *p)
 struct proposer *proposer_create(const struct proposer_config *config,
                                  const struct proposer_events *events, void *ctx)
 {
-    MUST(config->node_count > 0 && config->node_count <= PROPOSER_NODES_MAX);
+    MUST(config->node_count > 0 && config->node_count <= CONF_MEMBERS_MAX);
     MUST(config->lease_ms > 0 && config->heartbeat_ms > 0 && config->append_inflight_max > 0);
     MUST(config->append_max_bytes > 0 && config->append_max_bytes <= WIRE_DATA_MAX / 2);
 
@@ -821,10 +954,14 @@ struct proposer *proposer_create(const struct proposer_config *config,
     p->session = config->session >> 1;
     p->safe_at_ns = UINT64_MAX;
     for (unsigned i = 0; i < config->node_count; i++) {
-        p->nodes[i].session = ++p->session;
-        p->nodes[i].snapshot = WIRE_NO_SNAPSHOT;
-        p->nodes[i].catchup.avoid = 0;
+        char name[CONF_TEXT_MAX + 1];
+        snprintf(name, sizeof name, "seed %u", i + 1);
+        (void)proposer_slot_add(p, config->addresses[i] != NULL ? config->addresses[i] : name,
+                                true);
+        p->config.addresses[i] = NULL; /* the caller's */
     }
+    p->change.node = PROPOSER_NODES_MAX;
+    proposer_conf_set(p, &p->seen);
     return p;
 }
 
@@ -836,10 +973,11 @@ void proposer_destroy(struct proposer *p)
     if (p->window_open) {
         window_fini(&p->window);
     }
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         buf_release(&p->nodes[i].catchup.records);
     }
     buf_release(&p->history_bytes);
+    buf_release(&p->conf_bytes);
     buf_release(&p->mend_records);
     free(p);
 }
@@ -859,27 +997,59 @@ const struct proposer_donor *proposer_donor(const struct proposer *p)
     return &p->donor;
 }
 
+unsigned proposer_node_count(const struct proposer *p)
+{
+    return p->node_count;
+}
+
+const struct conf *proposer_conf(const struct proposer *p)
+{
+    return &p->conf;
+}
+
+void proposer_other_version(struct proposer *p, uint64_t now_ns, unsigned node)
+{
+    proposer_see_time(p, now_ns);
+    MUST(node < p->node_count && p->nodes[node].used);
+    proposer_refused_by(p, node, WIRE_REFUSED_VERSION, wire_refusal_text(WIRE_REFUSED_VERSION));
+}
+
+static enum proposer_node_state proposer_node_state(const struct proposer *p,
+                                                    const struct proposer_node *n)
+{
+    if (n->refusal != 0) {
+        return PROPOSER_NODE_REFUSED;
+    }
+    if (!n->up || !n->alive) {
+        return PROPOSER_NODE_DOWN;
+    }
+    if (p->conf.id.term.n > 0 && !proposer_feeds(p, n)) {
+        return PROPOSER_NODE_OUT;
+    }
+    if (p->state != PROPOSER_LEADING || !n->told) {
+        return PROPOSER_NODE_GREETED;
+    }
+    return n->sent_off < window_begin(&p->window) || n->catchup.records.len > 0
+               ? PROPOSER_NODE_CATCHUP
+               : PROPOSER_NODE_STREAMING;
+}
+
 void proposer_node(const struct proposer *p, unsigned node, struct proposer_node_info *out)
 {
-    MUST(node < p->config.node_count);
+    MUST(node < p->node_count);
     const struct proposer_node *n = &p->nodes[node];
-    bool leading = p->state == PROPOSER_LEADING;
+    bool counted = p->state == PROPOSER_LEADING && n->counted;
 
     *out = (struct proposer_node_info){
-        .state = PROPOSER_NODE_GREETED,
-        .flushed = leading && n->counted ? n->acked_off : n->log.flush_off,
+        .used = n->used,
+        .member = proposer_is_member(p, n),
+        .state = proposer_node_state(p, n),
+        .flushed = counted ? n->acked_off : n->log.flush_off,
         .snapshot = n->snapshot,
         .holes = n->mend.holes,
+        .conf = counted ? n->conf_acked : n->conf_told,
     };
     memcpy(out->node_id, n->node_id, sizeof out->node_id);
+    memcpy(out->address, n->address, sizeof out->address);
     memcpy(out->refusal, n->refusal_text, sizeof out->refusal);
-    if (n->refusal != 0) {
-        out->state = PROPOSER_NODE_REFUSED;
-    } else if (!n->up || !n->alive) {
-        out->state = PROPOSER_NODE_DOWN;
-    } else if (leading && n->told) {
-        out->state = n->sent_off < window_begin(&p->window) || n->catchup.records.len > 0
-                         ? PROPOSER_NODE_CATCHUP
-                         : PROPOSER_NODE_STREAMING;
-    }
 }

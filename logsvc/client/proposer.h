@@ -14,7 +14,8 @@
 #include "logsvc/history.h"
 #include "logsvc/wire.h"
 
-enum { PROPOSER_NODES_MAX = 7 };
+/* Slots for nodes: the seeds, the members, and those on their way in and out. */
+enum { PROPOSER_NODES_MAX = 16, PROPOSER_REFUSAL_MAX = 319 };
 
 enum proposer_state {
     PROPOSER_IDLE,
@@ -30,14 +31,20 @@ enum proposer_node_state {
     PROPOSER_NODE_GREETED,   /* answers; not told of this term yet */
     PROPOSER_NODE_CATCHUP,   /* gets bytes that are read from another node */
     PROPOSER_NODE_STREAMING, /* gets the stream as it comes */
-    PROPOSER_NODE_REFUSED,   /* foreign cluster, log, lease or version; asked again now and then */
+    PROPOSER_NODE_REFUSED,   /* foreign cluster, log, lease or version, or a lost disk; asked again
+                                now and then */
+    PROPOSER_NODE_OUT,       /* answers, and is no member of the log */
 };
 
 struct proposer_config {
     uint8_t cluster_id[16];
     uint64_t log_id;
-    unsigned node_count; /* 1 … PROPOSER_NODES_MAX; quorum = node_count / 2 + 1 */
-    uint32_t lease_ms;   /* L, the same everywhere */
+    unsigned node_count; /* of the seeds, 1 … CONF_MEMBERS_MAX */
+    /* Of the seeds, "host:port": where other nodes are, these tell. Slot i is linked to
+     * addresses[i] from the beginning. */
+    const char *addresses[CONF_MEMBERS_MAX];
+    bool watch;        /* greets the nodes now and then even when idle, to know who they are */
+    uint32_t lease_ms; /* L, the same everywhere */
     uint32_t heartbeat_ms;
     uint64_t session;             /* random, new at every start of the process */
     const char *name;             /* for people and redirects: the clients' address; may be NULL */
@@ -54,9 +61,14 @@ struct proposer_events {
     /* A uniform random number; for back-off. */
     uint64_t (*random)(void *ctx);
     /* A node refuses us for a reason that only an operator can mend (foreign cluster, unknown log,
-     * lease, version, or a node id that occurs twice); called once for each node and reason. May
+     * lease, version, a node id that occurs twice, or a member's
+     * with another disk); called once for each node and reason. May
      * be NULL. */
     void (*refused)(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
+    /* From now on the slot is linked to that address; NULL: to nothing, and it is forgotten. Comes
+     * for slots other than the seeds'; the link's state comes by proposer_link_up. May be NULL:
+     * then only the seeds are talked to. */
+    void (*link)(void *ctx, unsigned node, const char *address);
 };
 
 struct proposer;
@@ -121,14 +133,57 @@ void proposer_release(struct proposer *p, uint64_t now_ns);
 /* The same, and says whose turn it is: a proxy's client address; "": whoever comes. */
 void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir);
 
+/* A message of another version of the format came from that node. */
+void proposer_other_version(struct proposer *p, uint64_t now_ns, unsigned node);
+
+/* Who counts, as far as this proposer knows. */
+const struct conf *proposer_conf(const struct proposer *p);
+
+/* --- replacing a node ----------------------------------------------------------------------- */
+
+enum proposer_change_state {
+    PROPOSER_CHANGE_NONE,
+    PROPOSER_CHANGE_GREET, /* the new node is looked at */
+    PROPOSER_CHANGE_LEARN, /* it is sent the log */
+    PROPOSER_CHANGE_JOINT, /* both sets of members count */
+    PROPOSER_CHANGE_FINAL, /* the new set counts; it is being told so */
+    PROPOSER_CHANGE_DONE,
+    PROPOSER_CHANGE_FAILED, /* see why; nothing has changed */
+};
+
+struct proposer_change_info {
+    enum proposer_change_state state;
+    char old_id[CONF_TEXT_MAX + 1];
+    char new_id[CONF_TEXT_MAX + 1]; /* "": not greeted yet */
+    char address[CONF_TEXT_MAX + 1];
+    char why[PROPOSER_REFUSAL_MAX + 1];
+    uint64_t done_bytes, total_bytes; /* LEARN: of the log; total 0: not known yet */
+};
+
+/* LEADING: begins to replace the member old_id by the node at address; how it goes on is told by
+ * proposer_change_info. Errors, with the reason for people in why: ERR_STATE not the leader, or a
+ * change is going on; ERR_NOT_FOUND no such member; ERR_EXISTS it is a member; ERR_INVALID the
+ * address; ERR_TOO_BIG no slot is free. */
+int proposer_replace(struct proposer *p, uint64_t now_ns, const char *old_id, const char *address,
+                     char *why, size_t why_size) MUST_CHECK;
+void proposer_change_info(const struct proposer *p, struct proposer_change_info *out);
+
+/* --- the nodes ------------------------------------------------------------------------------ */
+
 struct proposer_node_info {
+    bool used; /* the slot; if not, the rest means nothing */
+    bool member;
     enum proposer_node_state state;
     uint64_t flushed;           /* acknowledged offset */
     uint64_t snapshot;          /* offset of its newest snapshot; UINT64_MAX: none, or not known */
     struct storage_holes holes; /* what has rotted there, as it told last */
-    char node_id[WIRE_NAME_MAX + 1];   /* "": never greeted */
-    char refusal[WIRE_REASON_MAX + 1]; /* why it is REFUSED; else "" */
+    char node_id[WIRE_NAME_MAX + 1]; /* "": never greeted */
+    char address[CONF_TEXT_MAX + 1];
+    struct conf_id conf;                    /* the highest that it has told */
+    char refusal[PROPOSER_REFUSAL_MAX + 1]; /* why it is REFUSED; else "" */
 };
+/* Slots; those at and beyond it are unused. */
+unsigned proposer_node_count(const struct proposer *p);
 void proposer_node(const struct proposer *p, unsigned node, struct proposer_node_info *out);
 
 #endif

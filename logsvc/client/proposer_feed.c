@@ -90,8 +90,8 @@ static unsigned feed_source(struct proposer *p, unsigned node)
     uint64_t from = p->nodes[node].sent_off;
     unsigned last_choice = PROPOSER_NODES_MAX;
 
-    for (unsigned i = 1; i < p->config.node_count; i++) {
-        unsigned at = (node + i) % p->config.node_count;
+    for (unsigned i = 1; i < p->node_count; i++) {
+        unsigned at = (node + i) % p->node_count;
         const struct proposer_node *s = &p->nodes[at];
         const struct storage_holes *holes = &s->mend.holes;
         if (!s->up || s->busy || !s->told || !s->alive || s->acked_off <= from) {
@@ -175,7 +175,7 @@ void proposer_feed(struct proposer *p, unsigned node)
 
 void proposer_feed_all(struct proposer *p)
 {
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         if (p->nodes[i].told) {
             proposer_feed(p, i);
         }
@@ -196,31 +196,26 @@ void proposer_feed_timeouts(struct proposer *p, unsigned node)
     }
 }
 
-/* The commit offset is what a majority has durable, counting only acknowledgements of this term,
+static uint64_t counted_end(const struct proposer *p, const struct proposer_node *n)
+{
+    return n->counted && n->unit_off >= p->term_begin ? n->unit_off + 1 : 0;
+}
+
+uint64_t proposer_commit_counted(const struct proposer *p)
+{
+    return proposer_quorum_value(p, counted_end);
+}
+
+/* The commit offset is what a quorum has durable, counting only acknowledgements of this term,
  * after Elected, at or past the term's begin (Raft's figure 8 otherwise). */
 void proposer_update_commit(struct proposer *p)
 {
-    uint64_t best = 0;
-    bool any = false;
+    uint64_t counted = proposer_commit_counted(p);
 
-    for (unsigned i = 0; i < p->config.node_count; i++) {
-        uint64_t candidate = p->nodes[i].unit_off;
-        if (!p->nodes[i].counted || candidate < p->term_begin) {
-            continue;
-        }
-        unsigned have = 0;
-        for (unsigned k = 0; k < p->config.node_count; k++) {
-            have += p->nodes[k].counted && p->nodes[k].unit_off >= candidate;
-        }
-        if (have >= proposer_quorum(p) && (!any || candidate > best)) {
-            best = candidate;
-            any = true;
-        }
-    }
-    if (any && (!p->commit_known || best > p->commit)) {
+    if (counted > 0 && (!p->commit_known || counted - 1 > p->commit)) {
         p->commit_known = true;
-        p->commit = best;
-        p->window.commit = best;
+        p->commit = counted - 1;
+        p->window.commit = p->commit;
     }
 }
 
@@ -228,9 +223,11 @@ static void feed_trim(struct proposer *p)
 {
     uint64_t keep_from = UINT64_MAX;
 
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         uint64_t needs = p->nodes[i].counted ? p->nodes[i].acked_off : 0;
-        keep_from = needs < keep_from ? needs : keep_from;
+        if (proposer_feeds(p, &p->nodes[i])) {
+            keep_from = needs < keep_from ? needs : keep_from;
+        }
     }
     window_trim(&p->window, keep_from);
 }
@@ -284,6 +281,7 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
     n->acked_off = m->write_off > n->acked_off ? m->write_off : n->acked_off;
     n->unit_off = m->unit_off > n->unit_off ? m->unit_off : n->unit_off;
     proposer_update_commit(p);
+    proposer_conf_step(p);
     feed_trim(p);
     proposer_feed(p, node);
 }
@@ -292,7 +290,7 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
 static struct proposer_node *feed_reader(struct proposer *p, unsigned source, uint64_t seq,
                                          unsigned *node)
 {
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         struct proposer_catchup *c = &p->nodes[i].catchup;
         if (c->reading && c->source == source && c->seq == seq) {
             *node = i;
@@ -380,25 +378,22 @@ uint64_t proposer_commit(const struct proposer *p)
     return p->commit_known ? p->commit : 0;
 }
 
+static uint64_t lease_sent_ns(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->lease_sent_ns;
+}
+
+uint64_t proposer_lease_sent_ns(const struct proposer *p)
+{
+    return proposer_quorum_value(p, lease_sent_ns);
+}
+
 uint64_t proposer_lease_end_ns(const struct proposer *p)
 {
-    uint64_t best = 0;
+    uint64_t sent_ns = p->state == PROPOSER_LEADING ? proposer_lease_sent_ns(p) : 0;
 
-    if (p->state != PROPOSER_LEADING) {
-        return 0;
-    }
-    /* The newest send time that a majority has acknowledged, or a later one. */
-    for (unsigned i = 0; i < p->config.node_count; i++) {
-        uint64_t candidate = p->nodes[i].lease_sent_ns;
-        unsigned have = 0;
-        for (unsigned k = 0; k < p->config.node_count; k++) {
-            have += p->nodes[k].lease_sent_ns >= candidate;
-        }
-        if (candidate > best && have >= proposer_quorum(p)) {
-            best = candidate;
-        }
-    }
-    return best > 0 ? lease_end_ns(best, p->config.lease_ms) : 0;
+    return sent_ns > 0 ? lease_end_ns(sent_ns, p->config.lease_ms) : 0;
 }
 
 uint64_t proposer_safe_at_ns(const struct proposer *p)

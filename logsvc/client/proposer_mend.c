@@ -46,8 +46,8 @@ static unsigned mend_source(const struct proposer *p, unsigned node)
 {
     const struct proposer_mend *m = &p->nodes[node].mend;
 
-    for (unsigned i = 1; i < p->config.node_count; i++) {
-        unsigned at = (node + i) % p->config.node_count;
+    for (unsigned i = 1; i < p->node_count; i++) {
+        unsigned at = (node + i) % p->node_count;
         const struct proposer_node *s = &p->nodes[at];
         const struct storage_holes *own = &s->mend.holes;
         bool rotten = own->from <= m->holes.next && m->holes.next < own->to;
@@ -104,7 +104,7 @@ void proposer_mend_timeouts(struct proposer *p, unsigned node)
 static struct proposer_node *mend_reader(struct proposer *p, unsigned source, uint64_t seq,
                                          unsigned *node)
 {
-    for (unsigned i = 0; i < p->config.node_count; i++) {
+    for (unsigned i = 0; i < p->node_count; i++) {
         struct proposer_mend *m = &p->nodes[i].mend;
         if (m->reading && m->source == source && m->seq == seq) {
             *node = i;

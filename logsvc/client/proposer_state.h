@@ -1,6 +1,6 @@
 /* The proposer's insides, shared by proposer.c (elections, sessions), proposer_feed.c (what each
- * node is sent once we lead, commits, leases) and proposer_mend.c (rotten nodes). Nobody else
- * includes it. */
+ * node is sent once we lead, commits, leases), proposer_mend.c (rotten nodes), proposer_conf.c (who
+ * counts) and proposer_change.c (replacing a node). Nobody else includes it. */
 #ifndef LOGSVC_CLIENT_PROPOSER_STATE_H
 #define LOGSVC_CLIENT_PROPOSER_STATE_H
 
@@ -48,6 +48,11 @@ struct proposer_mend {
 };
 
 struct proposer_node {
+    /* The slot. */
+    bool used;
+    bool seed; /* of the configured addresses: never given up */
+    char address[CONF_TEXT_MAX + 1];
+
     /* The link. A session is one attempt to talk over it; what belongs to an older one is dropped.
      */
     bool up, busy;
@@ -58,26 +63,31 @@ struct proposer_node {
     struct proposer_ask ask;
 
     /* What it told, in this session (known) or before. */
-    char node_id[WIRE_NAME_MAX + 1];
+    char node_id[WIRE_NAME_MAX + 1]; /* "": never greeted */
+    struct disk_id disk;
+    struct conf_id conf_told; /* the highest that it has, as of the last greeting */
+    struct term term_told;
     bool known; /* log and history are of this session */
     struct wire_log log;
     struct history history; /* as far as log.flush_off needs it */
     uint64_t snapshot;
+    uint64_t status_ns; /* when its status was last asked for */
     uint64_t report_ns; /* pre-vote: when it last said … */
     bool report_free;   /* … that it has not heard a leader lately */
     uint32_t refusal;   /* enum wire_refusal; 0: none */
-    char refusal_text[WIRE_REASON_MAX + 1];
+    char refusal_text[PROPOSER_REFUSAL_MAX + 1];
 
     /* Its vote in the current term. */
     bool vote_asked, vote_granted, vote_denied;
     uint64_t safe_at_ns;
 
     /* The stream. */
-    bool told;          /* Elected acknowledged in this session */
-    bool counted;       /* … in this term: unit_off counts for the commit */
-    uint64_t sent_off;  /* end of what was sent in this session */
-    uint64_t acked_off; /* durable there, parts of units included */
-    uint64_t unit_off;  /* durable there, whole units */
+    bool told;                 /* Elected acknowledged in this session */
+    bool counted;              /* … in this term: unit_off counts for the commit */
+    struct conf_id conf_acked; /* durable there in this term */
+    uint64_t sent_off;         /* end of what was sent in this session */
+    uint64_t acked_off;        /* durable there, parts of units included */
+    uint64_t unit_off;         /* durable there, whole units */
     uint64_t
         lease_sent_ns; /* send time of the newest append it acknowledged in this term; 0: none */
     uint64_t last_append_ns;
@@ -86,6 +96,18 @@ struct proposer_node {
     unsigned sent_head, sent_count, data_inflight;
     struct proposer_catchup catchup;
     struct proposer_mend mend;
+};
+
+/* The change that was asked for, or found (proposer_change.c). */
+struct proposer_change {
+    enum proposer_change_state state;
+    char old_id[CONF_TEXT_MAX + 1];
+    char new_id[CONF_TEXT_MAX + 1];  /* once greeted */
+    char address[CONF_TEXT_MAX + 1]; /* of the new one */
+    char why[PROPOSER_REFUSAL_MAX + 1];
+    unsigned node;              /* GREET, LEARN: its slot */
+    uint64_t heard_ns;          /* when it was last there */
+    uint64_t mark_off, mark_ns; /* LEARN: what was committed when */
 };
 
 struct proposer {
@@ -99,9 +121,17 @@ struct proposer {
     uint64_t tick_at_ns;
     struct term term;     /* that we campaign with, won, or lost */
     struct term max_term; /* highest seen anywhere */
-    struct conf conf;     /* the highest that is known */
     uint64_t session;     /* the last one given out */
     struct proposer_node nodes[PROPOSER_NODES_MAX];
+    unsigned node_count; /* slots from there on were never used */
+
+    /* Who counts. */
+    struct conf seen; /* the highest that a node has told, or acknowledged: durable somewhere */
+    struct conf conf; /* that we go by: seen, or what a candidate or leader has made of it */
+    struct buf conf_bytes;
+    uint64_t conf_since_ns; /* when it was made, or when we began to lead */
+    uint64_t conf_sync_off; /* FOUNDING, JOINT: must be committed by it before it may settle */
+    struct proposer_change change;
 
     /* Campaign. */
     uint64_t vote_not_before_ns; /* back-off */
@@ -129,11 +159,6 @@ struct proposer {
     struct buf mend_records; /* the piece that is being sent for a hole */
 };
 
-static inline unsigned proposer_quorum(const struct proposer *p)
-{
-    return p->config.node_count / 2 + 1;
-}
-
 /* A message to a node, without its body; takes the next sequence number. */
 struct wire_msg proposer_message(struct proposer *p, unsigned node, enum wire_type type,
                                  struct term term);
@@ -143,6 +168,59 @@ bool proposer_send(struct proposer *p, unsigned node, const struct wire_msg *msg
 void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_at_ns);
 /* Sends whatever is due to a node now. */
 void proposer_drive(struct proposer *p, unsigned node);
+void proposer_drive_all(struct proposer *p);
+/* Sends a question, remembering when; and whether a message answers it, which closes it. */
+void proposer_ask(struct proposer *p, unsigned node, const struct wire_msg *msg);
+bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg, enum wire_type type);
+/* Notes why a node is of no use, tells the owner if that is news, and asks again later. */
+void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
+                         const char *reason);
+
+/* proposer_conf.c */
+/* What a quorum of the configuration stands behind (conf_quorum_value); of is asked for the slot of
+ * each member, or for an empty one if nobody has greeted it. */
+uint64_t proposer_quorum_value(const struct proposer *p,
+                               uint64_t (*of)(const struct proposer *p,
+                                              const struct proposer_node *n));
+/* Whether one of those that of says 1 of must hold whatever a quorum has: a quorum of them; where
+ * all are needed for a quorum, half of them need not be sure. */
+bool proposer_has_all(const struct proposer *p,
+                      uint64_t (*of)(const struct proposer *p, const struct proposer_node *n));
+bool proposer_is_member(const struct proposer *p, const struct proposer_node *n);
+/* Whether a leader sends it the log: members of both sets, and who is to become one. */
+bool proposer_feeds(const struct proposer *p, const struct proposer_node *n);
+/* A free slot, linked to that address; PROPOSER_NODES_MAX: there is none. */
+unsigned proposer_slot_add(struct proposer *p, const char *address, bool seed);
+void proposer_slot_remove(struct proposer *p, unsigned node);
+/* Makes the slots those of the seeds and of the configuration. */
+void proposer_slots_follow(struct proposer *p);
+/* Goes by that configuration from now on. */
+void proposer_conf_set(struct proposer *p, const struct conf *c);
+/* A node has told it; true: it is higher than any before (p->seen). */
+bool proposer_conf_see(struct proposer *p, const struct wire_conf *bytes);
+/* Nobody has a configuration: makes the first, if every seed is there and empty. */
+void proposer_conf_found(struct proposer *p);
+/* Whether who a node says it is can be; if not it was refused by name. */
+bool proposer_conf_judge(struct proposer *p, unsigned node, const struct wire_hello_reply *m);
+bool proposer_conf_is_acked(const struct proposer *p);
+/* Has begun to lead. */
+void proposer_conf_lead(struct proposer *p);
+/* Takes the next step, if it is time for one. */
+void proposer_conf_step(struct proposer *p);
+struct wire_conf proposer_wire_conf(const struct proposer *p);
+/* An answer of this term tells what is durable there. */
+void proposer_conf_acked(struct proposer *p, unsigned node, const struct wire_msg *msg);
+void proposer_ask_config(struct proposer *p, unsigned node);
+void proposer_on_config_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
+
+/* proposer_change.c */
+/* Whether this is the slot of the node that is to become a member. */
+bool proposer_change_learns(const struct proposer *p, const struct proposer_node *n);
+bool proposer_change_judge(struct proposer *p, unsigned node, const struct wire_hello_reply *m);
+void proposer_change_step(struct proposer *p);
+void proposer_change_resume(struct proposer *p);
+/* Whether it must be asked whether it has a snapshot by now. */
+bool proposer_change_wants_status(const struct proposer *p, const struct proposer_node *n);
 
 /* proposer_feed.c */
 /* Whether a log that ends at offset can be continued by ours: at a record's boundary. */
@@ -155,6 +233,11 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
 void proposer_on_read_reply(struct proposer *p, unsigned source, const struct wire_msg *msg);
 void proposer_on_read_refused(struct proposer *p, unsigned source, const struct wire_msg *msg);
 void proposer_update_commit(struct proposer *p);
+/* What is committed by the present configuration and this term's acknowledgements alone, plus one;
+ * 0: nothing. */
+uint64_t proposer_commit_counted(const struct proposer *p);
+/* When the newest append was sent of which, or of a later one, a quorum has told; 0: none. */
+uint64_t proposer_lease_sent_ns(const struct proposer *p);
 
 /* proposer_mend.c */
 /* A node told what is damaged there. */

@@ -91,6 +91,25 @@ static void restart(void)
 
 static uint64_t session = 10, seq;
 
+/* A configuration of three, of which this node is one; messages point to its bytes. */
+static struct conf conf_of(uint64_t term, uint64_t generation)
+{
+    return (struct conf){.id = {{term}, generation},
+                         .now = {3,
+                                 {{"node-1", {{1, 2, 3}}, "10.0.0.1:7001"},
+                                  {"node-2", {{2}}, "10.0.0.2:7001"},
+                                  {"node-3", {{3}}, "10.0.0.3:7001"}}}};
+}
+
+static struct wire_conf wire_conf_of(const struct conf *c)
+{
+    static struct buf bytes;
+
+    buf_clear(&bytes);
+    conf_encode(c, &bytes);
+    return (struct wire_conf){.bytes = buf_head(&bytes), .size = bytes.len};
+}
+
 static struct wire_msg message(enum wire_type type, uint64_t term)
 {
     seq++;
@@ -98,6 +117,7 @@ static struct wire_msg message(enum wire_type type, uint64_t term)
                              .cluster_id = {7},
                              .log_id = 1,
                              .term = {term},
+                             .conf = {{term}, 2},
                              .session = session,
                              .seq = seq};
 }
@@ -123,11 +143,25 @@ static void expect_refused(enum wire_refusal code)
     ck_assert_msg(reply.refused.code == (uint32_t)code, "refused: %s", reply.refused.reason);
 }
 
-static bool vote(uint64_t term)
+/* The candidate goes by the configuration that it finds, or by the first. */
+static struct wire_msg vote_message(uint64_t term)
 {
     struct wire_msg m = message(WIRE_VOTE, term);
+    struct conf founding = conf_of(0, 1);
+    const struct conf *here = acceptor_conf(acceptor);
 
+    here = conf_kind(here) == CONF_NONE ? &founding : here;
     m.vote.lease_ms = LEASE_MS;
+    m.vote.to = *acceptor_disk(acceptor);
+    m.conf = here->id;
+    m.vote.conf = wire_conf_of(here);
+    return m;
+}
+
+static bool vote(uint64_t term)
+{
+    struct wire_msg m = vote_message(term);
+
     say(&m);
     ck_assert_int_eq(reply.type, WIRE_VOTE_REPLY);
     return reply.vote_reply.granted;
@@ -139,6 +173,16 @@ static void hello(uint64_t term)
 
     m.hello.lease_ms = LEASE_MS;
     say(&m);
+}
+
+static struct wire_msg elected_message(uint64_t term)
+{
+    struct wire_msg m = message(WIRE_ELECTED, term);
+    struct conf conf = conf_of(term, 2);
+
+    m.elected.to = *acceptor_disk(acceptor);
+    m.elected.conf = wire_conf_of(&conf);
+    return m;
 }
 
 /* pairs of term and begin, ended by 0; the last term is the sender's. */
@@ -153,7 +197,7 @@ static void elect(uint64_t start, bool reset, const uint64_t *pairs)
         ck_assert_int_eq(history_append(&h, (struct log_term){pairs[0]}, pairs[1], &replid),
                          ERR_OK);
     }
-    struct wire_msg m = message(WIRE_ELECTED, h.entries[h.count - 1].term.n);
+    struct wire_msg m = elected_message(h.entries[h.count - 1].term.n);
     m.elected.start = start;
     m.elected.reset = reset;
     snprintf(m.elected.name, sizeof m.elected.name, "leader");
@@ -281,9 +325,8 @@ END_TEST
 /* No answer leaves when the disk fails, and the acceptor is dead from then on. */
 START_TEST(disk_failure_is_final)
 {
-    struct wire_msg m = message(WIRE_VOTE, 2);
-    m.vote.lease_ms = LEASE_MS;
     lead_term_1();
+    struct wire_msg m = vote_message(2);
     unsigned before = replies;
     storage.fail_at = 1;
     ck_assert_int_eq(receive(&m), ERR_IO);
@@ -488,7 +531,7 @@ START_TEST(elected_cuts_first)
     struct buf bytes = BUF_INIT;
     ck_assert_int_eq(history_append(&h, (struct log_term){2}, BEGIN + 5, &replid), ERR_OK);
     history_encode(&h, &bytes);
-    struct wire_msg m = message(WIRE_ELECTED, 2);
+    struct wire_msg m = elected_message(2);
     m.elected.start = BEGIN + 5;
     m.elected.history = (struct wire_history){buf_head(&bytes), bytes.len};
     ck_assert_int_eq(receive(&m), ERR_IO);
@@ -525,7 +568,7 @@ START_TEST(elected_raises_the_term)
     ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
     restart();
     ck_assert(!vote(9));
-    struct wire_msg m = message(WIRE_ELECTED, 8);
+    struct wire_msg m = elected_message(8);
     struct buf bytes = BUF_INIT;
     struct history h = {0};
     struct replid replid = {{0}};
@@ -536,7 +579,7 @@ START_TEST(elected_raises_the_term)
     say(&m);
     expect_refused(WIRE_REFUSED_TERM);
     ck_assert_uint_eq(reply.term.n, 9);
-    m.term.n = 10; /* the history must end with the sender's own term */
+    m.term.n = m.conf.term.n = 10; /* the history must end with the sender's own term */
     say(&m);
     expect_refused(WIRE_REFUSED_BAD);
     buf_release(&bytes);
@@ -566,7 +609,7 @@ START_TEST(reset_claims_nothing)
     struct buf bytes = BUF_INIT;
     ck_assert_int_eq(history_append(&h, (struct log_term){4}, 500, &replid), ERR_OK);
     history_encode(&h, &bytes);
-    struct wire_msg m = message(WIRE_ELECTED, 4);
+    struct wire_msg m = elected_message(4);
     m.elected.reset = true;
     m.elected.start = 500;
     m.elected.history = (struct wire_history){buf_head(&bytes), bytes.len};
@@ -845,8 +888,7 @@ END_TEST
 /* Another cluster, log, or lease length is refused by name; answers are ignored. */
 START_TEST(strangers)
 {
-    struct wire_msg m = message(WIRE_VOTE, 1);
-    m.vote.lease_ms = LEASE_MS;
+    struct wire_msg m = vote_message(1);
     m.cluster_id[0] = 8;
     say(&m);
     expect_refused(WIRE_REFUSED_CLUSTER);

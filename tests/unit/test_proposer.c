@@ -154,7 +154,28 @@ static void hear(unsigned node, const struct wire_msg *m)
     proposer_receive(p, now, node, m);
 }
 
-static void greet_as(unsigned node, const char *node_id, uint64_t heard_ns, uint64_t term)
+static struct disk_id disk_of(const char *node_id)
+{
+    return (struct disk_id){{(uint8_t)node_id[0]}};
+}
+
+/* The configuration that the nodes have: a, b and c, of a term long ago. */
+static struct wire_conf conf_here(void)
+{
+    static struct buf bytes;
+    struct conf c = {.id = {{3}, 2},
+                     .now = {3,
+                             {{"a", disk_of("a"), "10.0.0.1:7001"},
+                              {"b", disk_of("b"), "10.0.0.2:7001"},
+                              {"c", disk_of("c"), "10.0.0.3:7001"}}}};
+
+    buf_clear(&bytes);
+    conf_encode(&c, &bytes);
+    return (struct wire_conf){buf_head(&bytes), bytes.len};
+}
+
+static void greet_on(unsigned node, const char *node_id, struct disk_id disk, uint64_t heard_ns,
+                     uint64_t term)
 {
     struct wire_msg q = last(node, WIRE_HELLO);
     struct wire_msg m =
@@ -165,7 +186,14 @@ static void greet_as(unsigned node, const char *node_id, uint64_t heard_ns, uint
     m.hello_reply.log.empty = true;
     m.hello_reply.history = history_of(NULL);
     strcpy(m.hello_reply.node_id, node_id);
+    m.hello_reply.disk = disk;
+    m.hello_reply.conf = conf_here();
     hear(node, &m);
+}
+
+static void greet_as(unsigned node, const char *node_id, uint64_t heard_ns, uint64_t term)
+{
+    greet_on(node, node_id, disk_of(node_id), heard_ns, term);
 }
 
 static void greet(unsigned node, uint64_t heard_ns, uint64_t term)
@@ -209,7 +237,7 @@ static void deny(unsigned node, uint64_t term)
 static void accept_elected(unsigned node, uint64_t end)
 {
     struct wire_msg q = last(node, WIRE_ELECTED);
-    struct wire_msg m = wire_reply_to(&q, WIRE_ELECTED_REPLY, q.term, (struct conf_id){0});
+    struct wire_msg m = wire_reply_to(&q, WIRE_ELECTED_REPLY, q.term, q.conf);
 
     m.elected_reply.log = (struct wire_log){.flush_off = end, .unit_off = end};
     hear(node, &m);
@@ -217,7 +245,7 @@ static void accept_elected(unsigned node, uint64_t end)
 
 static void acknowledge(unsigned node, const struct wire_msg *q, uint64_t write, uint64_t unit)
 {
-    struct wire_msg m = wire_reply_to(q, WIRE_APPEND_REPLY, q->term, (struct conf_id){0});
+    struct wire_msg m = wire_reply_to(q, WIRE_APPEND_REPLY, q->term, q->conf);
 
     m.append_reply.write_off = write;
     m.append_reply.unit_off = unit;
@@ -379,15 +407,15 @@ END_TEST
 START_TEST(one_node_counts_once)
 {
     proposer_campaign(p, now);
-    greet_as(0, "same", WIRE_NEVER, 0);
-    greet_as(1, "same", WIRE_NEVER, 0);
+    greet_as(0, "a", WIRE_NEVER, 0);
+    greet_as(1, "a", WIRE_NEVER, 0);
     ck_assert_int_eq(proposer_state(p), PROPOSER_ASKING);
     ck_assert_uint_eq(refusals, 1);
     struct proposer_node_info info;
     proposer_node(p, 1, &info);
     ck_assert_int_eq(info.state, PROPOSER_NODE_REFUSED);
     ck_assert_str_ne(info.refusal, "");
-    greet_as(2, "other", WIRE_NEVER, 0);
+    greet_as(2, "b", WIRE_NEVER, 0);
     ck_assert_int_eq(proposer_state(p), PROPOSER_VOTING);
 }
 END_TEST
@@ -610,6 +638,7 @@ START_TEST(new_link_new_session)
     struct wire_msg m = wire_reply_to(&hello, WIRE_HELLO_REPLY, a.term, (struct conf_id){0});
     m.hello_reply.lease_ms = LEASE_MS;
     strcpy(m.hello_reply.node_id, "a");
+    m.hello_reply.disk = disk_of("a");
     m.hello_reply.log = (struct wire_log){.begin = END, .flush_off = END + 3, .unit_off = END + 3};
     m.hello_reply.history = history_of(PAIRS(proposer_term(p).n, END));
     hear(0, &m);
@@ -671,15 +700,24 @@ START_TEST(replaced_node)
     proposer_link_up(p, now, 1, false);
     empty_boxes();
     proposer_link_up(p, now, 1, true);
-    greet_as(1, "b again", WIRE_NEVER, 0);
+    greet_on(1, "b", disk_of("x"), WIRE_NEVER, TERM);
+    struct proposer_node_info info;
+    proposer_node(p, 1, &info);
+    ck_assert_int_eq(info.state, PROPOSER_NODE_REFUSED);
+    ck_assert_ptr_nonnull(strstr(info.refusal, "log node b has an empty disk but was a member"));
+    ck_assert_ptr_nonnull(strstr(info.refusal, "holdfast-ctl log replace b NEW"));
+    ck_assert_uint_eq(refusals, 1);
     proposer_link_up(p, now, 0, true);
     greet(0, WIRE_NEVER, TERM);
     accept_elected(0, END + 10);
     ck_assert_uint_eq(proposer_commit(p), END);
-    accept_elected(1, END);
-    q = last(1, WIRE_APPEND);
-    acknowledge(1, &q, END + 10, END + 10);
+    proposer_link_up(p, now, 2, true);
+    greet(2, WIRE_NEVER, TERM);
+    accept_elected(2, END + 10);
     ck_assert_uint_eq(proposer_commit(p), END + 10);
+    pass_ms(2100); /* asked again, it is still no member */
+    greet_on(1, "b", disk_of("x"), WIRE_NEVER, TERM);
+    ck_assert_uint_eq(box_count[1], 0);
 }
 END_TEST
 

@@ -161,14 +161,29 @@ static void check_refused(const struct wire_msg *msg, uint32_t code)
     ck_assert_uint_eq(answer.refused.code, code);
 }
 
+/* A configuration with the node alone, of that term. */
+static struct wire_conf conf_of(uint64_t term, const struct disk_id *disk, struct buf *bytes)
+{
+    struct conf c = {.id = {{term}, 1}, .now = {1, {{"log1", *disk, "127.0.0.1:1"}}}};
+
+    buf_clear(bytes);
+    conf_encode(&c, bytes);
+    return (struct wire_conf){buf_head(bytes), bytes->len};
+}
+
 /* Wins term 1 and begins the log. */
 static void lead(void)
 {
-    struct wire_msg msg = request(WIRE_VOTE, 1);
     struct history history = {.count = 1};
-    struct buf bytes = BUF_INIT;
+    struct buf bytes = BUF_INIT, conf = BUF_INIT;
+    struct disk_id disk = hello().hello_reply.disk;
+    struct wire_msg msg = request(WIRE_VOTE, 1);
 
+    ck_assert(disk_id_known(&disk));
     msg.vote.lease_ms = LEASE_MS;
+    msg.vote.to = disk;
+    msg.vote.conf = conf_of(0, &disk, &conf);
+    msg.conf = (struct conf_id){{0}, 1};
     struct wire_msg answer = ask(&msg);
     ck_assert_int_eq(answer.type, WIRE_VOTE_REPLY);
     ck_assert(answer.vote_reply.granted);
@@ -178,11 +193,15 @@ static void lead(void)
     memset(history.entries[0].replid.hex, 'a', 40);
     history_encode(&history, &bytes);
     msg = request(WIRE_ELECTED, 1);
+    msg.elected.to = disk;
+    msg.elected.conf = conf_of(1, &disk, &conf);
+    msg.conf = (struct conf_id){{1}, 1};
     msg.elected.start = BEGIN;
     msg.elected.reset = true;
     msg.elected.history = (struct wire_history){buf_head(&bytes), bytes.len};
     answer = ask(&msg);
     buf_release(&bytes);
+    buf_release(&conf);
     ck_assert_int_eq(answer.type, WIRE_ELECTED_REPLY);
 }
 
@@ -205,6 +224,7 @@ static void append(uint32_t len)
                        .payload_crc = crc32c_extend(0, payload, len),
                        .chain_crc = chain};
     record_encode_header(&r, data);
+    msg.conf = (struct conf_id){{1}, 1};
     msg.append.begin = end;
     msg.append.commit = end;
     msg.data = data;
