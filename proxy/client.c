@@ -62,7 +62,7 @@ void clients_fini(struct clients *all)
 
 /* ---- life ---- */
 
-void clients_accept(struct clients *all, int fd)
+struct client *clients_accept(struct clients *all, int fd)
 {
     static const char full[] = "-ERR max number of clients reached\r\n";
 
@@ -71,7 +71,7 @@ void clients_accept(struct clients *all, int fd)
         (void)ignored; /* the connection is closed anyway */
         (void)close(fd);
         all->rejected++;
-        return;
+        return NULL;
     }
     struct client *c = mem_calloc(1, sizeof *c);
     c->all = all;
@@ -95,6 +95,7 @@ void clients_accept(struct clients *all, int fd)
     all->list = c;
     all->count++;
     all->accepted++;
+    return c;
 }
 
 static void client_free(struct client *c)

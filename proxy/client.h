@@ -53,6 +53,7 @@ struct client {
     size_t pending_count;         /* of them */
     size_t unanswered;            /* of them, those that wait for the engine */
     enum client_lane lane;        /* where those are */
+    size_t forwarded;             /* of them, those that are in a forward's links */
     size_t withheld_bytes;        /* of their replies */
     size_t reply_mean_bytes;      /* of its recent replies: what each pending one may bring */
     uint64_t oldest_ns;           /* when the first of them was taken in */
@@ -61,6 +62,10 @@ struct client {
     unsigned db;
     unsigned resp; /* 2 or 3 */
     bool authenticated;
+    bool readonly;     /* READONLY: reads may come from our own Redis while it is a replica */
+    bool replica_port; /* it came in there: reads only */
+    bool moved;        /* of a link: it was told so; nothing more of it is executed */
+    char nonce[17];    /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode;
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
@@ -121,8 +126,9 @@ void clients_init(struct clients *all, struct event_base *base, const struct cli
                   const struct client_events *events, void *ctx, struct request_pool *pool);
 void clients_fini(struct clients *all);
 
-/* Takes over an accepted socket. Over clients_max it is refused as Redis does. */
-void clients_accept(struct clients *all, int fd);
+/* Takes over an accepted socket. Over clients_max it is refused as Redis does, and NULL returned.
+ */
+struct client *clients_accept(struct clients *all, int fd);
 
 /* Once per turn, after replies were released: sends what may leave, resumes who may be read, frees
  * who has gone. */

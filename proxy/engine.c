@@ -38,6 +38,7 @@ struct engine {
     uint64_t progress_ns; /* when something last came in, or the link was idle */
 
     struct buf gathered; /* commands of the next batch */
+    struct buf unsent;   /* what was gathered when the link ended; during events.down */
     struct batch next;
     bool urgent; /* some of them are not REQUEST_PATIENT */
     int link_db; /* of the gathered stream; -1: not known */
@@ -135,11 +136,12 @@ void engine_stop(struct engine *e, const char *reason)
     }
     unsent = batch_join(unsent, &e->next);
     e->urgent = false;
-    buf_release(&e->gathered);
+    buf_swap(&e->unsent, &e->gathered);
     buf_release(&e->out);
     buf_release(&e->push);
     e->id = 0;
     e->events->down(e->ctx, unknown, unsent, reason);
+    buf_release(&e->unsent);
 }
 
 static void engine_stranger(struct engine *e, const char *reason)
@@ -566,6 +568,9 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
     if (e->name != NULL) {
         engine_put_name(e, r);
     }
+    r->db = db;
+    r->resp = resp;
+    r->command_at = e->gathered.len;
 }
 
 void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
@@ -573,18 +578,34 @@ void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
 {
     engine_gather(e, r, db, resp);
     resp_put_request(&e->gathered, argv, argc);
+    r->command_len = e->gathered.len - (size_t)r->command_at;
+}
+
+void engine_add_bytes(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                      const void *bytes, size_t size, uint32_t skips)
+{
+    engine_gather(e, r, db, resp);
+    buf_append(&e->gathered, bytes, size);
+    r->command_len = size;
+    r->block_skips = skips;
+    r->replies_to_skip += skips;
+    if ((r->flags & REQUEST_SELECTS) != 0) {
+        e->link_db = -1; /* a SELECT in the block may have run or not */
+    }
 }
 
 void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned resp,
                       const struct buf *commands, uint32_t command_count, bool selects)
 {
     MUST(command_count > 0);
-    engine_gather(e, r, db, resp);
-    buf_append(&e->gathered, buf_head(commands), commands->len);
-    r->replies_to_skip += command_count - 1;
-    if (selects) {
-        e->link_db = -1; /* a SELECT in the block may have run or not */
-    }
+    r->flags |= REQUEST_BLOCK | (selects ? REQUEST_SELECTS : 0u);
+    engine_add_bytes(e, r, db, resp, buf_head(commands), commands->len, command_count - 1);
+}
+
+const uint8_t *engine_command(const struct engine *e, const struct request *r)
+{
+    MUST(r->command_at + r->command_len <= e->unsent.len);
+    return buf_head(&e->unsent) + r->command_at;
 }
 
 bool engine_may_flush(const struct engine *e)

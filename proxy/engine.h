@@ -91,6 +91,12 @@ void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
 /* Gathers a block of several commands as one request; only the last one's reply counts. */
 void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned resp,
                       const struct buf *commands, uint32_t command_count, bool selects);
+/* The same with the bytes of a whole command or block: skips replies come before the one that
+ * counts, and REQUEST_SELECTS tells that there is a SELECT in it. */
+void engine_add_bytes(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                      const void *bytes, size_t size, uint32_t skips);
+/* Within events.down, of an unsent request: its r->command_len bytes, as they were added. */
+const uint8_t *engine_command(const struct engine *e, const struct request *r);
 
 /* Sends the gathered batch if the link is free. Once per turn of the loop. */
 void engine_flush(struct engine *e, uint64_t now_ns);

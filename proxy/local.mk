@@ -7,6 +7,7 @@ libproxy_a_SOURCES = \
 libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
 libproxy_a_SOURCES += proxy/leader.c proxy/leader.h
 libproxy_a_SOURCES += proxy/pace.c proxy/pace.h
+libproxy_a_SOURCES += proxy/replinfo.c proxy/replinfo.h
 libproxy_a_SOURCES += proxy/role.c proxy/role.h
 libproxy_a_SOURCES += proxy/glob.c proxy/glob.h
 libproxy_a_SOURCES += \
@@ -16,6 +17,7 @@ libproxy_a_SOURCES += \
 	proxy/sentinel_pubsub.c \
 	proxy/sentinel_session.c \
 	proxy/sentinel_tell.c
+libproxy_a_SOURCES += proxy/route.c proxy/route.h
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
 libproxy_a_SOURCES += \
 	proxy/command.c proxy/command.h \
@@ -38,11 +40,14 @@ libproxyio_a_SOURCES += \
 	proxy/adopt.c proxy/adopt.h \
 	proxy/client.c proxy/client.h \
 	proxy/private.c proxy/private.h \
+	proxy/forward.c proxy/forward.h \
+	proxy/outbox.c proxy/outbox.h \
 	proxy/rebuild.c proxy/rebuild.h \
 	proxy/router.c proxy/router.h \
 	proxy/session.c proxy/session.h \
 	proxy/settings.c proxy/settings.h \
-	proxy/transaction.c proxy/transaction.h
+	proxy/transaction.c proxy/transaction.h \
+	proxy/uplink.c proxy/uplink.h
 
 # The program.
 bin_PROGRAMS += holdfast-proxy
@@ -51,6 +56,7 @@ holdfast_proxy_SOURCES = \
 	proxy/main.c \
 	proxy/proxy.c proxy/proxy.h \
 	proxy/proxy_clients.c \
+	proxy/proxy_forward.c \
 	proxy/proxy_log.c \
 	proxy/proxy_private.c \
 	proxy/proxy_redis.c \

@@ -202,7 +202,9 @@ static bool proxy_must_pause(const struct proxy *p, bool room)
 
     return !room ||
            p->clients.withheld_bytes > (size_t)p->settings->withheld_total_max_bytes / part ||
-           engine_gathered_bytes(p->engine) > (size_t)p->settings->query_total_max_bytes / part;
+           engine_gathered_bytes(p->engine) + forward_bytes(p->forward) +
+                   forward_bytes(p->replica) >
+               (size_t)p->settings->query_total_max_bytes / part;
 }
 
 static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
@@ -214,6 +216,9 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
         now_ns - p->accept_rests_ns >= PROXY_ACCEPT_REST_MS * CLOCK_NS_PER_MS) {
         p->accept_rests_ns = 0;
         (void)event_add(p->accept_event, NULL);
+        if (p->replica_event != NULL) {
+            (void)event_add(p->replica_event, NULL);
+        }
     }
     adopt_tick(p->adopt, now_ns);
     clients_evict_unsent(&p->clients);
@@ -221,6 +226,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);
     private_tick(p->privates, now_ns);
+    proxy_tick_forward(p, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {
         p->repair_ns = now_ns;
         proxy_repair_snapshots(p, now_ns);
@@ -246,7 +252,8 @@ static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
                          snapship_next_tick_ns(p->snapship),
                          rebuild_next_tick_ns(p->rebuild),
                          pace_next_ns(&p->pace),
-                         proxy_next_ack_ns(p)};
+                         proxy_next_ack_ns(p),
+                         proxy_next_forward_ns(p)};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         due_ns = others[i] < due_ns ? others[i] : due_ns;
@@ -320,6 +327,7 @@ static void proxy_turn(struct proxy *p)
     }
     proxy_flush_log(p, now_ns);
     proxy_turn_role(p);
+    proxy_turn_forward(p, now_ns);
     bool room = proxy_log_has_room(p);
     if (room) {
         proxy_flush_engine(p, now_ns);
@@ -336,6 +344,8 @@ static void proxy_turn(struct proxy *p)
     if (room) {
         proxy_flush_engine(p, now_ns); /* what flushing has let in */
     }
+    forward_flush(p->forward, now_ns);
+    forward_flush(p->replica, now_ns);
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */
     private_sweep(p->privates);
@@ -395,10 +405,29 @@ static void proxy_signal_cb(evutil_socket_t fd, short what, void *arg)
     (void)what;
     proxy_stop(arg);
 }
+
+static int proxy_open_replica_port(struct proxy *p, const struct settings *s)
+{
+    p->replica_fd = net_listen(s->host, (int)s->replica_port, 4096);
+    if (p->replica_fd < 0) {
+        log_error("listening on %s:%d: %s", s->host, (int)s->replica_port, strerror(errno));
+        return ERR_IO;
+    }
+    p->replica_event = event_new(p->base, p->replica_fd, EV_READ | EV_PERSIST, proxy_accept_cb, p);
+    if (p->replica_event == NULL || event_add(p->replica_event, NULL) != 0) {
+        return ERR_IO;
+    }
+    log_info("reads of a replica at %s:%d", s->host, (int)s->replica_port);
+    return ERR_OK;
+}
+
 static int proxy_open_events(struct proxy *p, const struct settings *s)
 {
     int signals[] = {SIGTERM, SIGINT};
 
+    if (s->replica_port > 0 && proxy_open_replica_port(p, s) != ERR_OK) {
+        return ERR_IO;
+    }
     p->listen_fd = net_listen(s->host, (int)s->port, 4096);
     if (p->listen_fd < 0) {
         log_error("listening on %s:%d: %s", s->host, (int)s->port, strerror(errno));
@@ -426,6 +455,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     memset(p, 0, sizeof *p);
     p->settings = s;
     p->listen_fd = -1;
+    p->replica_fd = -1;
     (void)signal(SIGPIPE, SIG_IGN);
     random_init(&p->random, random_seed());
     p->base = event_base_new();
@@ -436,6 +466,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     proxy_open_engine(p, s);
     proxy_open_privates(p, s);
     proxy_open_clients(p, s);
+    proxy_open_forward(p, s);
     int rc = proxy_open_log(p, s);
     if (rc == ERR_OK) {
         rc = proxy_open_redis(p, s);
@@ -456,6 +487,7 @@ static void proxy_free_event(struct event *event)
 void proxy_close(struct proxy *p)
 {
     proxy_free_event(p->accept_event);
+    proxy_free_event(p->replica_event);
     proxy_free_event(p->tick_event);
     proxy_free_event(p->transport_event);
     proxy_free_event(p->signal_events[0]);
@@ -463,10 +495,14 @@ void proxy_close(struct proxy *p)
     if (p->listen_fd >= 0) {
         (void)close(p->listen_fd);
     }
+    if (p->replica_fd >= 0) {
+        (void)close(p->replica_fd);
+    }
     proxy_close_redis(p);
     engine_destroy(p->engine);
     private_destroy(p->privates);
     clients_fini(&p->clients);
+    proxy_close_forward(p);
     router_fini(&p->router);
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);

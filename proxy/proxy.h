@@ -23,6 +23,7 @@
 #include "proxy/pace.h"
 #include "proxy/private.h"
 #include "proxy/rebuild.h"
+#include "proxy/replinfo.h"
 #include "proxy/role.h"
 #include "proxy/router.h"
 #include "proxy/sentinel_port.h"
@@ -82,6 +83,13 @@ struct proxy {
     char *feed_secret;
     struct proxy_redis_setting redis_settings[PROXY_REDIS_SETTINGS];
 
+    struct forward *forward; /* clients' requests on their way to another proxy that leads */
+    struct forward *replica; /* reads on their way to our Redis while it is a replica */
+    uint64_t served_offset;  /* what was committed when we last served */
+    char cluster_hex[33];
+    int replica_fd; /* the port for reads; -1: none */
+    struct event *replica_event;
+
     struct command_table *table;
     struct effects *effects;
     struct tracker *tracker;
@@ -135,6 +143,23 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);
 void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error);
 /* That Redis is not the one whose stream we read, or no master any more. */
 void proxy_redis_is_strange(struct proxy *p, const char *reason);
+
+/* Requests that another server answers; proxy_forward.c. Opened behind the clients. */
+void proxy_open_forward(struct proxy *p, const struct settings *s);
+void proxy_close_forward(struct proxy *p);
+/* Aims the links where they are to go, and sends. */
+void proxy_turn_forward(struct proxy *p, uint64_t now_ns);
+void proxy_tick_forward(struct proxy *p, uint64_t now_ns);
+uint64_t proxy_next_forward_ns(const struct proxy *p);
+/* A request of a client that is there, gathered by the engine and not sent when its link ended:
+ * true if another proxy can have it, or was told that it may. */
+bool proxy_forward_unsent(struct proxy *p, struct request *r);
+/* Answers with the reply that the request has, without withholding. */
+void proxy_reply(struct proxy *p, struct request *r);
+/* Answers a request that was never executed with the error for that. */
+void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
+/* Puts right what Redis says in INFO. */
+void proxy_correct_info(struct proxy *p, struct request *r);
 
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;

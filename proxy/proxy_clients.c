@@ -23,32 +23,6 @@ static void proxy_engine_up(void *ctx)
     log_debug("the engine's link is up");
 }
 
-/* INFO all: the holdfast section goes behind the engine's text, inside the same bulk. */
-static void proxy_append_info(struct proxy *p, struct request *r)
-{
-    struct buf whole = BUF_INIT, text = BUF_INIT;
-
-    request_move_reply(r, &whole);
-    const char *bytes = (const char *)buf_head(&whole);
-    const char *body = whole.len > 0 ? memchr(bytes, '\n', whole.len) : NULL;
-    bool verbatim = whole.len > 0 && bytes[0] == '=';
-    if (body == NULL || (!verbatim && bytes[0] != '$') || whole.len < 5) {
-        request_set_reply(r, bytes, whole.len); /* an error: as it is */
-    } else {
-        size_t head = (size_t)(body + 1 - bytes);
-        buf_append(&text, body + 1, whole.len - head - 2);
-        buf_append_str(&text, "\r\n");
-        info_text(p, &text);
-        buf_clear(&whole);
-        buf_printf(&whole, "%c%zu\r\n", verbatim ? '=' : '$', text.len);
-        buf_append(&whole, buf_head(&text), text.len);
-        buf_append_str(&whole, "\r\n");
-        request_set_reply(r, buf_head(&whole), whole.len);
-    }
-    buf_release(&whole);
-    buf_release(&text);
-}
-
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
 {
     for (struct request *r = first, *next; r != NULL; r = next) {
@@ -60,7 +34,7 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
         }
         r->stage = REQUEST_ANSWERED;
         if ((r->flags & REQUEST_INFO) != 0) {
-            proxy_append_info(p, r);
+            proxy_correct_info(p, r);
         }
         client_answered(r);
         if (r->waiter.harmless) {
@@ -106,7 +80,14 @@ static void proxy_engine_down(void *ctx, struct request *unknown, struct request
         }
         request_give(&p->pool, r);
     }
-    proxy_answer_unsent(p, unsent, "-LOADING Redis is loading the dataset in memory\r\n");
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        /* It never reached Redis, so an error is the truth. */
+        if (r->client == NULL || !proxy_forward_unsent(p, r)) {
+            proxy_refuse_unsent(p, r, true);
+        }
+    }
     log_warn("the engine's link ended: %s; %zu clients closed, outcome unknown", reason, closed);
     p->engine_retry_ns = clock_now_ns() + PROXY_ENGINE_RETRY_MS * CLOCK_NS_PER_MS;
 }
@@ -145,7 +126,7 @@ static void proxy_client_abandoned(void *ctx, struct request *r)
     struct proxy *p = ctx;
 
     if (r->stage == REQUEST_SENT) {
-        return; /* the engine hands it back */
+        return; /* the engine or the forward hands it back */
     }
     tracker_remove(p->tracker, &r->waiter);
     request_give(&p->pool, r);
@@ -191,11 +172,17 @@ void proxy_accept_cb(int fd, short what, void *arg)
             if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
                 log_warn("accepting a client: %s; more are accepted later", strerror(errno));
                 (void)event_del(p->accept_event); /* it stays readable; until the slow tick */
+                if (p->replica_event != NULL) {
+                    (void)event_del(p->replica_event);
+                }
                 p->accept_rests_ns = clock_now_ns();
             }
             return;
         }
-        clients_accept(&p->clients, client_fd);
+        struct client *c = clients_accept(&p->clients, client_fd);
+        if (c != NULL) {
+            c->replica_port = fd == p->replica_fd;
+        }
     }
 }
 /* ---- set-up ---- */

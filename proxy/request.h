@@ -22,11 +22,15 @@ enum request_stage {
 enum {
     REQUEST_SILENT = 1u << 0,  /* CLIENT REPLY OFF or SKIP: its reply is thrown away at the edge */
     REQUEST_CLOSE = 1u << 1,   /* the connection closes behind its reply (QUIT) */
-    REQUEST_INFO = 1u << 2,    /* the holdfast section is put behind the engine's text */
+    REQUEST_INFO = 1u << 2,    /* INFO: what Redis says of its replication is put right */
     REQUEST_BARRIER = 1u << 3, /* its client's later requests wait for the reply */
     REQUEST_PATIENT = 1u << 5, /* a write: its reply will wait for a commit anyway */
     REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it may leave */
     REQUEST_PONG = 1u << 6,    /* answered by the first reply that is no error (a PING's) */
+    REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */
+    REQUEST_RETRY = 1u << 9,      /* a pure read: may be sent again if its answer was lost */
+    REQUEST_BLOCK = 1u << 10,     /* MULTI … EXEC in one piece */
+    REQUEST_SELECTS = 1u << 11,   /* with a SELECT in it: it may leave another database behind */
 };
 
 enum { REQUEST_INLINE_BYTES = 144, REQUEST_INLINE_KEYS = 4 };
@@ -42,7 +46,13 @@ struct request {
     uint32_t replies_to_skip; /* then those before the one that counts (QUEUED …) */
     uint32_t inline_len;
     unsigned db_if_failed; /* REQUEST_BARRIER: the client's database if the reply is an error */
-    struct buf reply;      /* used once the reply outgrows inline_reply */
+    /* Its command, in the bytes of whom it waits at (engine or outbox), and how it is meant. */
+    uint64_t command_at;
+    size_t command_len;
+    uint32_t block_skips; /* replies_to_skip when nothing has been answered yet */
+    unsigned db, resp;
+    uint64_t queued_ns; /* when it began to wait in a outbox */
+    struct buf reply;   /* used once the reply outgrows inline_reply */
     uint64_t inline_hashes[REQUEST_INLINE_KEYS];
     uint8_t inline_reply[REQUEST_INLINE_BYTES];
 };

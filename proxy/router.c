@@ -1,10 +1,13 @@
 #include "proxy/router.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "proxy/session.h"
 #include "proxy/transaction.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* More keys than this, watched by one client, are "the keyspace": waiting longer is safe. */
@@ -88,19 +91,181 @@ static enum service router_service(const struct router *router)
     return over ? SERVICE_NO_QUORUM : router->service;
 }
 
-const char *router_refusal(const struct router *router, bool writes)
+bool router_serves(const struct router *router)
 {
-    switch (router_service(router)) {
-    case SERVICE_FULL:
+    return router_service(router) == SERVICE_FULL && engine_is_up(router->engine);
+}
+
+enum route router_route(const struct router *router, const struct client *c, bool writes,
+                        bool may_follow, bool harmless)
+{
+    struct route_ask ask = {
+        .serves = router_serves(router),
+        .others = router->others,
+        .link = c->nonce[0] != '\0',
+        .replica_port = c->replica_port,
+        .readonly = c->readonly,
+        .forwarded = c->forwarded > 0,
+        .writes = writes,
+        .may_follow = may_follow,
+        .bare =
+            harmless && router_service(router) == SERVICE_NO_QUORUM && engine_is_up(router->engine),
+    };
+    return route_decide(&ask);
+}
+
+static const char router_no_replicas[] = "NOREPLICAS Not enough good replicas to write.";
+static const char router_master_down[] =
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+static const char router_loading[] = "LOADING Redis is loading the dataset in memory";
+static const char router_read_only[] = "READONLY You can't write against a read only replica.";
+
+const char *router_refusal(const struct router *router, const struct client *c, bool writes,
+                           bool may_follow)
+{
+    switch (router_route(router, c, writes, may_follow, false)) {
+    case ROUTE_ENGINE:
+    case ROUTE_FORWARD:
+    case ROUTE_REPLICA:
+    case ROUTE_MOVED:
+        return NULL;
+    case ROUTE_READ_ONLY:
+        return router_read_only;
+    case ROUTE_REFUSE:
         break;
-    case SERVICE_NO_QUORUM:
-        return writes ? "NOREPLICAS Not enough good replicas to write."
-                      : "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set "
-                        "to 'no'.";
-    case SERVICE_LOADING:
-        return "LOADING Redis is loading the dataset in memory";
     }
-    return engine_is_up(router->engine) ? NULL : "LOADING Redis is loading the dataset in memory";
+    if (router_service(router) != SERVICE_NO_QUORUM) {
+        return router_loading;
+    }
+    return writes ? router_no_replicas : router_master_down;
+}
+
+const char *router_gave_up(const struct request *r, bool replica)
+{
+    if (replica) {
+        return router_loading;
+    }
+    return (r->flags & REQUEST_PATIENT) != 0 ? router_no_replicas : router_master_down;
+}
+
+/* Whether the route leads nowhere; then it has been answered. */
+static bool router_turns_away(struct router *router, struct client *c, enum route route,
+                              bool writes, bool may_follow)
+{
+    if (route == ROUTE_MOVED) {
+        router_answer_moved(router, c);
+    } else if (route == ROUTE_READ_ONLY || route == ROUTE_REFUSE) {
+        client_answer_error(c, router_refusal(router, c, writes, may_follow));
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* ---- sending ---- */
+
+/* Too much waits for a leader already. */
+static void router_turn_down(struct request *r, bool replica)
+{
+    struct buf reply = BUF_INIT;
+
+    resp_put_error(&reply, router_gave_up(r, replica));
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+    r->stage = REQUEST_ANSWERED;
+    client_answered(r);
+    client_release(r);
+}
+
+void router_send(struct router *router, struct client *c, enum route route, uint32_t flags,
+                 bool keyspace, bool harmless, const struct resp_arg *argv, size_t argc)
+{
+    struct request *r = client_queue(c, flags);
+    struct forward *f = route == ROUTE_REPLICA ? router->replica : router->forward;
+
+    r->waiter.keyspace = keyspace;
+    r->waiter.harmless = harmless;
+    request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
+                     keyspace ? 0 : (uint32_t)(router->hashes.len / sizeof(uint64_t)));
+    if (c->lane == CLIENT_LANE_PRIVATE) {
+        private_add(c->link, r, argv, argc);
+    } else if (route == ROUTE_ENGINE) {
+        engine_add(router->engine, r, c->db, c->resp, argv, argc);
+    } else if (!forward_add(f, r, c->db, c->resp, argv, argc, router->clients->now_ns)) {
+        router_turn_down(r, route == ROUTE_REPLICA);
+    }
+}
+
+void router_send_bytes(struct router *router, enum route route, struct request *r,
+                       const void *bytes, size_t size, uint32_t skips)
+{
+    struct client *c = r->client;
+    struct forward *f = route == ROUTE_REPLICA ? router->replica : router->forward;
+
+    if (route == ROUTE_ENGINE) {
+        engine_add_bytes(router->engine, r, c->db, c->resp, bytes, size, skips);
+    } else if (!forward_add_bytes(f, r, c->db, c->resp, bytes, size, skips,
+                                  router->clients->now_ns)) {
+        router_turn_down(r, route == ROUTE_REPLICA);
+    }
+}
+
+/* ---- links of other proxies ---- */
+
+static void router_put_moved(const struct router *router, const struct client *c, struct buf *out)
+{
+    const struct leader_info *info = router->leader != NULL ? leader_info(router->leader) : NULL;
+
+    buf_printf(out, "-HOLDFASTMOVED %s %" PRIu64 " ", c->nonce,
+               info != NULL ? info->term.n : (uint64_t)0);
+    if (info != NULL && info->known && !info->self) {
+        buf_printf(out, "%s:%d\r\n", info->address.host, info->address.port);
+    } else {
+        buf_append_str(out, "-\r\n");
+    }
+}
+
+void router_answer_moved(struct router *router, struct client *c)
+{
+    c->moved = true;
+    buf_clear(&router->text);
+    router_put_moved(router, c, &router->text);
+    router_answer(router, c, 0);
+}
+
+void router_set_moved(struct router *router, struct request *r)
+{
+    r->client->moved = true;
+    buf_clear(&router->text);
+    router_put_moved(router, r->client, &router->text);
+    request_set_reply(r, buf_head(&router->text), router->text.len);
+    buf_clear(&router->text);
+}
+
+/* HOLDFAST LINK cluster log name nonce: the client is another proxy from now on. */
+static void router_link(struct router *router, struct client *c, const struct resp_arg *argv,
+                        size_t argc)
+{
+    const char *own = router->config.cluster_id;
+    long long log_id = 0;
+
+    if (!c->authenticated) {
+        client_answer_error(c, "NOAUTH Authentication required.");
+    } else if (argc != 6 || argv[5].len != sizeof c->nonce - 1) {
+        client_answer_error(c, "ERR HOLDFAST LINK needs a cluster, a log, a name and a nonce");
+    } else if (own == NULL || argv[2].len != strlen(own) || !resp_arg_is(&argv[2], own) ||
+               !resp_arg_integer(&argv[3], &log_id) || (uint64_t)log_id != router->config.log_id) {
+        client_answer_error(c, "ERR this proxy belongs to another cluster or log");
+    } else {
+        memcpy(c->nonce, argv[5].bytes, sizeof c->nonce - 1);
+        session_name_link(c, &argv[4]);
+        router_answer_ok(c);
+    }
+}
+
+static bool router_is_link(const struct resp_arg *argv, size_t argc)
+{
+    return argc >= 2 && resp_arg_is(&argv[0], "holdfast") && resp_arg_is(&argv[1], "link");
 }
 
 /* ---- what is not passed on ---- */
@@ -220,23 +385,37 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
     return true;
 }
 
-/* ---- INFO ---- */
+/* ---- INFO and ROLE ---- */
+
+/* Whether our Redis can be asked, as the one that serves or as a replica. */
+static bool router_has_redis(const struct router *router)
+{
+    return (router->service == SERVICE_FULL && engine_is_up(router->engine)) ||
+           (router->replica != NULL && forward_links_up(router->replica) > 0);
+}
 
 static bool router_info_local(struct router *router, struct client *c, const struct resp_arg *argv,
                               size_t argc)
 {
     bool only_ours = argc == 2 && resp_arg_is(&argv[1], "holdfast");
-    bool engine_up = router->service == SERVICE_FULL && engine_is_up(router->engine);
+    bool only_replication = argc == 2 && resp_arg_is(&argv[1], "replication");
     struct buf text = BUF_INIT;
 
-    if (!only_ours && (engine_up || c->transaction != NULL)) {
+    if (!only_ours && (c->transaction != NULL || (!only_replication && router_has_redis(router)))) {
         return false;
     }
-    if (!only_ours) {
+    if (!only_ours && !only_replication) {
         /* What clients look for while they wait for a server (their ready checks). */
-        buf_append_str(&text, "# Persistence\r\nloading:1\r\n\r\n");
+        buf_printf(&text, "# Persistence\r\nloading:%d\r\n\r\n", !router->others);
     }
-    router->info_text(router->info_ctx, &text);
+    if (!only_ours) {
+        router->replication_text(router->info_ctx, &text);
+    }
+    if (only_replication) {
+        buf_truncate(&text, text.len - 2); /* the empty line stands between sections */
+    } else {
+        router->info_text(router->info_ctx, &text);
+    }
     buf_clear(&router->text);
     if (c->resp == 3) {
         buf_printf(&router->text, "=%zu\r\ntxt:", text.len + 4);
@@ -248,6 +427,13 @@ static bool router_info_local(struct router *router, struct client *c, const str
     buf_release(&text);
     router_answer(router, c, 0);
     return true;
+}
+
+static void router_role(struct router *router, struct client *c)
+{
+    buf_clear(&router->text);
+    router->role_reply(router->info_ctx, &router->text);
+    router_answer(router, c, 0);
 }
 
 static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
@@ -265,9 +451,9 @@ static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {"multi",  "exec",  "discard", "unwatch", "watch",
-                                          "select", "hello", "auth",    "reset",   "quit",
-                                          "wait",   "info",  "debug"};
+    static const char *const special[] = {
+        "multi", "exec", "discard", "unwatch", "watch", "select", "hello",    "auth",
+        "reset", "quit", "wait",    "info",    "debug", "role",   "readonly", "readwrite"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -278,12 +464,18 @@ bool router_is_plain(const struct command *command)
            strncmp(command->name, "client|", 7) != 0;
 }
 
-bool router_choose_lane(struct router *router, struct client *c, bool needs_private)
+bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
+                        enum route route)
 {
     if (c->link != NULL && private_kept(c->link) != 0) {
         needs_private = true;
     }
     if (client_lane_busy(c, needs_private ? CLIENT_LANE_PRIVATE : CLIENT_LANE_SHARED)) {
+        return false;
+    }
+    if (needs_private && route != ROUTE_ENGINE) {
+        client_answer_error(
+            c, "ERR this proxy does not lead; the command is served by the one that does");
         return false;
     }
     if (needs_private && !private_lend(router->privates, c)) {
@@ -294,44 +486,52 @@ bool router_choose_lane(struct router *router, struct client *c, bool needs_priv
     return true;
 }
 
-struct request *router_send(struct router *router, struct client *c, uint32_t flags, bool keyspace,
-                            const struct resp_arg *argv, size_t argc)
+static uint32_t router_flags(const struct command *command, enum route route, bool writes,
+                             const struct resp_arg *argv, size_t argc)
 {
-    struct request *r = client_queue(c, flags);
+    uint32_t flags = writes ? REQUEST_PATIENT : 0u;
 
-    r->waiter.keyspace = keyspace;
-    request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
-                     keyspace ? 0 : (uint32_t)(router->hashes.len / sizeof(uint64_t)));
-    if (c->lane == CLIENT_LANE_PRIVATE) {
-        private_add(c->link, r, argv, argc);
-    } else {
-        engine_add(router->engine, r, c->db, c->resp, argv, argc);
+    /* A replica changes nothing, whatever it is asked. */
+    if (route == ROUTE_REPLICA || (route == ROUTE_FORWARD && route_may_repeat(command))) {
+        flags |= REQUEST_RETRY;
     }
-    return r;
+    if (!command->plain && strcmp(command->name, "info") == 0) {
+        flags |= REQUEST_INFO | (router_info_wants_ours(argv, argc) ? REQUEST_INFO_OURS : 0u);
+    }
+    return flags;
 }
 
-static void router_forward(struct router *router, struct client *c, const struct command *command,
-                           const struct resp_arg *argv, size_t argc)
+/* INFO is about this proxy's Redis, wherever other requests go. */
+static enum route router_route_info(const struct router *router, enum route route)
+{
+    bool here = router->replica != NULL && forward_links_up(router->replica) > 0;
+    return route == ROUTE_FORWARD && here ? ROUTE_REPLICA : route;
+}
+
+static void router_pass(struct router *router, struct client *c, const struct command *command,
+                        const struct resp_arg *argv, size_t argc)
 {
     bool harmless = false;
     bool known = router_scope(router, c->db, command, argv, argc, &harmless);
     bool writes = router_writes(command);
-    const char *refusal = router_refusal(router, writes);
+    bool may_follow =
+        (c->readonly || c->replica_port) && route_may_follow(command, c->replica_port);
+    enum route route = router_route(router, c, writes, may_follow, harmless);
     bool blocks =
         !command->plain && c->transaction == NULL && router_would_block(command, argv, argc);
-    /* What reveals no data is answered without a quorum too: PING, CONFIG GET … */
-    if (refusal != NULL && !(harmless && router_service(router) == SERVICE_NO_QUORUM &&
-                             engine_is_up(router->engine))) {
-        client_answer_error(c, refusal);
+
+    if (!command->plain && strcmp(command->name, "info") == 0) {
+        route = router_route_info(router, route);
+    }
+    if (router_turns_away(router, c, route, writes, may_follow)) {
         return;
     }
-    if ((blocks || c->lane != CLIENT_LANE_SHARED) && !router_choose_lane(router, c, blocks)) {
+    if ((blocks || c->lane != CLIENT_LANE_SHARED) &&
+        !router_choose_lane(router, c, blocks, route)) {
         return;
     }
-    bool info =
-        !command->plain && strcmp(command->name, "info") == 0 && router_info_wants_ours(argv, argc);
-    uint32_t flags = (info ? REQUEST_INFO : 0u) | (writes ? REQUEST_PATIENT : 0u);
-    router_send(router, c, flags, !known, argv, argc)->waiter.harmless = harmless;
+    uint32_t flags = router_flags(command, route, writes, argv, argc);
+    router_send(router, c, route, flags, !known, harmless, argv, argc);
 }
 
 /* ---- WATCH ---- */
@@ -341,13 +541,10 @@ static void router_watch(struct router *router, struct client *c, const struct c
                          const struct resp_arg *argv, size_t argc)
 {
     bool harmless = false;
-    const char *refusal = router_refusal(router, false);
+    enum route route = router_route(router, c, false, false, false);
 
-    if (refusal != NULL) {
-        client_answer_error(c, refusal);
-        return;
-    }
-    if (!router_choose_lane(router, c, true)) {
+    if (router_turns_away(router, c, route, false, false) ||
+        !router_choose_lane(router, c, true, route)) {
         return;
     }
     private_keep(c->link, PRIVATE_WATCH);
@@ -359,20 +556,22 @@ static void router_watch(struct router *router, struct client *c, const struct c
         buf_append(&c->watched, buf_head(&router->hashes), router->hashes.len);
     }
     buf_clear(&router->hashes);
-    router_send(router, c, 0, false, argv, argc)->waiter.harmless = true;
+    router_send(router, c, route, 0, false, true, argv, argc);
 }
 
 static void router_unwatch(struct router *router, struct client *c, const struct resp_arg *argv)
 {
+    enum route route = router_route(router, c, false, false, false);
+
     if (!c->watches) {
         router_answer_ok(c);
         return;
     }
-    if (!router_choose_lane(router, c, true)) {
+    if (!router_choose_lane(router, c, true, route)) {
         return;
     }
     buf_clear(&router->hashes);
-    router_send(router, c, 0, false, argv, 1)->waiter.harmless = true;
+    router_send(router, c, route, 0, false, true, argv, 1);
     transaction_watch_ends(c);
 }
 
@@ -382,6 +581,10 @@ static void router_request_early(struct router *router, struct client *c,
 {
     if (resp_arg_is(&argv[0], "info") && c->authenticated &&
         router_info_local(router, c, argv, argc)) {
+        return;
+    }
+    if (router_is_link(argv, argc)) {
+        router_link(router, c, argv, argc);
         return;
     }
     if (resp_arg_is(&argv[0], "quit")) {
@@ -415,12 +618,21 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     const struct command *command = NULL;
 
     router->commands++;
+    if (c->nonce[0] != '\0' && (c->moved || !router_serves(router))) {
+        router_answer_moved(router, c);
+        return;
+    }
     if (router->table == NULL) {
         router_request_early(router, c, argv, argc);
         return;
     }
     buf_clear(&router->text);
     if (command_check(router->table, argv, argc, &command, &router->text) != ERR_OK) {
+        if (router_is_link(argv, argc)) {
+            buf_clear(&router->text);
+            router_link(router, c, argv, argc);
+            return;
+        }
         buf_append(&router->text, "", 1);
         router_reject(c, command, (const char *)buf_head(&router->text));
         buf_clear(&router->text);
@@ -432,7 +644,7 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         return;
     }
     if (command->plain && c->transaction == NULL) {
-        router_forward(router, c, command, argv, argc);
+        router_pass(router, c, command, argv, argc);
         return;
     }
     if (router_refuse(router, c, command, argv, argc) ||
@@ -447,9 +659,13 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         router_watch(router, c, command, argv, argc);
         return;
     }
+    if (strcmp(command->name, "role") == 0) {
+        router_role(router, c);
+        return;
+    }
     if (strcmp(command->name, "unwatch") == 0) {
         router_unwatch(router, c, argv);
         return;
     }
-    router_forward(router, c, command, argv, argc);
+    router_pass(router, c, command, argv, argc);
 }

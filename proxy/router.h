@@ -1,13 +1,20 @@
 /* The router: for each request, where it goes: to the engine, answered here, or refused. It keeps
  * Redis' order of checks (processCommand in server.c): existence and arity, authentication,
- * transaction queueing, then whether the service can take it. */
+ * transaction queueing, then whether the service can take it; if not, whether another proxy can.
+ *
+ * Another proxy's link begins with HOLDFAST LINK (uplink.h). What comes over it is executed here or
+ * not at all: once we do not serve, it is answered with "moved", and so is all that comes behind on
+ * that connection, even if we serve again. That is what lets the other side send it elsewhere. */
 #ifndef PROXY_ROUTER_H
 #define PROXY_ROUTER_H
 
 #include "proxy/client.h"
 #include "proxy/command.h"
 #include "proxy/engine.h"
+#include "proxy/forward.h"
+#include "proxy/leader.h"
 #include "proxy/private.h"
+#include "proxy/route.h"
 #include "proxy/tracker.h"
 
 /* What the proxy can do right now; the role sets it. */
@@ -22,6 +29,8 @@ struct router_config {
     const char *user;     /* its user name besides "default"; NULL or "" */
     unsigned databases;
     size_t transaction_max_bytes;
+    const char *cluster_id; /* in hex: whose links we take; NULL: nobody's */
+    uint64_t log_id;
 };
 
 struct router {
@@ -30,6 +39,10 @@ struct router {
     struct engine *engine;
     struct private_pool *privates;
     struct tracker *tracker;
+    struct forward *forward;           /* to the proxy that leads; NULL: there is no other */
+    struct forward *replica;           /* to our Redis while it is a replica; NULL: never */
+    const struct leader *leader;       /* who that is; NULL: nobody else can */
+    bool others;                       /* there are other proxies, so a leader will be found */
     const struct command_table *table; /* NULL until the engine was asked */
     char engine_version[32];
     enum service service;
@@ -39,8 +52,10 @@ struct router {
     struct buf hashes; /* scratch: uint64_t */
     struct buf text;   /* scratch: an answer */
     uint64_t commands;
-    /* The text of INFO holdfast, appended to out. */
+    /* The texts of INFO holdfast and INFO replication and the reply to ROLE, appended to out. */
     void (*info_text)(void *ctx, struct buf *out);
+    void (*replication_text)(void *ctx, struct buf *out);
+    void (*role_reply)(void *ctx, struct buf *out);
     void *info_ctx;
 };
 
@@ -64,16 +79,39 @@ bool router_scope(struct router *router, unsigned db, const struct command *comm
 /* Whether the command may change data; scripts may. */
 bool router_writes(const struct command *command);
 
-/* NULL, or the error with which a request is refused now. */
-const char *router_refusal(const struct router *router, bool writes);
+/* Whether requests are executed here now: we lead, hold the lease, and Redis is there. */
+bool router_serves(const struct router *router);
 
-/* Before a request is queued that goes to Redis: where to (c->lane), which may need a private link
- * (c->link). False: it was postponed or refused, and nothing is left to be done. */
-bool router_choose_lane(struct router *router, struct client *c, bool needs_private);
-/* Then: queues the request and sends it. What it touches stands in router->hashes, if not the
- * keyspace. */
-struct request *router_send(struct router *router, struct client *c, uint32_t flags, bool keyspace,
-                            const struct resp_arg *argv, size_t argc);
+/* Where a request of this client goes. may_follow: a replica's answer would do. harmless: it
+ * reveals no data. */
+enum route router_route(const struct router *router, const struct client *c, bool writes,
+                        bool may_follow, bool harmless);
+
+/* NULL, or the error with which a request is refused now. */
+const char *router_refusal(const struct router *router, const struct client *c, bool writes,
+                           bool may_follow);
+
+/* The error for a request that was never executed, and never will be: nobody leads (replica: our
+ * Redis can't be read). */
+const char *router_gave_up(const struct request *r, bool replica);
+
+/* The other proxy whose link this is can do with its request what it likes. */
+void router_answer_moved(struct router *router, struct client *c);
+/* The same as the reply of a request that was never executed; nothing behind it will be. */
+void router_set_moved(struct router *router, struct request *r);
+
+/* Before a request is queued that is executed: whether on a link of its own (c->lane), which may
+ * have to be lent (c->link). False: it was postponed or refused, and nothing is left to be done. */
+bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
+                        enum route route);
+/* Then: queues the request and sends it where the route says: ROUTE_ENGINE, _FORWARD or _REPLICA.
+ * What it touches stands in router->hashes, if not the keyspace. */
+void router_send(struct router *router, struct client *c, enum route route, uint32_t flags,
+                 bool keyspace, bool harmless, const struct resp_arg *argv, size_t argc);
+/* Bytes (a block, with skips replies before the one that counts) of a request that is queued and
+ * whose waiter is filled in; not over a private link. */
+void router_send_bytes(struct router *router, enum route route, struct request *r,
+                       const void *bytes, size_t size, uint32_t skips);
 
 /* Answers that session.c and transaction.c give. router_answer sends router->text. */
 void router_answer(struct router *router, struct client *c, uint32_t request_flags);

@@ -98,6 +98,13 @@ static void session_set_name(struct client *c, const struct resp_arg *name)
     }
 }
 
+void session_name_link(struct client *c, const struct resp_arg *proxy)
+{
+    if (session_name_ok(proxy)) {
+        session_set_name(c, proxy);
+    }
+}
+
 static void session_put_pair(struct buf *b, const char *key, const char *value)
 {
     resp_put_bulk(b, key, strlen(key));
@@ -117,7 +124,11 @@ static void session_hello_reply(struct router *router, struct client *c)
     resp_put_bulk(b, "id", 2);
     resp_put_integer(b, (long long)c->id);
     session_put_pair(b, "mode", "standalone");
-    session_put_pair(b, "role", "master");
+    session_put_pair(b, "role",
+                     router->leader == NULL || leader_info(router->leader)->self ||
+                             router_serves(router)
+                         ? "master"
+                         : "replica");
     resp_put_bulk(b, "modules", 7);
     resp_put_array(b, 0);
     router_answer(router, c, 0);
@@ -202,6 +213,7 @@ static void session_reset(struct router *router, struct client *c)
     c->db = 0;
     c->resp = 2;
     c->reply_mode = CLIENT_REPLY_ON;
+    c->readonly = false;
     c->authenticated = !session_has_password(router);
     free(c->name);
     c->name = NULL;
@@ -391,14 +403,14 @@ static void session_client_unblock(struct router *router, struct client *c,
         return;
     }
     private_spoil(blocked->link);
-    if (!router_choose_lane(router, c, false)) {
+    if (!router_choose_lane(router, c, false, ROUTE_ENGINE)) {
         return;
     }
     int len = snprintf(text, sizeof text, "%llu", (unsigned long long)private_id(blocked->link));
     memcpy(words, argv, argc * sizeof *argv);
     words[2] = (struct resp_arg){(const uint8_t *)text, (size_t)len};
     buf_clear(&router->hashes);
-    router_send(router, c, 0, false, words, argc)->waiter.harmless = true;
+    router_send(router, c, ROUTE_ENGINE, 0, false, true, words, argc);
 }
 
 static bool session_client(struct router *router, struct client *c, const char *sub,
@@ -461,8 +473,12 @@ bool session_handle(struct router *router, struct client *c, const struct comman
         session_reset(router, c);
     } else if (strcmp(name, "quit") == 0) {
         client_answer(c, "+OK\r\n", 5, REQUEST_CLOSE);
-    } else if (strcmp(name, "wait") == 0) {
+    } else if (strcmp(name, "wait") == 0 &&
+               router_route(router, c, false, false, true) == ROUTE_ENGINE) {
         session_wait(c, argv);
+    } else if (strcmp(name, "readonly") == 0 || strcmp(name, "readwrite") == 0) {
+        c->readonly = name[4] == 'o';
+        router_answer_ok(c);
     } else {
         return false;
     }

@@ -9,6 +9,7 @@ struct settings {
     uint8_t cluster_id[16];
     char *host;
     int64_t port;
+    int64_t replica_port;
     char *data_dir;
     char *log_level;
     int64_t lease_ms;
@@ -37,6 +38,10 @@ struct settings {
     char *sentinel_password;
     int64_t sentinel_down_after_ms;
     int64_t sentinel_clients_max;
+    int64_t forward_links;
+    int64_t forward_wait_ms;
+    int64_t forward_waiting_max;
+    int64_t forward_waiting_max_bytes;
 
     int64_t clients_max;
     int64_t private_max;

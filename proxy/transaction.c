@@ -19,6 +19,8 @@ struct transaction {
     bool writes;
     bool keyspace;
     bool harmless;
+    bool may_follow; /* all of it: a replica's answer would do */
+    bool may_repeat; /* all of it changes nothing */
 };
 
 int transaction_length(const struct client *c)
@@ -82,6 +84,8 @@ static void transaction_begin(struct client *c)
     c->transaction = mem_calloc(1, sizeof *c->transaction);
     c->transaction->db = c->db;
     c->transaction->harmless = true;
+    c->transaction->may_follow = c->readonly || c->replica_port;
+    c->transaction->may_repeat = true;
     buf_append_str(&c->transaction->commands, "*1\r\n$5\r\nMULTI\r\n");
     router_answer_ok(c);
 }
@@ -89,9 +93,9 @@ static void transaction_begin(struct client *c)
 /* Commands that would change the shared connection itself, or answer for it. */
 static bool transaction_refuses(const struct command *command)
 {
-    static const char *const names[] = {"hello",       "auth",         "monitor",
-                                        "subscribe",   "psubscribe",   "ssubscribe",
-                                        "unsubscribe", "punsubscribe", "sunsubscribe"};
+    static const char *const names[] = {"hello",        "auth",       "monitor",     "subscribe",
+                                        "psubscribe",   "ssubscribe", "unsubscribe", "punsubscribe",
+                                        "sunsubscribe", "readonly",   "readwrite"};
 
     if ((command->flags & COMMAND_FLAG_NO_MULTI) != 0 ||
         strncmp(command->name, "client|", 7) == 0) {
@@ -143,7 +147,8 @@ static void transaction_queue(struct router *router, struct client *c,
 {
     struct transaction *t = c->transaction;
     bool writes = router_writes(command);
-    const char *refusal = router_refusal(router, writes);
+    bool may_follow = t->may_follow && route_may_follow(command, c->replica_port);
+    const char *refusal = router_refusal(router, c, writes, may_follow);
 
     if (refusal == NULL && transaction_refuses(command)) {
         refusal = "ERR Command not allowed inside a transaction";
@@ -169,12 +174,15 @@ static void transaction_queue(struct router *router, struct client *c,
     }
     transaction_scope(router, t, command, argv, argc);
     t->writes = t->writes || writes;
+    t->may_follow = may_follow;
+    t->may_repeat = t->may_repeat && route_may_repeat(command);
     resp_put_request(&t->commands, argv, argc);
     transaction_account(c);
     client_answer(c, "+QUEUED\r\n", 9, 0);
 }
 
-static void transaction_send(struct router *router, struct client *c, struct request *r)
+static void transaction_send(struct router *router, struct client *c, struct request *r,
+                             enum route route)
 {
     struct transaction *t = c->transaction;
 
@@ -184,17 +192,30 @@ static void transaction_send(struct router *router, struct client *c, struct req
             transaction_watch_ends(c); /* by EXEC, whatever comes of it */
         }
     } else {
-        engine_add_block(router->engine, r, c->db, c->resp, &t->commands, t->count + 2, t->selects);
+        router_send_bytes(router, route, r, buf_head(&t->commands), t->commands.len, t->count + 1);
     }
+}
+
+static uint32_t transaction_flags(const struct transaction *t, enum route route)
+{
+    uint32_t flags = REQUEST_BLOCK;
+
+    flags |= t->selects ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
+    flags |= t->writes ? REQUEST_PATIENT : 0u;
+    if (route == ROUTE_REPLICA || (route == ROUTE_FORWARD && t->may_repeat)) {
+        flags |= REQUEST_RETRY;
+    }
+    return flags;
 }
 
 static void transaction_exec(struct router *router, struct client *c)
 {
     struct transaction *t = c->transaction;
-    const char *refusal = router_refusal(router, t->writes);
+    const char *refusal = router_refusal(router, c, t->writes, t->may_follow);
+    enum route route = router_route(router, c, t->writes, t->may_follow, false);
     char text[160];
 
-    if (!t->spoiled && refusal == NULL && !router_choose_lane(router, c, false)) {
+    if (!t->spoiled && refusal == NULL && !router_choose_lane(router, c, false, route)) {
         return; /* postponed; a link that is needed for WATCH is here */
     }
     if (t->spoiled) {
@@ -204,8 +225,7 @@ static void transaction_exec(struct router *router, struct client *c)
         strncat(text, refusal, sizeof text - strlen(text) - 1);
         client_answer_error(c, text);
     } else {
-        struct request *r = client_queue(c, (t->selects ? REQUEST_BARRIER : 0u) |
-                                                (t->writes ? REQUEST_PATIENT : 0u));
+        struct request *r = client_queue(c, transaction_flags(t, route));
         buf_append_str(&t->commands, "*1\r\n$4\r\nEXEC\r\n");
         buf_append(&t->hashes, buf_head(&c->watched), c->watched.len);
         t->keyspace = t->keyspace || c->watches_many;
@@ -214,7 +234,7 @@ static void transaction_exec(struct router *router, struct client *c)
         request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
         r->db_if_failed = c->db;
-        transaction_send(router, c, r);
+        transaction_send(router, c, r, route);
         c->db = t->db;
     }
     transaction_unwatch(c);

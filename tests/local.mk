@@ -264,6 +264,12 @@ test_engine_SOURCES = tests/unit/test_engine.c tests/lib/sockets.h tests/lib/uni
 test_engine_CFLAGS = $(UNIT_CFLAGS)
 test_engine_LDADD = $(PROXY_UNIT_LDADD)
 
+check_PROGRAMS += test_outbox
+TESTS += test_outbox
+test_outbox_SOURCES = tests/unit/test_outbox.c tests/lib/unit.h
+test_outbox_CFLAGS = $(UNIT_CFLAGS)
+test_outbox_LDADD = $(PROXY_UNIT_LDADD)
+
 # What router, session and transaction are tested in.
 check_LIBRARIES += librouterworld.a
 librouterworld_a_SOURCES = tests/lib/router_world.c tests/lib/router_world.h tests/lib/commands.h \
@@ -281,6 +287,24 @@ TESTS += test_router
 test_router_SOURCES = tests/unit/test_router.c tests/lib/unit.h
 test_router_CFLAGS = $(UNIT_CFLAGS)
 test_router_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_forward
+TESTS += test_forward
+test_forward_SOURCES = tests/unit/test_forward.c tests/lib/unit.h
+test_forward_CFLAGS = $(UNIT_CFLAGS)
+test_forward_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
+check_PROGRAMS += test_route
+TESTS += test_route
+test_route_SOURCES = tests/unit/test_route.c tests/lib/commands.h tests/lib/unit.h
+test_route_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+test_route_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_replinfo
+TESTS += test_replinfo
+test_replinfo_SOURCES = tests/unit/test_replinfo.c tests/lib/unit.h
+test_replinfo_CFLAGS = $(UNIT_CFLAGS)
+test_replinfo_LDADD = $(UNIT_LDADD)
 
 check_PROGRAMS += test_session
 TESTS += test_session

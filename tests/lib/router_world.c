@@ -115,6 +115,62 @@ static void owner_info(void *ctx, struct buf *out)
     buf_append_str(out, "# Holdfast\r\nx:1\r\n");
 }
 
+static void owner_replication(void *ctx, struct buf *out)
+{
+    (void)ctx;
+    buf_append_str(out, "# Replication\r\nrole:x\r\n\r\n");
+}
+
+static void owner_role(void *ctx, struct buf *out)
+{
+    (void)ctx;
+    buf_append_str(out, "*1\r\n$1\r\nx\r\n");
+}
+
+/* What comes of requests that another server was to answer. */
+static void owner_forward_answered(void *ctx, struct request *r)
+{
+    (void)ctx;
+    if (r->client == NULL) {
+        request_give(&world.pool, r);
+        return;
+    }
+    r->stage = REQUEST_ANSWERED;
+    client_answered(r);
+    client_release(r);
+}
+
+static void owner_forward_unknown(void *ctx, struct request *r)
+{
+    (void)ctx;
+    if (r->client != NULL) {
+        client_close(r->client, "its request's outcome is unknown");
+    }
+    request_give(&world.pool, r);
+}
+
+static void owner_forward_expired(void *ctx, struct request *r)
+{
+    request_set_reply(r, "-EXPIRED\r\n", 10);
+    owner_forward_answered(ctx, r);
+}
+
+static void owner_forward_ours(void *ctx, struct request *r, const uint8_t *bytes)
+{
+    (void)ctx;
+    if (r->client == NULL) {
+        request_give(&world.pool, r);
+        return;
+    }
+    r->replies_of_link = r->replies_to_skip = 0;
+    engine_add_bytes(world.engine, r, r->db, r->resp, bytes, r->command_len, r->block_skips);
+}
+
+static const struct forward_events forward_events = {.answered = owner_forward_answered,
+                                                     .unknown = owner_forward_unknown,
+                                                     .expired = owner_forward_expired,
+                                                     .ours = owner_forward_ours};
+
 /* ---- the loop ---- */
 
 static void turn(void)
@@ -123,7 +179,12 @@ static void turn(void)
     if (!world.hold) {
         engine_flush(world.engine, clock_now_ns());
     }
+    forward_tick(world.forward, clock_now_ns());
+    forward_flush(world.forward, clock_now_ns());
+    forward_flush(world.replica, clock_now_ns());
     clients_flush(&world.all);
+    forward_flush(world.forward, clock_now_ns());
+    forward_flush(world.replica, clock_now_ns());
     if (!world.hold) {
         engine_flush(world.engine, clock_now_ns());
         private_flush(world.privates, clock_now_ns());
@@ -205,7 +266,20 @@ static void open_parts(void)
                                    .connect_timeout_ms = 1000,
                                    .stall_ms = 1000,
                                    .batches_in_flight = 1};
-    struct router_config router = {.databases = 16, .transaction_max_bytes = 1 << 20};
+    struct forward_config forward = {.uplink = {.kind = UPLINK_LEADER,
+                                                .password = "sesame",
+                                                .name = "unit",
+                                                .cluster_id = "c1",
+                                                .log_id = 7,
+                                                .connect_timeout_ms = 1000,
+                                                .stall_ms = 1000,
+                                                .leave_ms = 200},
+                                     .links = 1,
+                                     .wait_ms = 500,
+                                     .waiting_max = 3,
+                                     .waiting_max_bytes = 1000};
+    struct router_config router = {
+        .databases = 16, .transaction_max_bytes = 1 << 20, .cluster_id = "c1", .log_id = 7};
 
     clients_init(&world.all, world.base, &limits, &client_events, NULL, &world.pool);
     world.all.now_ns = clock_now_ns();
@@ -225,7 +299,14 @@ static void open_parts(void)
     world.router.privates = world.privates;
     world.router.table = world.table;
     world.router.service = SERVICE_FULL;
+    world.forward = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
+    forward.uplink.kind = UPLINK_REPLICA;
+    world.replica = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
+    world.router.forward = world.forward;
+    world.router.replica = world.replica;
     world.router.info_text = owner_info;
+    world.router.replication_text = owner_replication;
+    world.router.role_reply = owner_role;
     (void)snprintf(world.router.engine_version, sizeof world.router.engine_version, "7.0.15");
 }
 
@@ -248,6 +329,8 @@ void world_setup(void)
     ck_assert_ptr_nonnull(world.base);
     world.listener = sockets_listen(&world.port);
     world.redis_listener = sockets_listen(&world.redis_port);
+    world.other_listener = sockets_listen(&world.other_port);
+    world.other = -1;
     open_parts();
     link_up();
     world_join(0);
@@ -258,6 +341,8 @@ void world_teardown(void)
     engine_destroy(world.engine);
     private_destroy(world.privates);
     clients_fini(&world.all);
+    forward_destroy(world.forward);
+    forward_destroy(world.replica);
     ck_assert_uint_eq(world.pool.live_count, 0);
     ck_assert_uint_eq(world.all.query_bytes, 0);
     request_pool_release(&world.pool);
@@ -279,6 +364,10 @@ void world_teardown(void)
     (void)close(world.redis);
     (void)close(world.listener);
     (void)close(world.redis_listener);
+    (void)close(world.other_listener);
+    if (world.other >= 0) {
+        (void)close(world.other);
+    }
 }
 
 void world_join(int i)
@@ -495,4 +584,90 @@ const char *world_scope(int i)
         }
     }
     return text;
+}
+
+/* ---- another proxy, or our Redis as a replica ---- */
+
+static bool other_take_setup(bool leader)
+{
+    /* The last word of the set-up is the nonce, or ROLE. */
+    const char *end = leader ? "\r\n$16\r\n" : "ROLE\r\n";
+
+    for (int waits = 0; waits < WAITS_MAX; waits++) {
+        turn();
+        (void)take(world.other);
+        const char *at = strstr(heard_text(), end);
+        if (at != NULL && !leader) {
+            return true;
+        }
+        if (at != NULL && strlen(at) >= 7 + 16 + 2) {
+            memcpy(world.nonce, at + 7, 16);
+            world.nonce[16] = '\0';
+            return true;
+        }
+        sockets_wait(world.other, POLLIN, WAIT_MS);
+    }
+    return false;
+}
+
+void world_other_accept(void)
+{
+    struct pollfd p = {.fd = world.other_listener, .events = POLLIN};
+
+    for (int waits = 0; poll(&p, 1, 1) == 0 && waits < WAITS_MAX; waits++) {
+        turn(); /* it may come a little later (uplink's retries) */
+    }
+    world.other = sockets_accept(world.other_listener);
+}
+
+void world_other_joins(bool leader)
+{
+    struct forward *f = leader ? world.forward : world.replica;
+
+    if (world.other >= 0) {
+        (void)close(world.other);
+    }
+    forward_aim(f, FORWARD_THERE, "127.0.0.1", world.other_port, clock_now_ns());
+    world_other_accept();
+    buf_clear(&world.heard);
+    ck_assert(other_take_setup(leader));
+    world_other(leader ? "+OK\r\n+OK\r\n"
+                       : "+OK\r\n+OK\r\n+OK\r\n*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n"
+                         "$9\r\nconnected\r\n:1\r\n");
+    for (int waits = 0; forward_links_up(f) == 0 && waits < WAITS_MAX; waits++) {
+        turn();
+        sockets_wait(-1, 0, 1);
+    }
+    ck_assert_uint_eq(forward_links_up(f), 1);
+}
+
+void world_other(const char *replies)
+{
+    ck_assert_int_eq(send(world.other, replies, strlen(replies), MSG_NOSIGNAL),
+                     (ssize_t)strlen(replies));
+    turn();
+}
+
+void world_other_moved(void)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text, "-HOLDFASTMOVED %s 9 127.0.0.1:1\r\n", world.nonce);
+    world_other(text);
+}
+
+void world_expect_other(const char *commands)
+{
+    struct buf text = BUF_INIT;
+
+    buf_clear(&world.heard);
+    (void)take_until(world.other, *commands != '\0');
+    commands_text(&world.heard, &text);
+    ck_assert_str_eq((const char *)buf_head(&text), commands);
+    buf_release(&text);
+}
+
+void world_turn(void)
+{
+    turn();
 }

@@ -15,12 +15,18 @@ extern struct world {
     struct engine *engine;
     struct tracker *tracker;
     struct private_pool *privates; /* WORLD_LINKS_MAX at most, one of them idle */
+    struct forward *forward; /* one link, nowhere at first; refuses the fourth that waits, or after
+                                half a second */
+    struct forward *replica;
     struct command_table *table;
     struct router router;
     int listener, port;             /* where clients come in */
     int redis_listener, redis_port; /* where the engine goes */
     int redis;                      /* our end of its link */
     int links[WORLD_LINKS_MAX];     /* our ends of private links; -1: none */
+    int other_listener, other_port; /* where the forwards' links go */
+    int other;                      /* our end of the last one */
+    char nonce[17];                 /* of it */
     int fds[WORLD_CLIENTS_MAX];     /* our ends of clients; -1: none */
     struct client *clients[WORLD_CLIENTS_MAX];
     struct buf heard; /* what world_hear returned, or what Redis was sent */
@@ -69,6 +75,15 @@ void world_link_redis_raw(int i, const char *bytes);
 void world_link_down(int i);
 /* The proxy has closed that link. */
 void world_link_expect_closed(int i);
+/* Another proxy leads (or our Redis is a replica, and may be read): the link to it comes up. */
+void world_other_joins(bool leader);
+void world_other_accept(void); /* its connection only */
+/* It gets exactly these commands ("": nothing); it says these bytes; it says that it doesn't
+ * serve. */
+void world_expect_other(const char *commands);
+void world_other(const char *replies);
+void world_other_moved(void);
+void world_turn(void);
 
 /* What the last request of client i may reveal: "0:a 5:a" (database and key, keys being one small
  * letter), "keyspace" or "harmless". It must not be answered yet. */

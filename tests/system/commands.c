@@ -429,7 +429,6 @@ static const char *const commands[] = {
     "HELLO abc",
     "RESET",
     "GET t1",
-    "READONLY",
     "ASKING",
     "CLUSTER INFO",
     "MEMORY USAGE nokey",

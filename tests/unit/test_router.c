@@ -131,7 +131,8 @@ START_TEST(test_service)
         {"GET a", LOADING},
         {"PING", LOADING},
         {"SELECT 0", "+OK\r\n"},
-        {"INFO", "$45\r\n# Persistence\r\nloading:1\r\n\r\n# Holdfast\r\nx:1\r\n\r\n"},
+        {"INFO", "$70\r\n# Persistence\r\nloading:1\r\n\r\n# Replication\r\nrole:x\r\n\r\n# "
+                 "Holdfast\r\nx:1\r\n\r\n"},
         {"INFO holdfast", "$17\r\n# Holdfast\r\nx:1\r\n\r\n"},
         {"QUIT", "+OK\r\n"},
     };
@@ -171,7 +172,8 @@ START_TEST(test_early)
     world_say(0, "GET a");
     world_expect(0, LOADING);
     world_say(0, "INFO");
-    world_expect(0, "$45\r\n# Persistence\r\nloading:1\r\n\r\n# Holdfast\r\nx:1\r\n\r\n");
+    world_expect(0, "$70\r\n# Persistence\r\nloading:1\r\n\r\n# Replication\r\nrole:x\r\n\r\n# "
+                    "Holdfast\r\nx:1\r\n\r\n");
     world_say(0, "QUIT");
     world_expect(0, "+OK\r\n");
     world.all.auth_required = true;
@@ -230,8 +232,8 @@ START_TEST(test_scope)
 }
 END_TEST
 
-/* INFO with the proxy's section in it is marked for the owner; the section alone is answered here.
- */
+/* INFO is marked for the owner, and so is one with the proxy's section in it; that section alone,
+ * and the replication as clients see it, are answered here. */
 START_TEST(test_info)
 {
     static const struct {
@@ -245,13 +247,19 @@ START_TEST(test_info)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         world_say(0, cases[i].request);
-        ck_assert(((world.clients[0]->last->flags & REQUEST_INFO) != 0) == cases[i].ours);
+        uint32_t flags = world.clients[0]->last->flags;
+        ck_assert((flags & REQUEST_INFO) != 0);
+        ck_assert(((flags & REQUEST_INFO_OURS) != 0) == cases[i].ours);
         world_expect_sent(cases[i].request);
         world_redis("$0\r\n\r\n");
         world_expect(0, "$0\r\n\r\n");
     }
     world_say(0, "INFO HoldFast");
     world_expect(0, "$17\r\n# Holdfast\r\nx:1\r\n\r\n");
+    world_say(0, "INFO replication");
+    world_expect(0, "$23\r\n# Replication\r\nrole:x\r\n\r\n");
+    world_say(0, "ROLE");
+    world_expect(0, "*1\r\n$1\r\nx\r\n");
     world.clients[0]->resp = 3;
     world_say(0, "INFO holdfast");
     world_expect(0, "=21\r\ntxt:# Holdfast\r\nx:1\r\n\r\n");

@@ -1,0 +1,460 @@
+/* Clients of a proxy that doesn't lead: real clients, a router, a link to a leader and one to a
+ * replica that are played here. */
+#include "proxy/forward.h"
+
+#include "common/clock.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/sockets.h"
+#include "tests/lib/unit.h"
+
+#include <check.h>
+#include <string.h>
+
+#define NONCE "0123456789abcdef"
+#define MASTERDOWN                                                                                 \
+    "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+#define READONLY "-READONLY You can't write against a read only replica.\r\n"
+
+/* Somebody else leads, or will. */
+static void setup(void)
+{
+    world_setup();
+    world.router.service = SERVICE_LOADING;
+    world.router.others = true;
+}
+
+/* ---- forwarding ---- */
+
+/* Everything goes to the proxy that leads, in order, with each client's database and protocol; the
+ * replies come back to whom they belong. */
+START_TEST(test_forwarded)
+{
+    world_other_joins(true);
+    world_join(1);
+    world_say(1, "HELLO 3");
+    (void)world_hear(1);
+    world_say(0, "SET a 1");
+    world_expect_other("SET a 1");
+    world_say(1, "HGETALL h");
+    world_expect_other("HELLO 3|HGETALL h");
+    world_say(0, "SELECT 4");
+    world_say(0, "PING");
+    world_expect_other("HELLO 2|SELECT 4|PING");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n+OK\r\n");
+    world_other("%0\r\n%0\r\n*0\r\n+OK\r\n+PONG\r\n");
+    world_expect(1, "%0\r\n");
+    world_expect(0, "+PONG\r\n");
+    world_expect_nothing_sent();
+}
+END_TEST
+
+/* MULTI … EXEC goes in one piece; only EXEC's reply counts. */
+START_TEST(test_transaction)
+{
+    world_other_joins(true);
+    world_say(0, "MULTI");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "SET a 1");
+    world_expect(0, "+QUEUED\r\n");
+    world_expect_other("");
+    world_say(0, "EXEC");
+    world_expect_other("MULTI|SET a 1|EXEC");
+    world_other("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    world_expect(0, "*1\r\n+OK\r\n");
+}
+END_TEST
+
+/* WAIT is the leader's to answer. */
+START_TEST(test_wait)
+{
+    world_other_joins(true);
+    world_say(0, "WAIT 1 0");
+    world_expect_other("WAIT 1 0");
+    world_other(":3\r\n");
+    world_expect(0, ":3\r\n");
+}
+END_TEST
+
+/* Nothing of a client that has not authenticated is passed on. */
+START_TEST(test_authentication)
+{
+    world_other_joins(true);
+    world.router.config.password = "sesame";
+    world.all.auth_required = true;
+    world_join(1);
+    world_say(1, "SET a 1");
+    world_expect(1, "-NOAUTH Authentication required.\r\n");
+    world_say(1, "AUTH wrong");
+    (void)world_hear(1);
+    world_say(1, "GET a");
+    world_expect(1, "-NOAUTH Authentication required.\r\n");
+    world_expect_other("");
+    world_say(1, "AUTH sesame");
+    world_expect(1, "+OK\r\n");
+    world_say(1, "GET a");
+    world_expect_other("GET a");
+    world_other("$-1\r\n");
+    world_expect(1, "$-1\r\n");
+}
+END_TEST
+
+/* ---- nobody leads ---- */
+
+/* Requests wait for somebody to lead, and are sent then. */
+START_TEST(test_waits)
+{
+    world_say(0, "SET a 1");
+    world_say(0, "GET a");
+    world_expect(0, "");
+    world_other_joins(true);
+    world_expect_other("SET a 1|GET a");
+    world_other("+OK\r\n$1\r\n1\r\n");
+    world_expect(0, "+OK\r\n$1\r\n1\r\n");
+}
+END_TEST
+
+/* Not for ever; they were never sent, so an error is the truth. */
+START_TEST(test_waits_too_long)
+{
+    world_say(0, "SET a 1");
+    world_expect(0, "-EXPIRED\r\n");
+    ck_assert_uint_eq(forward_count(world.forward), 0);
+    ck_assert_uint_eq(forward_bytes(world.forward), 0);
+}
+END_TEST
+
+/* Nor too many of them, nor too much: those are refused at once. */
+START_TEST(test_waits_too_much)
+{
+    static char big[1200] = "SET a ";
+
+    world_join(1);
+    world_join(2);
+    world_say(0, "GET a");
+    world_say(0, "GET a");
+    world_say(0, "GET a");
+    world_say(1, "GET a");
+    world_expect(1, MASTERDOWN "\r\n");
+    world_say(1, "SET a 1");
+    world_expect(1, "-NOREPLICAS Not enough good replicas to write.\r\n");
+    world_expect(0, "-EXPIRED\r\n-EXPIRED\r\n-EXPIRED\r\n");
+    memset(big + 6, 'x', sizeof big - 7);
+    world_say(2, big);
+    world_say(1, "SET a 1");
+    world_expect(1, "-NOREPLICAS Not enough good replicas to write.\r\n");
+    ck_assert_uint_eq(forward_waiting(world.forward), 1);
+}
+END_TEST
+
+/* Where there are no other proxies, requests are refused at once, as ever. */
+START_TEST(test_alone)
+{
+    world.router.others = false;
+    world_say(0, "GET a");
+    world_expect(0, "-LOADING Redis is loading the dataset in memory\r\n");
+}
+END_TEST
+
+/* ---- the leader goes ---- */
+
+/* What was sent and has no answer is unknown, and its client closed; a read is sent again; what was
+ * not sent waits. */
+START_TEST(test_lost)
+{
+    world_other_joins(true);
+    world_join(1);
+    world_say(0, "SET a 1");
+    world_say(1, "GET a");
+    world_expect_other("SET a 1|GET a");
+    (void)close(world.other);
+    world.other = -1;
+    world_expect_closed(0);
+    world_say(1, "SET b 2");
+    world_other_joins(true);
+    world_expect_other("GET a|SET b 2");
+    world_other("$1\r\n1\r\n+OK\r\n");
+    world_expect(1, "$1\r\n1\r\n+OK\r\n");
+}
+END_TEST
+
+/* A proxy that says that it doesn't serve has executed nothing: all of it is sent elsewhere. */
+START_TEST(test_moved)
+{
+    world_other_joins(true);
+    world_say(0, "SET a 1");
+    world_say(0, "SET b 2");
+    world_expect_other("SET a 1|SET b 2");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_other_moved();
+    world_other_joins(true);
+    world_expect_other("SET b 2");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
+/* Another one leads: what the old one was sent is answered by the old one, and only then does the
+ * link go elsewhere, with the rest. */
+START_TEST(test_leaves)
+{
+    world_other_joins(true);
+    world_say(0, "SET a 1");
+    world_expect_other("SET a 1");
+    forward_aim(world.forward, FORWARD_THERE, "127.0.0.2", world.other_port, clock_now_ns());
+    world_say(0, "SET b 2");
+    world_expect_other("");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_other_joins(true);
+    world_expect_other("SET b 2");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
+/* An old leader that says nothing any more is not waited for much longer. */
+START_TEST(test_leaves_frozen)
+{
+    world_other_joins(true);
+    world_join(1);
+    world_say(0, "SET a 1");
+    world_say(1, "GET a");
+    world_expect_other("SET a 1|GET a");
+    forward_aim(world.forward, FORWARD_THERE, "127.0.0.2", world.other_port, clock_now_ns());
+    world_expect_closed(0);
+    world_other_joins(true);
+    world_expect_other("GET a");
+}
+END_TEST
+
+/* We are the one who leads now: what waits is executed here, in order, before what comes later. */
+START_TEST(test_ours)
+{
+    world_say(0, "SELECT 1");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "SET a 1");
+    world_say(0, "MULTI");
+    world_say(0, "INCR a");
+    world_say(0, "EXEC");
+    world.router.service = SERVICE_FULL;
+    world.hold = true;
+    world_say(0, "GET a"); /* must not overtake */
+    world.hold = false;
+    forward_aim(world.forward, FORWARD_US, NULL, 0, clock_now_ns());
+    world_expect_sent("SELECT 1|SET a 1|MULTI|INCR a|EXEC|GET a");
+    world_redis("+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n$1\r\n2\r\n");
+    world_expect(0, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n$1\r\n2\r\n");
+    world_say(0, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$1\r\n2\r\n");
+    world_expect(0, "$1\r\n2\r\n");
+}
+END_TEST
+
+/* ---- we lead, and another proxy forwards to us ---- */
+
+/* A link says whose it is: of our cluster and log, and authenticated. */
+START_TEST(test_link)
+{
+    static const struct exchange exchanges[] = {
+        {"HOLDFAST LINK c2 7 p2 " NONCE, "-ERR this proxy belongs to another cluster or log\r\n"},
+        {"HOLDFAST LINK c1 8 p2 " NONCE, "-ERR this proxy belongs to another cluster or log\r\n"},
+        {"HOLDFAST LINK c1 7 p2 short",
+         "-ERR HOLDFAST LINK needs a cluster, a log, a name and a nonce\r\n"},
+        {"HOLDFAST LINK c1 7 p2 " NONCE, "+OK\r\n"},
+        {"CLIENT GETNAME", "$2\r\np2\r\n"},
+    };
+
+    world.router.service = SERVICE_FULL;
+    world_expect_all(exchanges, sizeof exchanges / sizeof *exchanges);
+    world.router.config.password = "sesame";
+    world.all.auth_required = true;
+    world_join(1);
+    world_say(1, "HOLDFAST LINK c1 7 p2 " NONCE);
+    world_expect(1, "-NOAUTH Authentication required.\r\n");
+}
+END_TEST
+
+/* What comes over it is executed, or answered with "moved" where we don't serve; from then on
+ * nothing of it is executed, even if we serve again. Never is it forwarded. */
+START_TEST(test_link_moved)
+{
+    world.router.service = SERVICE_FULL;
+    world_say(0, "HOLDFAST LINK c1 7 p2 " NONCE);
+    world_expect(0, "+OK\r\n");
+    world_say(0, "SET a 1");
+    world_expect_sent("SET a 1");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world.router.service = SERVICE_NO_QUORUM;
+    world_say(0, "SELECT 1");
+    world_expect(0, "-HOLDFASTMOVED " NONCE " 0 -\r\n");
+    world.router.service = SERVICE_FULL;
+    world_say(0, "SET a 2");
+    world_expect(0, "-HOLDFASTMOVED " NONCE " 0 -\r\n");
+    world_expect_nothing_sent();
+    ck_assert_uint_eq(forward_total(world.forward), 0);
+}
+END_TEST
+
+/* ---- reads of a replica ---- */
+
+/* After READONLY, reads are our Redis' to answer; writes go to the leader, as before, and so does
+ * all after READWRITE. */
+START_TEST(test_readonly)
+{
+    world_other_joins(true);
+    int leader = world.other;
+    world.other = -1;
+    world_other_joins(false);
+    int replica = world.other;
+    world_say(0, "READONLY");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_say(0, "PING");
+    world_say(0, "EVAL_RO x 0");
+    world_expect_other("GET a|PING|EVAL_RO x 0");
+    world_other("$1\r\n1\r\n+PONG\r\n:1\r\n");
+    world_expect(0, "$1\r\n1\r\n+PONG\r\n:1\r\n");
+    world_say(0, "MULTI");
+    world_say(0, "GET a");
+    world_say(0, "EXEC");
+    world_expect_other("MULTI|GET a|EXEC");
+    world_other("+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
+    world_say(0, "SET a 1");
+    world_say(0, "EVAL x 0");
+    world_say(0, "READWRITE");
+    world_say(0, "GET a");
+    world_expect_other("");
+    world.other = leader;
+    world_expect_other("SET a 1|EVAL x 0|GET a");
+    world_other("+OK\r\n:1\r\n$1\r\n1\r\n");
+    world_expect(0, "+OK\r\n:1\r\n+OK\r\n$1\r\n1\r\n");
+    (void)close(replica);
+}
+END_TEST
+
+/* The leader takes READONLY, and answers everything as before. */
+START_TEST(test_readonly_leader)
+{
+    world.router.service = SERVICE_FULL;
+    world_say(0, "READONLY");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n");
+}
+END_TEST
+
+/* At the port for reads, writes are refused as a replica does it. */
+START_TEST(test_replica_port)
+{
+    world_other_joins(false);
+    world.clients[0]->replica_port = true;
+    world_say(0, "SET a 1");
+    world_expect(0, READONLY);
+    world_say(0, "MULTI");
+    world_say(0, "INCR a");
+    world_say(0, "EXEC");
+    world_expect(0, "+OK\r\n" READONLY
+                    "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    world_say(0, "GET a");
+    world_say(0, "EVAL x 0"); /* the Redis there refuses what would write */
+    world_expect_other("GET a|EVAL x 0");
+    world_other("$1\r\n1\r\n:1\r\n");
+    world_expect(0, "$1\r\n1\r\n:1\r\n");
+    world.router.service = SERVICE_FULL; /* it leads now */
+    world_say(0, "SET a 1");
+    world_expect(0, READONLY);
+    world_say(0, "EVAL x 0");
+    world_expect(0, READONLY);
+    world_say(0, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n");
+}
+END_TEST
+
+/* Our Redis can't be read any more while reads are under way: their answers, if some still came,
+ * could show what may be taken back; they are asked again, of whom may answer then. */
+START_TEST(test_replica_cut)
+{
+    world_other_joins(false);
+    world_say(0, "READONLY");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_expect_other("GET a");
+    world_other("$1\r\n"); /* half of it */
+    forward_aim(world.replica, FORWARD_NOWHERE, NULL, 0, clock_now_ns());
+    forward_cut(world.replica, "it leads");
+    world.router.service = SERVICE_FULL;
+    forward_aim(world.replica, FORWARD_US, NULL, 0, clock_now_ns());
+    world_expect_sent("GET a");
+    world_redis("$1\r\n2\r\n");
+    world_expect(0, "$1\r\n2\r\n");
+}
+END_TEST
+
+/* A Redis that was restarted is no replica: it is not read. */
+START_TEST(test_replica_stranger)
+{
+    forward_aim(world.replica, FORWARD_THERE, "127.0.0.1", world.other_port, clock_now_ns());
+    world_other_accept();
+    world_other("+OK\r\n+OK\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+    for (int i = 0; i < 20; i++) {
+        world_turn();
+        sockets_wait(-1, 0, 1);
+    }
+    ck_assert_uint_eq(forward_links_up(world.replica), 0);
+}
+END_TEST
+
+/* Without a Redis that can be read, INFO is told from what the proxy knows itself. */
+START_TEST(test_info)
+{
+    world_say(0, "INFO");
+    world_expect(0, "$70\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:x\r\n\r\n"
+                    "# Holdfast\r\nx:1\r\n\r\n");
+    world_other_joins(false);
+    world_say(0, "INFO");
+    world_expect_other("INFO");
+    world_other("$0\r\n\r\n");
+    world_expect(0, "$0\r\n\r\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("forward");
+    TCase *tc = tcase_create("forward");
+
+    tcase_add_checked_fixture(tc, setup, world_teardown);
+    tcase_add_test(tc, test_forwarded);
+    tcase_add_test(tc, test_transaction);
+    tcase_add_test(tc, test_wait);
+    tcase_add_test(tc, test_authentication);
+    tcase_add_test(tc, test_waits);
+    tcase_add_test(tc, test_waits_too_long);
+    tcase_add_test(tc, test_waits_too_much);
+    tcase_add_test(tc, test_alone);
+    tcase_add_test(tc, test_lost);
+    tcase_add_test(tc, test_moved);
+    tcase_add_test(tc, test_leaves);
+    tcase_add_test(tc, test_leaves_frozen);
+    tcase_add_test(tc, test_ours);
+    tcase_add_test(tc, test_link);
+    tcase_add_test(tc, test_link_moved);
+    tcase_add_test(tc, test_readonly);
+    tcase_add_test(tc, test_readonly_leader);
+    tcase_add_test(tc, test_replica_port);
+    tcase_add_test(tc, test_replica_cut);
+    tcase_add_test(tc, test_replica_stranger);
+    tcase_add_test(tc, test_info);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
