@@ -408,6 +408,15 @@ void client_answer(struct client *c, const void *reply, size_t size, uint32_t re
     client_release(r);
 }
 
+void client_answer_always(struct client *c, const void *reply, size_t size)
+{
+    enum client_reply_mode mode = c->reply_mode;
+
+    c->reply_mode = CLIENT_REPLY_ON;
+    client_answer(c, reply, size, 0);
+    c->reply_mode = mode == CLIENT_REPLY_SKIP ? CLIENT_REPLY_ON : mode;
+}
+
 void client_answer_error(struct client *c, const char *text)
 {
     struct buf reply = BUF_INIT;
@@ -463,6 +472,9 @@ void client_release(struct request *r)
 
     MUST(c != NULL && r->stage == REQUEST_ANSWERED);
     r->stage = REQUEST_RELEASED;
+    if ((r->flags & REQUEST_ACK) != 0) {
+        c->acks++;
+    }
     if (r == c->first) {
         client_needs_flush(c);
     }
@@ -484,6 +496,9 @@ static void client_move_released(struct client *c)
             c->barrier = false;
             c->db = request_reply_type(r) == '-' ? r->db_if_failed : c->db;
         }
+        if ((r->flags & REQUEST_ACK) != 0) {
+            c->acks--;
+        }
         if ((r->flags & REQUEST_SILENT) == 0) {
             request_move_reply(r, &c->out);
         }
@@ -495,6 +510,49 @@ static void client_move_released(struct client *c)
         c->oldest_ns = c->all->now_ns;
         request_give(c->all->pool, r);
     }
+}
+
+/* A message that must not overtake what stands in the queue, though that was released. */
+static void client_queue_push(struct client *c, char head, const uint8_t *rest, size_t size)
+{
+    struct request *r = request_take(c->all->pool), *behind = NULL;
+
+    for (struct request *each = c->first; each != NULL; each = each->next_of_client) {
+        if ((each->flags & REQUEST_ACK) != 0 && each->stage == REQUEST_RELEASED) {
+            behind = each;
+        }
+    }
+    MUST(behind != NULL);
+
+    request_add_reply(r, &head, 1);
+    request_add_reply(r, rest, size);
+    r->client = c;
+    r->flags = REQUEST_ACK;
+    r->stage = REQUEST_RELEASED;
+    r->next_of_client = behind->next_of_client;
+    behind->next_of_client = r;
+    if (c->last == behind) {
+        c->last = r;
+    }
+    c->acks++;
+    c->pending_count++;
+    c->withheld_bytes += size + 1;
+    c->all->withheld_bytes += size + 1;
+}
+
+void client_push(struct client *c, char head, const uint8_t *rest, size_t size)
+{
+    if (c->closing || c->close_when_sent) {
+        return;
+    }
+    client_move_released(c);
+    if (c->acks > 0) {
+        client_queue_push(c, head, rest, size);
+        return;
+    }
+    buf_append(&c->out, &head, 1);
+    buf_append(&c->out, rest, size);
+    client_needs_flush(c);
 }
 
 static void client_count_unsent(struct client *c, size_t unsent_bytes)

@@ -18,10 +18,11 @@ struct client;
 struct clients;
 struct transaction;
 struct private_link;
+struct subscriber;
 
 /* Where a client's unanswered requests are. Those for another place wait until they are answered,
  * so that Redis runs all of them in the client's order. */
-enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE };
+enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB };
 
 enum client_reply_mode {
     CLIENT_REPLY_ON,
@@ -70,6 +71,8 @@ struct client {
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
+    struct subscriber *subscriber;   /* topics.h; NULL: never subscribed to anything */
+    size_t acks;                     /* REQUEST_ACK in the queue that are released */
     bool watches;                    /* WATCH: on the private link */
     bool watches_many;               /* more keys than are remembered */
     struct buf watched;              /* hashes of the keys that are watched */
@@ -144,6 +147,13 @@ void clients_pause(struct clients *all, bool paused);
 /* Answers the current request at once (but behind everything before it): whole RESP bytes. */
 void client_answer(struct client *c, const void *reply, size_t size, uint32_t request_flags);
 void client_answer_error(struct client *c, const char *text); /* "ERR …" */
+
+/* The same, whatever CLIENT REPLY says. */
+void client_answer_always(struct client *c, const void *reply, size_t size);
+
+/* Sends head and rest as soon as it can, between replies: behind all that leave now, and behind
+ * those with REQUEST_ACK that are released. */
+void client_push(struct client *c, char head, const uint8_t *rest, size_t size);
 
 /* Queues a request whose reply comes later. It is the client's from now on. */
 struct request *client_queue(struct client *c, uint32_t request_flags);

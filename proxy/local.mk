@@ -18,6 +18,7 @@ libproxy_a_SOURCES += \
 	proxy/sentinel_session.c \
 	proxy/sentinel_tell.c
 libproxy_a_SOURCES += proxy/route.c proxy/route.h
+libproxy_a_SOURCES += proxy/topics.c proxy/topics.h
 libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
 libproxy_a_SOURCES += \
 	proxy/command.c proxy/command.h \
@@ -42,6 +43,8 @@ libproxyio_a_SOURCES += \
 	proxy/private.c proxy/private.h \
 	proxy/forward.c proxy/forward.h \
 	proxy/outbox.c proxy/outbox.h \
+	proxy/pubsub.c proxy/pubsub.h \
+	proxy/pubsub_commands.c proxy/pubsub_link.h \
 	proxy/rebuild.c proxy/rebuild.h \
 	proxy/router.c proxy/router.h \
 	proxy/session.c proxy/session.h \

@@ -24,6 +24,7 @@ void proxy_drop_withheld(struct proxy *p, const char *why)
 
     engine_stop(p->engine, why);
     private_stop(p->privates, why);
+    pubsub_stop(p->pubsub, why);
     for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
         next = c->next;
         if (c->first != NULL) {
@@ -45,6 +46,10 @@ static void proxy_release_ready(struct proxy *p)
         return;
     }
     while ((w = tracker_next_ready(p->tracker)) != NULL) {
+        if (w->parcel) {
+            pubsub_ready(p->pubsub, w);
+            continue;
+        }
         client_release((struct request *)(void *)((char *)w - offsetof(struct request, waiter)));
     }
 }
@@ -227,6 +232,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     engine_tick(p->engine, now_ns);
     private_tick(p->privates, now_ns);
     proxy_tick_forward(p, now_ns);
+    pubsub_tick(p->pubsub, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {
         p->repair_ns = now_ns;
         proxy_repair_snapshots(p, now_ns);
@@ -310,6 +316,7 @@ static void proxy_turn_role(struct proxy *p)
     if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
         engine_start(p->engine, &p->role.replid, view.now_ns);
         private_start(p->privates, &p->role.replid);
+        pubsub_start(p->pubsub, &p->role.replid);
     }
 }
 
@@ -348,6 +355,7 @@ static void proxy_turn(struct proxy *p)
     forward_flush(p->replica, now_ns);
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */
+    pubsub_flush(p->pubsub, now_ns);
     private_sweep(p->privates);
     proxy_schedule_tick(p, now_ns);
 }
@@ -503,6 +511,7 @@ void proxy_close(struct proxy *p)
     private_destroy(p->privates);
     clients_fini(&p->clients);
     proxy_close_forward(p);
+    pubsub_destroy(p->pubsub);
     router_fini(&p->router);
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);

@@ -22,6 +22,7 @@
 #include "proxy/leader.h"
 #include "proxy/pace.h"
 #include "proxy/private.h"
+#include "proxy/pubsub.h"
 #include "proxy/rebuild.h"
 #include "proxy/replinfo.h"
 #include "proxy/role.h"
@@ -96,6 +97,7 @@ struct proxy {
     struct request_pool pool;
     struct clients clients;
     struct private_pool *privates;
+    struct pubsub *pubsub;
     struct router router;
     struct role role;
     struct leader *leader;          /* who leads; brought up to date once a turn */

@@ -23,6 +23,16 @@ static void proxy_engine_up(void *ctx)
     log_debug("the engine's link is up");
 }
 
+/* Redis' answer is about the link; the client's is about the proxy's clients. */
+static void proxy_amend_reply(struct proxy *p, struct request *r)
+{
+    if ((r->flags & REQUEST_INFO) != 0) {
+        proxy_correct_info(p, r);
+    } else {
+        pubsub_published(p->pubsub, r);
+    }
+}
+
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
 {
     for (struct request *r = first, *next; r != NULL; r = next) {
@@ -33,8 +43,8 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
             continue;
         }
         r->stage = REQUEST_ANSWERED;
-        if ((r->flags & REQUEST_INFO) != 0) {
-            proxy_correct_info(p, r);
+        if ((r->flags & (REQUEST_INFO | REQUEST_PUBLISH)) != 0) {
+            proxy_amend_reply(p, r);
         }
         client_answered(r);
         if (r->waiter.harmless) {
@@ -125,6 +135,9 @@ static void proxy_client_abandoned(void *ctx, struct request *r)
 {
     struct proxy *p = ctx;
 
+    if (r->op != NULL) {
+        pubsub_abandoned(r);
+    }
     if (r->stage == REQUEST_SENT) {
         return; /* the engine or the forward hands it back */
     }
@@ -134,8 +147,10 @@ static void proxy_client_abandoned(void *ctx, struct request *r)
 
 static void proxy_client_closed(void *ctx, struct client *c)
 {
-    (void)ctx;
+    struct proxy *p = ctx;
+
     transaction_discard(c);
+    pubsub_client_gone(p->pubsub, c);
     if (c->link != NULL) {
         private_drop(c->link);
     }
@@ -247,6 +262,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.engine = p->engine;
     p->router.tracker = p->tracker;
     p->router.privates = p->privates;
+    p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
     p->router.info_ctx = p;
 }

@@ -56,4 +56,16 @@ void proxy_open_privates(struct proxy *p, const struct settings *s)
     };
 
     p->privates = private_create(p->base, &config, &proxy_private_events, p, &p->pool);
+    struct pubsub_config pubsub = {
+        .host = s->redis_host,
+        .port = (int)s->redis_port,
+        .user = s->redis_user,
+        .password = s->redis_password,
+        .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
+        .withheld_max_bytes = (size_t)s->withheld_total_max_bytes,
+        .unsent_max_bytes = (size_t)s->pubsub_max_bytes,
+        .unsent_soft_bytes = (size_t)s->pubsub_soft_bytes,
+        .unsent_soft_ms = (uint32_t)s->pubsub_soft_ms,
+    };
+    p->pubsub = pubsub_create(p->base, &pubsub, p->tracker, &p->pool);
 }

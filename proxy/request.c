@@ -36,6 +36,7 @@ void request_give(struct request_pool *pool, struct request *r)
 {
     MUST(r->waiter.state == TRACKER_OUT);
     request_free_keys(r);
+    free(r->note);
     buf_release(&r->reply);
     MUST(pool->live_count > 0);
     pool->live_count--;
@@ -111,6 +112,19 @@ void request_move_reply(struct request *r, struct buf *out)
         buf_append(out, buf_head(&r->reply), r->reply.len);
     }
     buf_release(&r->reply);
+}
+
+void request_cut_reply(struct request *r)
+{
+    const uint8_t *bytes = r->inline_len > 0 ? r->inline_reply : buf_head(&r->reply);
+    size_t size = request_reply_bytes(r);
+    const uint8_t *end = size > 0 ? memchr(bytes, '\n', size) : NULL;
+
+    if (end != NULL && r->inline_len > 0) {
+        r->inline_len = (uint32_t)(end + 1 - bytes);
+    } else if (end != NULL) {
+        buf_truncate(&r->reply, (size_t)(end + 1 - bytes));
+    }
 }
 
 void request_set_reply(struct request *r, const void *bytes, size_t size)

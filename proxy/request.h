@@ -12,6 +12,7 @@
 #include "proxy/tracker.h"
 
 struct client;
+struct pubsub_op;
 
 enum request_stage {
     REQUEST_SENT,     /* at the engine, or gathered for it; the engine's until it is fenced */
@@ -26,6 +27,8 @@ enum {
     REQUEST_BARRIER = 1u << 3, /* its client's later requests wait for the reply */
     REQUEST_PATIENT = 1u << 5, /* a write: its reply will wait for a commit anyway */
     REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it may leave */
+    REQUEST_ACK = 1u << 7,     /* messages of its client do not overtake its reply */
+    REQUEST_PUBLISH = 1u << 8, /* its reply's number is made the clients' truth (see note) */
     REQUEST_PONG = 1u << 6,    /* answered by the first reply that is no error (a PING's) */
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */
     REQUEST_RETRY = 1u << 9,      /* a pure read: may be sent again if its answer was lost */
@@ -51,8 +54,10 @@ struct request {
     size_t command_len;
     uint32_t block_skips; /* replies_to_skip when nothing has been answered yet */
     unsigned db, resp;
-    uint64_t queued_ns; /* when it began to wait in a outbox */
-    struct buf reply;   /* used once the reply outgrows inline_reply */
+    uint64_t queued_ns;   /* when it began to wait in a outbox */
+    struct pubsub_op *op; /* what it changes of its client's subscriptions; not its own */
+    void *note;           /* what its owner needs when it is answered; freed with it */
+    struct buf reply;     /* used once the reply outgrows inline_reply */
     uint64_t inline_hashes[REQUEST_INLINE_KEYS];
     uint8_t inline_reply[REQUEST_INLINE_BYTES];
 };
@@ -79,6 +84,8 @@ size_t request_reply_bytes(const struct request *r);
 void request_move_reply(struct request *r, struct buf *out);
 /* The reply's first byte tells its type; 0 if there is none. */
 uint8_t request_reply_type(const struct request *r);
+/* Takes away what stands behind its first line (an error). */
+void request_cut_reply(struct request *r);
 /* Replaces what was collected so far. */
 void request_set_reply(struct request *r, const void *bytes, size_t size);
 

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/pubsub.h"
 #include "proxy/session.h"
 #include "proxy/transaction.h"
 
@@ -177,8 +178,9 @@ static void router_turn_down(struct request *r, bool replica)
     client_release(r);
 }
 
-void router_send(struct router *router, struct client *c, enum route route, uint32_t flags,
-                 bool keyspace, bool harmless, const struct resp_arg *argv, size_t argc)
+struct request *router_send(struct router *router, struct client *c, enum route route,
+                            uint32_t flags, bool keyspace, bool harmless,
+                            const struct resp_arg *argv, size_t argc)
 {
     struct request *r = client_queue(c, flags);
     struct forward *f = route == ROUTE_REPLICA ? router->replica : router->forward;
@@ -193,7 +195,9 @@ void router_send(struct router *router, struct client *c, enum route route, uint
         engine_add(router->engine, r, c->db, c->resp, argv, argc);
     } else if (!forward_add(f, r, c->db, c->resp, argv, argc, router->clients->now_ns)) {
         router_turn_down(r, route == ROUTE_REPLICA);
+        return NULL;
     }
+    return r;
 }
 
 void router_send_bytes(struct router *router, enum route route, struct request *r,
@@ -289,12 +293,6 @@ static const struct router_rule router_rules[] = {
     {"script|kill", NULL},
     {"function|kill", NULL},
     {"monitor", NULL},
-    {"subscribe", NULL},
-    {"psubscribe", NULL},
-    {"ssubscribe", NULL},
-    {"unsubscribe", NULL},
-    {"punsubscribe", NULL},
-    {"sunsubscribe", NULL},
     {"waitaof", NULL},
 };
 
@@ -460,8 +458,16 @@ bool router_is_plain(const struct command *command)
             return false;
         }
     }
+    if ((command->flags & COMMAND_FLAG_PUBSUB) != 0) {
+        return false;
+    }
     return router_rule_of(command) == NULL && (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
            strncmp(command->name, "client|", 7) != 0;
+}
+
+static bool router_is_publish(const struct command *command)
+{
+    return strcmp(command->name, "publish") == 0 || strcmp(command->name, "spublish") == 0;
 }
 
 bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
@@ -531,7 +537,10 @@ static void router_pass(struct router *router, struct client *c, const struct co
         return;
     }
     uint32_t flags = router_flags(command, route, writes, argv, argc);
-    router_send(router, c, route, flags, !known, harmless, argv, argc);
+    struct request *r = router_send(router, c, route, flags, !known, harmless, argv, argc);
+    if (r != NULL && !command->plain && route == ROUTE_ENGINE && router_is_publish(command)) {
+        pubsub_publish(router->pubsub, r, argv, command);
+    }
 }
 
 /* ---- WATCH ---- */
@@ -643,11 +652,12 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         router_reject(c, command, "NOAUTH Authentication required.");
         return;
     }
-    if (command->plain && c->transaction == NULL) {
+    if (command->plain && c->transaction == NULL && c->lane == CLIENT_LANE_SHARED) {
         router_pass(router, c, command, argv, argc);
         return;
     }
     if (router_refuse(router, c, command, argv, argc) ||
+        pubsub_handle(router, c, command, argv, argc) ||
         transaction_handle(router, c, command, argv, argc) ||
         session_handle(router, c, command, argv, argc)) {
         return;

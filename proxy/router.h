@@ -33,11 +33,14 @@ struct router_config {
     uint64_t log_id;
 };
 
+struct pubsub;
+
 struct router {
     struct router_config config;
     struct clients *clients;
     struct engine *engine;
     struct private_pool *privates;
+    struct pubsub *pubsub;
     struct tracker *tracker;
     struct forward *forward;           /* to the proxy that leads; NULL: there is no other */
     struct forward *replica;           /* to our Redis while it is a replica; NULL: never */
@@ -105,9 +108,11 @@ void router_set_moved(struct router *router, struct request *r);
 bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
                         enum route route);
 /* Then: queues the request and sends it where the route says: ROUTE_ENGINE, _FORWARD or _REPLICA.
- * What it touches stands in router->hashes, if not the keyspace. */
-void router_send(struct router *router, struct client *c, enum route route, uint32_t flags,
-                 bool keyspace, bool harmless, const struct resp_arg *argv, size_t argc);
+ * What it touches stands in router->hashes, if not the keyspace. NULL: turned down, and answered.
+ */
+struct request *router_send(struct router *router, struct client *c, enum route route,
+                            uint32_t flags, bool keyspace, bool harmless,
+                            const struct resp_arg *argv, size_t argc);
 /* Bytes (a block, with skips replies before the one that counts) of a request that is queued and
  * whose waiter is filled in; not over a private link. */
 void router_send_bytes(struct router *router, enum route route, struct request *r,

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "proxy/net.h"
+#include "proxy/pubsub.h"
 #include "proxy/transaction.h"
 
 #include <limits.h>
@@ -142,6 +143,9 @@ static void session_hello(struct router *router, struct client *c, const struct 
     long long version = c->resp;
     char text[160];
 
+    if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
+        return; /* RESP2 may make it a connection for messages alone */
+    }
     if (argc >= 2 && !resp_arg_integer(&argv[1], &version)) {
         client_answer_error(c, "ERR Protocol version is not an integer or out of range");
         return;
@@ -208,6 +212,9 @@ static void session_select(struct router *router, struct client *c, const struct
 
 static void session_reset(struct router *router, struct client *c)
 {
+    if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
+        return;
+    }
     transaction_unwatch(c);
     transaction_discard(c);
     c->db = 0;
@@ -217,7 +224,9 @@ static void session_reset(struct router *router, struct client *c)
     c->authenticated = !session_has_password(router);
     free(c->name);
     c->name = NULL;
-    client_answer(c, "+RESET\r\n", 8, 0);
+    if (!pubsub_reset(router->pubsub, c, "+RESET\r\n")) {
+        client_answer(c, "+RESET\r\n", 8, 0);
+    }
 }
 
 static void session_wait(struct client *c, const struct resp_arg *argv)
@@ -239,22 +248,46 @@ static void session_wait(struct client *c, const struct resp_arg *argv)
 
 /* ---- CLIENT ---- */
 
+/* As getClientInfoString has them; what is of no client of ours is left out. */
+static void session_flags(const struct client *c, char flags[8])
+{
+    size_t n = 0;
+
+    if (pubsub_has(c)) {
+        flags[n++] = 'P';
+    }
+    if (c->transaction != NULL) {
+        flags[n++] = 'x';
+    }
+    if (c->lane == CLIENT_LANE_PRIVATE && c->unanswered > 0) {
+        flags[n++] = 'b';
+    }
+    if (n == 0) {
+        flags[n++] = 'N';
+    }
+    flags[n] = '\0';
+}
+
 static void session_describe(const struct client *c, struct buf *b)
 {
     char peer[64], own[64];
     uint64_t now_ns = c->all->now_ns;
+    static const size_t none[TOPIC_KINDS];
+    const size_t *subs = c->subscriber != NULL ? c->subscriber->wanted : none;
+    char flags[8];
 
+    session_flags(c, flags);
     net_peer_name(c->fd, peer, sizeof peer);
     net_local_name(c->fd, own, sizeof own);
     buf_printf(b,
-               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 "
-               "psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 "
+               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=%zu "
+               "psub=%zu ssub=%zu multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 "
                "obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=%s user=default redir=-1 resp=%u\n",
                (unsigned long long)c->id, peer, own, c->fd, c->name != NULL ? c->name : "",
                (unsigned long long)((now_ns - c->created_ns) / CLOCK_NS_PER_S),
-               (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S),
-               c->transaction != NULL ? "x" : "N", c->db, transaction_length(c), c->in.len,
-               c->out.cap, sizeof *c + c->in.cap + c->out.cap, c->last_command, c->resp);
+               (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S), flags, c->db, subs[0],
+               subs[1], subs[2], transaction_length(c), c->in.len, c->out.cap,
+               sizeof *c + c->in.cap + c->out.cap, c->last_command, c->resp);
 }
 
 static void session_client_list(struct router *router, struct client *c, bool all)

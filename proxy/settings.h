@@ -46,6 +46,9 @@ struct settings {
     int64_t clients_max;
     int64_t private_max;
     int64_t pending_max;
+    int64_t pubsub_max_bytes;
+    int64_t pubsub_soft_bytes;
+    int64_t pubsub_soft_ms;
     int64_t withheld_client_max_bytes;
     int64_t withheld_total_max_bytes;
     int64_t withheld_max_ms;

@@ -35,6 +35,7 @@ struct tracker_waiter {
     uint32_t hash_count;
     bool keyspace; /* may reveal anything: waits for every effect up to its bound */
     bool harmless; /* reveals no data: READY as soon as it is added */
+    bool parcel;   /* the owner's mark: it is no request's */
 
     enum tracker_state state;
     uint64_t bound;      /* offset of the first fence behind the reply */

@@ -276,6 +276,18 @@ librouterworld_a_SOURCES = tests/lib/router_world.c tests/lib/router_world.h tes
 	tests/lib/sockets.h
 librouterworld_a_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
 
+check_PROGRAMS += test_topics
+TESTS += test_topics
+test_topics_SOURCES = tests/unit/test_topics.c tests/lib/unit.h
+test_topics_CFLAGS = $(UNIT_CFLAGS)
+test_topics_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_pubsub
+TESTS += test_pubsub
+test_pubsub_SOURCES = tests/unit/test_pubsub.c tests/lib/unit.h
+test_pubsub_CFLAGS = $(UNIT_CFLAGS)
+test_pubsub_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_private
 TESTS += test_private
 test_private_SOURCES = tests/unit/test_private.c tests/lib/unit.h

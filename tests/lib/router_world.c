@@ -37,6 +37,9 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
             continue;
         }
         r->stage = REQUEST_ANSWERED;
+        if ((r->flags & REQUEST_PUBLISH) != 0) {
+            pubsub_published(world.pubsub, r);
+        }
         client_answered(r);
         client_release(r);
     }
@@ -84,6 +87,9 @@ static void owner_request(void *ctx, struct client *c, const struct resp_arg *ar
 static void owner_abandoned(void *ctx, struct request *r)
 {
     (void)ctx;
+    if (r->op != NULL) {
+        pubsub_abandoned(r);
+    }
     if (r->stage != REQUEST_SENT) {
         request_give(&world.pool, r);
     }
@@ -93,6 +99,7 @@ static void owner_closed(void *ctx, struct client *c)
 {
     (void)ctx;
     transaction_discard(c);
+    pubsub_client_gone(world.pubsub, c);
     if (c->link != NULL) {
         private_drop(c->link);
     }
@@ -175,6 +182,8 @@ static const struct forward_events forward_events = {.answered = owner_forward_a
 
 static void turn(void)
 {
+    struct tracker_waiter *parcel;
+
     ck_assert_int_ge(event_base_loop(world.base, EVLOOP_NONBLOCK), 0);
     if (!world.hold) {
         engine_flush(world.engine, clock_now_ns());
@@ -189,6 +198,11 @@ static void turn(void)
         engine_flush(world.engine, clock_now_ns());
         private_flush(world.privates, clock_now_ns());
     }
+    pubsub_flush(world.pubsub, clock_now_ns());
+    while ((parcel = tracker_next_ready(world.tracker)) != NULL) {
+        pubsub_ready(world.pubsub, parcel);
+    }
+    clients_flush(&world.all);
     private_sweep(world.privates);
 }
 
@@ -236,6 +250,7 @@ static void link_up(void)
 
     memcpy(replid.hex, REPLID, sizeof replid.hex);
     private_start(world.privates, &replid);
+    pubsub_start(world.pubsub, &replid);
     engine_start(world.engine, &replid, clock_now_ns());
     sockets_wait(world.redis_listener, POLLIN, 1000);
     world.redis = sockets_accept(world.redis_listener);
@@ -292,11 +307,20 @@ static void open_parts(void)
                                    .idle_max = 1,
                                    .connect_timeout_ms = 1000};
     world.privates = private_create(world.base, &links, &private_events, NULL, &world.pool);
+    struct pubsub_config pubsub = {.host = "127.0.0.1",
+                                   .port = world.redis_port,
+                                   .connect_timeout_ms = 1000,
+                                   .withheld_max_bytes = 1 << 20,
+                                   .unsent_max_bytes = 1 << 20,
+                                   .unsent_soft_bytes = 1 << 19,
+                                   .unsent_soft_ms = 1000};
+    world.pubsub = pubsub_create(world.base, &pubsub, world.tracker, &world.pool);
     router_init(&world.router, &router);
     world.router.clients = &world.all;
     world.router.engine = world.engine;
     world.router.tracker = world.tracker;
     world.router.privates = world.privates;
+    world.router.pubsub = world.pubsub;
     world.router.table = world.table;
     world.router.service = SERVICE_FULL;
     world.forward = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
@@ -343,6 +367,7 @@ void world_teardown(void)
     clients_fini(&world.all);
     forward_destroy(world.forward);
     forward_destroy(world.replica);
+    pubsub_destroy(world.pubsub);
     ck_assert_uint_eq(world.pool.live_count, 0);
     ck_assert_uint_eq(world.all.query_bytes, 0);
     request_pool_release(&world.pool);
@@ -474,7 +499,7 @@ static void expect_sent_on(int fd, const char *commands)
 
     buf_clear(&world.heard);
     (void)take_until(fd, sizeof ROLE);
-    buf_printf(&expected, "%s|ROLE", commands);
+    buf_printf(&expected, "%s%sROLE", commands, *commands != '\0' ? "|" : "");
     commands_text(&world.heard, &text);
     ck_assert_str_eq((const char *)buf_head(&text), (const char *)buf_head(&expected));
     buf_release(&expected);

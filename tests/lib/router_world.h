@@ -4,6 +4,7 @@
 #ifndef TESTS_LIB_ROUTER_WORLD_H
 #define TESTS_LIB_ROUTER_WORLD_H
 
+#include "proxy/pubsub.h"
 #include "proxy/router.h"
 
 enum { WORLD_CLIENTS_MAX = 4, WORLD_LINKS_MAX = 2 };
@@ -14,6 +15,7 @@ extern struct world {
     struct clients all;
     struct engine *engine;
     struct tracker *tracker;
+    struct pubsub *pubsub;
     struct private_pool *privates; /* WORLD_LINKS_MAX at most, one of them idle */
     struct forward *forward; /* one link, nowhere at first; refuses the fourth that waits, or after
                                 half a second */

@@ -13,7 +13,8 @@ libsystem_a_SOURCES = \
 libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
-SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port
+SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port \
+	test_messages
 EXTRA_DIST += tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh
@@ -49,6 +50,9 @@ test_links_LDADD = $(SYSTEM_LDADD)
 test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
 test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)
 test_sentinel_port_LDADD = $(SYSTEM_LDADD)
+test_messages_SOURCES = tests/system/test_messages.c
+test_messages_CFLAGS = $(UNIT_CFLAGS)
+test_messages_LDADD = $(SYSTEM_LDADD)
 
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit

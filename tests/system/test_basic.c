@@ -217,9 +217,13 @@ END_TEST
 START_TEST(what_is_not_carried_is_refused)
 {
     static const char *const lines[][6] = {
-        {"SUBSCRIBE", "ch"},          {"PSUBSCRIBE", "ch*"}, {"MONITOR"},
-        {"CLIENT", "TRACKING", "ON"}, {"PSYNC", "?", "-1"},  {"SYNC"},
-        {"REPLICAOF", "NO", "ONE"},   {"SHUTDOWN"},          {"DEBUG", "SEGFAULT"},
+        {"MONITOR"},
+        {"CLIENT", "TRACKING", "ON"},
+        {"PSYNC", "?", "-1"},
+        {"SYNC"},
+        {"REPLICAOF", "NO", "ONE"},
+        {"SHUTDOWN"},
+        {"DEBUG", "SEGFAULT"},
     };
     struct wire w;
     struct buf reply = BUF_INIT;

@@ -1,0 +1,189 @@
+/* Pub/sub: what is asked of Redis for many clients, and when messages and replies are handed out.
+ * The Redis behind the link is played here (tests/lib/router_world.h); its link is link 0. */
+#include "proxy/pubsub.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#include <string.h>
+
+#define HELLO         "%0\r\n"
+#define SUBSCRIBED    "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+#define UNSUBSCRIBED  "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n"
+#define ACK           ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+#define PUSH(text)    ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n" text "\r\n"
+#define MESSAGE(text) "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n" text "\r\n"
+#define FENCED        "*3\r\n$6\r\nmaster\r\n:7\r\n*0\r\n"
+
+/* Client 0 subscribes to c, the first one to do so. */
+static void subscribe_first(void)
+{
+    tracker_stream_at(world.tracker, 7);
+    tracker_commit(world.tracker, 7);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis(0, HELLO ACK "+PONG\r\n");
+    world_expect(0, SUBSCRIBED);
+}
+
+/* One subscription at Redis for both; a message goes to both, in the form that each speaks. */
+START_TEST(test_fan_out)
+{
+    world_join(1);
+    subscribe_first();
+    world_say(1, "HELLO 3");
+    (void)world_hear(1);
+    world_say(1, "SUBSCRIBE c");
+    world_link_expect_sent(0, "SUBSCRIBE c|PING");
+    world_link_redis(0, ACK "+PONG\r\n");
+    world_expect(1, ACK);
+    world_link_redis_raw(0, PUSH("m"));
+    world_expect(0, ""); /* not before a fence */
+    world_link_expect_sent(0, "");
+    world_link_redis_raw(0, FENCED);
+    world_expect(0, MESSAGE("m"));
+    world_expect(1, PUSH("m"));
+    /* the first who leaves is of no interest to Redis, the last is */
+    world_say(0, "UNSUBSCRIBE c");
+    world_link_expect_sent(0, "PING");
+    world_link_redis(0, "+PONG\r\n");
+    world_expect(0, UNSUBSCRIBED);
+    world_say(1, "UNSUBSCRIBE");
+    world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
+    world_link_redis(0, "+PONG\r\n");
+    (void)world_hear(1);
+    ck_assert_uint_eq(pubsub_topics(world.pubsub), 0);
+}
+END_TEST
+
+/* A message waits until what was written before it is committed; so do the replies that tell where
+ * a subscription begins and ends. */
+START_TEST(test_withheld)
+{
+    subscribe_first();
+    tracker_dirty(world.tracker, 1, 8);
+    tracker_stream_at(world.tracker, 9);
+    world_link_redis_raw(0, PUSH("m"));
+    world_link_expect_sent(0, "");
+    world_link_redis_raw(0, "*3\r\n$6\r\nmaster\r\n:9\r\n*0\r\n");
+    world_say(0, "UNSUBSCRIBE c");
+    world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
+    world_link_redis_raw(0, "+PONG\r\n*3\r\n$6\r\nmaster\r\n:9\r\n*0\r\n");
+    world_expect(0, "");
+    tracker_commit(world.tracker, 8);
+    world_expect(0, MESSAGE("m") UNSUBSCRIBED);
+}
+END_TEST
+
+/* What came before SUBSCRIBE in the link is not for that client, though it is handed out later. */
+START_TEST(test_begins_where_it_stands)
+{
+    world_join(1);
+    subscribe_first();
+    world_say(1, "SUBSCRIBE c");
+    world_link_expect_sent(0, "SUBSCRIBE c|PING");
+    world_link_redis(0, PUSH("1") ACK PUSH("2") "+PONG\r\n" PUSH("3"));
+    world_expect(0, MESSAGE("1") MESSAGE("2") MESSAGE("3"));
+    world_expect(1, SUBSCRIBED MESSAGE("3"));
+}
+END_TEST
+
+/* Who leaves is forgotten, with a request under way and without; Redis is told. */
+START_TEST(test_client_leaves)
+{
+    world_join(1);
+    subscribe_first();
+    world_join(0);
+    world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
+    world_link_redis(0, "+PONG\r\n");
+    ck_assert_uint_eq(pubsub_topics(world.pubsub), 0);
+    world_say(0, "SUBSCRIBE c");
+    world_link_expect_sent(0, "SUBSCRIBE c|PING");
+    world_join(0);
+    world_link_redis(0, ACK "+PONG\r\n");
+    world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
+    world_link_redis(0, "+PONG\r\n");
+    ck_assert_uint_eq(pubsub_topics(world.pubsub), 0);
+}
+END_TEST
+
+/* Redis refuses: its error is the reply, and nothing is subscribed to. */
+START_TEST(test_refused)
+{
+    tracker_stream_at(world.tracker, 7);
+    tracker_commit(world.tracker, 7);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis(0, HELLO "-NOPERM x\r\n+PONG\r\n");
+    world_expect(0, "-NOPERM x\r\n");
+    ck_assert(!pubsub_has(world.clients[0]));
+    ck_assert_uint_eq(pubsub_topics(world.pubsub), 0);
+}
+END_TEST
+
+/* The link's end: every subscriber is closed, whatever is under way; others are not. */
+START_TEST(test_link_ends)
+{
+    world_join(1);
+    world_join(2);
+    subscribe_first();
+    world_say(1, "SUBSCRIBE d");
+    world_link_expect_sent(0, "SUBSCRIBE d|PING");
+    world_link_redis_raw(0, PUSH("m"));
+    world_link_down(0);
+    world_expect_closed(0);
+    world_expect_closed(1);
+    world_say(2, "CLIENT ID");
+    world_expect(2, ":3\r\n");
+    ck_assert_uint_eq(pubsub_topics(world.pubsub), 0);
+}
+END_TEST
+
+/* PUBLISH counts clients, not links; what somebody else has at Redis counts as well. */
+START_TEST(test_publish)
+{
+    world_join(1);
+    subscribe_first();
+    world_say(1, "PUBLISH c m");
+    world_expect_sent("PUBLISH c m");
+    world_redis(":1\r\n");
+    world_expect(1, ":1\r\n");
+    world_say(1, "PSUBSCRIBE *");
+    world_link_expect_sent(0, "PSUBSCRIBE *|PING");
+    world_link_redis(0, ">3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:2\r\n+PONG\r\n");
+    (void)world_hear(1);
+    world_join(2);
+    world_say(2, "PUBLISH c m");
+    world_expect_sent("PUBLISH c m");
+    world_redis(":5\r\n");
+    world_expect(2, ":5\r\n");
+    world_join(3);
+    world_say(3, "PSUBSCRIBE *");
+    world_link_expect_sent(0, "PSUBSCRIBE *|PING");
+    world_link_redis(0, ">3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:2\r\n+PONG\r\n");
+    (void)world_hear(3);
+    world_say(2, "PUBLISH c m");
+    world_expect_sent("PUBLISH c m");
+    world_redis(":2\r\n");
+    world_expect(2, ":3\r\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pubsub");
+    TCase *tc = tcase_create("pubsub");
+
+    tcase_add_checked_fixture(tc, world_setup, world_teardown);
+    tcase_add_test(tc, test_fan_out);
+    tcase_add_test(tc, test_withheld);
+    tcase_add_test(tc, test_begins_where_it_stands);
+    tcase_add_test(tc, test_client_leaves);
+    tcase_add_test(tc, test_refused);
+    tcase_add_test(tc, test_link_ends);
+    tcase_add_test(tc, test_publish);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
