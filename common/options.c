@@ -1,5 +1,7 @@
 #include "common/options.h"
 
+#include "common/mem.h"
+
 #include <config.h> /* autoconf's; "config.h" would be the one beside this file */
 #include <getopt.h>
 #include <string.h>
@@ -19,6 +21,18 @@ static const struct options_row {
 };
 
 enum { OPTIONS_ROWS = sizeof options_rows / sizeof options_rows[0] };
+enum { OPTIONS_FIRST_EXTRA = 256 }; /* what getopt returns for the first extra: no letter */
+
+static void options_help_row(char letter, const char *name, const char *argument, const char *help,
+                             FILE *out)
+{
+    char text[48];
+
+    snprintf(text, sizeof text, "%c%c%c --%s %s", letter != '\0' ? '-' : ' ',
+             letter != '\0' ? letter : ' ', letter != '\0' ? ',' : ' ', name,
+             argument != NULL ? argument : "");
+    fprintf(out, "  %-24s %s\n", text, help);
+}
 
 static void options_help(const struct options_program *program, FILE *out)
 {
@@ -27,19 +41,25 @@ static void options_help(const struct options_program *program, FILE *out)
             program->operands != NULL ? program->operands : "", program->summary);
     for (size_t i = 0; i < OPTIONS_ROWS; i++) {
         const struct options_row *row = &options_rows[i];
-        char text[32];
-        snprintf(text, sizeof text, "-%c, --%s %s", row->letter, row->name,
-                 row->argument != NULL ? row->argument : "");
-        fprintf(out, "  %-24s %s\n", text, row->help);
+        options_help_row(row->letter, row->name, row->argument, row->help, out);
+    }
+    for (size_t i = 0; i < program->extra_count; i++) {
+        const struct options_extra *extra = &program->extras[i];
+        options_help_row('\0', extra->name, extra->argument, extra->help, out);
+    }
+    if (program->more_help != NULL) {
+        fputs(program->more_help, out);
+        return;
     }
     fputs("\nKeys of the configuration:\n", out);
     config_help(program->schema, program->schema_count, out);
     fputs("\nExit status: 0 done, 2 wrong command line or configuration.\n", out);
 }
 
-static void options_tables(struct option *longs, char *letters)
+static void options_tables(const struct options_program *program, struct option *longs,
+                           char *letters)
 {
-    memset(longs, 0, (OPTIONS_ROWS + 1) * sizeof *longs);
+    memset(longs, 0, (OPTIONS_ROWS + OPTIONS_EXTRAS_MAX + 1) * sizeof *longs);
     *letters++ = '+'; /* stop at the first operand */
     *letters++ = ':'; /* tell a missing argument from an unknown option */
     for (size_t i = 0; i < OPTIONS_ROWS; i++) {
@@ -53,6 +73,12 @@ static void options_tables(struct option *longs, char *letters)
         }
     }
     *letters = '\0';
+    for (size_t i = 0; i < program->extra_count; i++) {
+        struct option *row = &longs[OPTIONS_ROWS + i];
+        row->name = program->extras[i].name;
+        row->has_arg = program->extras[i].argument != NULL ? required_argument : no_argument;
+        row->val = OPTIONS_FIRST_EXTRA + (int)i;
+    }
 }
 
 /* Says what is wrong with the command line; always false, for the caller to return. */
@@ -67,13 +93,14 @@ static bool options_refuse(const struct options_program *program, const char *wh
 bool options_parse(const struct options_program *program, int argc, char **argv,
                    struct options *options, int *exit_status, FILE *out, FILE *err)
 {
-    struct option longs[OPTIONS_ROWS + 1];
+    struct option longs[OPTIONS_ROWS + OPTIONS_EXTRAS_MAX + 1];
     char letters[2 * OPTIONS_ROWS + 3];
     int option;
 
     *options = (struct options){0};
     *exit_status = 0;
-    options_tables(longs, letters);
+    MUST(program->extra_count <= OPTIONS_EXTRAS_MAX);
+    options_tables(program, longs, letters);
     opterr = 0;
     optind = 0; /* glibc: start afresh */
     while ((option = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
@@ -97,6 +124,10 @@ bool options_parse(const struct options_program *program, int argc, char **argv,
             return options_refuse(program, "an argument is missing after ", argv[optind - 1],
                                   exit_status, err);
         default:
+            if (option >= OPTIONS_FIRST_EXTRA) {
+                options->extras[option - OPTIONS_FIRST_EXTRA] = optarg != NULL ? optarg : "";
+                break;
+            }
             return options_refuse(program, "not an option: ", argv[optind - 1], exit_status, err);
         }
     }

@@ -12,6 +12,15 @@
 
 enum { OPTIONS_EXIT_USAGE = 2 };
 
+enum { OPTIONS_EXTRAS_MAX = 8 };
+
+/* An option that only one program has. */
+struct options_extra {
+    const char *name;     /* "proxy" */
+    const char *argument; /* "HOST:PORT"; NULL: takes none */
+    const char *help;
+};
+
 /* What a program is, for its command line. */
 struct options_program {
     const char *name;     /* "holdfast-proxy" */
@@ -19,13 +28,18 @@ struct options_program {
     const char *operands; /* "COMMAND [ARGUMENT...]" for --help; NULL: it takes none */
     const struct config_row *schema;
     size_t schema_count;
-    bool config_optional; /* without --config every key takes its default */
+    bool config_optional;               /* without --config every key takes its default */
+    const struct options_extra *extras; /* at most OPTIONS_EXTRAS_MAX */
+    size_t extra_count;
+    const char *more_help; /* behind the options, instead of the keys of the configuration and the
+                              exit statuses; NULL: these */
 };
 
 struct options {
     const char *config_path; /* NULL if not given */
     bool check_config;
     bool verbose;
+    const char *extras[OPTIONS_EXTRAS_MAX]; /* "" if it takes no argument; NULL if not given */
     int operands_at; /* index in argv of the first operand; argc if there is none */
 };
 

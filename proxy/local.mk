@@ -67,3 +67,16 @@ holdfast_proxy_SOURCES = \
 	proxy/proxy_sentinel.c \
 	proxy/proxy_ship.c
 holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
+
+# The program that asks and commands proxies. Its texts are tested on their own.
+noinst_LIBRARIES += libctl.a
+libctl_a_SOURCES = proxy/ctl/ctl_text.c proxy/ctl/ctl_text.h
+bin_PROGRAMS += holdfast-ctl
+holdfast_ctl_SOURCES = \
+	proxy/ctl/ctl.h \
+	proxy/ctl/ctl_failover.c \
+	proxy/ctl/ctl_link.c proxy/ctl/ctl_link.h \
+	proxy/ctl/ctl_log.c \
+	proxy/ctl/ctl_status.c \
+	proxy/ctl/main.c
+holdfast_ctl_LDADD = libctl.a libproxyio.a $(COMMON_LIBS) $(HIREDIS_LIBS)

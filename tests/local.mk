@@ -51,6 +51,12 @@ test_sentinel_SOURCES = tests/unit/test_sentinel.c tests/lib/unit.h
 test_sentinel_CFLAGS = $(UNIT_CFLAGS)
 test_sentinel_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_ctl_text
+TESTS += test_ctl_text
+test_ctl_text_SOURCES = tests/unit/test_ctl_text.c tests/lib/unit.h
+test_ctl_text_CFLAGS = $(UNIT_CFLAGS)
+test_ctl_text_LDADD = libctl.a $(UNIT_LDADD)
+
 check_PROGRAMS += test_err
 TESTS += test_err
 test_err_SOURCES = tests/unit/test_err.c tests/lib/unit.h

@@ -16,8 +16,11 @@ SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port \
 	test_messages
 EXTRA_DIST += tests/system/test_dev_cluster.sh
+SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port
+EXTRA_DIST += $(SYSTEM_SHELL_TESTS)
+SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
-TESTS += $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh
+TESTS += $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS)
 
 test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
 test_basic_CFLAGS = $(UNIT_CFLAGS)
@@ -58,4 +61,4 @@ test_messages_LDADD = $(SYSTEM_LDADD)
 .PHONY: check-unit
 check-unit:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`for test in $(TESTS); do \
-	    case ' $(SYSTEM_TESTS) tests/system/test_dev_cluster.sh ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"
+	    case ' $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS) ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"

@@ -132,6 +132,33 @@ START_TEST(operands)
 }
 END_TEST
 
+/* Options of one program alone, with and without an argument; its own help instead of the keys. */
+START_TEST(extras)
+{
+    static const struct options_extra own[] = {{"proxy", "HOST:PORT", "where it is"},
+                                               {"json", NULL, "as JSON"}};
+    program.operands = "COMMAND [ARGUMENT...]";
+    program.config_optional = true;
+    program.extras = own;
+    program.extra_count = 2;
+    program.more_help = "\nCommands: none.\n";
+    ck_assert(RUN("--json", "--proxy", "h:1", "status", "--proxy"));
+    ck_assert_str_eq(options.extras[0], "h:1");
+    ck_assert_str_eq(options.extras[1], "");
+    ck_assert_int_eq(options.operands_at, 4);
+    ck_assert(RUN("status"));
+    ck_assert_ptr_null(options.extras[0]);
+    ck_assert_ptr_null(options.extras[1]);
+    ck_assert(!RUN("--proxy"));
+    ck_assert_int_eq(status, 2);
+    ck_assert_str_eq(err, "prog: an argument is missing after --proxy\nTry 'prog --help'.\n");
+    ck_assert(!RUN("--help"));
+    ck_assert_ptr_nonnull(strstr(out, "--proxy HOST:PORT    where it is\n"));
+    ck_assert_ptr_nonnull(strstr(out, "\n\nCommands: none.\n"));
+    ck_assert_ptr_null(strstr(out, "default 6379"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("options");
@@ -141,6 +168,7 @@ int main(void)
     tcase_add_test(tc, wrong_command_lines_end_with_2);
     tcase_add_test(tc, configuration);
     tcase_add_test(tc, operands);
+    tcase_add_test(tc, extras);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

@@ -1,0 +1,47 @@
+/* holdfast-ctl: what all its verbs share. Each verb is a function in a file of its own group; it
+ * prints to standard output what was asked for, and to standard error what went wrong. */
+#ifndef PROXY_CTL_CTL_H
+#define PROXY_CTL_CTL_H
+
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit statuses; 2 is common/options.h's. */
+enum ctl_exit {
+    CTL_EXIT_DONE = 0,
+    CTL_EXIT_FAILED = 1, /* refused, or it came to nothing */
+    CTL_EXIT_USAGE = 2,
+    CTL_EXIT_UNREACHABLE = 3, /* no proxy answers */
+    CTL_EXIT_TIMEOUT = 4,     /* it was begun; how it ended is not known */
+};
+
+struct ctl {
+    const char *host; /* the proxy that is asked first */
+    int port;
+    const char *user, *password; /* "": none */
+    uint32_t timeout_ms;         /* for connecting and for each answer */
+    uint64_t wait_ms;            /* for what a verb waits for; 0: as long as it takes */
+    bool json;
+};
+
+/* A verb and its arguments, the verb's own words not among them. */
+struct ctl_verb {
+    const char *words; /* "status", "log replace" */
+    const char *arguments;
+    int arguments_min, arguments_max;
+    int (*run)(const struct ctl *ctl, int argc, char **argv); /* an exit status */
+};
+
+/* ctl_status.c, ctl_failover.c, ctl_log.c */
+int ctl_status(const struct ctl *ctl, int argc, char **argv);
+int ctl_failover(const struct ctl *ctl, int argc, char **argv);
+int ctl_log_status(const struct ctl *ctl, int argc, char **argv);
+int ctl_log_replace(const struct ctl *ctl, int argc, char **argv);
+
+/* One line on standard error, "holdfast-ctl: …". */
+void ctl_complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+#endif

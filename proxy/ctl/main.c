@@ -1,0 +1,208 @@
+/* holdfast-ctl: asks and commands a Holdfast's proxies. Options, the table of verbs, the password.
+ */
+#include "common/mem.h"
+#include "common/options.h"
+#include "proxy/ctl/ctl.h"
+#include "proxy/ctl/ctl_link.h"
+#include "proxy/settings.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAIN_TIMEOUT_MS = 5000, MAIN_PASSWORD_MAX = 4096, MAIN_WAIT_MAX_S = 86400 };
+
+/* main_help tells what they do. */
+static const struct ctl_verb main_verbs[] = {
+    {"status", "", 0, 0, ctl_status},
+    {"failover", "[NAME]", 0, 1, ctl_failover},
+    {"log status", "", 0, 0, ctl_log_status},
+    {"log replace", "OLD NEW-HOST:PORT", 2, 2, ctl_log_replace},
+};
+
+enum { MAIN_VERBS = sizeof main_verbs / sizeof *main_verbs };
+
+enum main_extra { MAIN_PROXY, MAIN_USER, MAIN_PASSWORD_FILE, MAIN_WAIT, MAIN_JSON, MAIN_EXTRAS };
+
+static const struct options_extra main_extras[MAIN_EXTRAS] = {
+    [MAIN_PROXY] = {"proxy", "HOST:PORT", "the proxy to ask (127.0.0.1:7379)"},
+    [MAIN_USER] = {"user", "NAME", "user to log in as"},
+    [MAIN_PASSWORD_FILE] = {"password-file", "FILE", "file whose first line is the password"},
+    [MAIN_WAIT] = {"wait", "SECONDS", "how long failover and log replace wait for the end"},
+    [MAIN_JSON] = {"json", NULL, "print JSON"},
+};
+
+static const char main_help[] =
+    "\n--config names a proxy's own configuration: its host, port, redis.user and redis.password "
+    "are\n"
+    "taken from there. What the other options say comes first. Where the proxy that is asked does\n"
+    "not lead, the leader is found through it.\n"
+    "\nCommands:\n"
+    "  status                      what the proxy says of itself, the log nodes and the proxies\n"
+    "  failover [NAME]             hands the lead over, to the proxy NAME or to the best one\n"
+    "  log status                  the log nodes, and what a change of them is doing\n"
+    "  log replace OLD HOST:PORT   puts another log node in place of OLD\n"
+    "\nExit status: 0 done; 1 refused, or it came to nothing; 2 wrong command line or "
+    "configuration;\n"
+    "3 no proxy answers; 4 it was begun, and how it ended is not known.\n";
+
+static const struct options_program main_program = {
+    .name = "holdfast-ctl",
+    .summary = "Asks and commands the proxies of a Holdfast.",
+    .operands = " COMMAND",
+    .schema = settings_schema,
+    .config_optional = true,
+    .extras = main_extras,
+    .extra_count = MAIN_EXTRAS,
+    .more_help = main_help,
+};
+
+void ctl_complain(const char *fmt, ...)
+{
+    va_list args;
+
+    fputs("holdfast-ctl: ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+/* How many words of argv the verb takes, if they are it; 0: they are not. */
+static int main_verb_words(const struct ctl_verb *verb, int argc, char **argv)
+{
+    const char *at = verb->words;
+
+    for (int i = 0; i < argc; i++) {
+        size_t len = strcspn(at, " ");
+        if (strlen(argv[i]) != len || memcmp(argv[i], at, len) != 0) {
+            return 0;
+        }
+        at += len;
+        if (*at == '\0') {
+            return i + 1;
+        }
+        at++;
+    }
+    return 0;
+}
+
+/* The verb that argv begins with; *argc and *argv are moved behind its words. NULL: complained. */
+static const struct ctl_verb *main_find_verb(int *argc, char ***argv)
+{
+    for (size_t i = 0; i < MAIN_VERBS; i++) {
+        const struct ctl_verb *verb = &main_verbs[i];
+        int words = main_verb_words(verb, *argc, *argv);
+        if (words == 0) {
+            continue;
+        }
+        *argc -= words;
+        *argv += words;
+        if (*argc < verb->arguments_min || *argc > verb->arguments_max) {
+            ctl_complain("%s takes: %s", verb->words,
+                         verb->arguments[0] != '\0' ? verb->arguments : "no arguments");
+            return NULL;
+        }
+        return verb;
+    }
+    if (*argc == 0) {
+        ctl_complain("a command is needed\nTry 'holdfast-ctl --help'.");
+    } else {
+        ctl_complain("not a command: %s%s%s\nTry 'holdfast-ctl --help'.", (*argv)[0],
+                     *argc > 1 ? " " : "", *argc > 1 ? (*argv)[1] : "");
+    }
+    return NULL;
+}
+
+/* The first line of a file; NULL: complained. The caller frees it. */
+static char *main_read_password(const char *path)
+{
+    char *line = mem_calloc(1, MAIN_PASSWORD_MAX + 2);
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL) {
+        ctl_complain("%s: %s", path, strerror(errno));
+        free(line);
+        return NULL;
+    }
+    bool read = fgets(line, MAIN_PASSWORD_MAX + 2, file) != NULL;
+    (void)fclose(file);
+    line[strcspn(line, "\r\n")] = '\0';
+    if (!read || line[0] == '\0' || strlen(line) > MAIN_PASSWORD_MAX) {
+        ctl_complain("%s: its first line is no password", path);
+        free(line);
+        return NULL;
+    }
+    return line;
+}
+
+/* What the options say beyond the configuration. False: complained. *password and host are the
+ * memory behind ctl. */
+static bool main_apply(const struct options *options, struct ctl *ctl, char *host, size_t host_size,
+                       char **password)
+{
+    const char *proxy = options->extras[MAIN_PROXY], *wait = options->extras[MAIN_WAIT];
+    char *end;
+
+    if (proxy != NULL) {
+        if (!ctl_parse_address(proxy, host, host_size, &ctl->port)) {
+            ctl_complain("--proxy: not HOST:PORT: %s", proxy);
+            return false;
+        }
+        ctl->host = host;
+    }
+    if (options->extras[MAIN_USER] != NULL) {
+        ctl->user = options->extras[MAIN_USER];
+    }
+    if (wait != NULL) {
+        long seconds = strtol(wait, &end, 10);
+        if (end == wait || *end != '\0' || seconds < 1 || seconds > MAIN_WAIT_MAX_S) {
+            ctl_complain("--wait: not a number of seconds from 1 to %d: %s", MAIN_WAIT_MAX_S, wait);
+            return false;
+        }
+        ctl->wait_ms = (uint64_t)seconds * 1000;
+    }
+    ctl->json = options->extras[MAIN_JSON] != NULL;
+    if (options->extras[MAIN_PASSWORD_FILE] != NULL) {
+        *password = main_read_password(options->extras[MAIN_PASSWORD_FILE]);
+        ctl->password = *password;
+    }
+    return ctl->password != NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct options_program program = main_program;
+    struct options options;
+    struct settings settings = {0};
+    char host[256], *password = NULL;
+    int status;
+
+    program.schema_count = settings_schema_count;
+    if (!options_parse(&program, argc, argv, &options, &status, stdout, stderr)) {
+        return status;
+    }
+    struct ctl ctl = {.host = "127.0.0.1", .port = 7379, .timeout_ms = MAIN_TIMEOUT_MS};
+    ctl.user = ctl.password = "";
+    if (options.config_path != NULL || options.check_config) {
+        if (!options_load(&program, &options, &settings, &status, stdout, stderr)) {
+            return status;
+        }
+        ctl.host = settings.host;
+        ctl.port = (int)settings.port;
+        ctl.user = settings.redis_user;
+        ctl.password = settings.redis_password;
+    }
+    argc -= options.operands_at;
+    argv += options.operands_at;
+    const struct ctl_verb *verb = main_find_verb(&argc, &argv);
+    status = CTL_EXIT_USAGE;
+    if (verb != NULL && main_apply(&options, &ctl, host, sizeof host, &password)) {
+        status = verb->run(&ctl, argc, argv);
+    }
+    free(password);
+    config_free(settings_schema, settings_schema_count, &settings);
+    return status;
+}

@@ -1,0 +1,94 @@
+#!/bin/bash
+# holdfast-ctl with the real programs: what it shows, what it refuses, and with which exit status.
+# Prints check's summary line.
+set -u
+
+srcdir=${srcdir:-$(dirname "$(readlink -f "$0")")/../..}
+dev_cluster=$srcdir/scripts/dev-cluster
+export HOLDFAST_BIN=${HOLDFAST_BIN:-$PWD}
+ctl=$HOLDFAST_BIN/holdfast-ctl
+dir=$PWD/test-run-ctl.$$
+port=$((15000 + $$ % 2000))
+password=$dir.password
+checks=0
+failures=0
+
+finish()
+{
+    "$dev_cluster" wipe --dir "$dir" || rm -rf "$dir"
+    rm -f "$password" "$password".*
+}
+trap finish EXIT
+trap 'exit 143' TERM INT
+
+# A check: a name, and a command that must succeed.
+check()
+{
+    local name=$1
+    shift
+    checks=$((checks + 1))
+    if ! "$@"; then
+        failures=$((failures + 1))
+        echo "FAILED: $name ($*)"
+    fi
+}
+
+# Runs holdfast-ctl: this exit status, this pattern in what it says.
+says() # STATUS PATTERN ARGUMENTS...
+{
+    local expected=$1 pattern=$2 text status
+    shift 2
+    text=$(timeout 60 "$ctl" "$@" 2>&1)
+    status=$?
+    ((status == expected)) && grep -Eq -- "$pattern" <<<"$text" && return
+    printf 'status %s, said:\n%s\n' "$status" "$text"
+    return 1
+}
+
+check "help" says 0 '^Usage: holdfast-ctl ' --help
+check "version" says 0 '^holdfast-ctl [0-9]' --version
+check "needs a command" says 2 'a command is needed'
+check "refuses a wrong command" says 2 'not a command: log frobnicate' log frobnicate
+check "refuses arguments too many" says 2 'status takes: no arguments' status now
+check "refuses arguments too few" says 2 'log replace takes: OLD NEW-HOST:PORT' log replace log1
+check "refuses an address" says 2 'not HOST:PORT: nonsense' --proxy nonsense status
+check "refuses a port" says 2 'not HOST:PORT: h:70000' --proxy h:70000 status
+check "refuses a time" says 2 'not a number of seconds' --wait soon failover
+check "refuses an option" says 2 'not an option' --frobnicate status
+check "misses a password file" says 2 'No such file' --password-file "$password" status
+: >"$password"
+check "refuses an empty password" says 2 'no password' --password-file "$password" status
+check "refuses a configuration" says 2 'no-such-file' --config /no-such-file status
+check "nobody is there" says 3 'Connection refused' --proxy 127.0.0.1:1 status
+
+echo secret >"$password"
+"$dev_cluster" start --dir "$dir" --port "$port" -- --requirepass secret >"$password.log" 2>&1 || {
+    cat "$password.log"
+    exit 1
+}
+at=(--proxy "127.0.0.1:$port" --password-file "$password")
+check "asks for a password" says 1 'NOAUTH.*--password-file' --proxy "127.0.0.1:$port" status
+echo wrong >"$password.wrong"
+check "tells of a wrong one" says 1 'WRONGPASS' --proxy "127.0.0.1:$port" \
+    --password-file "$password.wrong" status
+check "shows who it is" says 0 "^proxy +127\.0\.0\.1:$port, leader \(" "${at[@]}" status
+check "shows who leads" says 0 "^leader +127\.0\.0\.1:$port, term [1-9]" "${at[@]}" status
+check "shows the log nodes" says 0 '^log3 +up +[0-9]+ +[0-9]+$' "${at[@]}" status
+check "takes a proxy's configuration" says 0 "^proxy +127\.0\.0\.1:$port, leader" \
+    --config "$dir/proxy1/config.json" status
+check "the user comes with the password" says 0 "^proxy" "${at[@]}" --user default status
+check "prints JSON" says 0 '^	"role":	"leader",$' "${at[@]}" --json status
+redis_port=$("$dev_cluster" status --dir "$dir" | awk '$1 == "redis1" { print $3 }')
+check "knows a Redis from a proxy" says 1 'is not a Holdfast proxy' \
+    --proxy "127.0.0.1:$redis_port" --password-file "$password" status
+check "refuses a hand-over to nobody" says 1 ': [A-Z]+ ' "${at[@]}" failover
+check "refuses a hand-over to a stranger" says 1 ': [A-Z]+ ' "${at[@]}" failover proxy9
+check "refuses a node's address" says 2 'not HOST:PORT: log4' "${at[@]}" log replace log1 log4
+check "the leader is as it was" says 0 "^proxy +127\.0\.0\.1:$port, leader \(" "${at[@]}" status
+"$dev_cluster" pause --dir "$dir" proxy1
+check "does not wait for ever" says 3 'temporarily unavailable|timed out' "${at[@]}" status
+"$dev_cluster" resume --dir "$dir" proxy1
+
+passed=$((checks - failures))
+echo "$((passed * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
+((failures == 0))
