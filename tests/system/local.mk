@@ -13,12 +13,18 @@ libsystem_a_SOURCES = \
 libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
-SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port \
-	test_messages
-EXTRA_DIST += tests/system/test_dev_cluster.sh
-SYSTEM_TESTS = test_basic test_durability test_stream test_withhold test_faults test_bad_input test_links test_sentinel_port
-EXTRA_DIST += $(SYSTEM_SHELL_TESTS)
+SYSTEM_TESTS = \
+	test_bad_input \
+	test_basic \
+	test_durability \
+	test_faults \
+	test_links \
+	test_messages \
+	test_sentinel_port \
+	test_stream \
+	test_withhold
 SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
+EXTRA_DIST += $(SYSTEM_SHELL_TESTS)
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS)
 
