@@ -63,10 +63,11 @@ struct client {
     unsigned db;
     unsigned resp; /* 2 or 3 */
     bool authenticated;
-    bool readonly;     /* READONLY: reads may come from our own Redis while it is a replica */
-    bool replica_port; /* it came in there: reads only */
-    bool moved;        /* of a link: it was told so; nothing more of it is executed */
-    char nonce[17];    /* of a link from another proxy (HOLDFAST LINK); "": it is none */
+    uint64_t waits_since_ns; /* postponed since then, until somebody leads; 0: it isn't */
+    bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
+    bool replica_port;       /* it came in there: reads only */
+    bool moved;              /* of a link: it was told so; nothing more of it is executed */
+    char nonce[17];          /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode;
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */

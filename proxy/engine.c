@@ -3,10 +3,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "proxy/net.h"
+#include "proxy/outbox.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +58,10 @@ struct engine {
     unsigned setup_left;            /* replies of the set-up still to come */
     struct replid replid;           /* the Redis that we want */
     struct buf identity;            /* its INFO replication, as it comes */
-    char fence[ENGINE_FENCE_BYTES]; /* head of the fence's reply */
+    char fence[ENGINE_FENCE_BYTES]; /* head of the fence's reply; ENGINE_FORWARD: of an error */
     size_t fence_len;
+    char nonce[OUTBOX_NONCE_LEN + 1]; /* ENGINE_FORWARD: of this connection */
+    bool moved;                       /* the proxy there executed nothing of what is unanswered */
     uint64_t batch_count;
     uint8_t *scratch;
 };
@@ -130,7 +135,8 @@ void engine_stop(struct engine *e, const char *reason)
     e->state = ENGINE_DOWN;
     engine_close_socket(e);
     while (e->flight_count > 0) {
-        unknown = batch_join(unknown, &e->flight[e->flight_head]);
+        struct request **list = e->moved ? &unsent : &unknown;
+        *list = batch_join(*list, &e->flight[e->flight_head]);
         e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
         e->flight_count--;
     }
@@ -329,6 +335,21 @@ static void engine_answered(struct engine *e, struct batch *b, struct request *r
     }
 }
 
+/* ENGINE_FORWARD: whether a whole error says that the proxy there doesn't serve. */
+static bool engine_is_moved(struct engine *e, const uint8_t *bytes, size_t size, bool done)
+{
+    if (e->config.kind != ENGINE_FORWARD || e->framer.first != '-') {
+        return false;
+    }
+    engine_take_fence(e, bytes, size);
+    if (!done) {
+        return false;
+    }
+    e->fence[e->fence_len < sizeof e->fence ? e->fence_len : sizeof e->fence - 1] = '\0';
+    e->fence_len = 0;
+    return outbox_error_is_moved(e->fence, e->nonce);
+}
+
 /* One piece of a reply, whose end it is if done. Returns false if the link has ended. */
 static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t size, bool done)
 {
@@ -344,6 +365,11 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
     }
     struct batch *b = &e->flight[e->flight_head];
     struct request *r = b->waiting;
+    if (engine_is_moved(e, bytes, size, done)) {
+        e->moved = true;
+        engine_stop(e, "the proxy there does not serve");
+        return false;
+    }
     if (r == NULL) {
         engine_take_fence(e, bytes, size);
         return done ? engine_fence_done(e) : true;
@@ -422,7 +448,7 @@ static void engine_write(struct engine *e)
 
 static void engine_put_words(struct engine *e, const char *const *words)
 {
-    struct resp_arg argv[3];
+    struct resp_arg argv[6];
     size_t argc = 0;
 
     for (; *words != NULL; words++, argc++) {
@@ -444,6 +470,18 @@ static void engine_put_auth(struct engine *e)
     }
 }
 
+/* Another proxy is told whose link this is, so that it never passes it on. */
+static void engine_put_mark(struct engine *e)
+{
+    char log_id[24];
+    const char *const words[] = {"HOLDFAST", "LINK", e->config.cluster_id, log_id, e->config.name,
+                                 e->nonce,   NULL};
+
+    (void)snprintf(log_id, sizeof log_id, "%" PRIu64, e->config.log_id);
+    (void)snprintf(e->nonce, sizeof e->nonce, "%016" PRIx64, random_seed());
+    engine_put_words(e, words);
+}
+
 static void engine_setup(struct engine *e)
 {
     static const char *const no_evict[] = {"CLIENT", "NO-EVICT", "on", NULL};
@@ -463,7 +501,11 @@ static void engine_setup(struct engine *e)
     e->framer = (struct resp_reply_framer){0};
     e->fence_len = 0;
     e->setup_left = 0;
+    e->moved = false;
     engine_put_auth(e);
+    if (e->config.kind == ENGINE_FORWARD && e->config.cluster_id != NULL) {
+        engine_put_mark(e);
+    }
     while (e->config.kind != ENGINE_FORWARD && *commands != NULL) {
         engine_put_words(e, *commands++);
     }

@@ -37,7 +37,9 @@ struct engine_config {
     int port;
     const char *user;
     const char *password;
-    const char *name; /* CLIENT SETNAME */
+    const char *name;       /* CLIENT SETNAME; of ENGINE_FORWARD in HOLDFAST LINK (uplink.h) */
+    const char *cluster_id; /* ENGINE_FORWARD: in hex */
+    uint64_t log_id;        /* and the log */
     uint32_t connect_timeout_ms;
     uint32_t stall_ms; /* a batch without any reply for this long: the link is given up */
     unsigned batches_in_flight;
@@ -49,9 +51,9 @@ struct engine_events {
      * are bounded by this offset of the stream. The list is the owner's now. */
     void (*fenced)(void *ctx, struct request *first, uint64_t bound);
     /* The link has ended. The list holds every request that was sent and not fenced: what became of
-     * them is unknown. Gathered ones that were never sent are in unsent. Both lists are the
-     * owner's. Called from the event loop, and from within engine_start, engine_stop, engine_tick
-     * and engine_destroy. */
+     * them is unknown (unless a proxy said that it executed none of them: they are unsent then).
+     * Gathered ones that were never sent are in unsent. Both lists are the owner's. Called from the
+     * event loop, and from within engine_start, engine_stop, engine_tick and engine_destroy. */
     void (*down)(void *ctx, struct request *unknown, struct request *unsent, const char *reason);
     /* Behind down: it ended since it is not the master whose stream we read (restarted, or made a
      * replica of somebody). May be NULL. */

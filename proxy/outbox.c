@@ -191,13 +191,13 @@ static void outbox_note_error(struct outbox *o, const uint8_t *bytes, size_t siz
     o->head[o->head_len] = '\0';
 }
 
-static bool outbox_is_moved(const struct outbox *o)
+bool outbox_error_is_moved(const char *head, const char *nonce)
 {
     size_t word = sizeof outbox_moved_word - 1;
 
-    return o->nonce[0] != '\0' && strncmp(o->head, outbox_moved_word, word) == 0 &&
-           strncmp(o->head + word, o->nonce, OUTBOX_NONCE_LEN) == 0 &&
-           o->head[word + OUTBOX_NONCE_LEN] == ' ';
+    return nonce[0] != '\0' && strncmp(head, outbox_moved_word, word) == 0 &&
+           strncmp(head + word, nonce, OUTBOX_NONCE_LEN) == 0 &&
+           head[word + OUTBOX_NONCE_LEN] == ' ';
 }
 
 bool outbox_moved_to(const struct outbox *o, uint64_t *term, char *address, size_t size)
@@ -205,7 +205,7 @@ bool outbox_moved_to(const struct outbox *o, uint64_t *term, char *address, size
     const char *at = o->head + sizeof outbox_moved_word - 1 + OUTBOX_NONCE_LEN + 1;
     char *end = NULL;
 
-    if (!outbox_is_moved(o)) {
+    if (!outbox_error_is_moved(o->head, o->nonce)) {
         return false;
     }
     *term = strtoull(at, &end, 10);
@@ -234,7 +234,7 @@ static enum outbox_says outbox_piece(struct outbox *o, const uint8_t *bytes, siz
     }
     if (error) {
         outbox_note_error(o, bytes, size);
-        if (done && outbox_is_moved(o)) {
+        if (done && outbox_error_is_moved(o->head, o->nonce)) {
             return OUTBOX_MOVED;
         }
     }

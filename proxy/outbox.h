@@ -73,6 +73,9 @@ enum outbox_says {
 enum outbox_says outbox_take(struct outbox *o, const uint8_t *bytes, size_t size,
                              void (*answered)(void *ctx, struct request *r), void *ctx) MUST_CHECK;
 
+/* Whether an error (its head, ended by 0) says "moved" with this nonce. */
+bool outbox_error_is_moved(const char *head, const char *nonce);
+
 /* The server and term that an answer "moved" names; false: it names none. */
 bool outbox_moved_to(const struct outbox *o, uint64_t *term, char *address, size_t size);
 

@@ -223,6 +223,11 @@ void private_start(struct private_pool *pool, const struct replid *replid)
     pool->started = pool->config.kind == ENGINE_PRIVATE || pool->config.port != 0;
 }
 
+bool private_is_started(const struct private_pool *pool)
+{
+    return pool->started;
+}
+
 static void private_end_all(struct private_link *list, const char *reason)
 {
     for (struct private_link *link = list, *next; link != NULL; link = next) {
@@ -294,6 +299,9 @@ static struct private_link *link_create(struct private_pool *pool)
         .port = pool->config.port,
         .user = pool->config.user,
         .password = pool->config.password,
+        .name = pool->config.name,
+        .cluster_id = pool->config.cluster_id,
+        .log_id = pool->config.log_id,
         .connect_timeout_ms = pool->config.connect_timeout_ms,
         .batches_in_flight = 1,
     };

@@ -30,7 +30,10 @@ struct private_config {
     const char *host;
     int port;
     const char *user, *password; /* NULL or "": none */
-    size_t links_max;            /* lent and idle */
+    const char *name;            /* ENGINE_FORWARD: as engine_config */
+    const char *cluster_id;
+    uint64_t log_id;
+    size_t links_max; /* lent and idle */
     size_t idle_max;
     uint32_t connect_timeout_ms;
 };
@@ -64,6 +67,9 @@ void private_start(struct private_pool *pool, const struct replid *replid);
 void private_target(struct private_pool *pool, const char *host, int port);
 /* All links end (events.down for those that are lent), and none are made before private_start. */
 void private_stop(struct private_pool *pool, const char *reason);
+
+/* Whether there is somewhere to make links to. */
+bool private_is_started(const struct private_pool *pool);
 
 /* Gives the client a link (c->link) if it has none, as the link's own user. False: links_max are
  * lent, or links can't be made now. */

@@ -18,6 +18,17 @@ enum { PROXY_REPAIR_MS = 2000, PROXY_ACCEPT_REST_MS = 500, PROXY_LEAVE_MS = 200 
 
 /* ---- withholding and releasing ---- */
 
+/* Whether a reply of our Redis waits for a commit. (What other servers are to answer is theirs.) */
+static bool proxy_withholds(const struct client *c)
+{
+    for (const struct request *r = c->first; r != NULL; r = r->next_of_client) {
+        if (r->stage == REQUEST_ANSWERED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void proxy_drop_withheld(struct proxy *p, const char *why)
 {
     size_t closed = 0;
@@ -27,7 +38,7 @@ void proxy_drop_withheld(struct proxy *p, const char *why)
     pubsub_stop(p->pubsub, why);
     for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->first != NULL) {
+        if (proxy_withholds(c)) {
             client_close(c, why);
             closed++;
         }
@@ -244,7 +255,8 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
         next = c->next;
         if (c->first != NULL && now_ns > c->oldest_ns && now_ns - c->oldest_ns > limit_ns &&
             (c->first->stage == REQUEST_ANSWERED ||
-             (p->router.service != SERVICE_FULL && c->lane == CLIENT_LANE_SHARED))) {
+             (p->router.service != SERVICE_FULL && c->lane == CLIENT_LANE_SHARED &&
+              c->forwarded == 0))) {
             client_close(c, "its reply could not be committed for limits.withheld_max_ms");
         }
     }
@@ -351,12 +363,12 @@ static void proxy_turn(struct proxy *p)
     if (room) {
         proxy_flush_engine(p, now_ns); /* what flushing has let in */
     }
-    forward_flush(p->forward, now_ns);
-    forward_flush(p->replica, now_ns);
+    proxy_flush_forward(p, now_ns);
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */
     pubsub_flush(p->pubsub, now_ns);
     private_sweep(p->privates);
+    private_sweep(p->forward_privates);
     proxy_schedule_tick(p, now_ns);
 }
 

@@ -86,7 +86,8 @@ struct proxy {
 
     struct forward *forward; /* clients' requests on their way to another proxy that leads */
     struct forward *replica; /* reads on their way to our Redis while it is a replica */
-    uint64_t served_offset;  /* what was committed when we last served */
+    struct private_pool *forward_privates; /* links that a client has for itself, to that proxy */
+    uint64_t served_offset;                /* what was committed when we last served */
     char cluster_hex[33];
     int replica_fd; /* the port for reads; -1: none */
     struct event *replica_event;
@@ -151,6 +152,7 @@ void proxy_open_forward(struct proxy *p, const struct settings *s);
 void proxy_close_forward(struct proxy *p);
 /* Aims the links where they are to go, and sends. */
 void proxy_turn_forward(struct proxy *p, uint64_t now_ns);
+void proxy_flush_forward(struct proxy *p, uint64_t now_ns);
 void proxy_tick_forward(struct proxy *p, uint64_t now_ns);
 uint64_t proxy_next_forward_ns(const struct proxy *p);
 /* A request of a client that is there, gathered by the engine and not sent when its link ended:

@@ -216,7 +216,7 @@ static size_t proxy_raise_file_limit(const struct settings *s)
 {
     struct rlimit limit;
     size_t clients = (size_t)s->clients_max;
-    rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)s->private_max +
+    rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)s->private_max + (rlim_t)s->forward_links +
                       (s->sentinel_port != 0 ? (rlim_t)s->sentinel_clients_max : 0);
     rlim_t wanted = (rlim_t)clients + reserved;
 

@@ -98,6 +98,49 @@ static const struct forward_events replica_events = {.answered = forward_says_an
                                                      .expired = replica_says_expired,
                                                      .ours = forward_says_ours};
 
+/* ---- links of clients of their own to the proxy that leads ---- */
+
+static void forward_private_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    struct proxy *p = ctx;
+
+    (void)bound;
+    for (struct request *r = first, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client != NULL && r->client->first == r) {
+            r->client->oldest_ns = p->clients.now_ns; /* it may have blocked for hours */
+        }
+        proxy_reply(p, r);
+    }
+}
+
+/* What was kept there (WATCH) is lost with the link, as with a connection to Redis. */
+static void forward_private_down(void *ctx, struct client *c, unsigned kept,
+                                 struct request *unknown, struct request *unsent,
+                                 const char *reason)
+{
+    struct proxy *p = ctx;
+
+    if (unknown != NULL || kept != 0) {
+        log_debug("client %llu closed, its link to the leader ended: %s", (unsigned long long)c->id,
+                  reason);
+        client_close(c, "the outcome of its requests is unknown");
+    }
+    for (struct request *r = unknown, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        request_give(&p->pool, r);
+    }
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        proxy_refuse_unsent(p, r, false);
+    }
+}
+
+static const struct private_events forward_private_events = {.fenced = forward_private_fenced,
+                                                             .down = forward_private_down};
+
 /* ---- what the engine could not be sent any more ---- */
 
 bool proxy_forward_unsent(struct proxy *p, struct request *r)
@@ -123,6 +166,11 @@ static bool proxy_replica_ready(const struct proxy *p)
     return leader_info(p->leader)->local_reads && self->offset >= p->served_offset;
 }
 
+static void proxy_aim_privates(struct proxy *p, const struct leader_address *to)
+{
+    private_target(p->forward_privates, to != NULL ? to->host : "", to != NULL ? to->port : 0);
+}
+
 void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
 {
     const struct leader_info *info = leader_info(p->leader);
@@ -134,9 +182,11 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
         p->served_offset = proposer_commit(p->proposer);
         forward_aim(p->forward, FORWARD_US, NULL, 0, now_ns);
         forward_aim(p->replica, FORWARD_US, NULL, 0, now_ns);
+        proxy_aim_privates(p, NULL);
     } else {
         if (info->known && !info->self && info->address.port > 0) {
             forward_aim(p->forward, FORWARD_THERE, info->address.host, info->address.port, now_ns);
+            proxy_aim_privates(p, &info->address);
         } else {
             forward_aim(p->forward, FORWARD_NOWHERE, NULL, 0, now_ns);
         }
@@ -147,14 +197,25 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
             forward_cut(p->replica, "our Redis can't be read now");
         }
     }
+    if (serves || private_is_started(p->forward_privates)) {
+        router_wake(&p->router);
+    }
+    proxy_flush_forward(p, now_ns);
+}
+
+void proxy_flush_forward(struct proxy *p, uint64_t now_ns)
+{
     forward_flush(p->forward, now_ns);
     forward_flush(p->replica, now_ns);
+    private_flush(p->forward_privates, now_ns);
 }
 
 void proxy_tick_forward(struct proxy *p, uint64_t now_ns)
 {
     forward_tick(p->forward, now_ns);
     forward_tick(p->replica, now_ns);
+    private_tick(p->forward_privates, now_ns);
+    router_wake(&p->router);
 }
 
 uint64_t proxy_next_forward_ns(const struct proxy *p)
@@ -240,6 +301,18 @@ void proxy_open_forward(struct proxy *p, const struct settings *s)
         .waiting_max_bytes = (size_t)s->forward_waiting_max_bytes,
     };
 
+    struct private_config privates = {
+        .kind = ENGINE_FORWARD,
+        .host = "",
+        .user = s->redis_user,
+        .password = s->redis_password,
+        .name = s->name,
+        .cluster_id = p->cluster_hex,
+        .log_id = (uint64_t)s->log_id,
+        .links_max = (size_t)s->private_max,
+        .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
+    };
+
     for (size_t i = 0; i < sizeof s->cluster_id; i++) {
         (void)snprintf(p->cluster_hex + 2 * i, 3, "%02x", s->cluster_id[i]);
     }
@@ -249,6 +322,9 @@ void proxy_open_forward(struct proxy *p, const struct settings *s)
     config.wait_ms =
         config.wait_ms < PROXY_REPLICA_WAIT_MS ? config.wait_ms : PROXY_REPLICA_WAIT_MS;
     p->replica = forward_create(p->base, &config, &replica_events, p, &p->pool);
+    p->forward_privates = private_create(p->base, &privates, &forward_private_events, p, &p->pool);
+    p->router.forward_privates = p->forward_privates;
+    p->router.wait_ns = (uint64_t)s->forward_wait_ms * CLOCK_NS_PER_MS;
     p->router.forward = p->forward;
     p->router.replica = p->replica;
     p->router.leader = p->leader;
@@ -262,4 +338,5 @@ void proxy_close_forward(struct proxy *p)
 {
     forward_destroy(p->forward);
     forward_destroy(p->replica);
+    private_destroy(p->forward_privates);
 }

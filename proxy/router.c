@@ -470,21 +470,54 @@ static bool router_is_publish(const struct command *command)
     return strcmp(command->name, "publish") == 0 || strcmp(command->name, "spublish") == 0;
 }
 
+/* Nobody can be asked for a link now. Until somebody can, and not for too long, the client is not
+ * read. */
+static void router_wait_for_link(struct router *router, struct client *c)
+{
+    uint64_t now_ns = router->clients->now_ns;
+
+    if (c->waits_since_ns == 0) {
+        c->waits_since_ns = now_ns;
+    }
+    if (now_ns - c->waits_since_ns > router->wait_ns) {
+        c->waits_since_ns = 0;
+        client_answer_error(c, router_master_down);
+        return;
+    }
+    router->waiting++;
+    client_postpone(c);
+}
+
+void router_wake(struct router *router)
+{
+    if (router->waiting == 0) {
+        return;
+    }
+    router->waiting = 0;
+    for (struct client *c = router->clients->list; c != NULL; c = c->next) {
+        if (c->postponed && c->waits_since_ns != 0) {
+            client_resume(c);
+        }
+    }
+}
+
 bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
                         enum route route)
 {
+    struct private_pool *pool = route == ROUTE_ENGINE ? router->privates : router->forward_privates;
+
     if (c->link != NULL && private_kept(c->link) != 0) {
         needs_private = true;
     }
     if (client_lane_busy(c, needs_private ? CLIENT_LANE_PRIVATE : CLIENT_LANE_SHARED)) {
         return false;
     }
-    if (needs_private && route != ROUTE_ENGINE) {
-        client_answer_error(
-            c, "ERR this proxy does not lead; the command is served by the one that does");
+    if (needs_private && route != ROUTE_ENGINE && c->link == NULL && !private_is_started(pool)) {
+        router_wait_for_link(router, c);
         return false;
     }
-    if (needs_private && !private_lend(router->privates, c)) {
+    c->waits_since_ns = 0;
+    if (needs_private && !private_lend(pool, c)) {
         client_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");
         return false;

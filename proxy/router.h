@@ -41,11 +41,14 @@ struct router {
     struct engine *engine;
     struct private_pool *privates;
     struct pubsub *pubsub;
+    struct private_pool *forward_privates; /* links to the proxy that leads */
     struct tracker *tracker;
-    struct forward *forward;           /* to the proxy that leads; NULL: there is no other */
-    struct forward *replica;           /* to our Redis while it is a replica; NULL: never */
-    const struct leader *leader;       /* who that is; NULL: nobody else can */
-    bool others;                       /* there are other proxies, so a leader will be found */
+    struct forward *forward;     /* to the proxy that leads; NULL: there is no other */
+    struct forward *replica;     /* to our Redis while it is a replica; NULL: never */
+    const struct leader *leader; /* who that is; NULL: nobody else can */
+    size_t waiting;              /* clients that wait, unread, for a link to whoever leads next */
+    uint64_t wait_ns;            /* for how long */
+    bool others;                 /* there are other proxies, so a leader will be found */
     const struct command_table *table; /* NULL until the engine was asked */
     char engine_version[32];
     enum service service;
@@ -97,6 +100,10 @@ const char *router_refusal(const struct router *router, const struct client *c, 
 /* The error for a request that was never executed, and never will be: nobody leads (replica: our
  * Redis can't be read). */
 const char *router_gave_up(const struct request *r, bool replica);
+
+/* Clients that wait for a link to whoever leads are read again: somebody does, or it is time to
+ * look at how long they wait. Once in a while, and when the leader changes. */
+void router_wake(struct router *router);
 
 /* The other proxy whose link this is can do with its request what it likes. */
 void router_answer_moved(struct router *router, struct client *c);

@@ -178,12 +178,30 @@ static const struct forward_events forward_events = {.answered = owner_forward_a
                                                      .expired = owner_forward_expired,
                                                      .ours = owner_forward_ours};
 
+static void owner_forward_private_down(void *ctx, struct client *c, unsigned kept,
+                                       struct request *unknown, struct request *unsent,
+                                       const char *reason)
+{
+    if (kept != 0) {
+        client_close(c, "its link is lost");
+    }
+    owner_down(ctx, unknown, NULL, reason);
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        owner_forward_expired(ctx, r);
+    }
+}
+
+static const struct private_events forward_private_events = {.fenced = owner_fenced,
+                                                             .down = owner_forward_private_down};
+
 /* ---- the loop ---- */
 
 static void turn(void)
 {
     struct tracker_waiter *parcel;
 
+    world.all.now_ns = clock_now_ns();
     ck_assert_int_ge(event_base_loop(world.base, EVLOOP_NONBLOCK), 0);
     if (!world.hold) {
         engine_flush(world.engine, clock_now_ns());
@@ -197,6 +215,7 @@ static void turn(void)
     if (!world.hold) {
         engine_flush(world.engine, clock_now_ns());
         private_flush(world.privates, clock_now_ns());
+        private_flush(world.forward_privates, clock_now_ns());
     }
     pubsub_flush(world.pubsub, clock_now_ns());
     while ((parcel = tracker_next_ready(world.tracker)) != NULL) {
@@ -204,6 +223,8 @@ static void turn(void)
     }
     clients_flush(&world.all);
     private_sweep(world.privates);
+    private_sweep(world.forward_privates);
+    router_wake(&world.router);
 }
 
 /* Takes what has come into world.heard; false: the connection has ended. */
@@ -326,6 +347,16 @@ static void open_parts(void)
     world.forward = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
     forward.uplink.kind = UPLINK_REPLICA;
     world.replica = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
+    links.kind = ENGINE_FORWARD;
+    links.name = "unit";
+    links.cluster_id = "c1";
+    links.log_id = 7;
+    links.host = "";
+    links.port = 0;
+    world.forward_privates =
+        private_create(world.base, &links, &forward_private_events, NULL, &world.pool);
+    world.router.forward_privates = world.forward_privates;
+    world.router.wait_ns = 300 * CLOCK_NS_PER_MS;
     world.router.forward = world.forward;
     world.router.replica = world.replica;
     world.router.info_text = owner_info;
@@ -364,6 +395,7 @@ void world_teardown(void)
 {
     engine_destroy(world.engine);
     private_destroy(world.privates);
+    private_destroy(world.forward_privates);
     clients_fini(&world.all);
     forward_destroy(world.forward);
     forward_destroy(world.replica);
@@ -643,6 +675,14 @@ void world_other_accept(void)
         turn(); /* it may come a little later (uplink's retries) */
     }
     world.other = sockets_accept(world.other_listener);
+}
+
+void world_other_link(void)
+{
+    world_other_accept();
+    buf_clear(&world.heard);
+    ck_assert(other_take_setup(true));
+    world_other("+OK\r\n");
 }
 
 void world_other_joins(bool leader)

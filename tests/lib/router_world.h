@@ -16,7 +16,8 @@ extern struct world {
     struct engine *engine;
     struct tracker *tracker;
     struct pubsub *pubsub;
-    struct private_pool *privates; /* WORLD_LINKS_MAX at most, one of them idle */
+    struct private_pool *privates;         /* WORLD_LINKS_MAX at most, one of them idle */
+    struct private_pool *forward_privates; /* nowhere at first */
     struct forward *forward; /* one link, nowhere at first; refuses the fourth that waits, or after
                                 half a second */
     struct forward *replica;
@@ -80,6 +81,9 @@ void world_link_expect_closed(int i);
 /* Another proxy leads (or our Redis is a replica, and may be read): the link to it comes up. */
 void world_other_joins(bool leader);
 void world_other_accept(void); /* its connection only */
+/* The next connection to it is one client's own (world.forward_privates goes to world.other_port).
+ */
+void world_other_link(void);
 /* It gets exactly these commands ("": nothing); it says these bytes; it says that it doesn't
  * serve. */
 void world_expect_other(const char *commands);

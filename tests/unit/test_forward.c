@@ -100,6 +100,96 @@ START_TEST(test_authentication)
 }
 END_TEST
 
+/* ---- links of a client's own ---- */
+
+static void leader_takes_links(void)
+{
+    private_target(world.forward_privates, "127.0.0.1", world.other_port);
+}
+
+/* What blocks goes over a link that the client has for itself, marked like the others; what comes
+ * behind waits until it is answered, since its order must hold. */
+START_TEST(test_blocking)
+{
+    leader_takes_links();
+    world_say(0, "SELECT 2");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "BLPOP l 0");
+    world_other_link();
+    world_expect_other("SELECT 2|BLPOP l 0");
+    world_say(0, "LLEN l");
+    world_expect_other("");
+    int link = world.other;
+    world.other = -1;
+    world_other_joins(true);
+    int shared = world.other;
+    world_expect_other("");
+    world.other = link;
+    world_other("+OK\r\n*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
+    world_expect(0, "*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
+    world.other = shared;
+    world_expect_other("SELECT 2|LLEN l");
+    world_other("+OK\r\n:0\r\n");
+    world_expect(0, ":0\r\n");
+    (void)close(link);
+}
+END_TEST
+
+/* A proxy that doesn't serve has executed nothing: an error is the truth, and the client stays. */
+START_TEST(test_blocking_moved)
+{
+    leader_takes_links();
+    world_say(0, "BLPOP l 0");
+    world_other_link();
+    world_expect_other("BLPOP l 0");
+    world_other_moved();
+    world_expect(0, "-EXPIRED\r\n");
+    world_say(0, "PING");
+    world_expect(0, "-EXPIRED\r\n");
+}
+END_TEST
+
+/* While nobody leads, it waits; for a while, and then not any more. */
+START_TEST(test_blocking_waits)
+{
+    world_say(0, "BLPOP l 0");
+    world_say(0, "PING");
+    world_turn();
+    leader_takes_links();
+    world_other_link();
+    world_expect_other("BLPOP l 0");
+    world_join(1);
+    private_target(world.forward_privates, "", 0);
+    world_say(1, "BLPOP l 0");
+    world_expect(1, MASTERDOWN "\r\n");
+}
+END_TEST
+
+/* WATCH keeps its link to the leader until EXEC. If that ends, so does the client: what it watched
+ * is not watched any more. */
+START_TEST(test_watch)
+{
+    leader_takes_links();
+    world_say(0, "WATCH a");
+    world_other_link();
+    world_expect_other("WATCH a");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "MULTI");
+    world_say(0, "INCR a");
+    world_say(0, "EXEC");
+    world_expect_other("MULTI|INCR a|EXEC");
+    world_other("+OK\r\n+QUEUED\r\n*-1\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n*-1\r\n");
+    world_say(0, "WATCH b");
+    world_expect_other("WATCH b");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    private_target(world.forward_privates, "127.0.0.2", 1);
+    world_expect_closed(0);
+}
+END_TEST
+
 /* ---- nobody leads ---- */
 
 /* Requests wait for somebody to lead, and are sent then. */
@@ -438,6 +528,10 @@ int main(void)
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_wait);
     tcase_add_test(tc, test_authentication);
+    tcase_add_test(tc, test_blocking);
+    tcase_add_test(tc, test_blocking_moved);
+    tcase_add_test(tc, test_blocking_waits);
+    tcase_add_test(tc, test_watch);
     tcase_add_test(tc, test_waits);
     tcase_add_test(tc, test_waits_too_long);
     tcase_add_test(tc, test_waits_too_much);
