@@ -56,8 +56,13 @@ static const struct conf_member *set_find_node(const struct conf_set *set, const
 static const struct conf_member *set_find(const struct conf_set *set, const char *node_id,
                                           const struct disk_id *disk)
 {
-    const struct conf_member *m = set_find_node(set, node_id);
-    return m != NULL && disk_id_equal(&m->disk, disk) ? m : NULL;
+    for (unsigned i = 0; i < set->count; i++) {
+        if (disk_id_equal(&set->members[i].disk, disk) &&
+            strcmp(set->members[i].node_id, node_id) == 0) {
+            return &set->members[i];
+        }
+    }
+    return NULL;
 }
 
 bool conf_set_has(const struct conf_set *set, const char *node_id, const struct disk_id *disk)

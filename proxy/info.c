@@ -27,16 +27,30 @@ static uint64_t info_lease_ms_left(const struct proxy *p, uint64_t now_ns)
     return end_ns > now_ns ? (end_ns - now_ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS : 0;
 }
 
-static void info_nodes(const struct proxy *p, struct buf *out)
+void info_nodes(const struct proxy *p, bool long_form, struct buf *out)
 {
     uint64_t end = proposer_end(p->proposer);
+    unsigned number = 0;
 
-    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
+        if (!node.used) {
+            continue;
+        }
         uint64_t lag = end > node.flushed ? end - node.flushed : 0;
-        buf_printf(out, "holdfast_log%u:state=%s,offset=%" PRIu64 ",lag_bytes=%" PRIu64 "\r\n",
-                   i + 1, info_node_state(node.state), node.flushed, lag);
+        buf_printf(out, long_form ? "node%u:" : "holdfast_log%u:", ++number);
+        if (long_form) {
+            buf_printf(out, "id=%s,address=%s,member=%s,conf=%" PRIu64 ".%" PRIu64 ",",
+                       node.node_id, node.address, node.member ? "yes" : "no", node.conf.term.n,
+                       node.conf.generation);
+        }
+        buf_printf(out, "state=%s,offset=%" PRIu64 ",lag_bytes=%" PRIu64,
+                   info_node_state(node.state), node.flushed, lag);
+        if (node.refusal[0] != '\0') {
+            buf_printf(out, ",reason=%s", node.refusal); /* last: it may hold a comma */
+        }
+        buf_append_str(out, "\r\n");
     }
 }
 
@@ -78,5 +92,5 @@ void info_text(void *ctx, struct buf *out)
         buf_printf(out, "holdfast_progress_bytes:%" PRIu64 "\r\n", done);
         buf_printf(out, "holdfast_progress_total_bytes:%" PRIu64 "\r\n", total);
     }
-    info_nodes(p, out);
+    info_nodes(p, false, out);
 }

@@ -55,6 +55,7 @@ libproxyio_a_SOURCES += \
 # The program.
 bin_PROGRAMS += holdfast-proxy
 holdfast_proxy_SOURCES = \
+	proxy/admin.c \
 	proxy/info.c \
 	proxy/main.c \
 	proxy/proxy.c proxy/proxy.h \

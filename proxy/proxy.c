@@ -338,6 +338,7 @@ static void proxy_turn(struct proxy *p)
 
     p->clients.now_ns = now_ns;
     proposer_tick(p->proposer, now_ns);
+    proxy_follow_members(p);
     reader_tick(p->reader, now_ns);
     snapship_tick(p->snapship, now_ns);
     rebuild_tick(p->rebuild, now_ns);

@@ -64,6 +64,7 @@ struct proxy {
         accept_rests_ns; /* since when nobody is accepted (no descriptors left); 0: accepting */
 
     struct transport *transport;
+    uint32_t links_gone; /* slots whose links were given up, and not everybody knows */
     struct proposer *proposer;
     struct reader *reader;
     struct snapship *snapship;
@@ -124,6 +125,8 @@ void proxy_close(struct proxy *p);
 
 /* The side towards the log nodes; proxy_log.c. */
 int proxy_open_log(struct proxy *p, const struct settings *s) MUST_CHECK;
+/* Tells everybody who uses the log nodes which of them count now. */
+void proxy_follow_members(struct proxy *p);
 /* Sends a message to a log node; false: its link is busy or down (for the machines of the log). */
 bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
 
@@ -187,5 +190,9 @@ void proxy_observe_sentinel(struct proxy *p);
 
 /* The text of INFO holdfast; info.c. */
 void info_text(void *ctx, struct buf *out);
+/* The rows of the log nodes in it, and in HOLDFAST LOG STATUS ("node1:…" with `long_form`). */
+void info_nodes(const struct proxy *p, bool long_form, struct buf *out);
+/* HOLDFAST LOG …: router.admin; admin.c. */
+bool admin_answer(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
 
 #endif

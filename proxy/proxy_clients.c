@@ -264,6 +264,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.privates = p->privates;
     p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
+    p->router.admin = admin_answer;
     p->router.info_ctx = p;
 }
 void proxy_open_engine(struct proxy *p, const struct settings *s)

@@ -74,6 +74,9 @@ static void proxy_transport_cb(evutil_socket_t fd, short what, void *arg)
             proxy_log_message(p, event.node, event.bytes, event.size);
             break;
         }
+        if (p->links_gone != 0) {
+            proxy_follow_members(p); /* before a slot is used again */
+        }
     }
 }
 
@@ -86,7 +89,6 @@ static uint64_t proxy_random(void *ctx)
 static void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
 {
     struct proxy *p = ctx;
-
     struct proposer_node_info info;
 
     proposer_node(p->proposer, node, &info);
@@ -96,8 +98,46 @@ static void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code,
         log_error("log node %s refuses us, or we refuse it: %s", info.address, reason);
     }
 }
+
+/* The log's members have moved. What else uses the links is told by proxy_follow_members, not from
+ * within the proposer. */
+static void proxy_link(void *ctx, unsigned node, const char *address)
+{
+    struct proxy *p = ctx;
+
+    if (address == NULL) {
+        transport_unlink(p->transport, node);
+        p->links_gone |= 1u << node;
+        return;
+    }
+    int rc = transport_link(p->transport, node, address);
+    if (rc == ERR_OK) {
+        log_info("log node %u is at %s", node + 1, address);
+    } else {
+        log_error("log node %s can't be connected to: %s", address, err_text(rc));
+    }
+}
+
+void proxy_follow_members(struct proxy *p)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint32_t gone = p->links_gone;
+    uint32_t members = proposer_members(p->proposer);
+
+    p->links_gone = 0;
+    for (unsigned i = 0; i < PROPOSER_NODES_MAX; i++) {
+        if ((gone >> i & 1) != 0) {
+            reader_link_up(p->reader, now_ns, i, false);
+            snapship_link_up(p->snapship, now_ns, i, false);
+        }
+    }
+    reader_nodes(p->reader, now_ns, members);
+    snapship_nodes(p->snapship, proposer_fed(p->proposer));
+}
+
 static const struct proposer_events proxy_proposer_events = {
-    .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused};
+    .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused, .link = proxy_link};
+
 int proxy_open_log(struct proxy *p, const struct settings *s)
 {
     struct transport_config transport = {
@@ -108,6 +148,7 @@ int proxy_open_log(struct proxy *p, const struct settings *s)
     struct proposer_config proposer = {
         .log_id = (uint64_t)s->log_id,
         .node_count = (unsigned)s->log_nodes.count,
+        .watch = true,
         .lease_ms = (uint32_t)s->lease_ms,
         .heartbeat_ms = (uint32_t)s->log_heartbeat_ms,
         .session = random_next(&p->random),

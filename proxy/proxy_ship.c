@@ -92,7 +92,7 @@ void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns)
     if (p->role.state != ROLE_SERVE || snapship_active(p->snapship)) {
         return;
     }
-    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
         bool reachable =

@@ -267,9 +267,26 @@ static void router_link(struct router *router, struct client *c, const struct re
     }
 }
 
-static bool router_is_link(const struct resp_arg *argv, size_t argc)
+/* HOLDFAST …: a command of our own, which Redis does not know. False: nor do we. */
+static bool router_own(struct router *router, struct client *c, const struct resp_arg *argv,
+                       size_t argc)
 {
-    return argc >= 2 && resp_arg_is(&argv[0], "holdfast") && resp_arg_is(&argv[1], "link");
+    if (argc < 2 || !resp_arg_is(&argv[0], "holdfast")) {
+        return false;
+    }
+    if (resp_arg_is(&argv[1], "link")) {
+        router_link(router, c, argv, argc);
+        return true;
+    }
+    if (!c->authenticated || c->transaction != NULL || router->admin == NULL) {
+        return false; /* refused like anything that is not known */
+    }
+    buf_clear(&router->text);
+    if (!router->admin(router->info_ctx, argv, argc, &router->text)) {
+        return false;
+    }
+    router_answer(router, c, 0);
+    return true;
 }
 
 /* ---- what is not passed on ---- */
@@ -625,8 +642,7 @@ static void router_request_early(struct router *router, struct client *c,
         router_info_local(router, c, argv, argc)) {
         return;
     }
-    if (router_is_link(argv, argc)) {
-        router_link(router, c, argv, argc);
+    if (router_own(router, c, argv, argc)) {
         return;
     }
     if (resp_arg_is(&argv[0], "quit")) {
@@ -670,9 +686,7 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     }
     buf_clear(&router->text);
     if (command_check(router->table, argv, argc, &command, &router->text) != ERR_OK) {
-        if (router_is_link(argv, argc)) {
-            buf_clear(&router->text);
-            router_link(router, c, argv, argc);
+        if (router_own(router, c, argv, argc)) {
             return;
         }
         buf_append(&router->text, "", 1);

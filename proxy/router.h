@@ -60,6 +60,9 @@ struct router {
     uint64_t commands;
     /* The texts of INFO holdfast and INFO replication and the reply to ROLE, appended to out. */
     void (*info_text)(void *ctx, struct buf *out);
+    /* Answers HOLDFAST … for those who run the cluster; false: it is not known, out is as it was.
+     * May be NULL. */
+    bool (*admin)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
     void (*replication_text)(void *ctx, struct buf *out);
     void (*role_reply)(void *ctx, struct buf *out);
     void *info_ctx;

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FETCH_NODES_MAX = 7, FETCH_INFLIGHT_MAX = 16 };
+enum { FETCH_NODES_MAX = 16, FETCH_INFLIGHT_MAX = 16 };
 
 enum fetch_slot_state { FETCH_WANTED, FETCH_ASKED, FETCH_HERE };
 

@@ -35,6 +35,7 @@ struct lookout {
     uint64_t offset;
 
     struct lookout_node nodes[LOOKOUT_NODES_MAX];
+    uint32_t counting; /* which of them */
     struct term term;
     uint64_t commit;
     struct history history;
@@ -49,6 +50,7 @@ struct lookout *lookout_create(const struct lookout_config *config,
     struct lookout *l = mem_calloc(1, sizeof *l);
 
     l->config = *config;
+    l->counting = (1u << config->node_count) - 1;
     l->config.name = l->config.address = NULL;
     snprintf(l->name, sizeof l->name, "%s", config->name);
     snprintf(l->address, sizeof l->address, "%s", config->address);
@@ -74,7 +76,7 @@ void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t
 
 void lookout_hurry(struct lookout *l)
 {
-    for (unsigned i = 0; i < l->config.node_count; i++) {
+    for (unsigned i = 0; i < LOOKOUT_NODES_MAX; i++) {
         l->nodes[i].ask_at_ns = 0;
     }
 }
@@ -134,7 +136,7 @@ void lookout_receive(struct lookout *l, uint64_t now_ns, unsigned node, const st
 {
     const struct wire_watch_reply *m = &msg->watch_reply;
 
-    if (node >= l->config.node_count || msg->channel != WIRE_LOOKOUT ||
+    if (node >= LOOKOUT_NODES_MAX || msg->channel != WIRE_LOOKOUT ||
         msg->session != l->config.session || msg->log_id != l->config.log_id ||
         memcmp(msg->cluster_id, l->config.cluster_id, sizeof msg->cluster_id) != 0 ||
         msg->type != WIRE_WATCH_REPLY) {
@@ -157,9 +159,14 @@ void lookout_receive(struct lookout *l, uint64_t now_ns, unsigned node, const st
     lookout_take_roster(l, now_ns, &m->roster);
 }
 
+void lookout_nodes(struct lookout *l, uint32_t set)
+{
+    l->counting = set;
+}
+
 void lookout_link_up(struct lookout *l, uint64_t now_ns, unsigned node, bool up)
 {
-    MUST(node < l->config.node_count);
+    MUST(node < LOOKOUT_NODES_MAX);
     l->nodes[node].up = up;
     l->nodes[node].reported_ns = 0;
     if (up) {
@@ -169,7 +176,7 @@ void lookout_link_up(struct lookout *l, uint64_t now_ns, unsigned node, bool up)
 
 void lookout_tick(struct lookout *l, uint64_t now_ns)
 {
-    for (unsigned i = 0; i < l->config.node_count; i++) {
+    for (unsigned i = 0; i < LOOKOUT_NODES_MAX; i++) {
         if (l->nodes[i].up && now_ns >= l->nodes[i].ask_at_ns) {
             lookout_ask(l, now_ns, i);
         }
@@ -180,7 +187,7 @@ uint64_t lookout_next_tick_ns(const struct lookout *l)
 {
     uint64_t next = UINT64_MAX;
 
-    for (unsigned i = 0; i < l->config.node_count; i++) {
+    for (unsigned i = 0; i < LOOKOUT_NODES_MAX; i++) {
         if (l->nodes[i].up && l->nodes[i].ask_at_ns < next) {
             next = l->nodes[i].ask_at_ns;
         }
@@ -192,7 +199,8 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
 {
     uint64_t lease = lease_ns(l->config.lease_ms);
     uint64_t fresh = LOOKOUT_FRESH_INTERVALS * l->config.interval_ms * CLOCK_NS_PER_MS;
-    unsigned free_count = 0, seen_count = 0, quorum = l->config.node_count / 2 + 1;
+    unsigned free_count = 0, seen_count = 0,
+             quorum = (unsigned)__builtin_popcount(l->counting) / 2 + 1;
 
     fresh = fresh > lease ? fresh : lease;
     roster_forget(&l->roster, now_ns, LOOKOUT_ROSTER_MS * CLOCK_NS_PER_MS);
@@ -203,9 +211,9 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
                                  .log_empty = true,
                                  .history = &l->history,
                                  .roster = &l->roster};
-    for (unsigned i = 0; i < l->config.node_count; i++) {
+    for (unsigned i = 0; i < LOOKOUT_NODES_MAX; i++) {
         const struct lookout_node *n = &l->nodes[i];
-        if (n->reported_ns == 0 || now_ns - n->reported_ns > fresh) {
+        if ((l->counting >> i & 1) == 0 || n->reported_ns == 0 || now_ns - n->reported_ns > fresh) {
             continue;
         }
         bool heard = n->heard_at_ns != UINT64_MAX &&

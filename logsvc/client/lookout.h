@@ -11,12 +11,12 @@
 #include "logsvc/roster.h"
 #include "logsvc/wire.h"
 
-enum { LOOKOUT_NODES_MAX = 7 };
+enum { LOOKOUT_NODES_MAX = 16 };
 
 struct lookout_config {
     uint8_t cluster_id[16];
     uint64_t log_id;
-    unsigned node_count;  /* 1 … LOOKOUT_NODES_MAX; quorum = node_count / 2 + 1 */
+    unsigned node_count;  /* 1 … LOOKOUT_NODES_MAX; see lookout_nodes */
     uint64_t session;     /* random, new at every start of the process */
     uint32_t lease_ms;    /* L, the same everywhere */
     uint32_t interval_ms; /* each node is asked so often */
@@ -40,6 +40,10 @@ void lookout_destroy(struct lookout *l);
 void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset);
 /* Asks all nodes in the next tick, since something of it is news. */
 void lookout_hurry(struct lookout *l);
+
+/* From now on the nodes of that set (bit i: node i) count, and more than half of them are a
+ * quorum; all that are linked are asked. At creation: the first node_count. */
+void lookout_nodes(struct lookout *l, uint32_t set);
 
 /* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. */
 void lookout_receive(struct lookout *l, uint64_t now_ns, unsigned node, const struct wire_msg *msg);

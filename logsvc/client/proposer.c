@@ -918,7 +918,7 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
     }
     if (p->state == PROPOSER_ASKING) {
         proposer_check_reports(p);
-    } else if (p->state == PROPOSER_LEADING) {
+    } else if (p->state == PROPOSER_LEADING && p->now_ns >= p->tick_at_ns) {
         proposer_conf_step(p);
         proposer_slots_follow(p);
     }

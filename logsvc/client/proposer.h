@@ -182,6 +182,10 @@ struct proposer_node_info {
     struct conf_id conf;                    /* the highest that it has told */
     char refusal[PROPOSER_REFUSAL_MAX + 1]; /* why it is REFUSED; else "" */
 };
+/* The slots of the members, as bits; of all seeds while there is no configuration. */
+uint32_t proposer_members(const struct proposer *p);
+/* The same, and who is about to become one. */
+uint32_t proposer_fed(const struct proposer *p);
 /* Slots; those at and beyond it are unused. */
 unsigned proposer_node_count(const struct proposer *p);
 void proposer_node(const struct proposer *p, unsigned node, struct proposer_node_info *out);

@@ -20,8 +20,9 @@
 
 static bool slot_is(const struct proposer_node *n, const char *node_id, const struct disk_id *disk)
 {
-    return n->used && n->node_id[0] != '\0' && strcmp(n->node_id, node_id) == 0 &&
-           disk_id_equal(&n->disk, disk);
+    /* The disk first: it differs at once. */
+    return n->used && disk_id_equal(&n->disk, disk) && n->node_id[0] != '\0' &&
+           strcmp(n->node_id, node_id) == 0;
 }
 
 static const struct proposer_node *slot_of(const struct proposer *p, const struct conf_member *m)
@@ -37,6 +38,28 @@ static const struct proposer_node *slot_of(const struct proposer *p, const struc
 bool proposer_is_member(const struct proposer *p, const struct proposer_node *n)
 {
     return n->used && n->node_id[0] != '\0' && conf_find(&p->conf, n->node_id, &n->disk) != NULL;
+}
+
+uint32_t proposer_members(const struct proposer *p)
+{
+    uint32_t set = 0;
+
+    for (unsigned i = 0; i < p->node_count; i++) {
+        const struct proposer_node *n = &p->nodes[i];
+        bool counts = p->conf.id.term.n > 0 ? proposer_is_member(p, n) : n->used && n->seed;
+        set |= counts ? 1u << i : 0;
+    }
+    return set;
+}
+
+uint32_t proposer_fed(const struct proposer *p)
+{
+    uint32_t set = proposer_members(p);
+
+    for (unsigned i = 0; i < p->node_count; i++) {
+        set |= proposer_change_learns(p, &p->nodes[i]) ? 1u << i : 0;
+    }
+    return set;
 }
 
 bool proposer_feeds(const struct proposer *p, const struct proposer_node *n)

@@ -26,6 +26,8 @@ struct reader {
     struct reader_range range;
     struct history history; /* what range.history points to */
     struct fetch fetch;
+    uint32_t nodes; /* those that count */
+    uint32_t up;    /* links */
 
     uint64_t offset;
     uint64_t checked;
@@ -63,7 +65,7 @@ struct reader *reader_create(const struct reader_config *config, const struct re
                              void *ctx)
 {
     struct reader *r = mem_calloc(1, sizeof *r);
-    struct fetch_config fetch = {.node_count = config->node_count,
+    struct fetch_config fetch = {.node_count = READER_NODES_MAX,
                                  .inflight_max = config->inflight_max,
                                  .timeout_ns = config->timeout_ms * CLOCK_NS_PER_MS,
                                  .ask = reader_ask,
@@ -73,6 +75,8 @@ struct reader *reader_create(const struct reader_config *config, const struct re
     r->config = *config;
     r->events = *events;
     r->ctx = ctx;
+    MUST(config->node_count >= 1 && config->node_count <= READER_NODES_MAX);
+    r->nodes = (1u << config->node_count) - 1;
     fetch_init(&r->fetch, &fetch);
     return r;
 }
@@ -112,16 +116,19 @@ static bool reader_given_up(struct reader *r)
 {
     unsigned missing = 0, useless = 0, rotten = 0;
 
-    for (unsigned i = 0; i < r->config.node_count; i++) {
-        missing += r->missing[i];
-        rotten += r->rotten[i];
-        useless += r->missing[i] || r->rotten[i];
+    unsigned count = (unsigned)__builtin_popcount(r->nodes);
+
+    for (unsigned i = 0; i < READER_NODES_MAX; i++) {
+        bool counts = (r->nodes >> i & 1) != 0;
+        missing += counts && r->missing[i];
+        rotten += counts && r->rotten[i];
+        useless += counts && (r->missing[i] || r->rotten[i]);
     }
-    if (missing > r->config.node_count / 2) {
+    if (missing > count / 2) {
         reader_end(r, READER_FAILED, ERR_NOT_FOUND);
         return true;
     }
-    if (useless == r->config.node_count && rotten > 0) {
+    if (useless == count && rotten > 0) {
         reader_end(r, READER_FAILED, ERR_CORRUPT);
         return true;
     }
@@ -375,7 +382,7 @@ static bool reader_refused(struct reader *r, uint64_t now_ns, struct fetch_slot 
 
 void reader_receive(struct reader *r, uint64_t now_ns, unsigned node, const struct wire_msg *msg)
 {
-    if (r->state != READER_READING || node >= r->config.node_count || msg->channel != WIRE_READER ||
+    if (r->state != READER_READING || node >= READER_NODES_MAX || msg->channel != WIRE_READER ||
         msg->session != r->config.session || msg->log_id != r->config.log_id ||
         memcmp(msg->cluster_id, r->config.cluster_id, sizeof msg->cluster_id) != 0) {
         return;
@@ -394,8 +401,25 @@ void reader_receive(struct reader *r, uint64_t now_ns, unsigned node, const stru
 
 void reader_link_up(struct reader *r, uint64_t now_ns, unsigned node, bool up)
 {
-    fetch_link(&r->fetch, node, up);
+    r->up = up ? r->up | 1u << node : r->up & ~(1u << node);
+    fetch_link(&r->fetch, node, up && (r->nodes >> node & 1) != 0);
     reader_go_on(r, now_ns);
+}
+
+void reader_nodes(struct reader *r, uint64_t now_ns, uint32_t set)
+{
+    uint32_t changed = set ^ r->nodes;
+
+    r->nodes = set;
+    for (unsigned i = 0; i < READER_NODES_MAX; i++) {
+        if ((changed >> i & 1) != 0) {
+            r->missing[i] = r->rotten[i] = false;
+            fetch_link(&r->fetch, i, (r->up & set & 1u << i) != 0);
+        }
+    }
+    if (changed != 0) {
+        reader_go_on(r, now_ns);
+    }
 }
 
 void reader_link_ready(struct reader *r, uint64_t now_ns, unsigned node)

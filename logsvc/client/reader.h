@@ -18,14 +18,14 @@
 #include "logsvc/history.h"
 #include "logsvc/wire.h"
 
-enum { READER_NODES_MAX = 7, READER_INFLIGHT_MAX = 16 };
+enum { READER_NODES_MAX = 16, READER_INFLIGHT_MAX = 16 };
 
 enum reader_state { READER_IDLE, READER_READING, READER_DONE, READER_FAILED };
 
 struct reader_config {
     uint8_t cluster_id[16];
     uint64_t log_id;
-    unsigned node_count;     /* 1 … READER_NODES_MAX; quorum = node_count / 2 + 1 */
+    unsigned node_count;     /* 1 … READER_NODES_MAX; see reader_nodes */
     uint64_t session;        /* random, new at every start of the process */
     uint32_t read_max_bytes; /* asked for at once; about 1 MiB. An answer is at most this or one
                                 record, and WIRE_OVERHEAD_MAX */
@@ -69,6 +69,10 @@ struct reader *reader_create(const struct reader_config *config, const struct re
 void reader_destroy(struct reader *r);
 
 /* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. */
+
+/* From now on the nodes of that set (bit i: node i) are asked, and more than half of them are a
+ * quorum. At creation: the first node_count. */
+void reader_nodes(struct reader *r, uint64_t now_ns, uint32_t set);
 
 /* Begins anew with no room: nothing is handed out before reader_room. */
 void reader_start(struct reader *r, uint64_t now_ns, const struct reader_range *range);

@@ -22,7 +22,7 @@ void snap_download_init(struct snap_download *d, struct snap_line *line)
 {
     memset(d, 0, sizeof *d);
     d->line = line;
-    struct fetch_config fetch = {.node_count = line->config.node_count,
+    struct fetch_config fetch = {.node_count = SNAPSHIP_NODES_MAX,
                                  .inflight_max = line->config.inflight_max,
                                  .timeout_ns = line->config.timeout_ms * CLOCK_NS_PER_MS,
                                  .ask = download_ask_piece,
@@ -53,7 +53,7 @@ unsigned snap_download_having(const struct snap_download *d)
 {
     unsigned set = 0;
 
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         set |= holder_has(d, i) ? 1u << i : 0;
     }
     return set;
@@ -63,7 +63,7 @@ unsigned snap_download_lacking(const struct snap_download *d)
 {
     unsigned set = 0;
 
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         set |= d->holders[i].answered && !holder_has(d, i) ? 1u << i : 0;
     }
     return set;
@@ -79,7 +79,7 @@ void snap_download_start(struct snap_download *d, uint64_t now_ns, struct term t
     d->term = term;
     d->node = node;
     d->quorum_ns = 0;
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_holder *h = &d->holders[i];
         h->asked = h->answered = h->found = false;
         h->limit = limit;
@@ -100,9 +100,9 @@ void snap_download_stop(struct snap_download *d)
 
 static void download_ask_all(struct snap_download *d, uint64_t now_ns)
 {
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_holder *h = &d->holders[i];
-        if (!h->up || h->answered || h->asked) {
+        if (!h->up || h->answered || h->asked || (d->line->nodes >> i & 1) == 0) {
             continue;
         }
         struct wire_msg msg =
@@ -122,7 +122,7 @@ static void download_begin_fetch(struct snap_download *d)
     d->offset = 0;
     d->crc = 0;
     d->sources = 0;
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         fetch_link(&d->fetch, i, d->holders[i].up && holder_has(d, i));
     }
     fetch_start(&d->fetch, 0, d->info.size_bytes, d->node);
@@ -144,8 +144,11 @@ static void download_decide(struct snap_download *d, uint64_t now_ns)
     unsigned answers = 0, open = 0;
     bool any = false;
 
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         const struct snap_holder *h = &d->holders[i];
+        if ((d->line->nodes >> i & 1) == 0) {
+            continue;
+        }
         answers += h->answered;
         open += h->up && !h->answered;
         if (h->answered && h->found && (!any || h->info.offset > d->info.offset)) {
@@ -153,7 +156,7 @@ static void download_decide(struct snap_download *d, uint64_t now_ns)
             any = true;
         }
     }
-    if (answers <= d->line->config.node_count / 2) {
+    if (answers < snap_line_quorum(d->line)) {
         return;
     }
     if (d->quorum_ns == 0) {
@@ -209,7 +212,7 @@ static void download_latest(struct snap_download *d, unsigned node, const struct
 /* What was handed out is wrong, and whoever sent a part of it may be to blame. */
 static void download_blame(struct snap_download *d, unsigned nodes)
 {
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_holder *h = &d->holders[i];
         if ((nodes >> i & 1) != 0) {
             h->rotten = true;
@@ -355,7 +358,7 @@ void snap_download_tick(struct snap_download *d, uint64_t now_ns)
     if (d->state == DOWNLOAD_IDLE) {
         return;
     }
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_holder *h = &d->holders[i];
         if (h->asked && now_ns >= h->asked_ns + timeout_ns) {
             h->asked = false;
@@ -373,7 +376,7 @@ uint64_t snap_download_next_tick_ns(const struct snap_download *d)
     if (d->state == DOWNLOAD_IDLE) {
         return next;
     }
-    for (unsigned i = 0; i < d->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         const struct snap_holder *h = &d->holders[i];
         if (h->up && h->asked && h->asked_ns + timeout_ns < next) {
             next = h->asked_ns + timeout_ns;

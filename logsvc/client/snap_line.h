@@ -16,6 +16,7 @@ struct snap_line {
     struct snapship_config config;
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
     void *ctx;
+    uint32_t nodes; /* those that count */
 };
 
 static inline struct wire_msg snap_line_message(const struct snap_line *line, enum wire_type type,
@@ -30,6 +31,11 @@ static inline struct wire_msg snap_line_message(const struct snap_line *line, en
 
     memcpy(msg.cluster_id, line->config.cluster_id, sizeof msg.cluster_id);
     return msg;
+}
+
+static inline unsigned snap_line_quorum(const struct snap_line *line)
+{
+    return (unsigned)__builtin_popcount(line->nodes) / 2 + 1;
 }
 
 /* Whether two descriptions are of the same bytes. */

@@ -46,7 +46,7 @@ void snap_upload_start(struct snap_upload *u, uint64_t now_ns, struct term term,
     u->info = *info;
     u->source = *source;
     u->run_seq = u->seq + 1;
-    for (unsigned i = 0; i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_peer *p = &u->peers[i];
         p->next = 0;
         peer_retry(u, p, (nodes >> i & 1) != 0 ? PEER_ASK : PEER_NONE, 0);
@@ -57,7 +57,7 @@ void snap_upload_start(struct snap_upload *u, uint64_t now_ns, struct term term,
 void snap_upload_stop(struct snap_upload *u)
 {
     u->active = false;
-    for (unsigned i = 0; i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         u->peers[i].step = PEER_NONE;
     }
     buf_release(&u->piece);
@@ -145,7 +145,7 @@ static void pump_one(struct snap_upload *u, uint64_t now_ns, unsigned node)
 
 void snap_upload_pump(struct snap_upload *u, uint64_t now_ns)
 {
-    for (unsigned i = 0; u->active && i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; u->active && i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_peer *p = &u->peers[i];
         if (p->step != PEER_NONE && p->step != PEER_DONE && p->up && p->wait_ns <= now_ns &&
             u->failed == ERR_OK) {
@@ -266,7 +266,7 @@ static uint64_t peer_timeout_ns(const struct snap_upload *u, const struct snap_p
 
 void snap_upload_tick(struct snap_upload *u, uint64_t now_ns)
 {
-    for (unsigned i = 0; u->active && i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; u->active && i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_peer *p = &u->peers[i];
         if (p->outstanding > 0 && now_ns >= peer_timeout_ns(u, p)) {
             peer_retry(u, p, p->step, 0);
@@ -279,7 +279,7 @@ uint64_t snap_upload_next_tick_ns(const struct snap_upload *u)
 {
     uint64_t next = UINT64_MAX;
 
-    for (unsigned i = 0; u->active && i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; u->active && i < SNAPSHIP_NODES_MAX; i++) {
         const struct snap_peer *p = &u->peers[i];
         uint64_t at = UINT64_MAX;
         if (!p->up || p->step == PEER_NONE || p->step == PEER_DONE || u->failed != ERR_OK) {
@@ -299,7 +299,7 @@ unsigned snap_upload_done(const struct snap_upload *u)
 {
     unsigned done = 0;
 
-    for (unsigned i = 0; i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         done += u->peers[i].step == PEER_DONE;
     }
     return done;
@@ -307,7 +307,7 @@ unsigned snap_upload_done(const struct snap_upload *u)
 
 bool snap_upload_complete(const struct snap_upload *u)
 {
-    for (unsigned i = 0; i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         if (u->peers[i].step != PEER_NONE && u->peers[i].step != PEER_DONE) {
             return false;
         }
@@ -320,9 +320,9 @@ uint64_t snap_upload_bytes(const struct snap_upload *u, unsigned nodes)
     uint64_t bytes = 0;
 
     /* The greatest of the peers' positions that enough peers have reached. */
-    for (unsigned i = 0; i < u->line->config.node_count; i++) {
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         unsigned reached = 0;
-        for (unsigned k = 0; k < u->line->config.node_count; k++) {
+        for (unsigned k = 0; k < SNAPSHIP_NODES_MAX; k++) {
             reached += u->peers[k].step != PEER_NONE && u->peers[k].next >= u->peers[i].next;
         }
         if (u->peers[i].step != PEER_NONE && reached >= nodes && u->peers[i].next > bytes) {

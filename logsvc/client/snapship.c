@@ -17,7 +17,8 @@ struct snapship {
     struct snapship_events events;
     void *ctx;
     enum ship_job job;
-    bool shipped; /* SHIP_UPLOAD: a quorum has it, and the owner was told */
+    unsigned quorum; /* SHIP_UPLOAD: of the nodes that it began with */
+    bool shipped;    /* … has it, and the owner was told */
     struct snap_upload upload;
     struct snap_download download;
 
@@ -36,7 +37,10 @@ struct snapship *snapship_create(const struct snapship_config *config,
     MUST(config->node_count >= 1 && config->node_count <= SNAPSHIP_NODES_MAX);
     MUST(config->inflight_max >= 1 && config->inflight_max <= SNAPSHIP_INFLIGHT_MAX);
     MUST(config->piece_max_bytes > 0 && config->timeout_ms > 0 && config->retry_ms > 0);
-    s->line = (struct snap_line){.config = *config, .send = events->send, .ctx = ctx};
+    s->line = (struct snap_line){.config = *config,
+                                 .send = events->send,
+                                 .ctx = ctx,
+                                 .nodes = (1u << config->node_count) - 1};
     s->events = *events;
     s->ctx = ctx;
     snap_upload_init(&s->upload, &s->line);
@@ -50,6 +54,11 @@ void snapship_destroy(struct snapship *s)
     snap_download_fini(&s->download);
     buf_release(&s->window);
     free(s);
+}
+
+void snapship_nodes(struct snapship *s, uint32_t set)
+{
+    s->line.nodes = set;
 }
 
 void snapship_stop(struct snapship *s)
@@ -169,7 +178,7 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
 
 static void upload_look(struct snapship *s)
 {
-    unsigned quorum = s->line.config.node_count / 2 + 1;
+    unsigned quorum = s->quorum;
     bool all = snap_upload_complete(&s->upload);
 
     if (!s->shipped && snap_upload_done(&s->upload) >= quorum) {
@@ -218,8 +227,8 @@ void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
     snapship_stop(s);
     s->job = SHIP_UPLOAD;
     s->shipped = false;
-    snap_upload_start(&s->upload, now_ns, term, info, (1u << s->line.config.node_count) - 1,
-                      &source);
+    s->quorum = snap_line_quorum(&s->line);
+    snap_upload_start(&s->upload, now_ns, term, info, s->line.nodes, &source);
     ship_look(s, now_ns);
 }
 
@@ -259,7 +268,7 @@ void snapship_room(struct snapship *s, uint64_t now_ns, size_t bytes)
 void snapship_receive(struct snapship *s, uint64_t now_ns, unsigned node,
                       const struct wire_msg *msg)
 {
-    if (node >= s->line.config.node_count || msg->channel != WIRE_SNAPSHOT ||
+    if (node >= SNAPSHIP_NODES_MAX || msg->channel != WIRE_SNAPSHOT ||
         msg->session != s->line.config.session || msg->log_id != s->line.config.log_id ||
         memcmp(msg->cluster_id, s->line.config.cluster_id, sizeof msg->cluster_id) != 0) {
         return;
@@ -302,7 +311,7 @@ void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t 
 {
     *done_bytes = *total_bytes = 0;
     if (s->job == SHIP_UPLOAD || s->job == SHIP_REPAIR) {
-        unsigned nodes = s->job == SHIP_UPLOAD ? s->line.config.node_count / 2 + 1 : 1;
+        unsigned nodes = s->job == SHIP_UPLOAD ? s->quorum : 1;
         *total_bytes = s->upload.info.size_bytes;
         *done_bytes = snap_upload_bytes(&s->upload, nodes);
     } else if (s->job == SHIP_DOWNLOAD && s->download.state == DOWNLOAD_FETCHING) {

@@ -15,12 +15,12 @@
 #include "common/err.h"
 #include "logsvc/wire.h"
 
-enum { SNAPSHIP_NODES_MAX = 7, SNAPSHIP_INFLIGHT_MAX = 16 };
+enum { SNAPSHIP_NODES_MAX = 16, SNAPSHIP_INFLIGHT_MAX = 16 };
 
 struct snapship_config {
     uint8_t cluster_id[16];
     uint64_t log_id;
-    unsigned node_count;      /* 1 … SNAPSHIP_NODES_MAX; quorum = node_count / 2 + 1 */
+    unsigned node_count;      /* 1 … SNAPSHIP_NODES_MAX; see snapship_nodes */
     uint64_t session;         /* random, new at every start of the process */
     uint32_t piece_max_bytes; /* of one message; about 1 MiB */
     unsigned inflight_max;    /* pieces under way to or from a node; 4 */
@@ -62,6 +62,10 @@ struct snapship;
 struct snapship *snapship_create(const struct snapship_config *config,
                                  const struct snapship_events *events, void *ctx);
 void snapship_destroy(struct snapship *s);
+
+/* What begins from now on is done with the nodes of that set (bit i: node i), and more than half of
+ * them are a quorum. At creation: the first node_count. */
+void snapship_nodes(struct snapship *s, uint32_t set);
 
 /* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. Each of the
  * next three stops what is under way and begins anew. */

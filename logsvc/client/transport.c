@@ -40,8 +40,9 @@ struct link {
     struct framed framed;
 
     /* Under the lock. */
-    uint64_t up;          /* the connection; 0: down */
-    bool up_noted;        /* a note of its change is queued */
+    uint64_t up;   /* the connection; 0: down */
+    bool up_noted; /* a note of its change is queued */
+    bool closing;
     bool paused;          /* for a full queue; see link_room */
     size_t held_bytes;    /* queued or in the batch */
     unsigned pause_ms;    /* before the next attempt to connect, at most */
@@ -67,22 +68,22 @@ struct notes {
 
 struct transport {
     size_t queue_max_bytes;
+    size_t message_max_bytes;
     unsigned pause_min_ms, pause_max_ms;
-    unsigned node_count;
     int event_fd;
     struct link links[TRANSPORT_NODES_MAX];
 
     pthread_mutex_t lock; /* protects what follows and the links' upper half */
     struct notes queue;
-    bool signalled; /* the eventfd was written and not yet reset */
-    bool signal;    /* it is to be written once the lock is given back */
-    bool closing;
+    bool signalled;       /* the eventfd was written and not yet reset */
+    bool signal;          /* it is to be written once the lock is given back */
     uint64_t connections; /* the last number that was given to one */
     struct random random;
 
     struct notes batch; /* the owner's thread only */
     size_t batch_at;
     struct framed_message *current; /* handed out by the last transport_next */
+    bool current_counts;            /* its link is still there */
 };
 
 static void enter(struct transport *t)
@@ -190,7 +191,7 @@ static void link_pause(struct link *l)
 {
     struct transport *t = l->t;
 
-    if (t->closing) {
+    if (l->closing) {
         return;
     }
     unsigned ms = l->pause_ms / 2 + (unsigned)random_below(&t->random, l->pause_ms / 2 + 1);
@@ -233,7 +234,7 @@ static void link_dialed(void *arg)
     nng_stream *stream = rv == 0 ? nng_aio_get_output(l->dial, 0) : NULL;
 
     enter(t);
-    bool closing = t->closing;
+    bool closing = l->closing;
     uint64_t connection = ++t->connections;
     if (stream == NULL) {
         link_pause(l);
@@ -248,11 +249,9 @@ static void link_dialed(void *arg)
 
 /* --- opening and closing --- */
 
-static int link_open(struct link *l, struct transport *t, unsigned node,
-                     const struct transport_config *config)
+static int link_open(struct link *l, struct transport *t, unsigned node, const char *address)
 {
-    const struct framed_limits limits = {.message_max_bytes = config->message_max_bytes};
-    const char *address = config->addresses[node];
+    const struct framed_limits limits = {.message_max_bytes = t->message_max_bytes};
     char url[TRANSPORT_URL_BYTES];
     int rv = transport_url(address, url);
 
@@ -298,12 +297,12 @@ int transport_open(struct transport **out, const struct transport_config *config
     t->queue_max_bytes = config->queue_max_bytes;
     t->pause_min_ms = (unsigned)min_ms;
     t->pause_max_ms = (unsigned)(max_ms > min_ms ? max_ms : min_ms);
-    t->node_count = config->node_count;
+    t->message_max_bytes = config->message_max_bytes;
     t->event_fd = fd;
     random_init(&t->random, random_seed());
     MUST(pthread_mutex_init(&t->lock, NULL) == 0);
-    for (unsigned i = 0; i < t->node_count; i++) {
-        int rv = link_open(&t->links[i], t, i, config);
+    for (unsigned i = 0; i < config->node_count; i++) {
+        int rv = transport_link(t, i, config->addresses[i]);
         if (rv != ERR_OK) {
             transport_close(t);
             return rv;
@@ -341,17 +340,75 @@ static void link_free(struct link *l)
     free(l->address);
 }
 
+int transport_link(struct transport *t, unsigned node, const char *address)
+{
+    MUST(node < TRANSPORT_NODES_MAX);
+    struct link *l = &t->links[node];
+
+    if (l->dialer != NULL) {
+        return ERR_EXISTS;
+    }
+    int rv = link_open(l, t, node, address);
+    if (rv != ERR_OK && l->dialer != NULL) {
+        link_free(l); /* nothing was begun */
+    }
+    if (rv != ERR_OK) {
+        *l = (struct link){0};
+    }
+    return rv;
+}
+
+/* Takes out what is about a link that is gone. */
+static void notes_forget(struct notes *n, size_t from, unsigned node)
+{
+    size_t kept = from;
+
+    for (size_t i = from; i < n->count; i++) {
+        if (n->v[i].node != node) {
+            n->v[kept++] = n->v[i];
+        } else if (n->v[i].kind == NOTE_MESSAGE) {
+            framed_message_free(n->v[i].msg);
+        }
+    }
+    n->count = kept;
+}
+
+void transport_unlink(struct transport *t, unsigned node)
+{
+    MUST(node < TRANSPORT_NODES_MAX);
+    struct link *l = &t->links[node];
+
+    if (l->dialer == NULL) {
+        return;
+    }
+    enter(t);
+    l->closing = true;
+    leave(t);
+    link_stop(l);
+    link_free(l);
+    if (t->current != NULL && t->batch.v[t->batch_at - 1].node == node) {
+        t->current_counts = false;
+    }
+    enter(t);
+    notes_forget(&t->queue, 0, node);
+    leave(t);
+    notes_forget(&t->batch, t->batch_at, node);
+    *l = (struct link){0};
+}
+
 void transport_close(struct transport *t)
 {
     enter(t);
-    t->closing = true;
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
+        t->links[i].closing = true;
+    }
     leave(t);
-    for (unsigned i = 0; i < t->node_count; i++) {
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
         if (t->links[i].dialer != NULL) {
             link_stop(&t->links[i]);
         }
     }
-    for (unsigned i = 0; i < t->node_count; i++) {
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
         if (t->links[i].dialer != NULL) {
             link_free(&t->links[i]);
         }
@@ -379,7 +436,7 @@ static bool batch_take(struct transport *t)
     t->batch.count = 0;
     t->batch_at = 0;
     enter(t);
-    for (unsigned i = 0; i < t->node_count; i++) {
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
         struct link *l = &t->links[i];
         l->held_bytes -= l->freed_bytes;
         l->freed_bytes = 0;
@@ -398,7 +455,7 @@ static bool batch_take(struct transport *t)
         t->signalled = false;
     }
     leave(t);
-    for (unsigned i = 0; i < t->node_count; i++) {
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
         if (resume[i]) {
             framed_resume(&t->links[i].framed);
         }
@@ -431,7 +488,9 @@ static void current_free(struct transport *t)
 {
     if (t->current != NULL) {
         struct link *l = &t->links[t->batch.v[t->batch_at - 1].node];
-        l->freed_bytes += framed_cost_bytes(t->current);
+        if (t->current_counts) {
+            l->freed_bytes += framed_cost_bytes(t->current);
+        }
         framed_message_free(t->current);
         t->current = NULL;
     }
@@ -460,6 +519,7 @@ bool transport_next(struct transport *t, struct transport_event *out)
         } else {
             t->batch_at++;
             t->current = note->msg;
+            t->current_counts = true;
             if (l->told != 0 && note->msg->connection == l->told) {
                 *out = (struct transport_event){.kind = TRANSPORT_MESSAGE,
                                                 .node = l->node,
@@ -486,7 +546,7 @@ bool transport_send(struct transport *t, unsigned node, const void *head, size_t
 {
     struct link *l = &t->links[node];
 
-    MUST(node < t->node_count);
+    MUST(node < TRANSPORT_NODES_MAX);
     return l->told != 0 && framed_send(&l->framed, l->told, head, head_size, payload, payload_size);
 }
 

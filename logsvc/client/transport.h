@@ -1,7 +1,7 @@
-/* The proxy's side of the transport: one link to each log node, kept up for ever, with messages in
- * and out. It knows nothing of the message format and promises little: what it has taken can be
- * lost with its connection. What comes over one connection comes in order and whole; nothing that
- * was given to one connection is sent or handed out over the next.
+/* The proxy's side of the transport: one link to each log node, kept up until it is given up, with
+ * messages in and out. It knows nothing of the message format and promises little: what it has
+ * taken can be lost with its connection. What comes over one connection comes in order and whole;
+ * nothing that was given to one connection is sent or handed out over the next.
  *
  * All calls belong to one thread (the event loop's). The first open starts the threads of the
  * messaging library: never fork after it. The simulator has its own network in this place. */
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TRANSPORT_NODES_MAX = 7 };
+enum { TRANSPORT_NODES_MAX = 16 };
 
 struct transport;
 
@@ -48,6 +48,12 @@ struct transport_event {
  * understood (errors show its text); ERR_IO: no resources. Nothing is left behind on error. */
 int transport_open(struct transport **out, const struct transport_config *config) MUST_CHECK;
 void transport_close(struct transport *t);
+
+/* Another link, for a node that has none; or the end of one: no event of it comes any more. A
+ * message of it that transport_next has just handed out stays valid as if nothing had happened.
+ * ERR_EXISTS: the node has a link. Other errors as transport_open's. */
+int transport_link(struct transport *t, unsigned node, const char *address) MUST_CHECK;
+void transport_unlink(struct transport *t, unsigned node);
 
 /* A descriptor to watch for reading (level-triggered; never read it yourself): readable while
  * transport_next has something to say. */

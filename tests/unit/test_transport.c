@@ -1100,6 +1100,51 @@ START_TEST(round_trip_time)
 }
 END_TEST
 
+/* Links come and go while others work: a slot that was given up hands out nothing more, keeps what
+ * was just handed out, and can be used for another node. */
+START_TEST(links_come_and_go)
+{
+    struct echo first, second, third;
+    char address[32];
+    struct transport_event ev;
+
+    echo_start(&first, 0);
+    echo_start(&second, 0);
+    echo_start(&third, 0);
+    uint16_t port = transport_server_port(first.server);
+    struct transport *t = client_open(1, &port);
+    client_expect(t, TRANSPORT_UP, 0);
+    ck_assert(!transport_send(t, 5, "x", 1, NULL, 0));
+    ck_assert_int_eq(transport_link(t, 0, "127.0.0.1:1"), ERR_EXISTS);
+    ck_assert_int_eq(transport_link(t, 5, "nonsense"), ERR_INVALID);
+    snprintf(address, sizeof address, "127.0.0.1:%u", transport_server_port(second.server));
+    ck_assert_int_eq(transport_link(t, 5, address), ERR_OK);
+    client_expect(t, TRANSPORT_UP, 5);
+    round_trip(t, 5, "second");
+    round_trip(t, 0, "first");
+
+    client_send(t, 5, "kept", 4);
+    ev = client_expect(t, TRANSPORT_MESSAGE, 5);
+    client_send(t, 5, "never seen", 10);
+    transport_unlink(t, 5);
+    transport_unlink(t, 5);
+    ck_assert_mem_eq(ev.bytes + 3, "kept", 4);
+    ck_assert(!transport_send(t, 5, "x", 1, NULL, 0));
+    round_trip(t, 0, "first again");
+    while (client_event(t, &ev, 50)) {
+        ck_assert_uint_ne(ev.node, 5);
+    }
+    snprintf(address, sizeof address, "127.0.0.1:%u", transport_server_port(third.server));
+    ck_assert_int_eq(transport_link(t, 5, address), ERR_OK);
+    client_expect(t, TRANSPORT_UP, 5);
+    round_trip(t, 5, "third");
+    transport_close(t);
+    echo_stop(&first);
+    echo_stop(&second);
+    echo_stop(&third);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("transport");
@@ -1129,6 +1174,7 @@ int main(void)
     tcase_add_test(tc, closes_in_every_state);
     tcase_add_test(tc, refuses_bad_addresses);
     tcase_add_test(tc, wait_ends_by_wake_and_time);
+    tcase_add_test(tc, links_come_and_go);
     tcase_add_test(tc, round_trip_time);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
