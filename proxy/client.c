@@ -256,6 +256,7 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
             if (c->postponed) {
                 break;
             }
+            c->waits_since_ns = 0;
         }
         c->wanted_bytes = 0;
         used += request.len_bytes;

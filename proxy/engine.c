@@ -207,6 +207,12 @@ static void engine_take_fence(struct engine *e, const uint8_t *bytes, size_t siz
     e->fence_len += take;
 }
 
+/* Whether replies of that kind of link are followed by a fence. */
+static bool engine_fences(const struct engine *e)
+{
+    return e->config.kind == ENGINE_SHARED || e->config.kind == ENGINE_PRIVATE;
+}
+
 static void engine_batch_done(struct engine *e)
 {
     e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL};
@@ -229,7 +235,7 @@ static bool engine_fence_done(struct engine *e)
     return true;
 }
 
-/* ENGINE_FORWARD: nothing has to be waited for behind a reply. */
+/* Without a fence nothing has to be waited for behind a reply. */
 static void engine_forward_done(struct engine *e, struct batch *b, struct request *r)
 {
     b->first = r->next_in_batch;
@@ -238,6 +244,17 @@ static void engine_forward_done(struct engine *e, struct batch *b, struct reques
     }
     r->next_in_batch = NULL;
     e->events->fenced(e->ctx, r, 0);
+}
+
+/* Whether INFO replication is that of a replica in touch with its master: not of one that was
+ * restarted. */
+static bool engine_is_replica(struct engine *e)
+{
+    static const char slave[] = "\nrole:slave", up[] = "\nmaster_link_status:up";
+
+    buf_append(&e->identity, "", 1);
+    const char *text = (const char *)buf_head(&e->identity);
+    return strstr(text, slave) != NULL && strstr(text, up) != NULL;
 }
 
 /* Whether INFO replication names the Redis whose stream we read, as a master. */
@@ -276,7 +293,11 @@ static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t si
         }
         return true;
     }
-    if (e->config.kind != ENGINE_FORWARD && !engine_identity_ok(e)) {
+    if (e->config.kind == ENGINE_REPLICA && !engine_is_replica(e)) {
+        engine_stop(e, "our Redis is no replica");
+        return false;
+    }
+    if (engine_fences(e) && !engine_identity_ok(e)) {
         engine_stranger(e, "it is another Redis than the one whose stream we read");
         return false;
     }
@@ -328,10 +349,11 @@ static bool engine_is_before_pong(const struct engine *e, const struct request *
 static void engine_answered(struct engine *e, struct batch *b, struct request *r)
 {
     b->waiting = r->next_in_batch;
-    if (e->config.kind == ENGINE_FORWARD) {
-        engine_forward_done(e, b, r);
-    } else if (e->events->answered != NULL) {
+    if (e->events->answered != NULL) {
         e->events->answered(e->ctx, r);
+    }
+    if (!engine_fences(e)) {
+        engine_forward_done(e, b, r);
     }
 }
 
@@ -495,7 +517,13 @@ static void engine_setup(struct engine *e)
     static const char *const identity[] = {"INFO", "replication", NULL}; /* the last: setup_left */
     const char *const *const shared[] = {no_evict, name, select, hello, fence, identity, NULL};
     static const char *const *const private[] = {no_evict, id, identity, NULL};
-    const char *const *const *commands = e->config.kind == ENGINE_SHARED ? shared : private;
+    static const char *const *const replica[] = {no_evict, identity, NULL};
+    static const char *const *const none[] = {NULL};
+    const char *const *const *const of_kind[] = {[ENGINE_SHARED] = shared,
+                                                 [ENGINE_PRIVATE] = private,
+                                                 [ENGINE_REPLICA] = replica,
+                                                 [ENGINE_FORWARD] = none};
+    const char *const *const *commands = of_kind[e->config.kind];
 
     e->state = ENGINE_SETUP;
     e->framer = (struct resp_reply_framer){0};
@@ -506,7 +534,7 @@ static void engine_setup(struct engine *e)
     if (e->config.kind == ENGINE_FORWARD && e->config.cluster_id != NULL) {
         engine_put_mark(e);
     }
-    while (e->config.kind != ENGINE_FORWARD && *commands != NULL) {
+    while (*commands != NULL) {
         engine_put_words(e, *commands++);
     }
     if (e->setup_left == 0) {
@@ -672,7 +700,7 @@ static void engine_send(struct engine *e, uint64_t now_ns)
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
-    if (e->config.kind != ENGINE_FORWARD) {
+    if (engine_fences(e)) {
         buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
     }
     buf_swap(&e->out, &e->gathered);

@@ -25,6 +25,8 @@ enum engine_kind {
     ENGINE_SHARED,  /* all clients', to our Redis */
     ENGINE_PRIVATE, /* one client's, to our Redis: fenced likewise; may wait for ever, gets pushes
                      */
+    ENGINE_REPLICA, /* to our Redis while it is a replica, which holds committed data only: no
+                       fence, each request is fenced (bound 0) with its reply */
     ENGINE_FORWARD, /* one client's, to the leading proxy: that one withholds, so there is neither
                        fence nor identity to check; each request is fenced (bound 0) with its reply
                      */

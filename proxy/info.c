@@ -72,7 +72,12 @@ void info_text(void *ctx, struct buf *out)
     buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", proposer_commit(p->proposer));
     buf_printf(out, "holdfast_lease_ms_left:%" PRIu64 "\r\n", info_lease_ms_left(p, now_ns));
     buf_printf(out, "holdfast_clients:%zu\r\n", p->clients.count);
-    buf_printf(out, "holdfast_private_connections:%zu\r\n", private_count(p->privates));
+    buf_printf(out, "holdfast_private_connections:%zu\r\n",
+               private_count(p->privates) + private_count(p->forward_privates));
+    buf_printf(out, "holdfast_forward_links:%u\r\n", forward_links_up(p->forward));
+    buf_printf(out, "holdfast_forwarded:%" PRIu64 "\r\n", forward_total(p->forward));
+    buf_printf(out, "holdfast_forward_waiting:%zu\r\n", forward_waiting(p->forward));
+    buf_printf(out, "holdfast_replica_reads:%" PRIu64 "\r\n", forward_total(p->replica));
     buf_printf(out, "holdfast_replies_withheld:%zu\r\n", tracker_withheld(p->tracker));
     buf_printf(out, "holdfast_dirty_keys:%zu\r\n", tracker_dirty_keys(p->tracker));
     buf_printf(out, "holdfast_commands:%" PRIu64 "\r\n", p->router.commands);

@@ -88,6 +88,7 @@ struct proxy {
     struct forward *forward; /* clients' requests on their way to another proxy that leads */
     struct forward *replica; /* reads on their way to our Redis while it is a replica */
     struct private_pool *forward_privates; /* links that a client has for itself, to that proxy */
+    unsigned ways;                         /* what could be asked in the last turn; bits */
     uint64_t served_offset;                /* what was committed when we last served */
     char cluster_hex[33];
     int replica_fd; /* the port for reads; -1: none */

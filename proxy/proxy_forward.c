@@ -166,6 +166,19 @@ static bool proxy_replica_ready(const struct proxy *p)
     return leader_info(p->leader)->local_reads && self->offset >= p->served_offset;
 }
 
+/* Subscribers hear what our Redis says, while it can be read. When that changes from a replica's
+ * messages to a leader's, or ends, they are closed: some may have been missed. */
+static void proxy_follow_messages(struct proxy *p, bool serves)
+{
+    bool reads = !serves && proxy_replica_ready(p);
+
+    if (pubsub_follows(p->pubsub) && !reads) {
+        pubsub_stop(p->pubsub, "our Redis can't be read now");
+    } else if (reads && !pubsub_follows(p->pubsub)) {
+        pubsub_follow(p->pubsub);
+    }
+}
+
 static void proxy_aim_privates(struct proxy *p, const struct leader_address *to)
 {
     private_target(p->forward_privates, to != NULL ? to->host : "", to != NULL ? to->port : 0);
@@ -197,9 +210,13 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
             forward_cut(p->replica, "our Redis can't be read now");
         }
     }
-    if (serves || private_is_started(p->forward_privates)) {
-        router_wake(&p->router);
+    proxy_follow_messages(p, serves);
+    unsigned ways = (serves ? 1u : 0u) | (private_is_started(p->forward_privates) ? 2u : 0u) |
+                    (pubsub_follows(p->pubsub) ? 4u : 0u);
+    if ((ways & ~p->ways) != 0) {
+        router_wake(&p->router); /* what they wait for may have come */
     }
+    p->ways = ways;
     proxy_flush_forward(p, now_ns);
 }
 

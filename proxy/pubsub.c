@@ -35,25 +35,34 @@ struct parcel {
     size_t bytes;
 };
 
+static void pubsub_make_link(struct pubsub *ps, enum engine_kind kind)
+{
+    struct engine_config engine = {
+        .kind = kind,
+        .host = ps->config.host,
+        .port = ps->config.port,
+        .user = ps->config.user,
+        .password = ps->config.password,
+        .connect_timeout_ms = ps->config.connect_timeout_ms,
+        .batches_in_flight = 1,
+    };
+
+    engine_destroy(ps->engine);
+    ps->follows = kind == ENGINE_REPLICA;
+    ps->engine = engine_create(ps->base, &engine, &pubsub_engine_events, ps);
+}
+
 struct pubsub *pubsub_create(struct event_base *base, const struct pubsub_config *config,
                              struct tracker *tracker, struct request_pool *pool)
 {
     struct pubsub *ps = mem_calloc(1, sizeof *ps);
-    struct engine_config engine = {
-        .kind = ENGINE_PRIVATE,
-        .host = config->host,
-        .port = config->port,
-        .user = config->user,
-        .password = config->password,
-        .connect_timeout_ms = config->connect_timeout_ms,
-        .batches_in_flight = 1,
-    };
 
+    ps->base = base;
     ps->config = *config;
     ps->tracker = tracker;
     ps->pool = pool;
     ps->topics = topics_create();
-    ps->engine = engine_create(base, &engine, &pubsub_engine_events, ps);
+    pubsub_make_link(ps, ENGINE_PRIVATE);
     return ps;
 }
 
@@ -71,6 +80,22 @@ void pubsub_start(struct pubsub *ps, const struct replid *replid)
 {
     ps->replid = *replid;
     ps->started = true;
+    if (ps->follows) {
+        pubsub_make_link(ps, ENGINE_PRIVATE);
+    }
+}
+
+void pubsub_follow(struct pubsub *ps)
+{
+    ps->started = true;
+    if (!ps->follows) {
+        pubsub_make_link(ps, ENGINE_REPLICA);
+    }
+}
+
+bool pubsub_follows(const struct pubsub *ps)
+{
+    return ps->started && ps->follows;
 }
 
 void pubsub_stop(struct pubsub *ps, const char *reason)
@@ -183,11 +208,31 @@ static struct parcel *parcel_take_first(struct pubsub *ps)
     return parcel;
 }
 
+static void parcel_hand_out(struct pubsub *ps)
+{
+    while (ps->first != NULL && ps->first->state == PARCEL_READY) {
+        parcel_free(ps, parcel_take_first(ps), true);
+    }
+}
+
 void pubsub_ready(struct pubsub *ps, struct tracker_waiter *w)
 {
     ((struct parcel *)(void *)w)->state = PARCEL_READY;
-    while (ps->first != NULL && ps->first->state == PARCEL_READY) {
-        parcel_free(ps, parcel_take_first(ps), true);
+    parcel_hand_out(ps);
+}
+
+/* Nothing more comes into the last parcel. */
+static void parcel_close(struct pubsub *ps, uint64_t bound)
+{
+    if (ps->last == NULL || ps->last->state != PARCEL_OPEN) {
+        return;
+    }
+    if (ps->follows) {
+        ps->last->state = PARCEL_READY;
+        parcel_hand_out(ps);
+    } else {
+        ps->last->state = PARCEL_BOUNDED;
+        tracker_add(ps->tracker, &ps->last->waiter, bound);
     }
 }
 
@@ -245,10 +290,7 @@ static void pubsub_fenced(void *ctx, struct request *first, uint64_t bound)
             client_answered(r);
         }
     }
-    if (ps->last != NULL && ps->last->state == PARCEL_OPEN) {
-        ps->last->state = PARCEL_BOUNDED;
-        tracker_add(ps->tracker, &ps->last->waiter, bound);
-    }
+    parcel_close(ps, bound);
 }
 
 static void pubsub_push(void *ctx, const uint8_t *bytes, size_t size, struct request *before)
@@ -321,7 +363,7 @@ void pubsub_send(struct pubsub *ps, struct request *r, struct pubsub_op *op,
                  const struct buf *commands)
 {
     if (engine_is_down(ps->engine)) {
-        engine_start(ps->engine, &ps->replid, clock_now_ns());
+        engine_start(ps->engine, ps->follows ? NULL : &ps->replid, clock_now_ns());
     }
     if (engine_is_down(ps->engine)) {
         r->stage = REQUEST_SENT;
@@ -393,6 +435,8 @@ void pubsub_flush(struct pubsub *ps, uint64_t now_ns)
         engine_stop(ps->engine, "more messages than limits.withheld_total_max_bytes are withheld");
     } else if (engine_may_flush(ps->engine)) {
         engine_flush(ps->engine, now_ns);
+    } else if (ps->follows) {
+        parcel_close(ps, 0);
     } else if (ps->last != NULL && ps->last->state == PARCEL_OPEN) {
         engine_fence(ps->engine, now_ns);
     }

@@ -29,9 +29,14 @@ struct pubsub *pubsub_create(struct event_base *base, const struct pubsub_config
 /* All clients have gone. */
 void pubsub_destroy(struct pubsub *ps);
 
-/* As private_start and private_stop: stopping closes all subscribers. */
+/* As private_start and private_stop: stopping closes all subscribers. Not from within the link's
+ * callbacks. */
 void pubsub_start(struct pubsub *ps, const struct replid *replid);
 void pubsub_stop(struct pubsub *ps, const char *reason);
+/* From now on our Redis is a replica: what is published comes with the log, committed, and its
+ * messages are handed out at once. */
+void pubsub_follow(struct pubsub *ps);
+bool pubsub_follows(const struct pubsub *ps);
 
 /* SUBSCRIBE, UNSUBSCRIBE and their P and S forms, PUBSUB CHANNELS and the like; what a RESP2
  * subscriber may say, and what PING answers it. True: handled. */

@@ -227,11 +227,10 @@ static void pubsub_change(struct router *router, struct client *c, const struct 
 {
     struct pubsub *ps = router->pubsub;
 
-    if (!ps->started && verb->subscribes) {
-        client_answer_error(
-            c, router->others
-                   ? "ERR this proxy does not lead; the command is served by the one that does"
-                   : "LOADING Redis is loading the dataset in memory");
+    if (!ps->started && verb->subscribes && router->others) {
+        router_wait(router, c);
+    } else if (!ps->started && verb->subscribes) {
+        client_answer_error(c, "LOADING Redis is loading the dataset in memory");
     } else if (client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
         return;
     } else if (verb->subscribes) {

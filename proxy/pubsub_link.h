@@ -20,12 +20,14 @@ struct pubsub_op {
 };
 
 struct pubsub {
+    struct event_base *base;
     struct pubsub_config config;
     struct tracker *tracker;
     struct request_pool *pool;
     struct engine *engine;
     struct replid replid;
     bool started;
+    bool follows; /* the link is ENGINE_REPLICA: nothing is withheld */
     bool slow; /* some subscriber is to be closed */
     struct topics *topics;
     struct subscriber *subscribers; /* by next */

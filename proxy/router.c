@@ -487,9 +487,7 @@ static bool router_is_publish(const struct command *command)
     return strcmp(command->name, "publish") == 0 || strcmp(command->name, "spublish") == 0;
 }
 
-/* Nobody can be asked for a link now. Until somebody can, and not for too long, the client is not
- * read. */
-static void router_wait_for_link(struct router *router, struct client *c)
+void router_wait(struct router *router, struct client *c)
 {
     uint64_t now_ns = router->clients->now_ns;
 
@@ -497,7 +495,6 @@ static void router_wait_for_link(struct router *router, struct client *c)
         c->waits_since_ns = now_ns;
     }
     if (now_ns - c->waits_since_ns > router->wait_ns) {
-        c->waits_since_ns = 0;
         client_answer_error(c, router_master_down);
         return;
     }
@@ -530,10 +527,9 @@ bool router_choose_lane(struct router *router, struct client *c, bool needs_priv
         return false;
     }
     if (needs_private && route != ROUTE_ENGINE && c->link == NULL && !private_is_started(pool)) {
-        router_wait_for_link(router, c);
+        router_wait(router, c);
         return false;
     }
-    c->waits_since_ns = 0;
     if (needs_private && !private_lend(pool, c)) {
         client_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");

@@ -104,7 +104,10 @@ const char *router_refusal(const struct router *router, const struct client *c, 
  * Redis can't be read). */
 const char *router_gave_up(const struct request *r, bool replica);
 
-/* Clients that wait for a link to whoever leads are read again: somebody does, or it is time to
+/* The client's request can't be taken now: nobody leads, or no link that it needs can be had. It
+ * waits for that, and nothing more of the client is read; not for too long, then it is refused. */
+void router_wait(struct router *router, struct client *c);
+/* Clients that wait so are read again: somebody does, or it is time to
  * look at how long they wait. Once in a while, and when the leader changes. */
 void router_wake(struct router *router);
 

@@ -567,9 +567,14 @@ void world_redis(const char *replies)
 void world_link_up(int i)
 {
     char answers[256];
-    int len = snprintf(answers, sizeof answers,
-                       "+OK\r\n:%d\r\n$67\r\nrole:master\r\nmaster_replid:" REPLID "\r\n", 70 + i);
 
+    (void)snprintf(answers, sizeof answers,
+                   "+OK\r\n:%d\r\n$67\r\nrole:master\r\nmaster_replid:" REPLID "\r\n", 70 + i);
+    world_link_up_as(i, answers);
+}
+
+void world_link_up_as(int i, const char *answers)
+{
     if (world.links[i] >= 0) {
         (void)close(world.links[i]);
     }
@@ -578,12 +583,23 @@ void world_link_up(int i)
     buf_clear(&world.heard);
     turn();
     (void)take_until(world.links[i], 60); /* the set-up */
-    ck_assert_int_eq(send(world.links[i], answers, (size_t)len, 0), len);
+    ck_assert_int_eq(send(world.links[i], answers, strlen(answers), 0), (ssize_t)strlen(answers));
 }
 
 void world_link_expect_sent(int i, const char *commands)
 {
     expect_sent_on(world.links[i], commands);
+}
+
+void world_link_expect_unfenced(int i, const char *commands)
+{
+    struct buf text = BUF_INIT;
+
+    buf_clear(&world.heard);
+    (void)take_until(world.links[i], 1);
+    commands_text(&world.heard, &text);
+    ck_assert_str_eq((const char *)buf_head(&text), commands);
+    buf_release(&text);
 }
 
 void world_link_redis_raw(int i, const char *bytes)

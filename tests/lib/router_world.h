@@ -70,9 +70,11 @@ void world_redis(const char *replies);
 
 /* The next private link is made, and set up by Redis, which calls it 70 + i. */
 void world_link_up(int i);
+void world_link_up_as(int i, const char *answers);
 /* Redis gets exactly these commands and the fence behind them on that link; or answers there; or
  * says this, without a fence; or ends it. */
 void world_link_expect_sent(int i, const char *commands);
+void world_link_expect_unfenced(int i, const char *commands);
 void world_link_redis(int i, const char *replies);
 void world_link_redis_raw(int i, const char *bytes);
 void world_link_down(int i);

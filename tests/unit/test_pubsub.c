@@ -171,6 +171,52 @@ START_TEST(test_publish)
 }
 END_TEST
 
+#define REPLICA "+OK\r\n$35\r\nrole:slave\r\nmaster_link_status:up\r\n\r\n"
+
+/* Our Redis is a replica, whose messages are committed: nothing is fenced, nothing withheld. */
+START_TEST(test_follows)
+{
+    pubsub_follow(world.pubsub);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up_as(0, REPLICA);
+    world_link_expect_unfenced(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis_raw(0, HELLO ACK "+PONG\r\n");
+    world_expect(0, SUBSCRIBED);
+    world_link_redis_raw(0, PUSH("1") PUSH("2"));
+    world_expect(0, MESSAGE("1") MESSAGE("2"));
+    world_say(0, "UNSUBSCRIBE c");
+    world_link_expect_unfenced(0, "UNSUBSCRIBE c|PING");
+    world_link_redis_raw(0, PUSH("3") "+PONG\r\n" PUSH("4"));
+    world_expect(0, MESSAGE("3") UNSUBSCRIBED);
+}
+END_TEST
+
+/* A Redis that is no replica (any more) is not listened to: its messages may be taken back. */
+START_TEST(test_follows_no_replica)
+{
+    pubsub_follow(world.pubsub);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up_as(0, "+OK\r\n$36\r\nrole:master\r\nmaster_link_status:up\r\n\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
+/* What we follow, and what we lead, are different streams of messages: subscribers come anew. */
+START_TEST(test_follows_then_leads)
+{
+    struct replid replid = {"0123456789abcdef0123456789abcdef0123456"};
+
+    pubsub_follow(world.pubsub);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up_as(0, REPLICA);
+    world_link_expect_unfenced(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis_raw(0, HELLO ACK "+PONG\r\n");
+    world_expect(0, SUBSCRIBED);
+    pubsub_start(world.pubsub, &replid);
+    world_expect_closed(0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pubsub");
@@ -184,6 +230,9 @@ int main(void)
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_link_ends);
     tcase_add_test(tc, test_publish);
+    tcase_add_test(tc, test_follows);
+    tcase_add_test(tc, test_follows_no_replica);
+    tcase_add_test(tc, test_follows_then_leads);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
