@@ -41,9 +41,14 @@ void info_nodes(const struct proxy *p, bool long_form, struct buf *out)
         uint64_t lag = end > node.flushed ? end - node.flushed : 0;
         buf_printf(out, long_form ? "node%u:" : "holdfast_log%u:", ++number);
         if (long_form) {
-            buf_printf(out, "id=%s,address=%s,member=%s,conf=%" PRIu64 ".%" PRIu64 ",",
+            buf_printf(out, "id=%s,address=%s,member=%s,conf=%" PRIu64 ".%" PRIu64 ",snapshot=",
                        node.node_id, node.address, node.member ? "yes" : "no", node.conf.term.n,
                        node.conf.generation);
+            if (node.snapshot == WIRE_NO_SNAPSHOT) {
+                buf_append_str(out, "none,");
+            } else {
+                buf_printf(out, "%" PRIu64 ",", node.snapshot);
+            }
         }
         buf_printf(out, "state=%s,offset=%" PRIu64 ",lag_bytes=%" PRIu64,
                    info_node_state(node.state), node.flushed, lag);

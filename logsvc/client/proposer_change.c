@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHANGE_PATIENCE_MS = 30000, CHANGE_SNAPSHOT_POLL_MS = 500 };
+enum { CHANGE_PATIENCE_MS = 30000, CHANGE_SNAPSHOT_POLL_MS = 1000 };
 
 bool proposer_change_learns(const struct proposer *p, const struct proposer_node *n)
 {
@@ -54,7 +54,9 @@ int proposer_replace(struct proposer *p, uint64_t now_ns, const char *old_id, co
         text = "this proxy does not lead; ask the leader";
     } else if (conf_kind(&p->conf) != CONF_STABLE || c->state == PROPOSER_CHANGE_GREET ||
                c->state == PROPOSER_CHANGE_LEARN || c->state == PROPOSER_CHANGE_FINAL) {
-        text = "a change of the log's members is already going on";
+        text = conf_kind(&p->conf) == CONF_FOUNDING
+                   ? "the log is just being founded; try again"
+                   : "a change of the log's members is already going on";
     } else if (conf_find_node(&p->conf, old_id) == NULL) {
         text = "no member of the log has that node id";
         err = ERR_NOT_FOUND;
@@ -258,7 +260,6 @@ void proposer_change_resume(struct proposer *p)
 bool proposer_change_wants_status(const struct proposer *p, const struct proposer_node *n)
 {
     return p->state == PROPOSER_LEADING && n->told && n->snapshot == WIRE_NO_SNAPSHOT &&
-           !change_has_snapshot(p, n) &&
            p->now_ns - n->status_ns >= CHANGE_SNAPSHOT_POLL_MS * CLOCK_NS_PER_MS;
 }
 

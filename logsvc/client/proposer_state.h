@@ -219,7 +219,7 @@ bool proposer_change_learns(const struct proposer *p, const struct proposer_node
 bool proposer_change_judge(struct proposer *p, unsigned node, const struct wire_hello_reply *m);
 void proposer_change_step(struct proposer *p);
 void proposer_change_resume(struct proposer *p);
-/* Whether it must be asked whether it has a snapshot by now. */
+/* Whether it is to be asked again whether it has a snapshot by now. */
 bool proposer_change_wants_status(const struct proposer *p, const struct proposer_node *n);
 
 /* proposer_feed.c */

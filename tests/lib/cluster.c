@@ -217,6 +217,11 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
     ck_assert_int_eq(fclose(f), 0);
 }
 
+void cluster_add_log(struct cluster *c, const char *name)
+{
+    config_log(c, process_add(c, name));
+}
+
 struct cluster *cluster_create(const struct cluster_options *options)
 {
     struct cluster *c =
@@ -256,6 +261,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     (void)type;
     (void)ftw;
     return remove(path);
+}
+
+void cluster_wipe(struct cluster *c, const char *name)
+{
+    const struct cluster_process *p = process_of(c, name);
+    char data[CLUSTER_PATH_MAX + 8];
+
+    file_path(p, "data", data, sizeof data);
+    ck_assert_int_eq(nftw(data, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    ck_assert_int_eq(mkdir(data, 0700), 0);
 }
 
 /* The end of a log, whole lines, on standard error. */

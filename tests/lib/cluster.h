@@ -38,6 +38,12 @@ struct cluster *cluster_create(const struct cluster_options *options);
  * args: after those that all have; ends with NULL; kept by reference. */
 void cluster_add_redis(struct cluster *c, const char *name, const char *const *args);
 
+/* One more log node ("log4" …), of this cluster, which no proxy's configuration names. */
+void cluster_add_log(struct cluster *c, const char *name);
+
+/* Removes all that the process, which does not run, has stored: a lost disk. */
+void cluster_wipe(struct cluster *c, const char *name);
+
 /* A real Redis Sentinel, by any other name, which watches that redis-server as "mymaster". */
 void cluster_add_sentinel(struct cluster *c, const char *name, const char *master);
 

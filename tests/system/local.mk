@@ -19,6 +19,7 @@ SYSTEM_TESTS = \
 	test_durability \
 	test_faults \
 	test_links \
+	test_membership \
 	test_messages \
 	test_sentinel_port \
 	test_stream \
@@ -51,6 +52,10 @@ test_faults_LDADD = $(SYSTEM_LDADD)
 test_bad_input_SOURCES = tests/system/test_bad_input.c
 test_bad_input_CFLAGS = $(UNIT_CFLAGS)
 test_bad_input_LDADD = $(SYSTEM_LDADD)
+
+test_membership_SOURCES = tests/system/test_membership.c tests/system/load.c tests/system/load.h
+test_membership_CFLAGS = $(UNIT_CFLAGS)
+test_membership_LDADD = $(SYSTEM_LDADD)
 
 test_links_SOURCES = tests/system/test_links.c
 test_links_CFLAGS = $(UNIT_CFLAGS)
