@@ -104,12 +104,17 @@ void acceptor_watch(struct acceptor *a, const struct acceptor_call *call)
     const struct wire_msg *msg = call->msg;
     const struct wire_watch *m = &msg->watch;
 
+    if (m->lease_ms != a->config.lease_ms) {
+        acceptor_refuse(a, call, WIRE_REFUSED_LEASE, NULL);
+        return;
+    }
     acceptor_forget_watchers(a, call->now_ns);
     struct acceptor_watcher *w = acceptor_find_watcher(a, call);
     *w = (struct acceptor_watcher){
         .entry = {.role = (enum roster_role)m->role,
                   .synced = m->synced,
                   .offset = m->offset,
+                  .sentinel_port = m->sentinel_port,
                   .heard_ns = call->now_ns},
         .to = call->to,
         .channel = msg->channel,

@@ -48,7 +48,7 @@ static const struct config_row main_rows[] = {
     CONFIG_INT("port", struct main_config, port, 1, 65535, "7401", "port to listen on"),
     CONFIG_STRING("data_dir", struct main_config, data_dir, 1, 900, NULL,
                   "folder of the logs; made if it is not there"),
-    CONFIG_INT("lease_ms", struct main_config, lease_ms, 100, 600000, "1500",
+    CONFIG_INT("lease_ms", struct main_config, lease_ms, 100, 600000, "800",
                "length of a leader's lease, the same for all nodes and proxies"),
     CONFIG_STRING("log_level", struct main_config, log_level, 1, 16, "info",
                   "lowest level of messages: debug, info, warn, error",

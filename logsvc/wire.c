@@ -376,12 +376,14 @@ static void walk_mend_reply(struct walk *w, struct wire_mend_reply *m)
 
 static void walk_watch(struct walk *w, struct wire_watch *m)
 {
+    walk_u32(w, &m->lease_ms);
     walk_text(w, m->name, WIRE_NAME_MAX);
     walk_text(w, m->address, WIRE_NAME_MAX);
     walk_u8(w, &m->role);
     w->bad = w->bad || m->role > ROSTER_LEADER;
     walk_bool(w, &m->synced);
     walk_u64(w, &m->offset);
+    walk_u32(w, &m->sentinel_port);
     walk_u64(w, &m->known.n);
 }
 

@@ -305,12 +305,14 @@ struct wire_roster {
 /* A proxy says who it is, and asks how things stand. Answered at once, and again, with the seq of
  * the newest question, when a leader was accepted, has released, or has closed its link. */
 struct wire_watch {
+    uint32_t lease_ms;
     char name[WIRE_NAME_MAX + 1];
     char address[WIRE_NAME_MAX + 1]; /* of its clients: host:port */
     uint8_t role;                    /* enum roster_role */
     bool synced;
     uint64_t offset;
-    struct log_term known; /* the last term of the history that it has; 0: none */
+    uint32_t sentinel_port; /* where it answers as a Sentinel; 0: nowhere */
+    struct log_term known;  /* the last term of the history that it has; 0: none */
 };
 
 struct wire_watch_reply {

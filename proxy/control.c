@@ -66,6 +66,12 @@ unsigned control_waiting(const struct control *c)
     return c->waiting;
 }
 
+uint64_t control_silent_ms(const struct control *c, uint64_t now_ns)
+{
+    bool waits = c->waiting > 0 && now_ns > c->progress_ns;
+    return waits ? (now_ns - c->progress_ns) / CLOCK_NS_PER_MS : 0;
+}
+
 static void control_lost(struct control *c, const char *reason)
 {
     bool was_up = c->up;

@@ -38,6 +38,10 @@ unsigned control_waiting(const struct control *c);
  * each "%s" as a whole. False: not connected (fn is not called). fn may be NULL. */
 bool control_send(struct control *c, control_reply_fn *fn, void *ctx, const char *words, ...);
 
+/* For how long a command has been waiting without any answer; 0: none is. Commands are sent twice a
+ * second at least. */
+uint64_t control_silent_ms(const struct control *c, uint64_t now_ns);
+
 /* Reconnects and times out. A few times a second. */
 void control_tick(struct control *c, uint64_t now_ns);
 

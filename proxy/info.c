@@ -9,12 +9,6 @@
 #include "config.h"
 #endif
 
-/* A leader serves; whoever is on the way there is a candidate. */
-static const char *info_role(const struct proxy *p)
-{
-    return p->role.state == ROLE_SERVE ? "leader" : "candidate";
-}
-
 static const char *info_node_state(enum proposer_node_state state)
 {
     static const char *const names[] = {"down", "greeted", "catchup", "up", "refused", "out"};
@@ -59,20 +53,39 @@ void info_nodes(const struct proxy *p, bool long_form, struct buf *out)
     }
 }
 
+static void info_follower(const struct proxy *p, uint64_t now_ns, struct buf *out)
+{
+    struct follow_status status;
+
+    follow_status(p->follow, now_ns, &status);
+    buf_printf(out, "holdfast_follower_state:%s\r\n", status.state);
+    buf_printf(out, "holdfast_offset_applied:%" PRIu64 "\r\n", status.applied);
+    buf_printf(out, "holdfast_lag_bytes:%" PRIu64 "\r\n", status.lag_bytes);
+    buf_printf(out, "holdfast_lag_ms:%" PRIu64 "\r\n", status.lag_ms);
+    buf_printf(out, "holdfast_full_resyncs:%" PRIu64 "\r\n", status.resyncs);
+    if (status.total_bytes > 0) {
+        buf_printf(out, "holdfast_progress_bytes:%" PRIu64 "\r\n", status.done_bytes);
+        buf_printf(out, "holdfast_progress_total_bytes:%" PRIu64 "\r\n", status.total_bytes);
+    }
+}
+
 void info_text(void *ctx, struct buf *out)
 {
     struct proxy *p = ctx;
     uint64_t now_ns = clock_now_ns();
-    bool leads = p->role.state == ROLE_SETTLE || p->role.state == ROLE_SERVE ||
-                 p->role.state == ROLE_REATTACH;
+    const struct leader_info *leader = leader_info(p->leader);
+    char address[LEADER_TEXT_MAX + 1] = ":0";
+
+    if (leader->known) {
+        leader_print_address(&leader->address, address, sizeof address);
+    }
 
     buf_append_str(out, "# Holdfast\r\n");
     buf_printf(out, "holdfast_version:%s\r\n", PACKAGE_VERSION);
-    buf_printf(out, "holdfast_role:%s\r\n", info_role(p));
+    buf_printf(out, "holdfast_role:%s\r\n", leader_role_name(leader->role));
     buf_printf(out, "holdfast_state:%s\r\n", role_state_name(p->role.state));
-    buf_printf(out, "holdfast_term:%" PRIu64 "\r\n", proposer_term(p->proposer).n);
-    buf_printf(out, "holdfast_leader:%s:%d\r\n", leads ? p->settings->host : "",
-               leads ? (int)p->settings->port : 0);
+    buf_printf(out, "holdfast_term:%" PRIu64 "\r\n", leader->term.n);
+    buf_printf(out, "holdfast_leader:%s\r\n", address);
     buf_printf(out, "holdfast_offset_executed:%" PRIu64 "\r\n", effects_offset(p->effects));
     buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", proposer_commit(p->proposer));
     buf_printf(out, "holdfast_lease_ms_left:%" PRIu64 "\r\n", info_lease_ms_left(p, now_ns));
@@ -92,15 +105,14 @@ void info_text(void *ctx, struct buf *out)
                histogram_window_percentile(&p->commit_us, 50, now_ns));
     buf_printf(out, "holdfast_commit_us_p99:%" PRIu64 "\r\n",
                histogram_window_percentile(&p->commit_us, 99, now_ns));
-    if (p->role.state == ROLE_REBUILD || p->role.state == ROLE_ADOPT) {
+    if (p->role.state == ROLE_ADOPT) {
         uint64_t done = 0, total = 0;
-        if (p->role.state == ROLE_REBUILD) {
-            rebuild_progress(p->rebuild, &done, &total);
-        } else {
-            adopt_progress(p->adopt, &done, &total);
-        }
+        adopt_progress(p->adopt, &done, &total);
         buf_printf(out, "holdfast_progress_bytes:%" PRIu64 "\r\n", done);
         buf_printf(out, "holdfast_progress_total_bytes:%" PRIu64 "\r\n", total);
+    }
+    if (follow_active(p->follow)) {
+        info_follower(p, now_ns, out);
     }
     info_nodes(p, false, out);
 }

@@ -186,6 +186,12 @@ bool leader_parse_address(const char *text, struct leader_address *out)
     return true;
 }
 
+void leader_print_address(const struct leader_address *address, char *out, size_t size)
+{
+    const char *format = strchr(address->host, ':') != NULL ? "[%s]:%d" : "%s:%d";
+    (void)snprintf(out, size, format, address->host, address->port);
+}
+
 const char *leader_role_name(enum leader_role role)
 {
     static const char *const names[] = {"follower", "candidate", "leader"};

@@ -85,6 +85,8 @@ void leader_update(struct leader *l, const struct leader_found *found);
 
 /* "host:port" (an IPv6 host in brackets or not); false: it is none. */
 bool leader_parse_address(const char *text, struct leader_address *out);
+/* The other way round; cut if it does not fit. */
+void leader_print_address(const struct leader_address *address, char *out, size_t size);
 
 const char *leader_role_name(enum leader_role role); /* "follower", "candidate", "leader" */
 

@@ -6,6 +6,7 @@ libproxy_a_SOURCES = \
 	proxy/resp_reply.c
 libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
 libproxy_a_SOURCES += proxy/leader.c proxy/leader.h
+libproxy_a_SOURCES += proxy/lag.c proxy/lag.h proxy/lineage.c proxy/lineage.h
 libproxy_a_SOURCES += proxy/pace.c proxy/pace.h
 libproxy_a_SOURCES += proxy/replinfo.c proxy/replinfo.h
 libproxy_a_SOURCES += proxy/role.c proxy/role.h
@@ -45,7 +46,7 @@ libproxyio_a_SOURCES += \
 	proxy/outbox.c proxy/outbox.h \
 	proxy/pubsub.c proxy/pubsub.h \
 	proxy/pubsub_commands.c proxy/pubsub_link.h \
-	proxy/rebuild.c proxy/rebuild.h \
+	proxy/follow.c proxy/follow.h \
 	proxy/router.c proxy/router.h \
 	proxy/session.c proxy/session.h \
 	proxy/settings.c proxy/settings.h \
@@ -62,6 +63,7 @@ holdfast_proxy_SOURCES = \
 	proxy/proxy_clients.c \
 	proxy/proxy_forward.c \
 	proxy/proxy_log.c \
+	proxy/proxy_peers.c \
 	proxy/proxy_private.c \
 	proxy/proxy_redis.c \
 	proxy/proxy_role.c \

@@ -53,7 +53,8 @@ static void proxy_release_ready(struct proxy *p)
     struct tracker_waiter *w;
 
     /* The lease is looked at last, after Redis' answers are here; the clock is read anew for it. */
-    if (p->role.state != ROLE_SERVE || !proposer_may_serve(p->proposer, clock_now_ns())) {
+    if ((p->role.state != ROLE_SERVE && p->role.state != ROLE_YIELD) ||
+        !proposer_may_serve(p->proposer, clock_now_ns())) {
         return;
     }
     while ((w = tracker_next_ready(p->tracker)) != NULL) {
@@ -144,6 +145,14 @@ static uint64_t proxy_next_ack_ns(const struct proxy *p)
 
 /* ---- the turn ---- */
 
+/* Whether nothing is left of what was taken from clients: answered, and committed. */
+static bool proxy_is_drained(const struct proxy *p)
+{
+    return engine_is_idle(p->engine) && tracker_withheld(p->tracker) == 0 &&
+           effects_unit_offset(p->effects) == effects_offset(p->effects) &&
+           proposer_commit(p->proposer) == proposer_end(p->proposer);
+}
+
 void proxy_view(const struct proxy *p, struct role_view *view)
 {
     enum proposer_state state = proposer_state(p->proposer);
@@ -157,6 +166,16 @@ void proxy_view(const struct proxy *p, struct role_view *view)
         .deposed = state == PROPOSER_DEPOSED,
         .may_serve = proposer_may_serve(p->proposer, now_ns),
         .stream_offset = effects_offset(p->effects),
+        .redis_stalled =
+            control_silent_ms(p->control, now_ns) > (uint64_t)p->settings->redis_handover_ms,
+        .following = follow_active(p->follow),
+        .other_leads = p->outlook.other_leads,
+        .nobody_leads = p->outlook.nobody_leads,
+        .heir = p->outlook.heir,
+        .rank = p->outlook.rank,
+        .successor = p->outlook.successor != NULL,
+        .drained = proxy_is_drained(p),
+        .random = p->outlook.random,
     };
     if (view->elected) {
         const struct proposer_donor *donor = proposer_donor(p->proposer);
@@ -172,6 +191,10 @@ void proxy_view(const struct proxy *p, struct role_view *view)
 unsigned proxy_nodes_answering(const struct proxy *p)
 {
     unsigned answering = 0;
+
+    if (!role_leads(&p->role)) {
+        return p->outlook.nodes_up;
+    }
 
     for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
         struct proposer_node_info node;
@@ -191,12 +214,14 @@ static enum service proxy_service(const struct proxy *p, const struct role_view 
 {
     switch (p->role.state) {
     case ROLE_SERVE:
+    case ROLE_YIELD: /* nobody is read then */
         return view->may_serve ? SERVICE_FULL : SERVICE_NO_QUORUM;
+    case ROLE_FOLLOW:
     case ROLE_CAMPAIGN:
         return !view->redis_up || proxy_quorum_answers(p) ? SERVICE_LOADING : SERVICE_NO_QUORUM;
     case ROLE_ATTACH:
     case ROLE_ADOPT:
-    case ROLE_REBUILD:
+    case ROLE_PROMOTE:
     case ROLE_SETTLE:
     case ROLE_REATTACH:
         break;
@@ -216,7 +241,7 @@ static bool proxy_must_pause(const struct proxy *p, bool room)
 {
     size_t part = p->clients.paused ? 2 : 1;
 
-    return !room ||
+    return !room || p->role.state == ROLE_YIELD ||
            p->clients.withheld_bytes > (size_t)p->settings->withheld_total_max_bytes / part ||
            engine_gathered_bytes(p->engine) + forward_bytes(p->forward) +
                    forward_bytes(p->replica) >
@@ -268,7 +293,9 @@ static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
     uint64_t others[] = {proposer_next_tick_ns(p->proposer),
                          reader_next_tick_ns(p->reader),
                          snapship_next_tick_ns(p->snapship),
-                         rebuild_next_tick_ns(p->rebuild),
+                         lookout_next_tick_ns(p->lookout),
+                         follow_next_tick_ns(p->follow),
+                         role_next_ns(&p->role),
                          pace_next_ns(&p->pace),
                          proxy_next_ack_ns(p),
                          proxy_next_forward_ns(p)};
@@ -295,22 +322,6 @@ static void proxy_tick_cb(evutil_socket_t fd, short what, void *arg)
     p->tick_due_ns = 0;
 }
 
-/* Tells those who ask who leads what this turn has made of it. */
-static void proxy_update_leader(struct proxy *p, const struct role_view *view)
-{
-    bool leads = p->role.state == ROLE_SERVE;
-    struct leader_found found = {
-        .info = {.role = leads ? LEADER_LEADER : LEADER_CANDIDATE,
-                 .known = leads,
-                 .self = leads,
-                 .term = proposer_term(p->proposer)},
-        .offset = view->stream_offset,
-        .now_ns = view->now_ns,
-    };
-
-    leader_update(p->leader, &found);
-}
-
 static void proxy_turn_role(struct proxy *p)
 {
     struct role_view view;
@@ -324,7 +335,7 @@ static void proxy_turn_role(struct proxy *p)
     proxy_view(p, &view);
     p->router.service = proxy_service(p, &view);
     p->router.lease_end_ns = proposer_lease_end_ns(p->proposer);
-    proxy_update_leader(p, &view);
+    proxy_tell_leader(p, &view);
     if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
         engine_start(p->engine, &p->role.replid, view.now_ns);
         private_start(p->privates, &p->role.replid);
@@ -341,7 +352,8 @@ static void proxy_turn(struct proxy *p)
     proxy_follow_members(p);
     reader_tick(p->reader, now_ns);
     snapship_tick(p->snapship, now_ns);
-    rebuild_tick(p->rebuild, now_ns);
+    follow_tick(p->follow, now_ns);
+    proxy_look_out(p, now_ns);
     if (now_ns - p->slow_tick_ns >= PROXY_SLOW_TICK_MS * CLOCK_NS_PER_MS) {
         proxy_slow_tick(p, now_ns);
     }
@@ -442,9 +454,9 @@ static int proxy_open_replica_port(struct proxy *p, const struct settings *s)
     return ERR_OK;
 }
 
-static int proxy_open_events(struct proxy *p, const struct settings *s)
+static int proxy_open_port(struct proxy *p, const struct settings *s)
 {
-    int signals[] = {SIGTERM, SIGINT};
+    struct leader_address address = {.port = (int)s->announce_port};
 
     if (s->replica_port > 0 && proxy_open_replica_port(p, s) != ERR_OK) {
         return ERR_IO;
@@ -454,6 +466,20 @@ static int proxy_open_events(struct proxy *p, const struct settings *s)
         log_error("listening on %s:%d: %s", s->host, (int)s->port, strerror(errno));
         return ERR_IO;
     }
+    if (address.port == 0) {
+        address.port = net_port(p->listen_fd);
+    }
+    (void)snprintf(address.host, sizeof address.host, "%s",
+                   s->announce_host[0] != '\0' ? s->announce_host : s->host);
+    p->leader = leader_create(s->name, address.host, address.port);
+    leader_print_address(&address, p->address, sizeof p->address);
+    return ERR_OK;
+}
+
+static int proxy_open_events(struct proxy *p, const struct settings *s)
+{
+    int signals[] = {SIGTERM, SIGINT};
+
     p->accept_event = event_new(p->base, p->listen_fd, EV_READ | EV_PERSIST, proxy_accept_cb, p);
     p->tick_event = event_new(p->base, -1, 0, proxy_tick_cb, p);
     if (p->accept_event == NULL || p->tick_event == NULL || event_add(p->accept_event, NULL) != 0) {
@@ -483,12 +509,14 @@ int proxy_open(struct proxy *p, const struct settings *s)
     MUST(p->base != NULL);
     histogram_window_init(&p->commit_us, 10 * CLOCK_NS_PER_S, clock_now_ns());
     p->tracker = tracker_create(random_next(&p->random), 0);
-    p->leader = leader_create(s->name, s->host, (int)s->port);
     proxy_open_engine(p, s);
     proxy_open_privates(p, s);
     proxy_open_clients(p, s);
-    proxy_open_forward(p, s);
-    int rc = proxy_open_log(p, s);
+    int rc = proxy_open_port(p, s);
+    if (rc == ERR_OK) {
+        proxy_open_forward(p, s);
+        rc = proxy_open_log(p, s);
+    }
     if (rc == ERR_OK) {
         rc = proxy_open_redis(p, s);
     }

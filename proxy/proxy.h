@@ -8,6 +8,7 @@
 
 #include "common/histogram.h"
 #include "common/random.h"
+#include "logsvc/client/lookout.h"
 #include "logsvc/client/proposer.h"
 #include "logsvc/client/reader.h"
 #include "logsvc/client/snapship.h"
@@ -19,11 +20,11 @@
 #include "proxy/effects.h"
 #include "proxy/engine.h"
 #include "proxy/feed.h"
+#include "proxy/follow.h"
 #include "proxy/leader.h"
 #include "proxy/pace.h"
 #include "proxy/private.h"
 #include "proxy/pubsub.h"
-#include "proxy/rebuild.h"
 #include "proxy/replinfo.h"
 #include "proxy/role.h"
 #include "proxy/router.h"
@@ -44,6 +45,21 @@ struct proxy_redis_setting {
 struct proxy_mark {
     uint64_t offset;
     uint64_t at_ns;
+};
+
+/* What is known of the other proxies at this turn; proxy_peers.c makes it. */
+struct proxy_outlook {
+    bool other_leads;
+    bool nobody_leads;
+    unsigned nodes_up; /* log nodes that answer */
+    bool heir;         /* we are named */
+    unsigned rank;
+    uint64_t random; /* drawn anew each turn */
+    struct term term, leader_term;
+    char leader[LEADER_TEXT_MAX + 1];
+    struct leader_peer peers[LEADER_PEERS_MAX]; /* without us */
+    size_t peer_count;
+    const struct leader_peer *successor; /* who could take over at once, the best one; or NULL */
 };
 
 struct proxy {
@@ -67,6 +83,7 @@ struct proxy {
     uint32_t links_gone; /* slots whose links were given up, and not everybody knows */
     struct proposer *proposer;
     struct reader *reader;
+    struct lookout *lookout;
     struct snapship *snapship;
     struct buf wire; /* scratch for encoding */
 
@@ -106,7 +123,11 @@ struct proxy {
     struct leader *leader;          /* who leads; brought up to date once a turn */
     struct sentinel_port *sentinel; /* NULL: sentinel.port is 0 */
     struct adopt *adopt;
-    struct rebuild *rebuild;
+    struct follow *follow;
+    char address[LEADER_TEXT_MAX + 1]; /* of our clients, as others are told it */
+    struct proxy_outlook outlook;      /* what this turn knows of the others */
+    char refusal[192];                 /* scratch: of a hand-over */
+    char heir[LEADER_TEXT_MAX + 1];    /* address of whom a hand-over was asked for; "": nobody */
 
     struct pace pace;
     uint64_t acked, acked_ns; /* what Redis was told to be committed, and when */
@@ -133,6 +154,9 @@ bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
 
 /* How many log nodes answer. */
 unsigned proxy_nodes_answering(const struct proxy *p);
+
+/* A log node refuses us for good; for the machines of the log. */
+void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
 
 /* What the role looks at. */
 void proxy_view(const struct proxy *p, struct role_view *view);
@@ -175,6 +199,15 @@ void proxy_close_redis(struct proxy *p);
 void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;
 extern const struct feed_events proxy_feed_events;
+
+/* Who leads and who else is there, and planned hand-overs; proxy_peers.c. */
+void proxy_open_lookout(struct proxy *p, const struct proposer_config *log);
+/* Once a turn, before and behind the role's step. */
+void proxy_look_out(struct proxy *p, uint64_t now_ns);
+void proxy_tell_leader(struct proxy *p, const struct role_view *view);
+/* Hands over to the proxy of that name or address ("": the best one). NULL: it has begun; else an
+ * error text for the client, valid until the next call. */
+const char *proxy_hand_over(struct proxy *p, const char *name);
 
 /* The reader and the snapshot ship, and what they fetch; proxy_ship.c. */
 void proxy_open_shipping(struct proxy *p, const struct proposer_config *log);

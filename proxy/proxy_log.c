@@ -40,6 +40,9 @@ static void proxy_log_message(struct proxy *p, unsigned node, const uint8_t *byt
     case WIRE_READER:
         reader_receive(p->reader, now_ns, node, &msg);
         break;
+    case WIRE_LOOKOUT:
+        lookout_receive(p->lookout, now_ns, node, &msg);
+        break;
     case WIRE_SNAPSHOT:
         snapship_receive(p->snapship, now_ns, node, &msg);
         break;
@@ -63,6 +66,7 @@ static void proxy_transport_cb(evutil_socket_t fd, short what, void *arg)
         case TRANSPORT_DOWN:
             proposer_link_up(p->proposer, now_ns, event.node, event.kind == TRANSPORT_UP);
             reader_link_up(p->reader, now_ns, event.node, event.kind == TRANSPORT_UP);
+            lookout_link_up(p->lookout, now_ns, event.node, event.kind == TRANSPORT_UP);
             snapship_link_up(p->snapship, now_ns, event.node, event.kind == TRANSPORT_UP);
             break;
         case TRANSPORT_READY:
@@ -86,7 +90,7 @@ static uint64_t proxy_random(void *ctx)
     return random_next(&p->random);
 }
 
-static void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
+void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
 {
     struct proxy *p = ctx;
     struct proposer_node_info info;
@@ -152,7 +156,7 @@ int proxy_open_log(struct proxy *p, const struct settings *s)
         .lease_ms = (uint32_t)s->lease_ms,
         .heartbeat_ms = (uint32_t)s->log_heartbeat_ms,
         .session = random_next(&p->random),
-        .name = s->name,
+        .name = p->address,
         .append_max_bytes = (size_t)s->log_append_max_bytes,
         .append_inflight_max = (unsigned)s->log_appends_in_flight,
         .window_max_bytes = (size_t)s->log_window_max_bytes,
@@ -169,6 +173,7 @@ int proxy_open_log(struct proxy *p, const struct settings *s)
     }
     p->proposer = proposer_create(&proposer, &proxy_proposer_events, p);
     proxy_open_shipping(p, &proposer);
+    proxy_open_lookout(p, &proposer);
     p->transport_event =
         event_new(p->base, transport_fd(p->transport), EV_READ | EV_PERSIST, proxy_transport_cb, p);
     return p->transport_event != NULL && event_add(p->transport_event, NULL) == 0 ? ERR_OK : ERR_IO;

@@ -21,7 +21,7 @@ static const struct {
 } redis_wanted[PROXY_REDIS_SETTINGS] = {
     {"repl-diskless-sync-delay", "0"},               /* a full resync waits 5 s otherwise */
     {"client-output-buffer-limit", "replica 0 0 0"}, /* else a stalled log would cut the link */
-    {"repl-diskless-load", "on-empty-db"},           /* a rebuild needs no file of its own */
+    {"repl-diskless-load", "on-empty-db"},           /* a resync needs no file of its own */
     {"repl-backlog-ttl", "0"},   /* else an hour without a replica changes the replication id */
     {"repl-backlog-size", NULL}, /* must outlive a reconnect */
 };
@@ -289,7 +289,7 @@ void proxy_close_redis(struct proxy *p)
     feed_destroy(p->feed);
     control_destroy(p->control);
     adopt_destroy(p->adopt);
-    rebuild_destroy(p->rebuild);
+    follow_destroy(p->follow);
     effects_destroy(p->effects);
     free(p->feed_secret);
 }

@@ -1,9 +1,10 @@
-/* What the role's decisions do, and what capture, feed, adoption and rebuild tell the role. */
+/* What the role's decisions do, and what capture, feed, adoption and the follower tell it. */
 #include "proxy/proxy.h"
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/lineage.h"
 
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -67,45 +68,34 @@ static void action_campaign(void *ctx)
 static void action_release(void *ctx)
 {
     struct proxy *p = ctx;
-    proposer_release(p->proposer, clock_now_ns());
+    const struct leader_peer *next = p->outlook.successor;
+    char heir[LEADER_TEXT_MAX + 1] = "";
+
+    if (p->heir[0] != '\0') {
+        memcpy(heir, p->heir, sizeof heir);
+    } else if (next != NULL) {
+        leader_print_address(&next->address, heir, sizeof heir);
+    }
+    if (proposer_state(p->proposer) == PROPOSER_LEADING) {
+        log_info("term %" PRIu64 " ends here%s%s", proposer_term(p->proposer).n,
+                 heir[0] != '\0' ? ", to be followed by " : "", heir);
+    }
+    p->heir[0] = '\0';
+    proposer_hand_over(p->proposer, clock_now_ns(), heir);
+    lookout_hurry(p->lookout);
 }
 
-/* The number or id behind a key of INFO, or NULL. */
-static const char *role_info_value(const char *info, const char *key)
+static void action_follow(void *ctx)
 {
-    const char *at = strstr(info, key);
-    return at != NULL ? at + strlen(key) : NULL;
-}
-
-/* Whether a Redis that says this of itself can go on at that place of that history. If not it would
- * make a full resync of it, which costs it a fork and up to a second before it even answers. */
-static bool role_may_resume(const struct proxy *p, const char *info)
-{
-    const char *role = role_info_value(info, "\nrole:");
-    const char *own = role_info_value(info, "\nmaster_replid:");
-    const char *before = role_info_value(info, "\nmaster_replid2:");
-    const char *until = role_info_value(info, "\nsecond_repl_offset:");
-    const char *offset = role_info_value(info, "\nmaster_repl_offset:");
-    const size_t len = sizeof p->attach_replid.hex;
-
-    /* A replica's stream is its master's (one that we once fed, or a stranger): it takes no writes,
-     * and refuses PSYNC as long as its master is away, which may be for ever. */
-    if (role == NULL || strncmp(role, "master", 6) != 0) {
-        return false;
-    }
-    if (own == NULL || before == NULL || until == NULL || offset == NULL ||
-        strtoull(offset, NULL, 10) < p->attach_offset) {
-        return false;
-    }
-    return strncmp(own, p->attach_replid.hex, len) == 0 ||
-           (strncmp(before, p->attach_replid.hex, len) == 0 &&
-            strtoll(until, NULL, 10) > (long long)p->attach_offset);
+    struct proxy *p = ctx;
+    follow_start(p->follow, clock_now_ns());
 }
 
 static void role_attach_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
     struct role_view view;
+    struct lineage_redis redis;
 
     MUST(p->attach_asked > 0);
     if (--p->attach_asked > 0 || !p->attaching) {
@@ -115,7 +105,10 @@ static void role_attach_cb(void *ctx, const struct redisReply *reply)
     proxy_view(p, &view);
     if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
         role_detached(&p->role, &view, "Redis does not answer");
-    } else if (!role_may_resume(p, reply->str)) {
+    } else if (!lineage_parse(reply->str, &redis) ||
+               !lineage_may_resume(&redis, &p->attach_replid, p->attach_offset)) {
+        /* It would make a full resync of it, which costs it a fork and up to a second before it
+         * even answers. */
         role_full_resync(&p->role, &view);
     } else if (capture_start(p->capture, &p->attach_replid, p->attach_offset) != ERR_OK) {
         role_detached(&p->role, &view, "Redis can't be connected to");
@@ -147,17 +140,21 @@ static void action_adopt(void *ctx)
 {
     struct proxy *p = ctx;
 
+    if (follow_active(p->follow)) { /* of a leader that went before there was a log */
+        follow_stop(p->follow);
+        (void)control_send(p->control, NULL, NULL, "REPLICAOF NO ONE");
+    }
     adopt_start(p->adopt, p->snapship, proposer_term(p->proposer), p->router.engine_version);
     capture_stop(p->capture);
     p->attach_failed = capture_start(p->capture, NULL, 0) != ERR_OK;
 }
 
-static void action_rebuild(void *ctx)
+static void action_promote(void *ctx)
 {
     struct proxy *p = ctx;
 
-    rebuild_start(p->rebuild, clock_now_ns(), proposer_term(p->proposer),
-                  proposer_donor(p->proposer));
+    follow_promote(p->follow, clock_now_ns(), proposer_term(p->proposer),
+                   proposer_donor(p->proposer));
 }
 
 static void action_abandon(void *ctx)
@@ -165,7 +162,7 @@ static void action_abandon(void *ctx)
     struct proxy *p = ctx;
 
     adopt_stop(p->adopt);
-    rebuild_stop(p->rebuild);
+    follow_stop(p->follow);
     action_detach(p);
 }
 
@@ -202,6 +199,7 @@ static void action_say(void *ctx, enum role_state state, const char *why)
     struct proxy *p = ctx;
 
     if (state == ROLE_SERVE) {
+        p->heir[0] = '\0';
         log_info("leader: serving in term %" PRIu64 " (%s)", proposer_term(p->proposer).n, why);
     } else {
         log_info("role %s: %s", role_state_name(state), why);
@@ -209,12 +207,13 @@ static void action_say(void *ctx, enum role_state state, const char *why)
 }
 
 static const struct role_actions role_actions = {
+    .follow = action_follow,
     .campaign = action_campaign,
     .release = action_release,
     .attach = action_attach,
     .detach = action_detach,
     .adopt = action_adopt,
-    .rebuild = action_rebuild,
+    .promote = action_promote,
     .abandon = action_abandon,
     .lead = action_lead,
     .drop_withheld = action_drop_withheld,
@@ -298,9 +297,7 @@ static void feed_says_psync(void *ctx, const struct replid *replid, uint64_t off
 {
     struct proxy *p = ctx;
 
-    (void)replid;
-    (void)offset;
-    rebuild_psync(p->rebuild, clock_now_ns());
+    follow_psync(p->follow, clock_now_ns(), replid, offset);
 }
 
 static void feed_says_acked(void *ctx, uint64_t offset)
@@ -312,13 +309,13 @@ static void feed_says_acked(void *ctx, uint64_t offset)
 static void feed_says_room(void *ctx)
 {
     struct proxy *p = ctx;
-    rebuild_feed_room(p->rebuild, clock_now_ns());
+    follow_feed_room(p->follow, clock_now_ns());
 }
 
 static void feed_says_closed(void *ctx, const char *reason)
 {
     struct proxy *p = ctx;
-    rebuild_feed_closed(p->rebuild, reason);
+    follow_feed_closed(p->follow, reason);
 }
 
 const struct feed_events proxy_feed_events = {
@@ -328,7 +325,7 @@ const struct feed_events proxy_feed_events = {
     .closed = feed_says_closed,
 };
 
-/* ---- adoption and rebuild ---- */
+/* ---- adoption, following, promotion ---- */
 
 static void adopt_says_done(void *ctx)
 {
@@ -340,13 +337,13 @@ static void adopt_says_done(void *ctx)
     role_adopted(&p->role, &view, &replid, adopt_offset(p->adopt));
 }
 
-static void rebuild_says_done(void *ctx)
+static void follow_says_reached(void *ctx, const struct replid *replid)
 {
     struct proxy *p = ctx;
     struct role_view view;
 
     proxy_view(p, &view);
-    role_rebuilt(&p->role, &view);
+    role_promoted(&p->role, &view, replid);
 }
 
 static void role_says_failed(void *ctx, const char *why)
@@ -360,20 +357,20 @@ static void role_says_failed(void *ctx, const char *why)
 
 static const struct adopt_events adopt_events = {.done = adopt_says_done,
                                                  .failed = role_says_failed};
-static const struct rebuild_events rebuild_events = {.done = rebuild_says_done,
-                                                     .failed = role_says_failed};
+static const struct follow_events follow_events = {.reached = follow_says_reached,
+                                                   .failed = role_says_failed};
 
 void proxy_start_role(struct proxy *p, const struct settings *s)
 {
     struct adopt_config adopt = {.data_dir = s->data_dir,
                                  .stream_max_bytes = (size_t)s->unlogged_max_bytes};
-    struct rebuild_parts parts = {.control = p->control,
-                                  .feed = p->feed,
-                                  .reader = p->reader,
-                                  .snapship = p->snapship,
-                                  .secret = p->feed_secret};
+    struct follow_parts parts = {.control = p->control,
+                                 .feed = p->feed,
+                                 .reader = p->reader,
+                                 .snapship = p->snapship,
+                                 .secret = p->feed_secret};
 
     p->adopt = adopt_create(&adopt, &adopt_events, p);
-    p->rebuild = rebuild_create(&parts, &rebuild_events, p);
+    p->follow = follow_create(&parts, &follow_events, p);
     role_init(&p->role, &role_actions, p, ROLE_RETRY_MS);
 }

@@ -1,4 +1,4 @@
-/* The reader and the snapshot ship of a proxy: what they fetch goes to the rebuild, what they send
+/* The reader and the snapshot ship of a proxy: what they fetch goes to the follower, what they send
  * comes from the adoption. */
 #include "proxy/proxy.h"
 
@@ -14,20 +14,20 @@ static void reader_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, s
     struct proxy *p = ctx;
 
     (void)offset;
-    rebuild_bytes(p->rebuild, bytes, size);
-    reader_room(p->reader, clock_now_ns(), rebuild_room(p->rebuild));
+    follow_bytes(p->follow, bytes, size);
+    reader_room(p->reader, clock_now_ns(), follow_room(p->follow));
 }
 
 static void reader_says_done(void *ctx)
 {
     struct proxy *p = ctx;
-    rebuild_log_end(p->rebuild, clock_now_ns(), true, NULL);
+    follow_log_end(p->follow, clock_now_ns(), ERR_OK);
 }
 
 static void reader_says_failed(void *ctx, int err)
 {
     struct proxy *p = ctx;
-    rebuild_log_end(p->rebuild, clock_now_ns(), false, err_text(err));
+    follow_log_end(p->follow, clock_now_ns(), err);
 }
 
 static const struct reader_events ship_reader_events = {.send = proxy_send,
@@ -50,21 +50,21 @@ static void ship_says_shipped(void *ctx, int err)
 static void ship_says_found(void *ctx, const struct snapshot_info *info)
 {
     struct proxy *p = ctx;
-    rebuild_snapshot_found(p->rebuild, clock_now_ns(), info);
+    follow_snapshot_found(p->follow, clock_now_ns(), info);
 }
 
 static void ship_says_data(void *ctx, const uint8_t *bytes, size_t size)
 {
     struct proxy *p = ctx;
 
-    rebuild_bytes(p->rebuild, bytes, size);
-    snapship_room(p->snapship, clock_now_ns(), rebuild_room(p->rebuild));
+    follow_bytes(p->follow, bytes, size);
+    snapship_room(p->snapship, clock_now_ns(), follow_room(p->follow));
 }
 
 static void ship_says_fetched(void *ctx, int err)
 {
     struct proxy *p = ctx;
-    rebuild_snapshot_end(p->rebuild, clock_now_ns(), err == ERR_OK, err_text(err));
+    follow_snapshot_end(p->follow, clock_now_ns(), err == ERR_OK, err_text(err));
 }
 
 static void ship_says_repaired(void *ctx, int err)
@@ -136,6 +136,9 @@ void proxy_open_shipping(struct proxy *p, const struct proposer_config *log)
 
 void proxy_close_shipping(struct proxy *p)
 {
-    reader_destroy(p->reader);
-    snapship_destroy(p->snapship);
+    if (p->reader != NULL) { /* else the log was never opened */
+        reader_destroy(p->reader);
+        snapship_destroy(p->snapship);
+        lookout_destroy(p->lookout);
+    }
 }

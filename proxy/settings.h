@@ -10,6 +10,8 @@ struct settings {
     char *host;
     int64_t port;
     int64_t replica_port;
+    char *announce_host;
+    int64_t announce_port;
     char *data_dir;
     char *log_level;
     int64_t lease_ms;
@@ -20,6 +22,7 @@ struct settings {
     char *redis_password;
     int64_t redis_connect_timeout_ms;
     int64_t redis_stall_ms;
+    int64_t redis_handover_ms;
     int64_t redis_backlog_bytes;
     int64_t redis_batches_in_flight;
 

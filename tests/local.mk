@@ -342,11 +342,11 @@ test_adopt_SOURCES = tests/unit/test_adopt.c tests/lib/unit.h
 test_adopt_CFLAGS = $(UNIT_CFLAGS)
 test_adopt_LDADD = $(PROXY_UNIT_LDADD)
 
-check_PROGRAMS += test_rebuild
-TESTS += test_rebuild
-test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/lib/unit.h
-test_rebuild_CFLAGS = $(UNIT_CFLAGS)
-test_rebuild_LDADD = $(PROXY_UNIT_LDADD)
+check_PROGRAMS += test_follow
+TESTS += test_follow
+test_follow_SOURCES = tests/unit/test_follow.c tests/lib/unit.h
+test_follow_CFLAGS = $(UNIT_CFLAGS)
+test_follow_LDADD = $(PROXY_UNIT_LDADD)
 
 check_PROGRAMS += test_request
 TESTS += test_request

@@ -22,6 +22,7 @@ struct lookout_node {
     char leader[WIRE_NAME_MAX + 1];
     char heir[WIRE_NAME_MAX + 1];
     bool empty;
+    uint32_t refusal; /* enum wire_refusal; 0: none */
 };
 
 struct lookout {
@@ -33,6 +34,7 @@ struct lookout {
     enum roster_role role;
     bool synced;
     uint64_t offset;
+    uint32_t sentinel_port;
 
     struct lookout_node nodes[LOOKOUT_NODES_MAX];
     uint32_t counting; /* which of them */
@@ -64,7 +66,8 @@ void lookout_destroy(struct lookout *l)
     free(l);
 }
 
-void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset)
+void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset,
+                 uint32_t sentinel_port)
 {
     if (role != l->role || synced != l->synced) {
         lookout_hurry(l);
@@ -72,6 +75,7 @@ void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t
     l->role = role;
     l->synced = synced;
     l->offset = offset;
+    l->sentinel_port = sentinel_port;
 }
 
 void lookout_hurry(struct lookout *l)
@@ -99,9 +103,11 @@ static void lookout_ask(struct lookout *l, uint64_t now_ns, unsigned node)
     memcpy(msg.cluster_id, l->config.cluster_id, sizeof msg.cluster_id);
     memcpy(msg.watch.name, l->name, sizeof msg.watch.name);
     memcpy(msg.watch.address, l->address, sizeof msg.watch.address);
+    msg.watch.lease_ms = l->config.lease_ms;
     msg.watch.role = (uint8_t)l->role;
     msg.watch.synced = l->synced;
     msg.watch.offset = l->offset;
+    msg.watch.sentinel_port = l->sentinel_port;
     msg.watch.known = lookout_known(l);
     if (l->events.send(l->ctx, node, &msg)) {
         n->seq++;
@@ -132,17 +138,52 @@ static void lookout_take_roster(struct lookout *l, uint64_t now_ns, const struct
     }
 }
 
+/* No such log is there: nobody leads it, as far as that node knows. */
+static void lookout_is_empty(struct lookout_node *n, uint64_t now_ns)
+{
+    n->reported_ns = now_ns;
+    n->heard_at_ns = UINT64_MAX;
+    n->term = n->leader_term = (struct term){0};
+    n->leader[0] = n->heir[0] = '\0';
+    n->empty = true;
+}
+
+/* A foreign cluster says so in its own name. */
+static void lookout_refused(struct lookout *l, uint64_t now_ns, unsigned node,
+                            const struct wire_msg *msg)
+{
+    struct lookout_node *n = &l->nodes[node];
+
+    if (msg->refused.code == WIRE_REFUSED_LOG) {
+        lookout_is_empty(n, now_ns);
+    } else if (msg->refused.code != n->refusal) {
+        n->refusal = msg->refused.code;
+        if (l->events.refused != NULL) {
+            l->events.refused(l->ctx, node, (enum wire_refusal)msg->refused.code,
+                              msg->refused.reason);
+        }
+    }
+}
+
 void lookout_receive(struct lookout *l, uint64_t now_ns, unsigned node, const struct wire_msg *msg)
 {
     const struct wire_watch_reply *m = &msg->watch_reply;
 
+    if (node < LOOKOUT_NODES_MAX && msg->type == WIRE_REFUSED && msg->channel == WIRE_LOOKOUT &&
+        msg->session == l->config.session) {
+        lookout_refused(l, now_ns, node, msg);
+        return;
+    }
     if (node >= LOOKOUT_NODES_MAX || msg->channel != WIRE_LOOKOUT ||
         msg->session != l->config.session || msg->log_id != l->config.log_id ||
-        memcmp(msg->cluster_id, l->config.cluster_id, sizeof msg->cluster_id) != 0 ||
-        msg->type != WIRE_WATCH_REPLY) {
+        memcmp(msg->cluster_id, l->config.cluster_id, sizeof msg->cluster_id) != 0) {
         return;
     }
     struct lookout_node *n = &l->nodes[node];
+    if (msg->type != WIRE_WATCH_REPLY) {
+        return;
+    }
+    n->refusal = 0;
     n->reported_ns = now_ns;
     n->heard_at_ns = UINT64_MAX;
     if (m->heard_ns != WIRE_NEVER) {
@@ -233,6 +274,7 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
             out->heir = n->heir[0] != '\0' ? n->heir : out->heir;
         }
     }
+    out->nodes_up = seen_count;
     out->seen = seen_count >= quorum;
     out->free = free_count >= quorum;
 }

@@ -28,6 +28,9 @@ struct lookout_events {
     /* Hands a message to the transport for one node; false: the link is busy or down, it is tried
      * again at a later tick. The message is valid during the call. */
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
+    /* A node refuses us for a reason that only an operator can mend; called once for each node and
+     * reason. May be NULL. */
+    void (*refused)(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
 };
 
 struct lookout;
@@ -37,7 +40,8 @@ struct lookout *lookout_create(const struct lookout_config *config,
 void lookout_destroy(struct lookout *l);
 
 /* What the nodes are told of us with the next questions. */
-void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset);
+void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset,
+                 uint32_t sentinel_port);
 /* Asks all nodes in the next tick, since something of it is news. */
 void lookout_hurry(struct lookout *l);
 
@@ -53,7 +57,8 @@ uint64_t lookout_next_tick_ns(const struct lookout *l);
 
 struct lookout_view {
     bool free; /* a quorum said lately that it has not heard a leader or winner for a lease */
-    bool seen; /* a quorum has answered lately */
+    unsigned nodes_up;       /* have answered lately */
+    bool seen;               /* a quorum has answered lately */
     bool leader_alive;       /* a node has heard the leader of the newest term within the lease */
     struct term leader_term; /* 0: none was ever named */
     const char *leader;      /* its clients' address; may be "" */

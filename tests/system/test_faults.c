@@ -382,7 +382,7 @@ START_TEST(rebuild_shows_progress)
         cluster_spawn(cluster, names[i]);
     }
     /* Held up in the middle, it takes long enough to be told of. */
-    cluster_wait_log(cluster, "proxy1", "the rebuild takes");
+    cluster_wait_log(cluster, "proxy1", "the resync takes");
     cluster_pause(cluster, "redis1");
     cluster_wait_log(cluster, "proxy1", " MB/s");
     cluster_resume(cluster, "redis1");

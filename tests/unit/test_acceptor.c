@@ -400,6 +400,7 @@ START_TEST(watch_is_told_of_changes)
     struct wire_msg m = message(WIRE_WATCH, 0);
     struct acceptor_reply_to other = {.link = WATCH_LINK, .id = m.seq};
     struct roster roster;
+    m.watch.lease_ms = LEASE_MS;
     memcpy(m.watch.name, "proxy2", 7);
     memcpy(m.watch.address, "h:2", 4);
     ck_assert_int_eq(acceptor_receive(acceptor, now, &m, other), ERR_OK);
@@ -426,6 +427,9 @@ START_TEST(watch_is_told_of_changes)
     ck_assert_uint_eq(told.heard_ns, WIRE_NEVER);
 
     m = message(WIRE_WATCH, 0);
+    say(&m);
+    expect_refused(WIRE_REFUSED_LEASE);
+    m.watch.lease_ms = LEASE_MS;
     say(&m);
     ck_assert_int_eq(
         roster_decode(reply.watch_reply.roster.bytes, reply.watch_reply.roster.size, now, &roster),

@@ -14,6 +14,16 @@ static struct lookout *l;
 static struct wire_msg asked[NODES];
 static unsigned asks[NODES];
 static uint64_t now;
+static unsigned refusals;
+
+static void on_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
+{
+    (void)ctx;
+    (void)node;
+    (void)reason;
+    ck_assert_int_eq(code, WIRE_REFUSED_CORRUPT);
+    refusals++;
+}
 
 static bool on_send(void *ctx, unsigned node, const struct wire_msg *msg)
 {
@@ -33,10 +43,11 @@ static void setup(void)
                                     .interval_ms = INTERVAL_MS,
                                     .name = "proxy1",
                                     .address = "h:1"};
-    struct lookout_events events = {.send = on_send};
+    struct lookout_events events = {.send = on_send, .refused = on_refused};
 
     now = MS(5000);
     memset(asks, 0, sizeof asks);
+    refusals = 0;
     l = lookout_create(&config, &events, NULL);
     for (unsigned i = 0; i < NODES; i++) {
         lookout_link_up(l, now, i, true);
@@ -75,7 +86,7 @@ static void hear(unsigned node, struct wire_msg msg)
 /* Each node is asked when its link comes up, and every interval; and who we are is told. */
 START_TEST(asks_now_and_then)
 {
-    lookout_say(l, ROSTER_LEADER, true, 77);
+    lookout_say(l, ROSTER_LEADER, true, 77, 0);
     now += MS(INTERVAL_MS);
     lookout_tick(l, now);
     lookout_tick(l, now + 1);
@@ -107,6 +118,27 @@ START_TEST(free_by_quorum)
     lookout_view(l, now, &v);
     ck_assert(!v.seen && !v.free && !v.leader_alive);
     ck_assert_uint_eq(v.commit, 12);
+}
+END_TEST
+
+/* Nodes that have no such log yet hear nobody; other refusals say nothing. */
+START_TEST(no_log_yet)
+{
+    struct wire_msg msg = report(0, 0, 0, "", 0);
+    struct lookout_view v;
+
+    msg.type = WIRE_REFUSED;
+    msg.refused = (struct wire_refused){.code = WIRE_REFUSED_CORRUPT};
+    hear(0, msg);
+    hear(0, msg);
+    ck_assert_uint_eq(refusals, 1);
+    msg.refused.code = WIRE_REFUSED_LOG;
+    hear(1, msg);
+    lookout_view(l, now, &v);
+    ck_assert(!v.free);
+    hear(2, msg);
+    lookout_view(l, now, &v);
+    ck_assert(v.free && v.log_empty);
 }
 END_TEST
 
@@ -211,6 +243,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, asks_now_and_then);
     tcase_add_test(tc, free_by_quorum);
+    tcase_add_test(tc, no_log_yet);
     tcase_add_test(tc, newest_leader_counts);
     tcase_add_test(tc, newest_history);
     tcase_add_test(tc, roster_of_all_nodes);

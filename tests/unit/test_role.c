@@ -1,5 +1,5 @@
-/* The role machine: each road from a campaign to serving and back, and that it never does two
- * things at once. */
+/* The role machine: each road from following to serving and back, and that it never does two things
+ * at once. */
 #include "proxy/role.h"
 
 #include "tests/lib/unit.h"
@@ -12,6 +12,7 @@ struct recorder {
     char calls[64];
     uint64_t attach_offset;
     uint64_t lead_begin;
+    struct replid attach_replid;
 };
 
 static void record(void *ctx, char letter)
@@ -24,6 +25,10 @@ static void record(void *ctx, char letter)
     }
 }
 
+static void on_follow(void *ctx)
+{
+    record(ctx, 'f');
+}
 static void on_campaign(void *ctx)
 {
     record(ctx, 'c');
@@ -34,7 +39,7 @@ static void on_release(void *ctx)
 }
 static void on_attach(void *ctx, const struct replid *replid, uint64_t offset)
 {
-    (void)replid;
+    ((struct recorder *)ctx)->attach_replid = *replid;
     ((struct recorder *)ctx)->attach_offset = offset;
     record(ctx, 'a');
 }
@@ -46,9 +51,9 @@ static void on_adopt(void *ctx)
 {
     record(ctx, 'o');
 }
-static void on_rebuild(void *ctx)
+static void on_promote(void *ctx)
 {
-    record(ctx, 'b');
+    record(ctx, 'p');
 }
 static void on_abandon(void *ctx)
 {
@@ -72,16 +77,19 @@ static void on_say(void *ctx, enum role_state state, const char *why)
     (void)why;
 }
 
-static const struct role_actions actions = {.campaign = on_campaign,
+static const struct role_actions actions = {.follow = on_follow,
+                                            .campaign = on_campaign,
                                             .release = on_release,
                                             .attach = on_attach,
                                             .detach = on_detach,
                                             .adopt = on_adopt,
-                                            .rebuild = on_rebuild,
+                                            .promote = on_promote,
                                             .abandon = on_abandon,
                                             .lead = on_lead,
                                             .drop_withheld = on_drop,
                                             .say = on_say};
+
+#define MS 1000000ull
 
 static struct recorder recorder;
 static struct role role;
@@ -92,7 +100,7 @@ static const struct replid id_b = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
 static void setup(void)
 {
     recorder = (struct recorder){0};
-    view = (struct role_view){.now_ns = 1, .redis_up = true};
+    view = (struct role_view){.now_ns = 1000 * MS, .redis_up = true, .nobody_leads = true};
     role_init(&role, &actions, &recorder, 100);
 }
 
@@ -107,6 +115,7 @@ static void elect(void)
 {
     role_step(&role, &view);
     expect("c");
+    view.nobody_leads = false;
     view.elected = true;
     view.log_end = 500;
     view.replid = id_a;
@@ -126,11 +135,11 @@ static void begin_serving(void)
     view.may_serve = true;
     role_step(&role, &view);
     ck_assert_int_eq(role.state, ROLE_SERVE);
-    view.now_ns += 1000 * 1000000ull;
+    view.now_ns += 1000 * MS;
     expect("");
 }
 
-/* A Redis that stands where the log ends is served from without a rebuild. */
+/* A Redis that stands where the log ends is served from at once. */
 START_TEST(attaches_where_the_log_ends)
 {
     elect();
@@ -146,25 +155,159 @@ START_TEST(attaches_where_the_log_ends)
 }
 END_TEST
 
-/* One that does not is rebuilt first, and then attached to. */
-START_TEST(rebuilds_a_redis_that_lost_its_place)
+/* One that does not follows the log to its end first, is made a master, and then attached to: by
+ * the replication id that it bears, which need not be the newest. */
+START_TEST(promotes_a_redis_that_lost_its_place)
 {
     elect();
     role_step(&role, &view);
     role_full_resync(&role, &view);
     role_step(&role, &view);
-    expect("adb");
+    expect("adp");
     role_failed(&role, &view, "no snapshot");
     role_step(&role, &view);
     expect("x");
-    view.now_ns += 200 * 1000000ull;
+    view.now_ns += 200 * MS;
     role_step(&role, &view);
-    expect("b");
-    role_rebuilt(&role, &view);
+    expect("p");
+    role_promoted(&role, &view, &id_b);
     role_step(&role, &view);
     expect("a");
+    ck_assert_int_eq(memcmp(recorder.attach_replid.hex, id_b.hex, sizeof id_b.hex), 0);
     role_resumed(&role, &view, &id_b);
     expect("l");
+}
+END_TEST
+
+/* A follower that is elected is promoted without asking it for anything. */
+START_TEST(promotes_a_follower)
+{
+    view.following = true;
+    elect();
+    role_step(&role, &view);
+    expect("p");
+    role_promoted(&role, &view, &id_a);
+    role_step(&role, &view);
+    expect("a");
+    ck_assert_uint_eq(recorder.attach_offset, 500);
+}
+END_TEST
+
+/* Somebody leads: Redis goes along, and is told so again after a failure; nobody campaigns. */
+START_TEST(follows_a_leader)
+{
+    view.nobody_leads = false;
+    role_step(&role, &view);
+    expect(""); /* nobody knows yet */
+    view.other_leads = true;
+    role_step(&role, &view);
+    role_step(&role, &view);
+    expect("f");
+    view.following = true;
+    role_step(&role, &view);
+    view.following = false;
+    role_failed(&role, &view, "Redis does not come");
+    role_step(&role, &view);
+    expect("");
+    view.now_ns += 100 * MS;
+    role_step(&role, &view);
+    expect("f");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+}
+END_TEST
+
+/* The best follower campaigns at once, the next ones later, and none while somebody is heard; whom
+ * the last leader has named does not wait. */
+START_TEST(campaigns_in_order)
+{
+    view.rank = 2;
+    role_step(&role, &view);
+    view.now_ns += 119 * MS;
+    role_step(&role, &view);
+    expect("");
+    ck_assert_uint_ge(role_next_ns(&role), view.now_ns);
+    view.nobody_leads = false;
+    role_step(&role, &view);
+    view.nobody_leads = true;
+    role_step(&role, &view);
+    view.now_ns += 119 * MS;
+    role_step(&role, &view);
+    expect("");
+    view.now_ns += 17 * MS; /* its random part, too */
+    role_step(&role, &view);
+    expect("c");
+
+    setup();
+    view.rank = 5;
+    view.heir = true;
+    role_step(&role, &view);
+    expect("c");
+}
+END_TEST
+
+/* A candidate that hears of another leader follows him. */
+START_TEST(lost_campaign)
+{
+    role_step(&role, &view);
+    expect("c");
+    view.other_leads = true;
+    view.nobody_leads = false;
+    role_step(&role, &view);
+    expect("rf");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+}
+END_TEST
+
+/* Handing over: nothing is released before all is answered and committed; or it serves on. */
+START_TEST(yields)
+{
+    ck_assert(!role_yield(&role, &view, 50));
+    begin_serving();
+    ck_assert(role_yield(&role, &view, 50));
+    role_step(&role, &view);
+    expect("");
+    ck_assert_int_eq(role.state, ROLE_YIELD);
+    view.drained = true;
+    role_step(&role, &view);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+
+    setup();
+    begin_serving();
+    ck_assert(role_yield(&role, &view, 50));
+    view.now_ns += 50 * MS;
+    role_step(&role, &view);
+    expect("");
+    ck_assert_int_eq(role.state, ROLE_SERVE);
+
+    ck_assert(role_yield(&role, &view, 50));
+    role_detached(&role, &view, "gone");
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+}
+END_TEST
+
+/* A Redis that is lost, or hangs, is not waited for when another proxy could lead. */
+START_TEST(gives_way_to_a_successor)
+{
+    begin_serving();
+    view.successor = true;
+    role_detached(&role, &view, "gone");
+    role_step(&role, &view);
+    expect("a"); /* perhaps only the connection broke */
+    role_detached(&role, &view, "connection refused");
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+
+    setup();
+    begin_serving();
+    view.redis_stalled = true;
+    role_step(&role, &view);
+    expect("");
+    view.successor = true;
+    role_step(&role, &view);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
 }
 END_TEST
 
@@ -216,8 +359,9 @@ START_TEST(leaves_the_term_to_others_while_redis_is_away)
     view.now_ns += long_ns;
     role_step(&role, &view);
     expect("wdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
     view.elected = false;
+    view.nobody_leads = true;
     view.now_ns += long_ns;
     role_step(&role, &view);
     expect("");
@@ -237,7 +381,7 @@ START_TEST(leaves_the_term_to_others_while_redis_is_away)
     view.now_ns += long_ns;
     role_step(&role, &view);
     expect("wdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
 }
 END_TEST
 
@@ -252,7 +396,7 @@ START_TEST(deposed_just_before_it_would_lead)
     view.deposed = true;
     role_resumed(&role, &view, &id_a);
     expect("wdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
 
     setup();
     role_step(&role, &view);
@@ -262,12 +406,11 @@ START_TEST(deposed_just_before_it_would_lead)
     view.elected = false;
     role_adopted(&role, &view, &id_a, 77);
     expect("xwdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
 }
 END_TEST
 
-/* A leader whose Redis was restarted campaigns again in the next turn; one that never came to serve
- * takes its time. */
+/* A leader whose Redis was restarted campaigns again as soon as the log nodes know that it left. */
 START_TEST(campaigns_again_at_once)
 {
     begin_serving();
@@ -277,21 +420,10 @@ START_TEST(campaigns_again_at_once)
     expect("awdr");
     view.leading = view.may_serve = false;
     role_step(&role, &view);
-    expect("c");
-
-    view.elected = true;
-    role_step(&role, &view);
-    role_resumed(&role, &view, &id_a);
-    expect("al");
-    view.elected = false;
-    view.leading = true;
-    view.now_ns += 100 * 1000000ull; /* else asking for the stream again has its pause */
-    role_detached(&role, &view, "gone");
-    role_step(&role, &view);
-    role_full_resync(&role, &view);
-    expect("awdr");
-    role_step(&role, &view);
     expect("");
+    view.nobody_leads = true;
+    role_step(&role, &view);
+    expect("c");
 }
 END_TEST
 
@@ -318,7 +450,7 @@ START_TEST(another_redis_means_another_election)
     expect("a");
     role_resumed(&role, &view, &id_b);
     expect("wdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
 
     setup();
     begin_serving();
@@ -326,7 +458,7 @@ START_TEST(another_redis_means_another_election)
     role_step(&role, &view);
     role_full_resync(&role, &view);
     expect("awdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
 }
 END_TEST
 
@@ -338,8 +470,8 @@ START_TEST(deposed_in_every_state)
     view.deposed = true;
     role_step(&role, &view);
     expect("wdr");
-    ck_assert_int_eq(role.state, ROLE_CAMPAIGN);
-    view.now_ns += 200 * 1000000ull;
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+    view.nobody_leads = true;
     role_step(&role, &view);
     expect("c");
 
@@ -348,7 +480,7 @@ START_TEST(deposed_in_every_state)
     role_step(&role, &view);
     role_full_resync(&role, &view);
     role_step(&role, &view);
-    expect("adb");
+    expect("adp");
     view.elected = false;
     role_step(&role, &view);
     expect("xwdr");
@@ -366,7 +498,7 @@ START_TEST(reattaching_in_vain_has_its_pauses)
     role_detached(&role, &view, "not understood");
     role_step(&role, &view);
     expect("");
-    view.now_ns += 100 * 1000000ull;
+    view.now_ns += 100 * MS;
     role_step(&role, &view);
     expect("a");
 }
@@ -389,7 +521,13 @@ int main(void)
     TCase *tc = tcase_create("role");
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, attaches_where_the_log_ends);
-    tcase_add_test(tc, rebuilds_a_redis_that_lost_its_place);
+    tcase_add_test(tc, promotes_a_redis_that_lost_its_place);
+    tcase_add_test(tc, promotes_a_follower);
+    tcase_add_test(tc, follows_a_leader);
+    tcase_add_test(tc, campaigns_in_order);
+    tcase_add_test(tc, lost_campaign);
+    tcase_add_test(tc, yields);
+    tcase_add_test(tc, gives_way_to_a_successor);
     tcase_add_test(tc, adopts_into_an_empty_log);
     tcase_add_test(tc, waits_for_redis);
     tcase_add_test(tc, leaves_the_term_to_others_while_redis_is_away);
