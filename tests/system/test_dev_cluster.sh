@@ -80,7 +80,7 @@ cli()
 check "refuses a wrong verb" fails_with 2 "$dev_cluster" frobnicate
 check "knows of no cluster yet" fails_with 1 "$dev_cluster" status --dir "$dir"
 check "wipes nothing" "$dev_cluster" wipe --dir "$dir"
-check "refuses followers for now" fails_with 2 "$dev_cluster" start --dir "$dir" --nodes 3
+check "refuses too many nodes" fails_with 2 "$dev_cluster" start --dir "$dir" --nodes 10
 check "starts, and lets go of its output" start_and_let_go --port "$port" -- --maxmemory 77mb
 check "status is regular" status_is_regular
 check "writes" output_is OK cli SET k v
@@ -126,6 +126,29 @@ touch "$dir/mine"
 check "wipes" "$dev_cluster" wipe --dir "$dir"
 check "wipes only what is its own" output_is mine ls -A "$dir"
 rm -rf "$dir"
+
+# Several proxies: one leads, the others follow, and another leads when it is gone.
+leader_name()
+{
+    "$dev_cluster" status --dir "$dir" | awk '$4 == "leader" { print $1 }'
+}
+
+counts_are() # LEADERS FOLLOWERS
+{
+    [[ $("$dev_cluster" status --dir "$dir" | awk '
+        $4 == "leader" { l++ } $4 == "follower" { f++ } END { print l + 0, f + 0 }') == "$1 $2" ]]
+}
+
+check "starts three" timeout 150 "$dev_cluster" start --dir "$dir" --port "$port" --nodes 3
+check "one leads, two follow" eventually counts_are 1 2
+check "writes through any of them" output_is OK cli SET k v3
+old=$(leader_name)
+check "kills the leader" "$dev_cluster" kill --dir "$dir" "$old"
+check "another leads" eventually counts_are 1 1
+check "starts the old one" "$dev_cluster" start-one --dir "$dir" "$old"
+check "it follows" eventually counts_are 1 2
+check "and answers" output_is v3 cli GET k
+check "wipes three" "$dev_cluster" wipe --dir "$dir"
 
 passed=$((checks - failures))
 echo "$((passed * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
