@@ -1,5 +1,5 @@
 /* HOLDFAST LOG STATUS and HOLDFAST LOG REPLACE: what holdfast-ctl asks of the leader about the
- * log's members (docs/log-protocol.md, "Membership"). */
+ * log's members (docs/log-protocol.md, "Membership"); and HOLDFAST FAILOVER. */
 #include "proxy/proxy.h"
 
 #include "common/clock.h"
@@ -96,10 +96,34 @@ static void admin_replace(struct proxy *p, const struct resp_arg *old, const str
     resp_put_simple(out, "OK");
 }
 
+/* HOLDFAST FAILOVER [NAME]: OK when the hand-over has begun. */
+static void admin_failover(struct proxy *p, const struct resp_arg *name, struct buf *out)
+{
+    char text[LEADER_TEXT_MAX + 1] = "";
+
+    if (name != NULL) {
+        if (name->len == 0 || name->len > LEADER_TEXT_MAX) {
+            resp_put_error(out, "NOPEER no such proxy is there");
+            return;
+        }
+        memcpy(text, name->bytes, name->len);
+    }
+    const char *error = proxy_hand_over(p, text);
+    if (error != NULL) {
+        resp_put_error(out, error);
+    } else {
+        resp_put_simple(out, "OK");
+    }
+}
+
 bool admin_answer(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out)
 {
     struct proxy *p = ctx;
 
+    if ((argc == 2 || argc == 3) && resp_arg_is(&argv[1], "failover")) {
+        admin_failover(p, argc == 3 ? &argv[2] : NULL, out);
+        return true;
+    }
     if (argc < 2 || !resp_arg_is(&argv[1], "log")) {
         return false;
     }

@@ -133,8 +133,10 @@ void proxy_follow_members(struct proxy *p)
         if ((gone >> i & 1) != 0) {
             reader_link_up(p->reader, now_ns, i, false);
             snapship_link_up(p->snapship, now_ns, i, false);
+            lookout_link_up(p->lookout, now_ns, i, false);
         }
     }
+    lookout_nodes(p->lookout, members);
     reader_nodes(p->reader, now_ns, members);
     snapship_nodes(p->snapship, proposer_fed(p->proposer));
 }

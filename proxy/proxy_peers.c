@@ -180,7 +180,11 @@ const char *proxy_hand_over(struct proxy *p, const char *name)
 
     proxy_view(p, &view);
     if (p->role.state != ROLE_SERVE) {
-        return "NOTLEADER this proxy does not lead";
+        const struct leader_info *info = leader_info(p->leader);
+        (void)snprintf(p->refusal, sizeof p->refusal, "NOTLEADER this proxy does not lead; %s%s",
+                       info->known && !info->self ? "ask the one at " : "nobody does",
+                       info->known && !info->self ? p->outlook.leader : "");
+        return p->refusal;
     }
     for (size_t i = 0; i < p->outlook.peer_count && name[0] != '\0'; i++) {
         const struct leader_peer *peer = &p->outlook.peers[i];
@@ -192,6 +196,9 @@ const char *proxy_hand_over(struct proxy *p, const char *name)
     }
     if (to == NULL && name[0] == '\0') {
         return "NOTREADY no other proxy's Redis goes along with the log";
+    }
+    if (strcmp(name, p->settings->name) == 0 || strcmp(name, p->address) == 0) {
+        return "ERR this proxy leads already";
     }
     if (to == NULL || !peer_is_fresh(to, view.now_ns)) {
         return "NOPEER no such proxy is there";

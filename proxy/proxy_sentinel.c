@@ -5,11 +5,10 @@
 
 #include <string.h>
 
-/* A planned hand-over needs somebody to hand over to. */
+/* SENTINEL FAILOVER: a planned hand-over, to the best follower. */
 static const char *proxy_sentinel_failover(void *ctx)
 {
-    (void)ctx;
-    return "NOGOODSLAVE No suitable replica to promote";
+    return proxy_hand_over(ctx, "") != NULL ? "NOGOODSLAVE No suitable replica to promote" : NULL;
 }
 
 static const struct sentinel_actions proxy_sentinel_actions = {.failover = proxy_sentinel_failover};

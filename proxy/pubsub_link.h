@@ -28,7 +28,7 @@ struct pubsub {
     struct replid replid;
     bool started;
     bool follows; /* the link is ENGINE_REPLICA: nothing is withheld */
-    bool slow; /* some subscriber is to be closed */
+    bool slow;    /* some subscriber is to be closed */
     struct topics *topics;
     struct subscriber *subscribers; /* by next */
     struct parcel *first, *last;
