@@ -104,6 +104,37 @@ static int slots_read(struct disk_file *f, uint64_t *version, struct buf *body)
     return rc;
 }
 
+int slots_were_used(struct disk *d, const char *folder, bool *used)
+{
+    char path[DISK_PATH_BYTES];
+    struct disk_file *f;
+    struct buf body = BUF_INIT;
+
+    *used = false;
+    for (int i = 0; i < 2; i++) {
+        uint64_t version = 0;
+        int rc = disk_path(path, folder, slots_names[i]);
+        if (rc == ERR_OK) {
+            rc = disk_open(d, path, DISK_DIRECT, &f);
+        }
+        if (rc == ERR_NOT_FOUND) {
+            continue;
+        }
+        if (rc == ERR_OK) {
+            rc = slots_read(f, &version, &body);
+            disk_close(f);
+            buf_clear(&body);
+        }
+        if (rc != ERR_OK && rc != ERR_CORRUPT) {
+            buf_release(&body);
+            return rc;
+        }
+        *used = *used || (rc == ERR_OK && version > 0);
+    }
+    buf_release(&body);
+    return ERR_OK;
+}
+
 static int slots_open_files(struct slots *s, struct disk *d, const char *folder)
 {
     char path[DISK_PATH_BYTES];

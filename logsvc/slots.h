@@ -26,6 +26,10 @@ struct slots {
 /* Makes both files, with version 0 and no body, durably but for the folder's sync. */
 int slots_create(struct disk *d, const char *folder) MUST_CHECK;
 
+/* Whether something was ever saved there, as far as can be read; for a folder that looks unfinished.
+ */
+int slots_were_used(struct disk *d, const char *folder, bool *used) MUST_CHECK;
+
 /* Opens the slots and makes them equal again if they are not. ERR_CORRUPT: both are bad;
  * ERR_NOT_FOUND: both are gone. */
 int slots_open(struct slots *s, struct disk *d, const char *folder) MUST_CHECK;

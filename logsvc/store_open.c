@@ -143,7 +143,15 @@ static int store_create(struct store *s, const struct store_listing *l)
         log_error("%s holds segments but no file %s: it is damaged", s->folder, IDENT_NAME);
         return ERR_CORRUPT;
     }
-    int rc = slots_create(store_disk(s), s->folder);
+    bool used;
+    int rc = slots_were_used(store_disk(s), s->folder, &used);
+    if (rc == ERR_OK && used) {
+        log_error("%s holds votes but no file %s: it is damaged", s->folder, IDENT_NAME);
+        return ERR_CORRUPT;
+    }
+    if (rc == ERR_OK) {
+        rc = slots_create(store_disk(s), s->folder);
+    }
     if (rc == ERR_OK) {
         rc = store_ident_write(s, 0);
     }

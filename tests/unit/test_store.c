@@ -613,6 +613,35 @@ START_TEST(damaged_folders)
 }
 END_TEST
 
+/* A log that has voted and never got a byte, and has lost its file "ident": it is not begun anew,
+ * what it promised would be forgotten. One in which nothing was ever saved is. */
+START_TEST(votes_without_ident)
+{
+    for (int saved = 0; saved < 2; saved++) {
+        model_begin();
+        ck_assert_int_eq(reopen(), ERR_OK);
+        struct storage *storage = store_storage(m.store);
+        if (saved != 0) {
+            ck_assert_int_eq(storage->ops->meta_save(storage, "promise", 7), ERR_OK);
+        }
+        store_close(m.store);
+        m.store = NULL;
+        ck_assert_int_eq(fake_disk_remove(m.disk, "d/log/ident"), ERR_OK);
+        struct store_config config = {.disk = fake_disk(m.disk),
+                                      .folder = "d/log",
+                                      .cluster_id = {1, 2, 3},
+                                      .node_id = "log1",
+                                      .log_id = 9,
+                                      .segment_bytes = SEGMENT};
+        ck_assert_int_eq(store_open(&config, &m.store), saved != 0 ? ERR_CORRUPT : ERR_OK);
+        if (saved != 0) {
+            m.store = NULL;
+        }
+        model_end();
+    }
+}
+END_TEST
+
 /* Two users of one folder: the second one is refused. */
 START_TEST(locked)
 {
@@ -804,6 +833,7 @@ int main(void)
     tcase_add_test(tc, full_disk);
     tcase_add_test(tc, refused);
     tcase_add_test(tc, damaged_folders);
+    tcase_add_test(tc, votes_without_ident);
     tcase_add_test(tc, locked);
     tcase_add_test(tc, snapshots);
     tcase_add_test(tc, snapshot_power_failure);
