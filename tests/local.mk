@@ -247,6 +247,14 @@ test_proposer_SOURCES = tests/unit/test_proposer.c tests/lib/unit.h
 test_proposer_CFLAGS = $(UNIT_CFLAGS)
 test_proposer_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_proposer_conf
+TESTS += test_proposer_conf
+test_proposer_conf_SOURCES = \
+	tests/unit/test_proposer_conf.c \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h tests/lib/unit.h
+test_proposer_conf_CFLAGS = $(UNIT_CFLAGS)
+test_proposer_conf_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_logproto
 TESTS += test_logproto
 test_logproto_SOURCES = tests/unit/test_logproto.c tests/lib/unit.h \
