@@ -9,4 +9,7 @@
  * 0xe3069283, and extending in pieces equals extending at once. */
 uint32_t crc32c_extend(uint32_t crc, const void *bytes, size_t size);
 
+/* The other way round: the crc that, extended by these bytes, gives `crc`. Slow; for repairs. */
+uint32_t crc32c_rewind(uint32_t crc, const void *bytes, size_t size);
+
 #endif

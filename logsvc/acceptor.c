@@ -289,6 +289,45 @@ static enum acceptor_verdict acceptor_judge(const struct acceptor *a,
     return common < st->write_off || garbage ? VERDICT_CUT : VERDICT_KEEP;
 }
 
+/* The log's end is lost here from `lost_from` on, as far as `lost_to`; cutting removes the
+ * evidence, so it is written down (not saved yet). What was acknowledged in older terms and
+ * committed is in this leader's log, below its begin; what was acknowledged in this term may reach
+ * up to lost_to. */
+static void acceptor_note_loss(const struct acceptor *a, struct meta *next,
+                               const struct history *theirs, uint64_t lost_to)
+{
+    const struct history_entry *own = &theirs->entries[theirs->count - 1];
+    bool ours = history_find(&a->meta.history, own->term) != NULL;
+    uint64_t to = ours && lost_to > own->begin ? lost_to : own->begin;
+
+    next->uncertain_to = to > next->uncertain_to ? to : next->uncertain_to;
+}
+
+/* Cuts the log to where the leader says, or in front of a hole that it says. */
+static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint64_t start,
+                        struct meta *next, const struct history *theirs)
+{
+    struct storage *s = a->storage;
+    uint64_t to = s->ops->cuttable != NULL ? s->ops->cuttable(s, start) : start;
+    int err = to < start ? ERR_CORRUPT : s->ops->truncate(s, start);
+
+    if (err != ERR_CORRUPT || s->ops->cuttable == NULL) {
+        return err;
+    }
+    to = s->ops->cuttable(s, start);
+    if (to >= start) {
+        return ERR_INVALID;
+    }
+    acceptor_note_loss(a, next, theirs, st->flush_off);
+    err = acceptor_save(a, next);
+    if (err == ERR_OK) {
+        err = s->ops->truncate(s, to);
+        /* What was known to be committed is not here any more. The leader has it. */
+        a->commit = err == ERR_OK && a->commit > to ? to : a->commit;
+    }
+    return err == ERR_CORRUPT ? ERR_INVALID : err;
+}
+
 /* Carries out the verdict: truncation durable first, history (and configuration) adopted second.
  * The other way round, a crash in between would label diverging bytes with the new term. */
 static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
@@ -297,17 +336,18 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
 {
     struct storage *s = a->storage;
     struct meta next = a->meta;
+    uint64_t begin = theirs->entries[theirs->count - 1].begin;
 
+    if (next.uncertain_to > begin &&
+        history_find(&a->meta.history, log_term_of(msg->term)) == NULL) {
+        /* A majority of others, all certain, has elected it: whatever was committed in older terms
+         * lies below its begin, and nothing of its own term was here yet. */
+        next.uncertain_to = begin;
+    }
     if (verdict != VERDICT_KEEP) {
         next.term = msg->term;
         if (st->uncertain_to > st->flush_off) {
-            /* Cutting removes the evidence that something was lost, so it is written down. What was
-             * acknowledged in older terms and committed is in this leader's log, below its begin;
-             * what was acknowledged in this term may reach up to the lost record's end. */
-            uint64_t begin = theirs->entries[theirs->count - 1].begin;
-            bool ours = history_find(&a->meta.history, log_term_of(msg->term)) != NULL;
-            uint64_t to = ours && st->uncertain_to > begin ? st->uncertain_to : begin;
-            next.uncertain_to = to > next.uncertain_to ? to : next.uncertain_to;
+            acceptor_note_loss(a, &next, theirs, st->uncertain_to);
         }
         if (verdict == VERDICT_RESET) {
             next.history.count = 0; /* claims nothing while it holds nothing */
@@ -316,9 +356,9 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
         if (err != ERR_OK) {
             return err;
         }
-        err = verdict == VERDICT_CUT ? s->ops->truncate(s, msg->elected.start)
+        err = verdict == VERDICT_CUT ? acceptor_cut(a, st, msg->elected.start, &next, theirs)
                                      : s->ops->reset(s, msg->elected.start, msg->elected.chain_crc);
-        if (err == ERR_INVALID) {
+        if (err == ERR_INVALID || a->failed != ERR_OK) {
             return err; /* not where a record ends: no leader of this log would cut there */
         }
         if (err != ERR_OK) {
@@ -331,7 +371,8 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
     next.term = msg->term;
     next.history = *theirs;
     next.conf = *conf;
-    if (next.term.n == a->meta.term.n && history_equal(&next.history, &a->meta.history) &&
+    if (next.term.n == a->meta.term.n && next.uncertain_to == a->meta.uncertain_to &&
+        history_equal(&next.history, &a->meta.history) &&
         conf_id_compare(next.conf.id, a->meta.conf.id) == 0) {
         return ERR_OK;
     }

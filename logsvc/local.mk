@@ -22,10 +22,16 @@ liblog_a_SOURCES = \
 	logsvc/snapfile.c logsvc/snapfile.h \
 	logsvc/spare.c logsvc/spare.h \
 	logsvc/storage.h \
+	logsvc/scrub.c logsvc/scrub.h \
 	logsvc/store.c logsvc/store.h \
+	logsvc/store_check.c \
+	logsvc/store_cut.c \
 	logsvc/store_impl.h \
+	logsvc/store_mend.c \
 	logsvc/store_open.c \
+	logsvc/store_recover.c \
 	logsvc/store_segment.c \
+	logsvc/survey.c logsvc/survey.h \
 	logsvc/term.h \
 	logsvc/wire.c logsvc/wire.h
 liblog_a_SOURCES += \

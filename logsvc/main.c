@@ -24,6 +24,7 @@ struct main_config {
     int64_t message_max_bytes;
     int64_t queue_max_bytes;
     int64_t logs_max;
+    int64_t scrub_bytes_per_s, scrub_round_s;
 };
 
 static const char *main_check_node_id(const char *value)
@@ -61,6 +62,10 @@ static const struct config_row main_rows[] = {
                64 * MIB, "4194304", "largest message; at most a quarter of segment_bytes"),
     CONFIG_INT("queue_max_bytes", struct main_config, queue_max_bytes, SERVER_MESSAGE_MIN_BYTES,
                1024 * MIB, "67108864", "requests that wait, at least one message"),
+    CONFIG_INT("scrub_bytes_per_s", struct main_config, scrub_bytes_per_s, 0, CONFIG_INT_MAX,
+               "4194304", "how fast the disk is checked for rot, for each log; 0: not at all"),
+    CONFIG_INT("scrub_round_s", struct main_config, scrub_round_s, 1, 2592000, "3600",
+               "everything is checked again after this time at the soonest"),
     CONFIG_INT("logs_max", struct main_config, logs_max, 1, 65536, "64",
                "logs on this node; more are refused"),
 };
@@ -143,6 +148,8 @@ static int main_serve(const struct main_config *c)
         .message_max_bytes = (size_t)c->message_max_bytes,
         .queue_max_bytes = (size_t)c->queue_max_bytes,
         .logs_max = (unsigned)c->logs_max,
+        .scrub = {.bytes_per_s = (uint64_t)c->scrub_bytes_per_s,
+                  .round_ms = (uint32_t)c->scrub_round_s * 1000},
     };
 
     memcpy(config.cluster_id, c->cluster_id, sizeof config.cluster_id);

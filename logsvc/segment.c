@@ -181,7 +181,7 @@ void segment_cursor_seek(struct segment_cursor *c, const struct segment_mark *ma
 
 /* Hands out file bytes [pos, pos + size), which lie below data_end; valid until the next call.
  * ERR_CORRUPT: the file is shorter than its header says. */
-static int segment_fetch(struct segment_cursor *c, uint64_t pos, size_t size, const uint8_t **out)
+int segment_cursor_bytes(struct segment_cursor *c, uint64_t pos, size_t size, const uint8_t **out)
 {
     if (pos >= c->window_at && pos + size <= c->window_at + c->window_len) {
         *out = c->window + (pos - c->window_at);
@@ -226,7 +226,7 @@ int segment_cursor_next(struct segment_cursor *c, struct segment_item *item)
     if (c->data_end < RECORD_HEADER_BYTES || c->pos > c->data_end - RECORD_HEADER_BYTES) {
         return ERR_NOT_FOUND;
     }
-    int rc = segment_fetch(c, c->pos, RECORD_HEADER_BYTES, &bytes);
+    int rc = segment_cursor_bytes(c, c->pos, RECORD_HEADER_BYTES, &bytes);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -238,7 +238,7 @@ int segment_cursor_next(struct segment_cursor *c, struct segment_item *item)
     if (rc != ERR_OK || !segment_record_fits(c, r)) {
         return ERR_CORRUPT;
     }
-    rc = segment_fetch(c, c->pos, RECORD_HEADER_BYTES + r->len_bytes, &bytes);
+    rc = segment_cursor_bytes(c, c->pos, RECORD_HEADER_BYTES + r->len_bytes, &bytes);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -287,7 +287,7 @@ static int segment_has_zero_sector(struct segment_cursor *c, uint64_t pos, uint6
 
     *out = false;
     for (; at < pos + size && at + DISK_SECTOR_BYTES <= c->data_end; at += DISK_SECTOR_BYTES) {
-        int rc = segment_fetch(c, at, DISK_SECTOR_BYTES, &bytes);
+        int rc = segment_cursor_bytes(c, at, DISK_SECTOR_BYTES, &bytes);
         if (rc != ERR_OK) {
             return rc;
         }
@@ -299,15 +299,11 @@ static int segment_has_zero_sector(struct segment_cursor *c, uint64_t pos, uint6
     return ERR_OK;
 }
 
-/* Whether the block begins with a record that was written after the one at offset c->offset had
- * been synced. */
-static bool segment_is_evidence(const struct segment_cursor *c, const uint8_t *block)
+bool segment_is_evidence(const struct segment_cursor *c, const uint8_t *block, struct record *r)
 {
-    struct record r;
-
-    return record_decode_header(block, RECORD_HEADER_BYTES, &r) == ERR_OK &&
-           r.flushed > c->offset && r.begin >= r.flushed &&
-           r.begin - c->offset <= c->data_end - c->pos;
+    return record_decode_header(block, RECORD_HEADER_BYTES, r) == ERR_OK &&
+           r->flushed > c->offset && r->begin >= r->flushed &&
+           r->begin - c->offset <= c->data_end - c->pos;
 }
 
 /* Reads on to the end of the file: *used_to is the position behind the last byte that is not zero
@@ -315,12 +311,13 @@ static bool segment_is_evidence(const struct segment_cursor *c, const uint8_t *b
 static int segment_search_tail(struct segment_cursor *c, uint64_t *used_to)
 {
     const uint8_t *bytes;
+    struct record r;
     uint64_t first = c->pos & ~(uint64_t)(SEGMENT_BLOCK_BYTES - 1);
     uint64_t skip = c->pos - first; /* of the first block: good records */
 
     *used_to = 0;
     for (uint64_t at = first; at < c->data_end; at += SEGMENT_BLOCK_BYTES) {
-        int rc = segment_fetch(c, at, SEGMENT_BLOCK_BYTES, &bytes);
+        int rc = segment_cursor_bytes(c, at, SEGMENT_BLOCK_BYTES, &bytes);
         if (rc != ERR_OK) {
             return rc;
         }
@@ -330,7 +327,7 @@ static int segment_search_tail(struct segment_cursor *c, uint64_t *used_to)
                 used--;
             }
             *used_to = at + used;
-            if (at != first && segment_is_evidence(c, bytes)) {
+            if (at != first && segment_is_evidence(c, bytes, &r)) {
                 return ERR_CORRUPT;
             }
         }
@@ -339,7 +336,7 @@ static int segment_search_tail(struct segment_cursor *c, uint64_t *used_to)
     return ERR_OK;
 }
 
-static int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
+int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
 {
     const uint8_t *bytes;
     struct record r;
@@ -357,7 +354,7 @@ static int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out
     }
     rc = segment_has_zero_sector(c, c->pos, size, &zero);
     if (rc == ERR_OK && !zero) {
-        rc = segment_fetch(c, c->pos, RECORD_HEADER_BYTES, &bytes);
+        rc = segment_cursor_bytes(c, c->pos, RECORD_HEADER_BYTES, &bytes);
         good = rc == ERR_OK && record_decode_header(bytes, RECORD_HEADER_BYTES, &r) == ERR_OK;
     }
     if (rc == ERR_OK && good) {
@@ -367,7 +364,7 @@ static int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out
         size += r.len_bytes;
         rc = segment_has_zero_sector(c, c->pos, size, &zero);
         if (rc == ERR_OK) {
-            rc = segment_fetch(c, c->pos, (size_t)size, &bytes);
+            rc = segment_cursor_bytes(c, c->pos, (size_t)size, &bytes);
         }
         if (rc == ERR_OK && record_payload_ok(&r, bytes + RECORD_HEADER_BYTES)) {
             return ERR_CORRUPT; /* whole, but its chain is another log's */

@@ -118,6 +118,11 @@ struct segment_item {
  * far as this place tells. ERR_CORRUPT: not a good record at c->pos. Both leave c where it is. */
 int segment_cursor_next(struct segment_cursor *c, struct segment_item *item) MUST_CHECK;
 
+/* The file's bytes [pos, pos + size), valid until the next call on c. ERR_CORRUPT: the file, or
+ * what may belong to records, ends before. */
+int segment_cursor_bytes(struct segment_cursor *c, uint64_t pos, size_t size,
+                         const uint8_t **out) MUST_CHECK;
+
 enum segment_tail {
     SEGMENT_TAIL_CLEAN,     /* only zeros behind the last record */
     SEGMENT_TAIL_TORN,      /* a write that was cut short; never acknowledged */
@@ -137,6 +142,14 @@ struct segment_scan {
     uint64_t uncertain_to; /* SEGMENT_TAIL_UNCERTAIN: the bad record ends here or earlier */
     uint64_t bad_pos;      /* where the tail's judgement was made */
 };
+
+/* Judges what is behind the last good record, where c stands: tail, uncertain_to and bad_pos of
+ * out. ERR_CORRUPT: a later record proves that what stands there was complete once. */
+int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out) MUST_CHECK;
+
+/* Whether the block, which lies behind the bad place where c stands, begins with a record that was
+ * written after that place had been synced. */
+bool segment_is_evidence(const struct segment_cursor *c, const uint8_t *block, struct record *r);
 
 /* Walks the whole segment up to offset `until` (UINT64_MAX: as far as it goes, and then judges the
  * tail). ERR_CORRUPT: a bad record, at out->bad_pos, that was complete once: a later record says

@@ -25,6 +25,7 @@ struct server_log {
     struct store *store;       /* NULL: it was found damaged, or could not be opened */
     struct acceptor *acceptor; /* as store */
     bool touched;              /* in this turn; to be flushed */
+    struct scrub scrub;
 };
 
 struct server {
@@ -124,6 +125,7 @@ static int server_log_open_parts(struct server *s, struct server_log *l)
             l->store = NULL;
         }
     }
+    scrub_init(&l->scrub, &s->config.scrub, clock_now_ns());
     return rc;
 }
 
@@ -267,12 +269,56 @@ static void server_tell_closed(struct server *s)
     }
 }
 
+static bool server_is_damaged(const struct server_log *l)
+{
+    struct storage *storage = store_storage(l->store);
+    struct storage_state state;
+
+    storage->ops->state(storage, &state);
+    return state.holes.count > 0;
+}
+
+/* Looks after the disk: one step for each log at most. */
+static int server_scrub(struct server *s)
+{
+    int rc = ERR_OK;
+
+    for (size_t i = 0; i < s->log_count && rc == ERR_OK; i++) {
+        struct server_log *l = s->logs[i];
+        struct storage_check what;
+        if (l->store && clock_now_ns() >= scrub_next_ns(&l->scrub, server_is_damaged(l))) {
+            struct storage *storage = store_storage(l->store);
+            rc = storage->ops->check(storage, SCRUB_STEP_BYTES, &what);
+            scrub_done(&l->scrub, clock_now_ns(), &what);
+        }
+    }
+    return rc;
+}
+
+/* How long the turn may wait for requests. */
+static int server_patience_ms(const struct server *s, int timeout_ms)
+{
+    uint64_t now_ns = clock_now_ns(), patience_ms = timeout_ms > 0 ? (uint64_t)timeout_ms : 0;
+
+    for (size_t i = 0; i < s->log_count; i++) {
+        const struct server_log *l = s->logs[i];
+        if (!l->store) {
+            continue;
+        }
+        uint64_t next_ns = scrub_next_ns(&l->scrub, server_is_damaged(l));
+        uint64_t left_ms = next_ns > now_ns ? (next_ns - now_ns) / CLOCK_NS_PER_MS + 1 : 0;
+        patience_ms = left_ms < patience_ms ? left_ms : patience_ms;
+    }
+    return (int)patience_ms;
+}
+
 int server_turn(struct server *s, int timeout_ms)
 {
     struct transport_request request;
     size_t requests = 0, bytes = 0;
     int rc = ERR_OK;
 
+    timeout_ms = server_patience_ms(s, timeout_ms);
     if (transport_server_wait(s->transport, timeout_ms)) {
         while (rc == ERR_OK && requests < SERVER_TURN_REQUESTS_MAX &&
                bytes < SERVER_TURN_BYTES_MAX && transport_server_next(s->transport, &request)) {
@@ -287,8 +333,9 @@ int server_turn(struct server *s, int timeout_ms)
     }
     if (rc == ERR_OK) {
         server_tell_closed(s);
+        rc = server_tick(s);
     }
-    return rc == ERR_OK ? server_tick(s) : rc;
+    return rc == ERR_OK ? server_scrub(s) : rc;
 }
 
 void server_wake(struct server *s)

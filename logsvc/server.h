@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "logsvc/disk.h"
+#include "logsvc/scrub.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,9 +24,10 @@ struct server_config {
     uint32_t lease_ms;
     uint64_t segment_bytes; /* a multiple of 64 KiB, at least 4 messages */
     uint64_t reserve_bytes;
-    size_t message_max_bytes; /* at least SERVER_MESSAGE_MIN_BYTES */
-    size_t queue_max_bytes;   /* at least message_max_bytes */
-    unsigned logs_max;        /* new logs are refused beyond it */
+    size_t message_max_bytes;  /* at least SERVER_MESSAGE_MIN_BYTES */
+    size_t queue_max_bytes;    /* at least message_max_bytes */
+    unsigned logs_max;         /* new logs are refused beyond it */
+    struct scrub_config scrub; /* of each log */
 };
 
 enum { SERVER_MESSAGE_MIN_BYTES = 256 * 1024 };

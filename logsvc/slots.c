@@ -236,3 +236,53 @@ int slots_save(struct slots *s, const void *bytes, size_t size)
     buf_append(&s->body, bytes, size);
     return ERR_OK;
 }
+
+/* Whether the file of that name is there and holds the state. */
+static bool slots_holds(const struct slots *s, struct disk *d, const char *path)
+{
+    struct buf body = BUF_INIT;
+    struct disk_file *f;
+    uint64_t version = 0;
+
+    if (disk_open(d, path, DISK_DIRECT, &f) != ERR_OK) {
+        return false;
+    }
+    bool good = slots_read(f, &version, &body) == ERR_OK && version == s->version &&
+                body.len == s->body.len &&
+                (body.len == 0 || memcmp(buf_head(&body), buf_head(&s->body), body.len) == 0);
+    disk_close(f);
+    buf_release(&body);
+    return good;
+}
+
+int slots_check(struct slots *s, struct disk *d, const char *folder, unsigned *mended)
+{
+    char path[DISK_PATH_BYTES];
+    struct disk_file *f = NULL;
+
+    for (int i = 0; i < 2; i++) {
+        int rc = disk_path(path, folder, slots_names[i]);
+        if (rc != ERR_OK || slots_holds(s, d, path)) {
+            continue;
+        }
+        log_error("%s has rotted, and is written anew", path);
+        (*mended)++;
+        rc = disk_open(d, path, DISK_WRITE | DISK_DIRECT, &f);
+        if (rc == ERR_NOT_FOUND) {
+            rc = disk_open(d, path, DISK_WRITE | DISK_CREATE | DISK_DIRECT, &f);
+        }
+        if (rc == ERR_OK) {
+            disk_close(s->files[i]);
+            s->files[i] = f;
+            const void *body = s->body.len > 0 ? buf_head(&s->body) : NULL;
+            rc = slots_write(f, s->version, body, s->body.len, SLOTS_FILE_BYTES);
+        }
+        if (rc == ERR_OK) {
+            rc = d->ops->sync_folder(d, folder);
+        }
+        if (rc != ERR_OK) {
+            return rc == ERR_NO_SPACE ? ERR_IO : rc;
+        }
+    }
+    return ERR_OK;
+}

@@ -38,4 +38,8 @@ void slots_close(struct slots *s);
 /* Replaces the state. ERR_TOO_BIG: refused, nothing changed; any other error is final. */
 int slots_save(struct slots *s, const void *bytes, size_t size) MUST_CHECK;
 
+/* Looks whether both files hold what was saved last, and writes it again where they do not: nobody
+ * knows it better than this process. *mended counts those. Errors are final. */
+int slots_check(struct slots *s, struct disk *d, const char *folder, unsigned *mended) MUST_CHECK;
+
 #endif

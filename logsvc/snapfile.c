@@ -395,3 +395,58 @@ int snapfile_read(struct snapfile *s, uint64_t offset, uint64_t at, size_t size,
     disk_close(f);
     return rc;
 }
+
+/* --- looking after them --- */
+
+static void snapfile_leave_out(struct snapfile *s, uint64_t offset)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->all[i].offset != offset) {
+            s->all[kept++] = s->all[i];
+        }
+    }
+    s->count = kept;
+}
+
+int snapfile_check(struct snapfile *s, uint64_t offset, size_t size, uint64_t *at, uint32_t *crc,
+                   bool *done)
+{
+    char path[DISK_PATH_BYTES];
+    struct snapshot_info info;
+    struct disk_file *f;
+    size_t got = 0;
+
+    *done = true;
+    int rc = snapfile_latest(s, offset, &info);
+    if (rc != ERR_OK || info.offset != offset) {
+        return ERR_OK;
+    }
+    size = size < DISK_BLOCK_BYTES ? DISK_BLOCK_BYTES : size / DISK_BLOCK_BYTES * DISK_BLOCK_BYTES;
+    uint64_t left = info.size_bytes - *at;
+    size_t want = left < size ? (size_t)left : size;
+    uint8_t *bytes = disk_memory(size);
+    rc = snapfile_path(s, offset, "rdb", path);
+    if (rc == ERR_OK) {
+        rc = disk_open(s->disk, path, DISK_DIRECT, &f);
+    }
+    if (rc == ERR_OK) {
+        rc = disk_read(f, bytes, size, *at, &got);
+        disk_close(f);
+    }
+    bool good = rc == ERR_OK && got >= want;
+    if (good) {
+        *crc = crc32c_extend(*crc, bytes, want);
+        *at += want;
+        *done = *at == info.size_bytes;
+        good = !*done || *crc == info.crc;
+    }
+    free(bytes);
+    if (!good) {
+        log_error("%s has rotted, and is not offered any more", path);
+        snapfile_leave_out(s, offset);
+        return ERR_CORRUPT;
+    }
+    return ERR_OK;
+}

@@ -43,6 +43,12 @@ int snapfile_latest(const struct snapfile *s, uint64_t limit, struct snapshot_in
 int snapfile_read(struct snapfile *s, uint64_t offset, uint64_t at, size_t size,
                   struct buf *out) MUST_CHECK;
 
+/* Reads on from *at of the snapshot at that offset, about size bytes, past the page cache; *crc is
+ * that of what was read. *done: the whole of it is good, or it is not there any more. ERR_CORRUPT:
+ * it has rotted; it is named in the program's log and not offered from now on. */
+int snapfile_check(struct snapfile *s, uint64_t offset, size_t size, uint64_t *at, uint32_t *crc,
+                   bool *done) MUST_CHECK;
+
 void snapfile_encode(const struct snapshot_info *info, uint8_t out[SNAPFILE_META_BYTES]);
 int snapfile_decode(const uint8_t bytes[SNAPFILE_META_BYTES],
                     struct snapshot_info *info) MUST_CHECK;

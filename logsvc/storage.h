@@ -73,9 +73,11 @@ struct storage_ops {
     int (*flush)(struct storage *s);
     /* Cuts the log to end at offset, which is the end of a record or the begin of the log; durable
      * when it returns. Also clears uncertain_to. ERR_CORRUPT: it is not known what ends there,
-     * because of a hole, which is known from now on (state); nothing was cut. The begin of a hole
-     * can always be cut to. */
+     * because of a hole, which is known from now on (cuttable); nothing was cut. */
     int (*truncate)(struct storage *s, uint64_t offset);
+    /* The highest offset up to `offset` to which the log can be cut, as far as is known: offset
+     * itself, or the begin of the hole that it lies in. NULL: always offset itself. */
+    uint64_t (*cuttable)(struct storage *s, uint64_t offset);
     /* Throws all records away (not the snapshots) and makes an empty log that begins at offset,
      * with that chain_crc there; durable when it returns. */
     int (*reset)(struct storage *s, uint64_t offset, uint32_t chain_crc);

@@ -47,6 +47,7 @@ static void store_state(struct storage *base, struct storage_state *out)
     out->uncertain_to = s->uncertain_to;
     out->commit = s->commit_seen < s->flush_off ? s->commit_seen : s->flush_off;
     out->chain_crc = s->chain_crc;
+    out->holes = s->holes;
 }
 
 /* --- append and flush --- */
@@ -81,7 +82,7 @@ static void store_batch_end(struct store *s)
     s->batch_len = size;
 }
 
-static int store_flush(struct storage *base)
+int store_flush(struct storage *base)
 {
     struct store *s = store_of(base);
 
@@ -112,22 +113,23 @@ static int store_flush(struct storage *base)
     return ERR_OK;
 }
 
-static int store_seal(struct store *s)
+int store_write_footer(struct disk_file *file, uint64_t file_bytes,
+                       const struct segment_footer *footer)
 {
     uint8_t *block = disk_memory(SEGMENT_BLOCK_BYTES);
-    struct segment_footer footer = {s->flush_off, s->write_pos, s->chain_crc};
 
-    segment_encode_footer(&footer, block);
-    int rc = disk_write(s->file, block, SEGMENT_BLOCK_BYTES, s->data_end);
+    segment_encode_footer(footer, block);
+    int rc = disk_write(file, block, SEGMENT_BLOCK_BYTES, segment_data_end(file_bytes));
     if (rc == ERR_OK) {
-        rc = disk_sync(s->file);
+        rc = disk_sync(file);
     }
     free(block);
-    return rc == ERR_OK ? ERR_OK : store_fail(s, rc);
+    return rc;
 }
 
-/* Goes on in a new segment. ERR_NO_SPACE, ERR_TOO_BIG: nothing changed. */
-static int store_roll(struct store *s)
+/* The new segment is there before the old one is sealed. So a sealed segment with none behind it
+ * means that one is gone. */
+int store_roll(struct store *s)
 {
     struct disk_file *file;
 
@@ -139,13 +141,11 @@ static int store_roll(struct store *s)
         return rc == ERR_NO_SPACE ? rc : store_fail(s, rc);
     }
     rc = store_flush(&s->base);
-    if (rc == ERR_OK) {
-        rc = store_seal(s);
-    }
     if (rc != ERR_OK) {
         return rc;
     }
     struct segment_header h = store_header(s, s->flush_off, store_open_segment(s)->header.epoch);
+    struct segment_footer footer = {s->flush_off, s->write_pos, s->chain_crc};
     struct segment_scan scan = {
         .end = s->flush_off,
         .end_pos = SEGMENT_BLOCK_BYTES,
@@ -161,11 +161,17 @@ static int store_roll(struct store *s)
     h.term = s->term;
     h.chain_crc = s->chain_crc;
     rc = store_segment_make(s, &h, NULL, &scan, &file);
-    if (rc == ERR_OK) {
-        store_segment_add(s, &h, false);
-        store_segment_enter(s, file, &scan);
+    if (rc != ERR_OK) {
+        return rc;
     }
-    return rc;
+    rc = store_write_footer(s->file, store_open_segment(s)->header.file_bytes, &footer);
+    if (rc != ERR_OK) {
+        disk_close(file);
+        return store_fail(s, rc);
+    }
+    store_segment_add(s, &h, false);
+    store_segment_enter(s, file, &scan);
+    return ERR_OK;
 }
 
 static int store_append_check(const struct store *s, const struct record *r, const void *payload)
@@ -235,24 +241,9 @@ static int store_append(struct storage *base, const struct record *r, const void
     return ERR_OK;
 }
 
-/* --- truncate and reset --- */
+/* --- read --- */
 
-static int store_unlink_segment(struct store *s, uint64_t begin)
-{
-    char path[DISK_PATH_BYTES];
-
-    int rc = store_segment_path(s, begin, path);
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->unlink(store_disk(s), path);
-    }
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->sync_folder(store_disk(s), s->folder);
-    }
-    return rc;
-}
-
-/* The segment that holds the byte at offset; an offset at the end belongs to the last one. */
-static size_t store_find_segment(const struct store *s, uint64_t offset)
+size_t store_find_segment(const struct store *s, uint64_t offset)
 {
     size_t i = s->segment_count - 1;
 
@@ -282,138 +273,6 @@ static void store_file_done(struct store *s, struct disk_file *f)
     }
 }
 
-/* Removes the segments behind i, the last one first, so that what is left at any moment is a log
- * without holes. */
-static int store_cut_behind(struct store *s, size_t i)
-{
-    while (s->segment_count > i + 1) {
-        struct store_segment *last = store_open_segment(s);
-        int rc = store_unlink_segment(s, last->header.begin);
-        if (rc != ERR_OK) {
-            return rc;
-        }
-        segment_index_release(&last->index);
-        s->segment_count--;
-    }
-    return ERR_OK;
-}
-
-/* Segment i, whose first records up to scan->end stay, becomes the last one. */
-static int store_cut(struct store *s, size_t i, struct disk_file *source, struct segment_scan *scan)
-{
-    struct disk_file *file = NULL;
-
-    int rc = spare_take(s->spare, true);
-    if (rc != ERR_OK) {
-        return store_fail(s, rc);
-    }
-    bool was_last = source == s->file;
-    if (!was_last) {
-        disk_close(s->file);
-        s->file = NULL;
-    }
-    rc = store_cut_behind(s, i);
-    if (rc != ERR_OK) {
-        return store_fail(s, rc);
-    }
-    struct store_segment *g = store_open_segment(s);
-    g->header.uncertain_to = 0;
-    g->header.file_bytes = store_segment_size(s, g->header.file_bytes, scan);
-    rc = store_segment_make(s, &g->header, source, scan, &file);
-    if (rc == ERR_OK) {
-        segment_index_release(&g->index);
-        store_segment_enter(s, file, scan); /* closes s->file: source, if that was last */
-    }
-    return rc;
-}
-
-static int store_truncate(struct storage *base, uint64_t offset)
-{
-    struct store *s = store_of(base);
-    struct segment_cursor c;
-    struct segment_scan scan;
-    struct disk_file *source;
-
-    int rc = store_flush(base);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    if (s->segment_count == 0) {
-        return ERR_STATE;
-    }
-    if (offset > s->flush_off || offset < s->segments[0].header.begin) {
-        return ERR_INVALID;
-    }
-    if (offset == s->flush_off && s->uncertain_to <= s->flush_off) {
-        return ERR_OK;
-    }
-    size_t i = store_find_segment(s, offset);
-    struct store_segment *g = &s->segments[i];
-    if (g->bad) {
-        return store_fail(s, ERR_CORRUPT);
-    }
-    rc = store_file_of(s, i, &source);
-    if (rc != ERR_OK) {
-        return store_fail(s, rc);
-    }
-    segment_cursor_init(&c, source, segment_data_end(g->header.file_bytes),
-                        STORE_READ_AHEAD_MAX_BYTES);
-    rc = segment_scan(&c, &g->header, offset, NULL, &scan);
-    segment_cursor_fini(&c);
-    bool last = source == s->file;
-    if (rc == ERR_OK) {
-        rc = store_cut(s, i, source, &scan);
-    } else if (rc != ERR_INVALID) {
-        rc = store_fail(s, rc);
-    }
-    if (!last) {
-        disk_close(source);
-    }
-    return rc;
-}
-
-static int store_reset(struct storage *base, uint64_t offset, uint32_t chain_crc)
-{
-    struct store *s = store_of(base);
-    uint64_t epoch = s->segment_count > 0 ? store_open_segment(s)->header.epoch + 1 : 1;
-    struct disk_file *file;
-
-    if (s->errored) {
-        return ERR_IO;
-    }
-    int rc = spare_take(s->spare, true);
-    if (rc != ERR_OK) {
-        return rc == ERR_NO_SPACE ? rc : store_fail(s, rc);
-    }
-    struct segment_header h = store_header(s, offset, epoch);
-    struct segment_scan scan = {
-        .end = offset, .end_pos = SEGMENT_BLOCK_BYTES, .unit_off = offset, .chain_crc = chain_crc};
-    h.unit_off = offset;
-    h.chain_crc = chain_crc;
-    rc = store_segment_make(s, &h, NULL, &scan, &file);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    /* From here on the new epoch is the log; a crash leaves the rest to store_open. */
-    for (size_t i = 0; i < s->segment_count && rc == ERR_OK; i++) {
-        uint64_t begin = s->segments[i].header.begin;
-        rc = begin == offset ? ERR_OK : store_unlink_segment(s, begin);
-    }
-    if (rc == ERR_OK && !s->begun) {
-        rc = store_set_begun(s);
-    }
-    if (rc != ERR_OK) {
-        disk_close(file);
-        return store_fail(s, rc);
-    }
-    store_segments_clear(s);
-    store_segment_add(s, &h, false);
-    store_segment_enter(s, file, &scan);
-    return ERR_OK;
-}
-
-/* --- read --- */
-
 static size_t store_read_ahead(size_t max_bytes)
 {
     size_t size = (size_t)segment_block_up((uint64_t)max_bytes + 1);
@@ -422,22 +281,44 @@ static size_t store_read_ahead(size_t max_bytes)
                                              : STORE_READ_AHEAD_MAX_BYTES;
 }
 
-/* Walks segment g from the mark nearest to `from`, and hands out the records from there on. */
-static int store_read_segment(struct store *s, struct store_segment *g, uint64_t from,
-                              size_t max_bytes, struct buf *out)
+/* Places the reader at or in front of the record with the byte at `from`. */
+static void store_seek(struct store *s, const struct store_segment *g, uint64_t from)
+{
+    const struct segment_mark *mark = segment_index_find(&g->index, from);
+
+    if (g->health == STORE_DAMAGED && g->resumed && from >= g->hole_to &&
+        (!mark || mark->offset < g->hole_to)) {
+        mark = &g->resume;
+    }
+    if (mark) {
+        segment_cursor_seek(&s->reader, mark);
+    } else {
+        segment_cursor_begin(&s->reader, &g->header);
+    }
+}
+
+/* Whether nothing of the segment can be handed out from there on. */
+static bool store_is_lost(const struct store_segment *g, uint64_t from)
+{
+    bool behind = g->health == STORE_DAMAGED && g->resumed && from >= g->hole_to;
+
+    return g->missing || (g->bad && !behind) ||
+           (g->health == STORE_DAMAGED && from >= g->hole_from && from < g->hole_to);
+}
+
+/* Walks segment i to the byte at `from`, and hands out the records from there on. */
+static int store_read_segment(struct store *s, size_t i, uint64_t from, size_t max_bytes,
+                              struct buf *out)
 {
     struct segment_cursor *c = &s->reader;
+    struct store_segment *g = &s->segments[i];
+    uint64_t end = store_segment_end(s, i);
     struct segment_item item;
     size_t before = out->len;
     int rc = ERR_OK;
 
-    const struct segment_mark *mark = segment_index_find(&g->index, from);
-    if (mark) {
-        segment_cursor_seek(c, mark);
-    } else {
-        segment_cursor_begin(c, &g->header);
-    }
-    while (c->offset < s->flush_off && out->len - before < max_bytes) {
+    store_seek(s, g, from);
+    while (c->offset < end && out->len - before < max_bytes) {
         struct segment_mark here = {c->offset, c->pos, c->term.n, c->chain_crc};
         rc = segment_cursor_next(c, &item);
         if (rc != ERR_OK) {
@@ -464,20 +345,26 @@ static int store_read(struct storage *base, uint64_t from, size_t max_bytes, str
     }
     size_t i = store_find_segment(s, from);
     struct store_segment *g = &s->segments[i];
-    if (g->bad) {
+    if (store_is_lost(g, from)) {
         return ERR_CORRUPT;
     }
     int rc = store_file_of(s, i, &c->file);
+    uint64_t size = 0;
+    if (rc == ERR_OK && g->bad) {
+        rc = disk_size(c->file, &size);
+    }
     if (rc != ERR_OK) {
+        store_suspect(s, i);
         return ERR_CORRUPT;
     }
-    c->data_end = segment_data_end(g->header.file_bytes);
+    c->data_end = segment_data_end(g->bad ? size : g->header.file_bytes);
     c->ahead = store_read_ahead(max_bytes);
     c->window_len = 0; /* the file may have changed since */
-    rc = store_read_segment(s, g, from, max_bytes > 0 ? max_bytes : 1, out);
+    rc = store_read_segment(s, i, from, max_bytes > 0 ? max_bytes : 1, out);
     store_file_done(s, c->file);
     c->file = NULL;
     if (rc == ERR_CORRUPT) {
+        store_suspect(s, i);
         log_error("%s: the log is corrupt at offset %llu, in the segment that begins at %llu",
                   s->folder, (unsigned long long)c->offset, (unsigned long long)g->header.begin);
     }
@@ -550,6 +437,9 @@ const struct storage_ops store_ops = {
     .truncate = store_truncate,
     .reset = store_reset,
     .read = store_read,
+    .cuttable = store_cuttable,
+    .check = store_check,
+    .mend = store_mend,
     .meta_load = store_meta_load,
     .meta_save = store_meta_save,
     .snap_begin = store_snap_begin,

@@ -1,4 +1,6 @@
-/* What store.c (the running log) and store_open.c (opening and making it) share. */
+/* What the parts of the store share: store.c (the running log), store_cut.c (cutting it),
+ * store_segment.c (making files), store_open.c and store_recover.c (opening), store_check.c and
+ * store_mend.c (rot). */
 #ifndef LOGSVC_STORE_IMPL_H
 #define LOGSVC_STORE_IMPL_H
 
@@ -6,13 +8,73 @@
 #include "logsvc/snapfile.h"
 #include "logsvc/spare.h"
 #include "logsvc/store.h"
+#include "logsvc/survey.h"
 
 enum { STORE_COPY_BYTES = 256 * 1024 };
 
+/* What a segment holds, as far as is known.
+ *
+ *   SOUND ◀──────── a survey finds nothing ────────┐
+ *     │                                            │
+ *     ├── a read fails, the footer is odd ──▶ SUSPECT (is surveyed next)
+ *     │                                            │
+ *     └── a survey finds something ──▶ DAMAGED ◀───┘      DAMAGED ── mended ──▶ SOUND */
+enum store_health { STORE_SOUND, STORE_SUSPECT, STORE_DAMAGED };
+
 struct store_segment {
     struct segment_header header; /* of the file; header.begin is right even if it is bad */
-    bool bad;                     /* the header is corrupt: a hole in the log */
-    struct segment_index index;   /* as far as anyone has read */
+    bool bad;                     /* the header is corrupt, or there is no file */
+    bool missing;                 /* there is no file */
+    enum store_health health;
+    uint64_t hole_from, hole_to; /* DAMAGED; equal: only header, footer or markers have rotted */
+    bool resumed;                /* good records follow the hole, … */
+    struct segment_mark resume;  /* … from here on */
+    bool first_known;            /* bad, but the first record is good: */
+    struct segment_mark first;
+    bool summed; /* at the end, as the last survey found: */
+    uint64_t end_unit_off, end_commit;
+    struct log_term end_term;
+    struct segment_index index; /* as far as anyone has read */
+};
+
+/* Looking after what is on the disk (store_check.c): what is being looked at. */
+enum store_check_phase { STORE_CHECK_SEGMENTS, STORE_CHECK_SNAPSHOTS, STORE_CHECK_SMALL };
+
+struct store_check {
+    enum store_check_phase phase; /* of the round */
+    uint64_t from;                /* segments below, or snapshots up to it, were looked at … */
+    bool any;                     /* … if there were any */
+    bool active;                  /* a survey is under way, of the segment that begins here: */
+    uint64_t begin;
+    struct disk_file *file;
+    struct survey survey;
+    bool snap_active;
+    uint64_t snap_offset, snap_at;
+    uint32_t snap_crc;
+    uint64_t found;
+};
+
+/* Writing a segment anew from its good records and what others send (store_mend.c). */
+enum store_mend_phase { STORE_MEND_NONE, STORE_MEND_BELOW, STORE_MEND_FEED, STORE_MEND_ABOVE };
+
+struct store_mend {
+    enum store_mend_phase phase;
+    uint64_t begin, until;           /* of the segment */
+    struct segment_header header;    /* of the new file */
+    struct disk_file *source, *file; /* source NULL: there is nothing to copy */
+    struct segment_cursor cursor;    /* in the source */
+    uint8_t *batch;
+    size_t batch_len, batch_cap, batch_last;
+    struct record batch_last_record;
+    uint64_t batch_begin;
+    uint64_t pos;       /* where the batch goes */
+    uint64_t offset;    /* what comes next */
+    uint32_t chain_crc; /* at offset */
+    bool chain_known;   /* false: it is told by the first record */
+    bool lower_bad;     /* what was fed does not continue what is below */
+    struct log_term term;
+    uint64_t fed_bytes;
+    uint64_t mended_bytes; /* since the log was opened */
 };
 
 struct store {
@@ -56,6 +118,13 @@ struct store {
     struct log_term term;
 
     struct segment_cursor reader; /* for read; its window is kept between calls */
+
+    struct store_check check;
+    struct store_mend mend;
+    struct storage_holes holes; /* as the segments say; store_holes_update */
+    uint64_t ident_begin;       /* of the log, as `ident` says; see store_set_begun */
+    uint64_t ident_epoch;       /* 0: it says nothing */
+    bool ident_bad;             /* at start: it is corrupt */
 };
 
 static inline struct store_segment *store_open_segment(struct store *s)
@@ -100,7 +169,58 @@ int store_segment_rewrite(struct store *s, const struct segment_header *header,
 /* The last segment becomes the open one, with this file and content. */
 void store_segment_enter(struct store *s, struct disk_file *file, const struct segment_scan *scan);
 
-/* Notes durably that the log has a begin. */
-int store_set_begun(struct store *s) MUST_CHECK;
+/* Notes durably that the log has a begin, and which: segments from there on must be there. */
+int store_set_begun(struct store *s, uint64_t begin, uint64_t epoch) MUST_CHECK;
+/* Whether the file `ident` is as it should be. */
+int store_ident_check(struct store *s) MUST_CHECK;
+
+/* Where the segment ends: at the next one, or at what was flushed. */
+static inline uint64_t store_segment_end(const struct store *s, size_t i)
+{
+    return i + 1 < s->segment_count ? s->segments[i + 1].header.begin : s->flush_off;
+}
+
+/* store.c */
+/* Goes on in a new segment. ERR_NO_SPACE, ERR_TOO_BIG: nothing changed. */
+int store_roll(struct store *s) MUST_CHECK;
+int store_flush(struct storage *base) MUST_CHECK;
+/* The segment that holds the byte at offset; an offset at the end belongs to the last one. */
+size_t store_find_segment(const struct store *s, uint64_t offset);
+/* The footer at the end of a file of that size. */
+int store_write_footer(struct disk_file *file, uint64_t file_bytes,
+                       const struct segment_footer *footer) MUST_CHECK;
+
+/* store_cut.c */
+uint64_t store_cuttable(struct storage *base, uint64_t offset);
+int store_truncate(struct storage *base, uint64_t offset) MUST_CHECK;
+int store_reset(struct storage *base, uint64_t offset, uint32_t chain_crc) MUST_CHECK;
+
+/* store_recover.c */
+/* The newest segment after a start: what is good of it, and where the log ends. */
+int store_recover_last(struct store *s) MUST_CHECK;
+
+/* store_check.c */
+int store_check(struct storage *base, size_t max_bytes, struct storage_check *out) MUST_CHECK;
+/* Gives up what is under way, because the segments change. */
+void store_check_stop(struct store *s);
+/* Something is odd about segment i: it is to be looked at. */
+void store_suspect(struct store *s, size_t i);
+/* Puts what a survey of segment i has found into its entry. */
+void store_surveyed(struct store *s, size_t i, const struct survey *v);
+/* Opens the file of segment i for reading past the cache, and tells where its data end. What can't
+ * be opened is gone. */
+int store_open_file(struct store *s, size_t i, struct disk_file **out,
+                    uint64_t *data_end) MUST_CHECK;
+/* Surveys segment i up to `until` at once. v is the caller's. False: its file is gone. */
+bool store_survey_now(struct store *s, size_t i, uint64_t until, struct survey *v);
+void store_holes_update(struct store *s);
+
+/* store_mend.c */
+/* The highest damaged segment is written anew as far as that goes now; false: nothing to do.
+ * Errors are final. */
+int store_mend_step(struct store *s, size_t max_bytes, struct storage_check *out,
+                    bool *busy) MUST_CHECK;
+int store_mend(struct storage *base, const void *records, size_t size) MUST_CHECK;
+void store_mend_stop(struct store *s);
 
 #endif

@@ -1,10 +1,9 @@
 /* Opening a log: who it belongs to, what the last process left unfinished, which segments there
  * are, and how far the last one is good.
  *
- * Nothing that is found is believed before it was synced: after a failed fdatasync the page cache
- * shows bytes that the disk does not have. So the newest segment is synced, read past the cache,
- * and what is good of it goes into a new file (where a full disk leaves no room for one: over
- * itself); the votes are written again (slots.c). */
+ * Nothing that is found is believed before it was synced (store_recover.c); the votes are written
+ * again (slots.c). Rot does not keep a log from being opened as long as it is known who it belongs
+ * to and how far it reached at least. */
 #include "logsvc/store_impl.h"
 
 #include "common/crc32c.h"
@@ -21,33 +20,69 @@ extern const struct storage_ops store_ops;
 /* --- the identity of a folder ---
  *
  * File "ident": 0 magic u32   4 crc u32 (of bytes 8 …)   8 version u32   12 flags u32
- * 16 cluster id   32 log id u64   40 node id, NUL-padded   zeros up to 512 */
+ * 16 cluster id   32 log id u64   40 node id, NUL-padded
+ * 104 begin of the log u64   112 its epoch u64   zeros up to 512 */
 
 enum { IDENT_BYTES = 512, IDENT_MAGIC = 0x314c4648 /* "HFL1" */, IDENT_VERSION = 1 };
 enum { IDENT_BEGUN = 1u << 0 };
 
 #define IDENT_NAME "ident"
 
-static int store_ident_write(struct store *s, uint32_t flags)
+static void store_ident_encode(const struct store *s, uint8_t bytes[IDENT_BYTES])
 {
-    uint8_t bytes[IDENT_BYTES] = {0};
-
+    memset(bytes, 0, IDENT_BYTES);
     le_put32(bytes, IDENT_MAGIC);
     le_put32(bytes + 8, IDENT_VERSION);
-    le_put32(bytes + 12, flags);
+    le_put32(bytes + 12, s->begun ? IDENT_BEGUN : 0);
     memcpy(bytes + 16, s->config.cluster_id, 16);
     le_put64(bytes + 32, s->config.log_id);
     memcpy(bytes + 40, s->node_id, SEGMENT_NODE_ID_BYTES);
-    le_put32(bytes + 4, crc32c_extend(0, bytes + 8, sizeof bytes - 8));
+    le_put64(bytes + 104, s->ident_begin);
+    le_put64(bytes + 112, s->ident_epoch);
+    le_put32(bytes + 4, crc32c_extend(0, bytes + 8, IDENT_BYTES - 8));
+}
+
+static int store_ident_write(struct store *s)
+{
+    uint8_t bytes[IDENT_BYTES];
+
+    store_ident_encode(s, bytes);
     return disk_write_file(store_disk(s), s->folder, IDENT_NAME, bytes, sizeof bytes);
 }
 
-int store_set_begun(struct store *s)
+int store_set_begun(struct store *s, uint64_t begin, uint64_t epoch)
 {
-    int rc = store_ident_write(s, IDENT_BEGUN);
+    s->begun = true;
+    s->ident_begin = begin;
+    s->ident_epoch = epoch;
+    return store_ident_write(s);
+}
 
-    s->begun = rc == ERR_OK;
-    return rc;
+int store_ident_check(struct store *s)
+{
+    uint8_t *found = disk_memory(DISK_BLOCK_BYTES), wanted[IDENT_BYTES];
+    char path[DISK_PATH_BYTES];
+    struct disk_file *f;
+    size_t got = 0;
+
+    store_ident_encode(s, wanted);
+    int rc = disk_path(path, s->folder, IDENT_NAME);
+    if (rc == ERR_OK) {
+        rc = disk_open(store_disk(s), path, DISK_DIRECT, &f);
+    }
+    if (rc == ERR_OK) {
+        rc = disk_read(f, found, DISK_BLOCK_BYTES, 0, &got);
+        disk_close(f);
+    }
+    bool right = rc == ERR_OK && got == IDENT_BYTES && memcmp(found, wanted, IDENT_BYTES) == 0;
+    free(found);
+    if (right) {
+        return ERR_OK;
+    }
+    log_error("%s has rotted, and is written anew", path);
+    s->check.found++;
+    rc = store_ident_write(s);
+    return rc == ERR_NO_SPACE ? ERR_OK : rc;
 }
 
 /* ERR_NOT_FOUND: there is none; the folder was never finished. */
@@ -74,7 +109,8 @@ static int store_ident_load(struct store *s)
         le_get32(bytes + 8) != IDENT_VERSION ||
         le_get32(bytes + 4) != crc32c_extend(0, bytes + 8, sizeof bytes - 8)) {
         log_error("%s is corrupt", path);
-        return ERR_CORRUPT;
+        s->ident_bad = true; /* if there are segments, they say whose log this is */
+        return ERR_OK;
     }
     if (memcmp(bytes + 16, s->config.cluster_id, 16) != 0 ||
         le_get64(bytes + 32) != s->config.log_id ||
@@ -84,6 +120,8 @@ static int store_ident_load(struct store *s)
         return ERR_REFUSED;
     }
     s->begun = (le_get32(bytes + 12) & IDENT_BEGUN) != 0;
+    s->ident_begin = le_get64(bytes + 104);
+    s->ident_epoch = le_get64(bytes + 112);
     return ERR_OK;
 }
 
@@ -140,8 +178,9 @@ static int store_create(struct store *s, const struct store_listing *l)
     char parent[DISK_PATH_BYTES];
 
     if (l->begin_count > 0) {
-        log_error("%s holds segments but no file %s: it is damaged", s->folder, IDENT_NAME);
-        return ERR_CORRUPT;
+        log_error("%s holds segments but no file %s", s->folder, IDENT_NAME);
+        s->ident_bad = true; /* the segments say whose log it is */
+        return ERR_OK;
     }
     bool used;
     int rc = slots_were_used(store_disk(s), s->folder, &used);
@@ -153,7 +192,7 @@ static int store_create(struct store *s, const struct store_listing *l)
         rc = slots_create(store_disk(s), s->folder);
     }
     if (rc == ERR_OK) {
-        rc = store_ident_write(s, 0);
+        rc = store_ident_write(s);
     }
     if (rc == ERR_OK) {
         memcpy(parent, s->folder, sizeof parent);
@@ -200,13 +239,14 @@ static int store_load_header(struct store *s, uint64_t begin, uint8_t *block)
     struct segment_header own = store_header(s, begin, 0);
 
     int rc = store_read_block(s, begin, 0, block);
-    if (rc != ERR_OK) {
+    if (rc == ERR_IO) {
+        memset(block, 0, SEGMENT_BLOCK_BYTES); /* unreadable is rotten */
+    } else if (rc != ERR_OK) {
         return rc;
     }
     if (segment_decode_header(block, &h) != ERR_OK || !store_header_plausible(&h, begin)) {
         log_error("%s: the header of the segment that begins at %llu is corrupt", s->folder,
                   (unsigned long long)begin);
-        own.epoch = UINT64_MAX; /* not known: it must not be thrown away as an old one */
         store_segment_add(s, &own, true);
         return ERR_OK;
     }
@@ -223,18 +263,24 @@ static int store_load_header(struct store *s, uint64_t begin, uint8_t *block)
 /* Finishes a reset that was cut short: removes what is older than the newest epoch. */
 static int store_remove_old_epochs(struct store *s)
 {
-    uint64_t newest = 0;
-    size_t kept = 0;
+    uint64_t newest = s->ident_epoch;
+    size_t kept = 0, bad = 0;
 
     for (size_t i = 0; i < s->segment_count; i++) {
         const struct store_segment *g = &s->segments[i];
         newest = !g->bad && g->header.epoch > newest ? g->header.epoch : newest;
+        bad += g->bad;
     }
     for (size_t i = 0; i < s->segment_count; i++) {
         char path[DISK_PATH_BYTES];
         if (s->segments[i].bad || s->segments[i].header.epoch == newest) {
             s->segments[kept++] = s->segments[i];
             continue;
+        }
+        if (bad > 0) {
+            log_error("%s: segments of a log that was thrown away are mixed with corrupt ones",
+                      s->folder);
+            return ERR_CORRUPT;
         }
         int rc = store_segment_path(s, s->segments[i].header.begin, path);
         if (rc == ERR_OK) {
@@ -245,129 +291,91 @@ static int store_remove_old_epochs(struct store *s)
         }
     }
     s->segment_count = kept;
+    for (size_t i = 0; i < kept; i++) {
+        s->segments[i].header.epoch = newest > 0 ? newest : 1;
+    }
     return ERR_OK;
 }
 
-/* Whether each segment ends where the next one begins. Holes are never closed: what was there may
- * have been acknowledged. */
+/* A segment whose file is gone goes into the list in front of segment i. */
+static void store_insert_missing(struct store *s, size_t i, uint64_t begin)
+{
+    struct segment_header h = store_header(s, begin, s->segments[i].header.epoch);
+    uint64_t to = s->segments[i].header.begin;
+
+    store_segment_add(s, &h, true);
+    struct store_segment missing = *store_open_segment(s);
+    memmove(s->segments + i + 1, s->segments + i, (s->segment_count - 1 - i) * sizeof *s->segments);
+    missing.missing = true;
+    missing.health = STORE_DAMAGED;
+    missing.hole_from = begin;
+    missing.hole_to = to;
+    s->segments[i] = missing;
+    s->check.found++;
+    log_error("%s: the segment that begins at %llu is gone: the log from there to %llu is lost "
+              "here, and will be fetched from the other nodes",
+              s->folder, (unsigned long long)begin, (unsigned long long)to);
+}
+
+/* Compares where segments end and begin. Holes are never closed: what was there may have been
+ * acknowledged. What can't be told from here is looked at later, before anything else. */
 static int store_check_chain(struct store *s, uint8_t *block)
 {
     struct segment_footer footer;
 
     for (size_t i = 0; i + 1 < s->segment_count; i++) {
-        const struct segment_header *h = &s->segments[i].header;
-        const struct store_segment *next = &s->segments[i + 1];
-        if (s->segments[i].bad) {
+        struct store_segment *g = &s->segments[i];
+        const struct store_segment *next = g + 1;
+        if (g->missing) {
             continue;
         }
-        int rc = store_read_block(s, h->begin, segment_data_end(h->file_bytes), block);
-        if (rc != ERR_OK) {
+        g->health = STORE_SUSPECT;
+        if (g->bad) {
+            continue;
+        }
+        int rc =
+            store_read_block(s, g->header.begin, segment_data_end(g->header.file_bytes), block);
+        if (rc != ERR_OK && rc != ERR_IO) {
             return rc;
         }
-        if (segment_decode_footer(block, &footer) != ERR_OK) {
-            log_warn("%s: the footer of the segment that begins at %llu is corrupt", s->folder,
-                     (unsigned long long)h->begin);
+        if (rc != ERR_OK || segment_decode_footer(block, &footer) != ERR_OK ||
+            footer.end > next->header.begin || footer.end < g->header.begin) {
             continue;
         }
-        if (footer.end != next->header.begin ||
-            (!next->bad && footer.chain_crc != next->header.chain_crc)) {
-            log_error("%s: the segment that begins at %llu ends at %llu, and the next one begins "
-                      "at %llu: a part of the log is missing",
-                      s->folder, (unsigned long long)h->begin, (unsigned long long)footer.end,
-                      (unsigned long long)next->header.begin);
-            return ERR_CORRUPT;
+        if (footer.end < next->header.begin) {
+            store_insert_missing(s, i + 1, footer.end);
+        } else if (next->bad || footer.chain_crc == next->header.chain_crc) {
+            s->segments[i].health = STORE_SOUND;
         }
     }
-    if (s->segment_count > 0 && store_open_segment(s)->bad) {
-        return ERR_CORRUPT;
+    bool told = s->segment_count > 0 && s->ident_epoch == s->segments[0].header.epoch;
+    if (told && s->ident_begin < s->segments[0].header.begin) {
+        store_insert_missing(s, 0, s->ident_begin);
     }
     return ERR_OK;
 }
 
-/* --- the newest segment --- */
-
-static int store_scan_last(struct store *s, struct disk_file *f, struct segment_scan *scan)
+static bool store_any_good(const struct store *s)
 {
-    struct store_segment *g = store_open_segment(s);
-    struct segment_cursor c;
-    uint64_t size;
-
-    int rc = disk_size(f, &size);
-    if (rc != ERR_OK) {
-        return rc;
+    for (size_t i = 0; i < s->segment_count; i++) {
+        if (!s->segments[i].bad) {
+            return true;
+        }
     }
-    if (size < g->header.file_bytes) {
-        log_error("%s: the newest segment has %llu bytes instead of %llu", s->folder,
-                  (unsigned long long)size, (unsigned long long)g->header.file_bytes);
-        return ERR_CORRUPT;
-    }
-    segment_cursor_init(&c, f, segment_data_end(g->header.file_bytes),
-                        (size_t)4 * STORE_COPY_BYTES);
-    rc = segment_scan(&c, &g->header, UINT64_MAX, &g->index, scan);
-    segment_cursor_fini(&c);
-    if (rc == ERR_CORRUPT) {
-        log_error("%s: the newest segment is corrupt at byte %llu (log offset %llu), and what was "
-                  "there had been complete; nothing is cut",
-                  s->folder, (unsigned long long)scan->bad_pos, (unsigned long long)scan->end);
-    } else if (rc == ERR_OK && scan->tail == SEGMENT_TAIL_TORN) {
-        log_warn("%s: the log ends at %llu; a torn write behind it is cut", s->folder,
-                 (unsigned long long)scan->end);
-    } else if (rc == ERR_OK && scan->tail == SEGMENT_TAIL_UNCERTAIN) {
-        log_error("%s: the last record, behind offset %llu, is damaged and may have been "
-                  "acknowledged; this node does not count as complete until it has been sent "
-                  "that part again",
-                  s->folder, (unsigned long long)scan->end);
-    }
-    return rc;
+    return false;
 }
 
-static int store_recover_last(struct store *s)
+/* `ident` after the segments were read: not begun yet, of an older epoch, or rotten. */
+static int store_ident_renew(struct store *s)
 {
-    struct store_segment *g = store_open_segment(s);
-    char path[DISK_PATH_BYTES];
-    struct segment_scan scan;
-    struct disk_file *old, *file;
+    const struct segment_header *h = &s->segments[0].header;
 
-    int rc = store_segment_path(s, g->header.begin, path);
-    if (rc == ERR_OK) {
-        rc = disk_open(store_disk(s), path, DISK_WRITE | DISK_DIRECT, &old);
+    if (s->begun && !s->ident_bad && s->ident_epoch == h->epoch) {
+        return ERR_OK;
     }
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    rc = disk_sync(old);
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->sync_folder(store_disk(s), s->folder);
-    }
-    if (rc == ERR_OK) {
-        rc = store_scan_last(s, old, &scan);
-    }
-    if (rc != ERR_OK) {
-        disk_close(old);
-        return rc;
-    }
-    struct segment_header h = g->header;
-    if (scan.tail == SEGMENT_TAIL_UNCERTAIN && scan.uncertain_to > h.uncertain_to) {
-        h.uncertain_to = scan.uncertain_to;
-    }
-    h.uncertain_to = h.uncertain_to > scan.end ? h.uncertain_to : 0;
-    h.file_bytes = store_segment_size(s, g->header.file_bytes, &scan);
-    rc = spare_take(s->spare, true);
-    if (rc == ERR_OK) {
-        rc = store_segment_make(s, &h, old, &scan, &file);
-        disk_close(old);
-    } else if (rc == ERR_NO_SPACE) {
-        h.file_bytes = g->header.file_bytes;
-        rc = store_segment_rewrite(s, &h, old, &scan);
-        file = old;
-    } else {
-        disk_close(old);
-    }
-    if (rc == ERR_OK) {
-        g->header = h;
-        store_segment_enter(s, file, &scan);
-    }
-    return rc;
+    s->check.found += s->ident_bad;
+    s->ident_bad = false;
+    return store_set_begun(s, h->begin, h->epoch);
 }
 
 static int store_load_segments(struct store *s, const struct store_listing *l)
@@ -377,6 +385,9 @@ static int store_load_segments(struct store *s, const struct store_listing *l)
 
     for (size_t i = 0; i < l->begin_count && rc == ERR_OK; i++) {
         rc = store_load_header(s, l->begins[i], block);
+    }
+    if (rc == ERR_OK && s->ident_bad && !store_any_good(s)) {
+        rc = ERR_CORRUPT; /* whose log it is, nothing says */
     }
     if (rc == ERR_OK) {
         rc = store_remove_old_epochs(s);
@@ -393,9 +404,10 @@ static int store_load_segments(struct store *s, const struct store_listing *l)
     if (rc == ERR_OK && s->segment_count > 0) {
         rc = store_recover_last(s);
     }
-    if (rc == ERR_OK && s->segment_count > 0 && !s->begun) {
-        rc = store_set_begun(s);
+    if (rc == ERR_OK && s->segment_count > 0) {
+        rc = store_ident_renew(s);
     }
+    store_holes_update(s);
     free(block);
     return rc;
 }
@@ -493,6 +505,7 @@ void store_close(struct store *s)
     if (!s) {
         return;
     }
+    store_check_stop(s);
     spare_stop(s->spare);
     snapfile_close(&s->snaps);
     slots_close(&s->slots);

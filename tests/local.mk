@@ -169,6 +169,19 @@ test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c tests/lib/fak
 test_store_CFLAGS = $(UNIT_CFLAGS)
 test_store_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_store_mend
+TESTS += test_store_mend
+test_store_mend_SOURCES = tests/unit/test_store_mend.c tests/lib/fake_disk.c tests/lib/fake_disk.h \
+	tests/lib/unit.h
+test_store_mend_CFLAGS = $(UNIT_CFLAGS)
+test_store_mend_LDADD = $(UNIT_LDADD)
+
+check_PROGRAMS += test_scrub
+TESTS += test_scrub
+test_scrub_SOURCES = tests/unit/test_scrub.c tests/lib/unit.h
+test_scrub_CFLAGS = $(UNIT_CFLAGS)
+test_scrub_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_snapship
 TESTS += test_snapship
 test_snapship_SOURCES = tests/unit/test_snapship.c tests/lib/script_net.h tests/lib/unit.h

@@ -45,6 +45,22 @@ START_TEST(test_pieces)
 }
 END_TEST
 
+/* Going back over any bytes leads to where extending by them began. */
+START_TEST(test_rewind)
+{
+    uint8_t bytes[300];
+
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 7 + i / 3);
+    }
+    for (size_t size = 0; size <= sizeof bytes; size++) {
+        uint32_t before = (uint32_t)(size * 2654435761u);
+        uint32_t after = crc32c_extend(before, bytes, size);
+        ck_assert_uint_eq(crc32c_rewind(after, bytes, size), before);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("crc32c");
@@ -52,6 +68,7 @@ int main(void)
 
     tcase_add_test(crc, test_known);
     tcase_add_test(crc, test_pieces);
+    tcase_add_test(crc, test_rewind);
     suite_add_tcase(suite, crc);
     return unit_main(suite);
 }

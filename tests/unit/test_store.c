@@ -562,7 +562,8 @@ START_TEST(refused)
 }
 END_TEST
 
-/* A missing segment, a foreign folder, lost votes, vanished segments: each is refused. */
+/* A foreign folder, lost votes, vanished segments: each is refused. One segment that is missing, or
+ * the file that says whose log it is, is not (tests/unit/test_store_mend.c). */
 START_TEST(damaged_folders)
 {
     char path[64];
@@ -584,7 +585,8 @@ START_TEST(damaged_folders)
                                       .log_id = 9,
                                       .segment_bytes = SEGMENT};
         int expected = ERR_CORRUPT;
-        if (damage == 0) { /* in the middle */
+        if (damage == 0) {
+            expected = ERR_OK; /* in the middle */
             const char *last = fake_disk_last(m.disk, "d/log/seg-");
             uint64_t middle = 0;
             for (uint64_t o = BEGIN + 1; o < m.end && middle == 0; o++) {
@@ -601,13 +603,14 @@ START_TEST(damaged_folders)
             ck_assert_int_eq(fake_disk_remove(m.disk, "d/log/meta-a"), ERR_OK);
             ck_assert_int_eq(fake_disk_remove(m.disk, "d/log/meta-b"), ERR_OK);
         } else if (damage == 3) {
+            expected = ERR_OK;
             ck_assert_int_eq(fake_disk_remove(m.disk, "d/log/ident"), ERR_OK);
         } else {
             config.node_id = "log2";
             expected = ERR_REFUSED;
         }
         ck_assert_int_eq(store_open(&config, &m.store), expected);
-        m.store = NULL;
+        m.store = expected == ERR_OK ? m.store : NULL;
         model_end();
     }
 }
