@@ -181,6 +181,13 @@ static int fake_read(struct storage *s, uint64_t from, size_t max_bytes, struct 
     return ERR_OK;
 }
 
+static uint64_t fake_cuttable(struct storage *s, uint64_t offset)
+{
+    const struct fake_storage *f = fake_of(s);
+
+    return f->holes.from < offset && offset < f->holes.to ? f->holes.from : offset;
+}
+
 /* The hole is gone with its last byte. */
 static int fake_mend(struct storage *s, const void *records, size_t size)
 {
@@ -318,6 +325,7 @@ static const struct storage_ops fake_ops = {
     .truncate = fake_truncate,
     .reset = fake_reset,
     .read = fake_read,
+    .cuttable = fake_cuttable,
     .mend = fake_mend,
     .meta_load = fake_meta_load,
     .meta_save = fake_meta_save,

@@ -1015,6 +1015,242 @@ START_TEST(uncertain_in_the_same_term)
 }
 END_TEST
 
+/* --- holes ---------------------------------------------------------------------------------- */
+
+/* Records of "abcde" and "fgh", as another node keeps them. */
+static struct wire_msg mend_message(uint64_t term, unsigned first, unsigned count)
+{
+    static const char *const texts[] = {"abcde", "fgh"};
+    static uint8_t bytes[4096];
+    struct wire_msg m = message(WIRE_MEND, term);
+    uint64_t begin = BEGIN;
+    uint32_t chain = 0;
+    size_t size = 0;
+
+    for (unsigned i = 0; i < first + count; i++) {
+        size_t len = strlen(texts[i]);
+        chain = crc32c_extend(chain, texts[i], len);
+        struct record r = {.term = {1},
+                           .begin = begin,
+                           .len_bytes = (uint32_t)len,
+                           .flags = RECORD_UNIT_END,
+                           .payload_crc = crc32c_extend(0, texts[i], len),
+                           .chain_crc = chain};
+        if (i == first) {
+            m.mend.from = begin;
+        }
+        if (i >= first) {
+            record_encode_header(&r, bytes + size);
+            memcpy(bytes + size + RECORD_HEADER_BYTES, texts[i], len);
+            size += RECORD_HEADER_BYTES + len;
+        }
+        begin += len;
+    }
+    m.data = bytes;
+    m.data_size = size;
+    return m;
+}
+
+static void rot(uint64_t from, uint64_t to)
+{
+    storage.holes = (struct storage_holes){
+        .count = 1, .from = from, .to = to, .next = from, .end = to, .found = 1};
+}
+
+/* A hole is told wherever the log is told; it lowers neither the log's end nor, once what was there
+ * is known to be committed, what the node vouches for. */
+START_TEST(hole_is_told)
+{
+    lead_term_1();
+    rot(BEGIN, BEGIN + 5);
+    ck_assert(vote(2));
+    ck_assert_uint_eq(reply.vote_reply.log.holes.to, BEGIN + 5);
+    ck_assert_uint_eq(reply.vote_reply.log.unit_off, BEGIN + 8);
+    ck_assert_uint_gt(reply.vote_reply.log.uncertain_to, BEGIN + 8); /* nothing is committed yet */
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8);
+    ck_assert_uint_eq(reply.elected_reply.log.holes.count, 1);
+    struct wire_msg m = append_message(2, BEGIN + 8, NULL, false);
+    m.append.commit = BEGIN + 8;
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    flush();
+    ck_assert_int_eq(reply.type, WIRE_APPEND_REPLY);
+    ck_assert_uint_eq(reply.append_reply.holes.from, BEGIN);
+    ck_assert(vote(3));
+    ck_assert_uint_eq(reply.vote_reply.log.uncertain_to, 0);
+    ck_assert_uint_eq(reply.vote_reply.log.flush_off, BEGIN + 8);
+}
+END_TEST
+
+/* Reads in a hole are refused by name, those beside it are served. */
+START_TEST(hole_is_not_read)
+{
+    lead_term_1();
+    rot(BEGIN, BEGIN + 5);
+    struct wire_msg m = message(WIRE_READ, 1);
+    m.read.from = BEGIN + 2;
+    m.read.max_bytes = 1000;
+    say(&m);
+    expect_refused(WIRE_REFUSED_CORRUPT);
+    m = message(WIRE_READ, 1);
+    m.read.from = BEGIN + 5;
+    m.read.max_bytes = 1000;
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_READ_REPLY);
+}
+END_TEST
+
+/* The leader's bytes go to the storage, and the answer says what is missing next. */
+START_TEST(mend)
+{
+    lead_term_1();
+    rot(BEGIN, BEGIN + 8);
+    struct wire_msg m = mend_message(1, 0, 1);
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_MEND_REPLY);
+    ck_assert_uint_eq(reply.mend_reply.holes.next, BEGIN + 5);
+    ck_assert_uint_eq(storage.mended.len, RECORD_HEADER_BYTES + 5);
+    m = mend_message(1, 0, 1); /* twice: not wanted any more */
+    say(&m);
+    ck_assert_uint_eq(reply.mend_reply.holes.next, BEGIN + 5);
+    ck_assert_uint_eq(storage.mended.len, RECORD_HEADER_BYTES + 5);
+    m = mend_message(1, 1, 1);
+    say(&m);
+    ck_assert_uint_eq(reply.mend_reply.holes.count, 0);
+    ck_assert_uint_eq(reply.mend_reply.holes.mended_bytes, 8);
+    m = mend_message(1, 0, 2); /* late: there is no hole */
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_MEND_REPLY);
+    ck_assert_uint_eq(storage.mended.len, 2 * RECORD_HEADER_BYTES + 8);
+}
+END_TEST
+
+/* Only the accepted leader of the present term, in its present session, may mend. */
+START_TEST(mend_is_fenced)
+{
+    lead_term_1();
+    ck_assert(vote(2));
+    rot(BEGIN, BEGIN + 8);
+    struct wire_msg m = mend_message(1, 0, 2);
+    say(&m);
+    expect_refused(WIRE_REFUSED_TERM);
+    m = mend_message(2, 0, 2); /* not elected yet */
+    say(&m);
+    expect_refused(WIRE_REFUSED_ELECTED);
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8);
+    m = mend_message(2, 0, 2);
+    m.session--;
+    say(&m);
+    expect_refused(WIRE_REFUSED_SESSION);
+    m = mend_message(3, 0, 2);
+    say(&m);
+    expect_refused(WIRE_REFUSED_ELECTED);
+    ck_assert_uint_eq(storage.mended.len, 0);
+    m = mend_message(2, 0, 2);
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_MEND_REPLY);
+    ck_assert_uint_eq(reply.mend_reply.holes.count, 0);
+}
+END_TEST
+
+/* Forged bytes: of another term than the history has there, past the hole, with a wrong payload
+ * checksum, none at all. Nothing of them reaches the storage. */
+START_TEST(mend_checks_records)
+{
+    lead_term_1();
+    for (int wrong = 0; wrong < 5; wrong++) {
+        rot(BEGIN, wrong == 1 ? BEGIN + 5 : BEGIN + 8);
+        struct wire_msg m = mend_message(1, 0, 2);
+        uint8_t *bytes = mem_alloc(m.data_size);
+        memcpy(bytes, m.data, m.data_size);
+        m.data = bytes;
+        struct record r;
+        ck_assert_int_eq(record_decode_header(bytes, m.data_size, &r), ERR_OK);
+        if (wrong == 0) {
+            r.term.n = 7;
+        } else if (wrong == 2) {
+            bytes[RECORD_HEADER_BYTES + 1] ^= 1;
+        } else if (wrong == 3) {
+            m.data_size = 0;
+        } else if (wrong == 4) {
+            r.begin++;
+        }
+        record_encode_header(&r, bytes);
+        say(&m);
+        expect_refused(WIRE_REFUSED_BAD);
+        ck_assert_uint_eq(storage.mended.len, 0);
+        free(bytes);
+    }
+}
+END_TEST
+
+/* A full disk refuses the mend, and no more; any other error of the disk is the end. */
+START_TEST(mend_on_a_bad_disk)
+{
+    lead_term_1();
+    rot(BEGIN, BEGIN + 8);
+    storage.fail_at = 1;
+    storage.fail_with = ERR_NO_SPACE;
+    struct wire_msg m = mend_message(1, 0, 1);
+    say(&m);
+    expect_refused(WIRE_REFUSED_SPACE);
+    storage.fail_at = 1;
+    storage.fail_with = ERR_IO;
+    m = mend_message(1, 0, 1);
+    ck_assert_int_eq(receive(&m), ERR_IO);
+    m = mend_message(1, 0, 1);
+    ck_assert_int_eq(receive(&m), ERR_IO);
+}
+END_TEST
+
+/* A leader's common point lies inside of a hole: nothing says what ends there. The log is cut to
+ * the hole's begin, and the node does not vouch for its end until it has been sent that part again.
+ */
+START_TEST(cut_in_a_hole)
+{
+    lead_term_1();
+    struct wire_msg m = append_message(1, BEGIN + 8, "ijklm", true);
+    m.append.commit = BEGIN + 8;
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    flush();
+    ck_assert(vote(3));
+    rot(BEGIN + 5, BEGIN + 13);
+    (void)fake_storage_trace(&storage);
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8, 3, BEGIN + 8);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    ck_assert_str_eq(fake_storage_trace(&storage), "meta meta truncate meta ");
+    ck_assert_uint_eq(reply.elected_reply.log.flush_off, BEGIN + 5);
+    ck_assert_uint_eq(reply.elected_reply.log.uncertain_to, BEGIN + 8);
+    storage.holes = (struct storage_holes){0};
+    restart();
+    ck_assert(vote(4));
+    ck_assert_uint_eq(reply.vote_reply.log.uncertain_to, BEGIN + 8);
+    ELECT(BEGIN + 5, false, 1, BEGIN, 2, BEGIN + 8, 4, BEGIN + 8);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    m = append_message(1, BEGIN + 5, "fgh", true);
+    m.term.n = 4;
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    flush();
+    ck_assert_int_eq(reply.type, WIRE_APPEND_REPLY);
+    ck_assert(vote(6));
+    ck_assert_uint_eq(reply.vote_reply.log.uncertain_to, 0);
+}
+END_TEST
+
+/* What was lost with the end of the log, however much it may have been, does not matter any more to
+ * the log of a leader whom others elected: what counts is below its begin. */
+START_TEST(uncertain_is_bounded_by_the_leader)
+{
+    lead_term_1();
+    storage.uncertain_to = BEGIN + 1000000;
+    ck_assert(vote(2));
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 9);
+    ck_assert_uint_eq(reply.elected_reply.log.uncertain_to, BEGIN + 9);
+    ck_assert(vote(5));
+    ELECT(BEGIN + 8, false, 1, BEGIN, 5, BEGIN + 8);
+    ck_assert_uint_eq(reply.elected_reply.log.uncertain_to, 0);
+}
+END_TEST
+
 /* --- snapshots ------------------------------------------------------------------------------ */
 
 static struct wire_msg snap_begin_message(uint64_t term, uint64_t offset, const char *rdb)
@@ -1181,6 +1417,14 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, reads_are_fenced);
     tcase_add_test(tc, uncertain_until_streamed_past);
     tcase_add_test(tc, uncertain_in_the_same_term);
+    tcase_add_test(tc, uncertain_is_bounded_by_the_leader);
+    tcase_add_test(tc, cut_in_a_hole);
+    tcase_add_test(tc, mend_on_a_bad_disk);
+    tcase_add_test(tc, mend_checks_records);
+    tcase_add_test(tc, mend_is_fenced);
+    tcase_add_test(tc, mend);
+    tcase_add_test(tc, hole_is_not_read);
+    tcase_add_test(tc, hole_is_told);
     tcase_add_test(tc, snapshot_is_shipped);
     tcase_add_test(tc, foreign_snapshot_is_hidden);
     tcase_add_test(tc, snapshot_is_fenced);
