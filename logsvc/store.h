@@ -7,8 +7,9 @@
  *
  * One thread uses a store. Errors: ERR_NO_SPACE, ERR_INVALID (not the record or offset that may
  * come next), ERR_TOO_BIG (a record larger than a segment less 4 blocks) and ERR_STATE (the log is
- * empty) mean "refused, nothing changed"; ERR_IO, and ERR_CORRUPT of truncate, are final, and every
- * later call fails with ERR_IO. Snapshots: see snapfile.h. */
+ * empty) mean "refused, nothing changed"; ERR_CORRUPT of truncate says the same, and
+ * that there is a hole. ERR_IO is final, and every later call fails with it. Snapshots: see
+ * snapfile.h. */
 #ifndef LOGSVC_STORE_H
 #define LOGSVC_STORE_H
 
@@ -30,9 +31,11 @@ struct store_config {
 struct store;
 
 /* Opens the log, or makes an empty one. Reads the newest segment in full and writes what is good
- * of it again; the older ones are checked when they are read. ERR_EXISTS: another process has it
- * open. ERR_REFUSED: it belongs to another cluster, node or log. ERR_CORRUPT: something that was
- * complete is damaged or missing; nothing was cut. ERR_IO, ERR_NO_SPACE. Each is logged by name. */
+ * of it again; the older ones are checked when they are read, and by storage_ops.check. What has
+ * rotted becomes a hole, if it is known how far the log reached (docs/log-format.md). ERR_EXISTS:
+ * another process has it open. ERR_REFUSED: it belongs to another cluster, node or log.
+ * ERR_CORRUPT: too much is damaged or missing; nothing was cut. ERR_IO, ERR_NO_SPACE. Each is
+ * logged by name. */
 int store_open(const struct store_config *config, struct store **out) MUST_CHECK;
 /* What was not flushed is lost. NULL is allowed. */
 void store_close(struct store *s);

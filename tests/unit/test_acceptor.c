@@ -1226,8 +1226,11 @@ START_TEST(cut_in_a_hole)
     ck_assert_uint_eq(reply.vote_reply.log.uncertain_to, BEGIN + 8);
     ELECT(BEGIN + 5, false, 1, BEGIN, 2, BEGIN + 8, 4, BEGIN + 8);
     ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
-    m = append_message(1, BEGIN + 5, "fgh", true);
-    m.term.n = 4;
+    struct wire_msg old = append_message(1, BEGIN + 5, "fgh", true);
+    m = message(WIRE_APPEND, 4);
+    m.append.begin = BEGIN + 5;
+    m.data = old.data;
+    m.data_size = old.data_size;
     ck_assert_int_eq(receive(&m), ERR_OK);
     flush();
     ck_assert_int_eq(reply.type, WIRE_APPEND_REPLY);
