@@ -21,6 +21,7 @@ SYSTEM_TESTS = \
 	test_links \
 	test_membership \
 	test_messages \
+	test_repair \
 	test_sentinel_port \
 	test_stream \
 	test_withhold
@@ -60,6 +61,10 @@ test_membership_LDADD = $(SYSTEM_LDADD)
 test_links_SOURCES = tests/system/test_links.c
 test_links_CFLAGS = $(UNIT_CFLAGS)
 test_links_LDADD = $(SYSTEM_LDADD)
+
+test_repair_SOURCES = tests/system/test_repair.c
+test_repair_CFLAGS = $(UNIT_CFLAGS)
+test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
 test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)

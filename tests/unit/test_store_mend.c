@@ -127,7 +127,9 @@ static void save_files(void)
     for (size_t i = 0; i < file_count; i++) {
         uint8_t *at = fake_disk_bytes(disk, files[i].path, &files[i].size);
         files[i].bytes = mem_alloc(files[i].size + 1);
-        memcpy(files[i].bytes, at, files[i].size);
+        if (files[i].size > 0) {
+            memcpy(files[i].bytes, at, files[i].size);
+        }
     }
 }
 
