@@ -6,7 +6,7 @@ liblog_a_SOURCES = \
 	logsvc/acceptor_watch.c \
 	logsvc/client/proposer.c logsvc/client/proposer.h \
 	logsvc/client/proposer_change.c logsvc/client/proposer_conf.c \
-	logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
+	logsvc/client/proposer_vote.c logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
 	logsvc/client/proposer_state.h \
 	logsvc/client/window.c logsvc/client/window.h \
 	logsvc/conf.c logsvc/conf.h \

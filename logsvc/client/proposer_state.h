@@ -1,6 +1,7 @@
-/* The proposer's insides, shared by proposer.c (elections, sessions), proposer_feed.c (what each
- * node is sent once we lead, commits, leases), proposer_mend.c (rotten nodes), proposer_conf.c (who
- * counts) and proposer_change.c (replacing a node). Nobody else includes it. */
+/* The proposer's insides, shared by proposer.c (sessions), proposer_vote.c (elections),
+ * proposer_feed.c (what each node is sent once we lead, commits, leases), proposer_mend.c (rotten
+ * nodes), proposer_conf.c (who counts) and proposer_change.c (replacing a node). Nobody else
+ * includes it. */
 #ifndef LOGSVC_CLIENT_PROPOSER_STATE_H
 #define LOGSVC_CLIENT_PROPOSER_STATE_H
 
@@ -175,6 +176,26 @@ bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg, e
 /* Notes why a node is of no use, tells the owner if that is news, and asks again later. */
 void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
                          const char *reason);
+
+void proposer_set_state(struct proposer *p, enum proposer_state next);
+void proposer_see_time(struct proposer *p, uint64_t now_ns);
+uint64_t proposer_beat_ns(const struct proposer *p);
+/* Takes a node's picture of its log; false: it makes no sense. */
+bool proposer_learn(struct proposer *p, unsigned node, const struct wire_log *log,
+                    const struct wire_history *bytes);
+
+/* proposer_vote.c */
+/* Whether a node has lately said whether it hears a leader. */
+bool proposer_report_is_fresh(const struct proposer *p, const struct proposer_node *n);
+/* Votes no more for a random time. */
+void proposer_back_off(struct proposer *p);
+void proposer_to_asking(struct proposer *p);
+/* ASKING: campaigns once a quorum has said lately that it hears no leader. */
+void proposer_check_reports(struct proposer *p);
+/* VOTING: whether it still makes sense to wait for more votes: the term is fenced, only certainty
+ * lacks. */
+bool proposer_is_fenced(const struct proposer *p);
+void proposer_on_vote_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
 
 /* proposer_conf.c */
 /* What a quorum of the configuration stands behind (conf_quorum_value); of is asked for the slot of
