@@ -281,12 +281,13 @@ static bool router_own(struct router *router, struct client *c, const struct res
     if (!c->authenticated || c->transaction != NULL || router->admin == NULL) {
         return false; /* refused like anything that is not known */
     }
-    buf_clear(&router->text);
-    if (!router->admin(router->info_ctx, argv, argc, &router->text)) {
-        return false;
+    struct buf reply = BUF_INIT; /* router->text holds Redis' error, for what is not known either */
+    bool known = router->admin(router->info_ctx, argv, argc, &reply);
+    if (known) {
+        client_answer(c, buf_head(&reply), reply.len, 0);
     }
-    router_answer(router, c, 0);
-    return true;
+    buf_release(&reply);
+    return known;
 }
 
 /* ---- what is not passed on ---- */

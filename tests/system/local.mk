@@ -73,6 +73,20 @@ test_messages_SOURCES = tests/system/test_messages.c
 test_messages_CFLAGS = $(UNIT_CFLAGS)
 test_messages_LDADD = $(SYSTEM_LDADD)
 
+# Other people's clients: tests/clients/run, which scripts/check calls.
+EXTRA_DIST += \
+	tests/clients/client_bullmq.js \
+	tests/clients/client_ioredis.js \
+	tests/clients/client_node_redis.js \
+	tests/clients/client_redis_py.py \
+	tests/clients/common.js \
+	tests/clients/package-lock.json \
+	tests/clients/package.json \
+	tests/clients/run
+check_PROGRAMS += client_hiredis
+client_hiredis_SOURCES = tests/clients/client_hiredis.c
+client_hiredis_LDADD = $(COMMON_LIBS) $(HIREDIS_LIBS)
+
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit
 check-unit:

@@ -84,6 +84,11 @@ check "knows a Redis from a proxy" says 1 'is not a Holdfast proxy' \
 check "refuses a hand-over to nobody" says 1 ': [A-Z]+ ' "${at[@]}" failover
 check "refuses a hand-over to a stranger" says 1 ': [A-Z]+ ' "${at[@]}" failover proxy9
 check "refuses a node's address" says 2 'not HOST:PORT: log4' "${at[@]}" log replace log1 log4
+check "shows the log's members" says 0 '^node3 +log3 +127\.0\.0\.1:[0-9]+ +yes ' "${at[@]}" log status
+check "shows that none is changed" says 0 '^change +none$' "${at[@]}" log status
+check "prints members as JSON" says 0 '"id":	"log2",$' "${at[@]}" --json log status
+check "refuses to replace a stranger" says 1 'no member of the log' "${at[@]}" \
+    log replace log9 127.0.0.1:1
 check "the leader is as it was" says 0 "^proxy +127\.0\.0\.1:$port, leader \(" "${at[@]}" status
 "$dev_cluster" pause --dir "$dir" proxy1
 check "does not wait for ever" says 3 'temporarily unavailable|timed out' "${at[@]}" status

@@ -12,7 +12,7 @@ static const char info[] = "# Holdfast\r\n"
                            "nonsense\r\n"
                            "holdfast_log1:state=up,offset=1234567,lag_bytes=0\r\n"
                            "holdfast_log2:state=catchup,offset=99,lag_bytes=1234468\r\n"
-                           "holdfast_log10:state=down,lag_bytes=7\r\n"
+                           "holdfast_log10:state=down,lag_bytes=7,reason=lost, and gone\r\n"
                            "holdfast_proxy1:name=a,synced=yes\r\n";
 
 static struct ctl_text text;
@@ -57,10 +57,10 @@ START_TEST(table)
     ctl_text_print_rows(&text, "log", out);
     ctl_text_print_rows(&text, "nothing", out);
     fclose(out);
-    ck_assert_str_eq(printed, "LOG    STATE     OFFSET  LAG BYTES\n"
-                              "log1   up       1234567          0\n"
-                              "log2   catchup       99    1234468\n"
-                              "log10  down           -          7\n");
+    ck_assert_str_eq(printed, "LOG    STATE     OFFSET  LAG BYTES  REASON\n"
+                              "log1   up       1234567          0  -\n"
+                              "log2   catchup       99    1234468  -\n"
+                              "log10  down           -          7  lost, and gone\n");
 }
 END_TEST
 

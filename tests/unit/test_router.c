@@ -281,6 +281,31 @@ START_TEST(test_link_shared)
 }
 END_TEST
 
+static bool know_only_log(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out)
+{
+    (void)ctx;
+    (void)argc;
+    if (!resp_arg_is(&argv[1], "log")) {
+        return false;
+    }
+    buf_append_str(out, "+known\r\n");
+    return true;
+}
+
+/* HOLDFAST: the owner answers what it knows; the rest gets Redis' own error, whole. */
+START_TEST(test_own_commands)
+{
+    static const struct exchange exchanges[] = {
+        {"HOLDFAST LOG", "+known\r\n"},
+        {"holdfast foo", "-ERR unknown command 'holdfast', with args beginning with: 'foo' \r\n"},
+        {"HOLDFAST", "-ERR unknown command 'HOLDFAST', with args beginning with: \r\n"},
+    };
+
+    world.router.admin = know_only_log;
+    world_expect_all(exchanges, sizeof exchanges / sizeof *exchanges);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("router");
@@ -296,6 +321,7 @@ int main(void)
     tcase_add_test(router, test_scope);
     tcase_add_test(router, test_info);
     tcase_add_test(router, test_link_shared);
+    tcase_add_test(router, test_own_commands);
     suite_add_tcase(suite, router);
     return unit_main(suite);
 }
