@@ -73,7 +73,7 @@ check "tells of a wrong one" says 1 'WRONGPASS' --proxy "127.0.0.1:$port" \
     --password-file "$password.wrong" status
 check "shows who it is" says 0 "^proxy +127\.0\.0\.1:$port, leader \(" "${at[@]}" status
 check "shows who leads" says 0 "^leader +127\.0\.0\.1:$port, term [1-9]" "${at[@]}" status
-check "shows the log nodes" says 0 '^log3 +up +[0-9]+ +[0-9]+$' "${at[@]}" status
+check "shows the log nodes" says 0 '^log3 +up +[0-9]+ +[0-9]+' "${at[@]}" status
 check "takes a proxy's configuration" says 0 "^proxy +127\.0\.0\.1:$port, leader" \
     --config "$dir/proxy1/config.json" status
 check "the user comes with the password" says 0 "^proxy" "${at[@]}" --user default status
