@@ -63,8 +63,8 @@ long long ctl_text_number(const struct ctl_text *t, const char *key)
     return value != NULL && ctl_is_number(value) ? strtoll(value, NULL, 10) : -1;
 }
 
-/* The next field at *at, "name=value"; false at the end. A reason is a sentence that may hold commas,
- * and so the last field. */
+/* The next field at *at, "name=value"; false at the end. A reason is a sentence that may hold
+ * commas, and so the last field. */
 static bool ctl_next_field(const char **at, char *name, char *value)
 {
     size_t len = strncmp(*at, "reason=", 7) == 0 ? strlen(*at) : strcspn(*at, ",");
