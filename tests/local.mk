@@ -260,6 +260,14 @@ test_proposer_SOURCES = tests/unit/test_proposer.c tests/lib/unit.h
 test_proposer_CFLAGS = $(UNIT_CFLAGS)
 test_proposer_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_acceptor_conf
+TESTS += test_acceptor_conf
+test_acceptor_conf_SOURCES = \
+	tests/unit/test_acceptor_conf.c \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h tests/lib/unit.h
+test_acceptor_conf_CFLAGS = $(UNIT_CFLAGS)
+test_acceptor_conf_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_proposer_conf
 TESTS += test_proposer_conf
 test_proposer_conf_SOURCES = \
