@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
 	common/buf.c common/buf.h \
+	common/chain.c common/chain.h \
 	common/clock.c common/clock.h \
 	common/config.c common/config_print.c common/config.h \
 	common/crc32c.c common/crc32c.h \

@@ -109,7 +109,7 @@ static void client_free(struct client *c)
     }
     (void)close(c->fd);
     buf_release(&c->in);
-    buf_release(&c->out);
+    chain_release(&c->out);
     buf_release(&c->watched);
     resp_framer_destroy(c->framer);
     free(c->name);
@@ -501,7 +501,7 @@ static void client_move_released(struct client *c)
             c->acks--;
         }
         if ((r->flags & REQUEST_SILENT) == 0) {
-            request_move_reply(r, &c->out);
+            request_send_reply(r, &c->out);
         }
         c->first = r->next_of_client;
         if (c->first == NULL) {
@@ -551,8 +551,8 @@ void client_push(struct client *c, char head, const uint8_t *rest, size_t size)
         client_queue_push(c, head, rest, size);
         return;
     }
-    buf_append(&c->out, &head, 1);
-    buf_append(&c->out, rest, size);
+    chain_append(&c->out, &head, 1);
+    chain_append(&c->out, rest, size);
     client_needs_flush(c);
 }
 
@@ -582,7 +582,9 @@ void clients_evict_unsent(struct clients *all)
 static void client_write(struct client *c)
 {
     while (c->out.len > 0) {
-        ssize_t put = write(c->fd, buf_head(&c->out), c->out.len);
+        size_t size;
+        const uint8_t *bytes = chain_head(&c->out, &size);
+        ssize_t put = write(c->fd, bytes, size);
         if (put < 0) {
             if (errno == EINTR) {
                 continue;
@@ -598,9 +600,9 @@ static void client_write(struct client *c)
             (void)event_add(c->writable, NULL);
             return;
         }
-        buf_consume(&c->out, (size_t)put);
+        chain_consume(&c->out, (size_t)put);
     }
-    buf_trim(&c->out, c->pending_count > 0 ? CLIENT_OUT_KEEP_BYTES : 0);
+    chain_trim(&c->out, c->pending_count > 0 ? CLIENT_OUT_KEEP_BYTES : 0);
     if (c->close_when_sent && c->first == NULL) {
         client_close(c, "after its last reply");
     }

@@ -49,7 +49,7 @@ struct client {
     struct resp_framer *framer;   /* NULL while nothing is unfinished */
     size_t query_bytes;           /* that in and framer hold */
     size_t unsent_counted;        /* of out, in all->unsent_bytes */
-    struct buf out;               /* released replies that the socket has not taken */
+    struct chain out;             /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
     size_t pending_count;         /* of them */
     size_t unanswered;            /* of them, those that wait for the engine */

@@ -127,6 +127,16 @@ void request_cut_reply(struct request *r)
     }
 }
 
+void request_send_reply(struct request *r, struct chain *out)
+{
+    if (r->inline_len > 0) {
+        chain_append(out, r->inline_reply, r->inline_len);
+        r->inline_len = 0;
+        return;
+    }
+    chain_take(out, &r->reply);
+}
+
 void request_set_reply(struct request *r, const void *bytes, size_t size)
 {
     r->inline_len = 0;

@@ -9,6 +9,7 @@
 #define PROXY_REQUEST_H
 
 #include "common/buf.h"
+#include "common/chain.h"
 #include "proxy/tracker.h"
 
 struct client;
@@ -82,6 +83,7 @@ void request_add_reply(struct request *r, const void *bytes, size_t size);
 size_t request_reply_bytes(const struct request *r);
 /* Moves the reply to the end of out. */
 void request_move_reply(struct request *r, struct buf *out);
+void request_send_reply(struct request *r, struct chain *out);
 /* The reply's first byte tells its type; 0 if there is none. */
 uint8_t request_reply_type(const struct request *r);
 /* Takes away what stands behind its first line (an error). */

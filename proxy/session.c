@@ -286,8 +286,8 @@ static void session_describe(const struct client *c, struct buf *b)
                (unsigned long long)c->id, peer, own, c->fd, c->name != NULL ? c->name : "",
                (unsigned long long)((now_ns - c->created_ns) / CLOCK_NS_PER_S),
                (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S), flags, c->db, subs[0],
-               subs[1], subs[2], transaction_length(c), c->in.len, c->out.cap,
-               sizeof *c + c->in.cap + c->out.cap, c->last_command, c->resp);
+               subs[1], subs[2], transaction_length(c), c->in.len, chain_capacity(&c->out),
+               sizeof *c + c->in.cap + chain_capacity(&c->out), c->last_command, c->resp);
 }
 
 static void session_client_list(struct router *router, struct client *c, bool all)

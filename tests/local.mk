@@ -57,6 +57,12 @@ test_ctl_text_SOURCES = tests/unit/test_ctl_text.c tests/lib/unit.h
 test_ctl_text_CFLAGS = $(UNIT_CFLAGS)
 test_ctl_text_LDADD = libctl.a $(UNIT_LDADD)
 
+check_PROGRAMS += test_chain
+TESTS += test_chain
+test_chain_SOURCES = tests/unit/test_chain.c tests/lib/unit.h
+test_chain_CFLAGS = $(UNIT_CFLAGS)
+test_chain_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_err
 TESTS += test_err
 test_err_SOURCES = tests/unit/test_err.c tests/lib/unit.h

@@ -1,0 +1,101 @@
+/* The chain: what goes in comes out, in order, whatever it is cut into; large buffers are not
+ * copied, and nothing stays behind. */
+#include "common/chain.h"
+
+#include "common/random.h"
+
+#include "tests/lib/unit.h"
+
+#include <check.h>
+#include <string.h>
+
+/* A sequence that shows any byte that is lost, twice there or out of order. */
+static uint8_t byte_at(size_t position)
+{
+    return (uint8_t)(position * 131 + position / 251);
+}
+
+static void fill(struct buf *b, size_t position, size_t size)
+{
+    uint8_t *to = buf_reserve(b, size);
+
+    for (size_t i = 0; i < size; i++) {
+        to[i] = byte_at(position + i);
+    }
+    buf_commit(b, size);
+}
+
+/* Small and large pieces, appended and taken, consumed by and by. */
+START_TEST(test_order)
+{
+    struct random random;
+    struct chain c = {.len = 0};
+    size_t in = 0, out = 0;
+
+    random_init(&random, 5);
+    for (int round = 0; round < 3000; round++) {
+        struct buf b = BUF_INIT;
+        size_t size = (size_t)random_below(&random, round % 7 == 0 ? 100000 : 200);
+        fill(&b, in, size);
+        in += size;
+        if (round % 2 == 0) {
+            chain_append(&c, buf_head(&b), b.len);
+            buf_release(&b);
+        } else {
+            chain_take(&c, &b);
+            ck_assert_ptr_null(b.data);
+        }
+        ck_assert_uint_eq(c.len, in - out);
+        for (uint64_t pieces = random_below(&random, 6); pieces > 0 && c.len > 0; pieces--) {
+            const uint8_t *head = chain_head(&c, &size);
+            ck_assert_uint_gt(size, 0);
+            size = (size_t)random_below(&random, size) + 1;
+            for (size_t i = 0; i < size; i++) {
+                ck_assert_uint_eq(head[i], byte_at(out + i));
+            }
+            chain_consume(&c, size);
+            out += size;
+        }
+    }
+    chain_release(&c);
+    ck_assert_uint_eq(c.len, 0);
+    ck_assert_uint_eq(chain_capacity(&c), 0);
+}
+END_TEST
+
+/* A large buffer is handed through as it is, behind others as well. */
+START_TEST(test_no_copy)
+{
+    struct chain c = {.len = 0};
+    struct buf big = BUF_INIT;
+    size_t size;
+
+    fill(&big, 0, 1 << 20);
+    const uint8_t *bytes = buf_head(&big);
+    chain_append(&c, "x", 1);
+    chain_take(&c, &big);
+    chain_append(&c, "y", 1);
+    chain_consume(&c, 1);
+    ck_assert_ptr_eq(chain_head(&c, &size), bytes);
+    ck_assert_uint_eq(size, 1 << 20);
+    chain_consume(&c, size);
+    ck_assert_mem_eq(chain_head(&c, &size), "y", 1);
+    chain_consume(&c, 1);
+    ck_assert_uint_eq(c.len, 0);
+    (void)chain_head(&c, &size);
+    ck_assert_uint_eq(size, 0);
+    chain_trim(&c, 0);
+    ck_assert_uint_eq(chain_capacity(&c), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("chain");
+    TCase *tc = tcase_create("chain");
+
+    tcase_add_test(tc, test_order);
+    tcase_add_test(tc, test_no_copy);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
