@@ -513,6 +513,32 @@ static void client_move_released(struct client *c)
     }
 }
 
+struct request *client_insert(struct client *c, struct request *before, const void *bytes,
+                              size_t size)
+{
+    struct request *r = request_take(c->all->pool), **at = &c->first, *last = NULL;
+
+    request_set_reply(r, bytes, size);
+    r->client = c;
+    r->stage = REQUEST_ANSWERED;
+    while (*at != NULL && *at != before) {
+        last = *at;
+        at = &(*at)->next_of_client;
+    }
+    r->next_of_client = *at;
+    *at = r;
+    if (r->next_of_client == NULL) {
+        c->last = r;
+    }
+    if (last == NULL) {
+        c->oldest_ns = c->all->now_ns;
+    }
+    c->pending_count++;
+    c->withheld_bytes += size;
+    c->all->withheld_bytes += size;
+    return r;
+}
+
 /* A message that must not overtake what stands in the queue, though that was released. */
 static void client_queue_push(struct client *c, char head, const uint8_t *rest, size_t size)
 {
@@ -650,6 +676,16 @@ void clients_flush(struct clients *all)
         }
     }
     clients_free_closed(all);
+}
+
+void clients_end_pause(struct clients *all)
+{
+    all->pause_until_ns = 0;
+    for (struct client *c = all->list; c != NULL; c = c->next) {
+        if (c->postponed && c->unanswered == 0) {
+            client_resume(c);
+        }
+    }
 }
 
 void clients_pause(struct clients *all, bool paused)

@@ -74,9 +74,12 @@ struct client {
     struct private_link *link;       /* private.h; NULL: none */
     struct subscriber *subscriber;   /* topics.h; NULL: never subscribed to anything */
     size_t acks;                     /* REQUEST_ACK in the queue that are released */
-    bool watches;                    /* WATCH: on the private link */
-    bool watches_many;               /* more keys than are remembered */
-    struct buf watched;              /* hashes of the keys that are watched */
+    bool tracking;                   /* CLIENT TRACKING: on the private link */
+    bool monitors;                   /* MONITOR */
+    struct client *next_monitor;
+    bool watches;       /* WATCH: on the private link */
+    bool watches_many;  /* more keys than are remembered */
+    struct buf watched; /* hashes of the keys that are watched */
     uint64_t created_ns, used_ns;
     const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
 };
@@ -122,6 +125,9 @@ struct clients {
     size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;
+    struct client *monitors; /* by next_monitor; NULL: none */
+    uint64_t pause_until_ns; /* CLIENT PAUSE; 0: not paused */
+    bool pause_writes_only;
     uint64_t now_ns; /* of this turn */
     uint64_t accepted, rejected;
 };
@@ -142,6 +148,9 @@ void clients_flush(struct clients *all);
  * few that do not read must neither fill the memory nor hold up the others. Now and then. */
 void clients_evict_unsent(struct clients *all);
 
+/* CLIENT PAUSE is over: what was postponed is taken up. */
+void clients_end_pause(struct clients *all);
+
 /* Stops or resumes reading from everybody. */
 void clients_pause(struct clients *all, bool paused);
 
@@ -151,6 +160,11 @@ void client_answer_error(struct client *c, const char *text); /* "ERR …" */
 
 /* The same, whatever CLIENT REPLY says. */
 void client_answer_always(struct client *c, const void *reply, size_t size);
+
+/* Puts a push into the queue before a request that waits for its reply (NULL: behind all): stage
+ * ANSWERED, with its reply; the owner releases it. */
+struct request *client_insert(struct client *c, struct request *before, const void *bytes,
+                              size_t size);
 
 /* Sends head and rest as soon as it can, between replies: behind all that leave now, and behind
  * those with REQUEST_ACK that are released. */

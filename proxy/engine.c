@@ -46,7 +46,8 @@ struct engine {
     bool urgent; /* some of them are not REQUEST_PATIENT */
     int link_db; /* of the gathered stream; -1: not known */
     int link_resp;
-    char *name; /* to be set before the next request; NULL: it has its name */
+    const char *prefix; /* of the next request; NULL: none */
+    char *name;         /* to be set before the next request; NULL: it has its name */
 
     struct buf out;                          /* what the socket has not taken yet */
     struct batch flight[ENGINE_BATCHES_MAX]; /* ring, oldest at flight_head */
@@ -63,6 +64,7 @@ struct engine {
     char nonce[OUTBOX_NONCE_LEN + 1]; /* ENGINE_FORWARD: of this connection */
     bool moved;                       /* the proxy there executed nothing of what is unanswered */
     uint64_t batch_count;
+    uint64_t fences_sent, fences_back;
     uint8_t *scratch;
 };
 
@@ -133,6 +135,7 @@ void engine_stop(struct engine *e, const char *reason)
         return;
     }
     e->state = ENGINE_DOWN;
+    e->fences_back = e->fences_sent;
     engine_close_socket(e);
     while (e->flight_count > 0) {
         struct request **list = e->moved ? &unsent : &unknown;
@@ -230,6 +233,7 @@ static bool engine_fence_done(struct engine *e)
         return false;
     }
     e->fence_len = 0;
+    e->fences_back++;
     engine_batch_done(e);
     e->events->fenced(e->ctx, first, bound);
     return true;
@@ -596,6 +600,11 @@ void engine_set_name(struct engine *e, const char *name)
     e->name = mem_strdup(name);
 }
 
+void engine_set_prefix(struct engine *e, const char *prefix)
+{
+    e->prefix = prefix;
+}
+
 static void engine_put_name(struct engine *e, struct request *r)
 {
     resp_put_array(&e->gathered, 3);
@@ -637,6 +646,11 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
     }
     if (e->name != NULL) {
         engine_put_name(e, r);
+    }
+    if (e->prefix != NULL) {
+        buf_append_str(&e->gathered, e->prefix);
+        e->prefix = NULL;
+        r->replies_to_skip++;
     }
     r->db = db;
     r->resp = resp;
@@ -702,6 +716,7 @@ static void engine_send(struct engine *e, uint64_t now_ns)
     }
     if (engine_fences(e)) {
         buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
+        e->fences_sent++;
     }
     buf_swap(&e->out, &e->gathered);
     engine_write(e);
@@ -744,6 +759,16 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 bool engine_is_idle(const struct engine *e)
 {
     return e->flight_count == 0 && e->next.first == NULL;
+}
+
+uint64_t engine_fences_sent(const struct engine *e)
+{
+    return e->fences_sent;
+}
+
+uint64_t engine_fences_back(const struct engine *e)
+{
+    return e->fences_back;
 }
 
 uint64_t engine_batches(const struct engine *e)

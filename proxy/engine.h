@@ -89,6 +89,10 @@ uint64_t engine_id(const struct engine *e);
  * Copied. */
 void engine_set_name(struct engine *e, const char *name);
 
+/* A command (RESP, static) that is put directly before the next request, in the same piece; what
+ * Redis says to it is passed over. */
+void engine_set_prefix(struct engine *e, const char *prefix);
+
 /* Gathers a request for the next batch. A shared link must be up, others may be on the way. */
 void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
                 const struct resp_arg *argv, size_t argc);
@@ -117,6 +121,10 @@ bool engine_is_urgent(const struct engine *e);
 /* Nothing is gathered and nothing is under way. */
 bool engine_is_idle(const struct engine *e);
 uint64_t engine_batches(const struct engine *e);
+/* Fences that were ever sent, and those that are back (or lost). What was received when n had been
+ * sent is bounded by the one that makes the latter more than n. */
+uint64_t engine_fences_sent(const struct engine *e);
+uint64_t engine_fences_back(const struct engine *e);
 size_t engine_gathered_bytes(const struct engine *e);
 
 #endif

@@ -49,6 +49,8 @@ libproxyio_a_SOURCES += \
 	proxy/follow.c proxy/follow.h \
 	proxy/router.c proxy/router.h \
 	proxy/session.c proxy/session.h \
+	proxy/session_client.c \
+	proxy/monitor.c proxy/monitor.h \
 	proxy/settings.c proxy/settings.h \
 	proxy/transaction.c proxy/transaction.h \
 	proxy/uplink.c proxy/uplink.h

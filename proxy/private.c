@@ -338,6 +338,7 @@ bool private_lend(struct private_pool *pool, struct client *c)
         link->named = c->name != NULL;
         engine_set_name(link->engine, c->name != NULL ? c->name : "");
     }
+    engine_set_prefix(link->engine, NULL);
     link->kept = 0;
     link->client = c;
     c->link = link;
@@ -359,6 +360,11 @@ void private_add_block(struct private_link *link, struct request *r, const struc
     engine_add_block(link->engine, r, link->client->db, link->client->resp, commands, command_count,
                      selects);
     link_wants_send(link);
+}
+
+void private_prefix(struct private_link *link, const char *prefix)
+{
+    engine_set_prefix(link->engine, prefix);
 }
 
 void private_tell(struct private_link *link, const char *word)

@@ -79,6 +79,8 @@ void private_add(struct private_link *link, struct request *r, const struct resp
                  size_t argc);
 void private_add_block(struct private_link *link, struct request *r, const struct buf *commands,
                        uint32_t command_count, bool selects);
+/* As engine_set_prefix. */
+void private_prefix(struct private_link *link, const char *prefix);
 /* Sends a command of the proxy's own: its reply is thrown away. */
 void private_tell(struct private_link *link, const char *word);
 

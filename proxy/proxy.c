@@ -297,6 +297,7 @@ static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
                          follow_next_tick_ns(p->follow),
                          role_next_ns(&p->role),
                          pace_next_ns(&p->pace),
+                         p->clients.pause_until_ns != 0 ? p->clients.pause_until_ns : UINT64_MAX,
                          proxy_next_ack_ns(p),
                          proxy_next_forward_ns(p)};
 
@@ -348,6 +349,9 @@ static void proxy_turn(struct proxy *p)
     uint64_t now_ns = clock_now_ns();
 
     p->clients.now_ns = now_ns;
+    if (p->clients.pause_until_ns != 0 && now_ns >= p->clients.pause_until_ns) {
+        clients_end_pause(&p->clients);
+    }
     proposer_tick(p->proposer, now_ns);
     proxy_follow_members(p);
     reader_tick(p->reader, now_ns);
@@ -380,6 +384,7 @@ static void proxy_turn(struct proxy *p)
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */
     pubsub_flush(p->pubsub, now_ns);
+    proxy_fence_pushes(p, now_ns);
     private_sweep(p->privates);
     private_sweep(p->forward_privates);
     proxy_schedule_tick(p, now_ns);
@@ -552,7 +557,7 @@ void proxy_close(struct proxy *p)
     private_destroy(p->privates);
     clients_fini(&p->clients);
     proxy_close_forward(p);
-    pubsub_destroy(p->pubsub);
+    proxy_close_privates(p);
     router_fini(&p->router);
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);

@@ -118,6 +118,7 @@ struct proxy {
     struct clients clients;
     struct private_pool *privates;
     struct pubsub *pubsub;
+    struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
     struct router router;
     struct role role;
     struct leader *leader;          /* who leads; brought up to date once a turn */
@@ -167,6 +168,13 @@ void proxy_open_clients(struct proxy *p, const struct settings *s);
 void proxy_accept_cb(int fd, short what, void *arg);
 /* Links that one client has for itself; proxy_private.c. */
 void proxy_open_privates(struct proxy *p, const struct settings *s);
+/* All clients have gone. */
+void proxy_close_privates(struct proxy *p);
+
+/* A fence of the shared link is back: it bounds pushes of private links that came before it. */
+void proxy_bound_pushes(struct proxy *p, uint64_t bound);
+/* Once per turn: asks for such a fence if there is need. */
+void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 
 /* The requests of a batch are answered, and bounded by this offset. */
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proxy/monitor.h"
 #include "proxy/transaction.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
 static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
 {
     proxy_fenced(ctx, first, bound);
+    proxy_bound_pushes(ctx, bound);
 }
 
 void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error)
@@ -138,6 +140,9 @@ static void proxy_client_abandoned(void *ctx, struct request *r)
     if (r->op != NULL) {
         pubsub_abandoned(r);
     }
+    if ((r->flags & REQUEST_UNBOUNDED) != 0) {
+        return; /* it is let go of when a fence is back */
+    }
     if (r->stage == REQUEST_SENT) {
         return; /* the engine or the forward hands it back */
     }
@@ -151,6 +156,7 @@ static void proxy_client_closed(void *ctx, struct client *c)
 
     transaction_discard(c);
     pubsub_client_gone(p->pubsub, c);
+    monitor_leave(c);
     if (c->link != NULL) {
         private_drop(c->link);
     }

@@ -2,6 +2,7 @@
 #include "proxy/proxy.h"
 
 #include "common/log.h"
+#include "proxy/session.h"
 
 enum { PROXY_PRIVATE_IDLE_MAX = 64 };
 
@@ -12,6 +13,9 @@ static void proxy_private_fenced(void *ctx, struct request *first, uint64_t boun
     for (struct request *r = first; r != NULL; r = r->next_in_batch) {
         if (r->client != NULL && r->client->first == r) {
             r->client->oldest_ns = p->clients.now_ns; /* it may have blocked for hours */
+        }
+        if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
+            session_tracked(r);
         }
     }
     proxy_fenced(p, first, bound);
@@ -34,13 +38,83 @@ static void proxy_private_down(void *ctx, struct client *c, unsigned kept, struc
     proxy_answer_unsent(p, unsent, "-ERR no connection to Redis can be made for this command\r\n");
 }
 
+/* ---- pushes: what CLIENT TRACKING tells ---- */
+
+/* It stands where Redis put it: behind what was answered before, or a client would keep a value
+ * that it gets to know after it was told to forget it. It is bounded by a fence of the shared link,
+ * since its own link may be blocked, and may tell of anything before that. */
+static void proxy_private_push(void *ctx, struct client *c, const uint8_t *bytes, size_t size,
+                               struct request *before)
+{
+    struct proxy *p = ctx;
+
+    if (c->resp != 3 || (private_kept(c->link) & PRIVATE_TRACKING) == 0) {
+        return;
+    }
+    while (before != NULL && before->client != c) {
+        before = before->next_in_batch;
+    }
+    struct request *r = client_insert(c, before, bytes, size);
+    r->waiter.keyspace = true;
+    r->waiter.bound = engine_fences_sent(p->engine);
+    r->flags |= REQUEST_UNBOUNDED;
+    if (p->unbounded_last != NULL) {
+        p->unbounded_last->next_in_batch = r;
+    } else {
+        p->unbounded_first = r;
+    }
+    p->unbounded_last = r;
+}
+
+static void proxy_bound_push(struct proxy *p, uint64_t bound)
+{
+    struct request *r = p->unbounded_first;
+
+    p->unbounded_first = r->next_in_batch;
+    if (p->unbounded_first == NULL) {
+        p->unbounded_last = NULL;
+    }
+    r->next_in_batch = NULL;
+    r->flags &= ~(uint32_t)REQUEST_UNBOUNDED;
+    if (r->client == NULL) {
+        request_give(&p->pool, r);
+    } else {
+        tracker_add(p->tracker, &r->waiter, bound);
+    }
+}
+
+void proxy_bound_pushes(struct proxy *p, uint64_t bound)
+{
+    while (p->unbounded_first != NULL &&
+           p->unbounded_first->waiter.bound < engine_fences_back(p->engine)) {
+        proxy_bound_push(p, bound);
+    }
+}
+
+void proxy_fence_pushes(struct proxy *p, uint64_t now_ns)
+{
+    if (p->unbounded_first != NULL) {
+        engine_fence(p->engine, now_ns);
+    }
+}
+
+void proxy_close_privates(struct proxy *p)
+{
+    while (p->unbounded_first != NULL) {
+        proxy_bound_push(p, 0);
+    }
+    pubsub_destroy(p->pubsub);
+}
+
 static void proxy_private_stranger(void *ctx, const char *reason)
 {
     proxy_redis_is_strange(ctx, reason);
 }
 
-static const struct private_events proxy_private_events = {
-    .fenced = proxy_private_fenced, .down = proxy_private_down, .stranger = proxy_private_stranger};
+static const struct private_events proxy_private_events = {.fenced = proxy_private_fenced,
+                                                           .down = proxy_private_down,
+                                                           .push = proxy_private_push,
+                                                           .stranger = proxy_private_stranger};
 
 void proxy_open_privates(struct proxy *p, const struct settings *s)
 {

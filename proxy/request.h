@@ -30,7 +30,10 @@ enum {
     REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it may leave */
     REQUEST_ACK = 1u << 7,     /* messages of its client do not overtake its reply */
     REQUEST_PUBLISH = 1u << 8, /* its reply's number is made the clients' truth (see note) */
-    REQUEST_PONG = 1u << 6,    /* answered by the first reply that is no error (a PING's) */
+    REQUEST_TRACKS = 1u << 13, /* CLIENT TRACKING ON */
+    REQUEST_UNTRACKS = 1u << 14,  /* CLIENT TRACKING OFF */
+    REQUEST_UNBOUNDED = 1u << 15, /* a push that waits for a fence (proxy_private.c) */
+    REQUEST_PONG = 1u << 6,       /* answered by the first reply that is no error (a PING's) */
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */
     REQUEST_RETRY = 1u << 9,      /* a pure read: may be sent again if its answer was lost */
     REQUEST_BLOCK = 1u << 10,     /* MULTI … EXEC in one piece */

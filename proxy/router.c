@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/monitor.h"
 #include "proxy/pubsub.h"
 #include "proxy/session.h"
 #include "proxy/transaction.h"
@@ -310,7 +311,6 @@ static const struct router_rule router_rules[] = {
     {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
     {"script|kill", NULL},
     {"function|kill", NULL},
-    {"monitor", NULL},
     {"waitaof", NULL},
 };
 
@@ -468,8 +468,8 @@ static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
 bool router_is_plain(const struct command *command)
 {
     static const char *const special[] = {
-        "multi", "exec", "discard", "unwatch", "watch", "select", "hello",    "auth",
-        "reset", "quit", "wait",    "info",    "debug", "role",   "readonly", "readwrite"};
+        "multi", "exec", "discard", "unwatch", "watch", "select",   "hello",     "auth",   "reset",
+        "quit",  "wait", "info",    "debug",   "role",  "readonly", "readwrite", "monitor"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -667,6 +667,67 @@ static void router_reject(struct client *c, const struct command *command, const
     client_answer_error(c, text);
 }
 
+/* Who monitors already gets no answer, as in Redis. */
+static void router_monitor(struct client *c)
+{
+    if (!c->monitors) {
+        client_answer(c, "+OK\r\n", 5, REQUEST_ACK);
+        monitor_join(c);
+    }
+}
+
+/* CLIENT PAUSE: of all, or of what may change data (isPausedActions, is_may_replicate_command). */
+static bool router_is_paused(const struct router *router, const struct client *c,
+                             const struct command *command)
+{
+    static const char *const may_replicate[] = {"pfcount", "publish", "spublish"};
+
+    if (router->clients->now_ns >= c->all->pause_until_ns) {
+        return false;
+    }
+    if (!c->all->pause_writes_only || router_writes(command)) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof may_replicate / sizeof *may_replicate; i++) {
+        if (strcmp(command->name, may_replicate[i]) == 0) {
+            return true;
+        }
+    }
+    return strcmp(command->name, "exec") == 0 && transaction_writes(c);
+}
+
+/* What is not simply passed on, or not by everybody. */
+static void router_special(struct router *router, struct client *c, const struct command *command,
+                           const struct resp_arg *argv, size_t argc)
+{
+    if (router_refuse(router, c, command, argv, argc) ||
+        pubsub_handle(router, c, command, argv, argc) ||
+        transaction_handle(router, c, command, argv, argc) ||
+        session_handle(router, c, command, argv, argc)) {
+        return;
+    }
+    if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {
+        return;
+    }
+    if (strcmp(command->name, "watch") == 0) {
+        router_watch(router, c, command, argv, argc);
+        return;
+    }
+    if (strcmp(command->name, "role") == 0) {
+        router_role(router, c);
+        return;
+    }
+    if (strcmp(command->name, "monitor") == 0) {
+        router_monitor(c);
+        return;
+    }
+    if (strcmp(command->name, "unwatch") == 0) {
+        router_unwatch(router, c, argv);
+        return;
+    }
+    router_pass(router, c, command, argv, argc);
+}
+
 void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
                     size_t argc)
 {
@@ -696,30 +757,16 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         router_reject(c, command, "NOAUTH Authentication required.");
         return;
     }
+    if (c->all->pause_until_ns != 0 && router_is_paused(router, c, command)) {
+        client_postpone(c);
+        return;
+    }
     if (command->plain && c->transaction == NULL && c->lane == CLIENT_LANE_SHARED) {
         router_pass(router, c, command, argv, argc);
-        return;
+    } else {
+        router_special(router, c, command, argv, argc);
     }
-    if (router_refuse(router, c, command, argv, argc) ||
-        pubsub_handle(router, c, command, argv, argc) ||
-        transaction_handle(router, c, command, argv, argc) ||
-        session_handle(router, c, command, argv, argc)) {
-        return;
+    if (c->all->monitors != NULL && !c->postponed) {
+        monitor_feed(c, command, argv, argc);
     }
-    if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {
-        return;
-    }
-    if (strcmp(command->name, "watch") == 0) {
-        router_watch(router, c, command, argv, argc);
-        return;
-    }
-    if (strcmp(command->name, "role") == 0) {
-        router_role(router, c);
-        return;
-    }
-    if (strcmp(command->name, "unwatch") == 0) {
-        router_unwatch(router, c, argv);
-        return;
-    }
-    router_pass(router, c, command, argv, argc);
 }

@@ -28,6 +28,11 @@ int transaction_length(const struct client *c)
     return c->transaction != NULL ? (int)c->transaction->count : -1;
 }
 
+bool transaction_writes(const struct client *c)
+{
+    return c->transaction != NULL && c->transaction->writes;
+}
+
 /* What it holds counts among the unfinished requests of all clients. */
 static void transaction_account(struct client *c)
 {

@@ -12,6 +12,9 @@ bool transaction_handle(struct router *router, struct client *c, const struct co
 /* A request inside a transaction was refused: its EXEC will be as well. */
 void transaction_spoil(struct client *c);
 
+/* Whether something that is queued may change data. */
+bool transaction_writes(const struct client *c);
+
 /* What the client watches is forgotten, here and on its private link. */
 void transaction_unwatch(struct client *c);
 /* The same, where the link has been told, or will be by what was just sent. */

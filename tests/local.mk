@@ -329,6 +329,12 @@ test_pubsub_SOURCES = tests/unit/test_pubsub.c tests/lib/unit.h
 test_pubsub_CFLAGS = $(UNIT_CFLAGS)
 test_pubsub_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
 
+check_PROGRAMS += test_monitor
+TESTS += test_monitor
+test_monitor_SOURCES = tests/unit/test_monitor.c tests/lib/unit.h
+test_monitor_CFLAGS = $(UNIT_CFLAGS)
+test_monitor_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_private
 TESTS += test_private
 test_private_SOURCES = tests/unit/test_private.c tests/lib/unit.h

@@ -16,6 +16,7 @@ static const char *const duel_redis[DUEL_SIDES] = {"redis1", "plain1"};
 struct duel {
     struct cluster *cluster;
     const char *step;
+    int number; /* of the step, from 1 */
     bool open[DUEL_CLIENTS];
     struct wire wires[DUEL_CLIENTS][DUEL_SIDES];
     long long ids[DUEL_CLIENTS][DUEL_SIDES];
@@ -25,7 +26,8 @@ struct duel {
 static void duel_read(struct duel *d, int client, int side)
 {
     int rc = wire_reply(&d->wires[client][side], &d->replies[side], DUEL_TIMEOUT_MS);
-    ck_assert_msg(rc == ERR_OK, "%s: no reply of %s: %s", d->step, duel_ports[side], err_text(rc));
+    ck_assert_msg(rc == ERR_OK, "step %d, %s: no reply of %s: %s", d->number, d->step,
+                  duel_ports[side], err_text(rc));
 }
 
 static void duel_open(struct duel *d, int client)
@@ -166,6 +168,7 @@ void duel(struct cluster *cluster, const char *const steps[])
     struct duel d = {.cluster = cluster};
 
     for (; *steps != NULL; steps++) {
+        d.number++;
         duel_step(&d, *steps);
     }
     for (int i = 0; i < DUEL_CLIENTS; i++) {

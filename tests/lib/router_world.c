@@ -1,6 +1,8 @@
 #include "tests/lib/router_world.h"
 
 #include "common/clock.h"
+#include "proxy/monitor.h"
+#include "proxy/session.h"
 #include "proxy/transaction.h"
 
 #include "tests/lib/commands.h"
@@ -45,6 +47,16 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
     }
 }
 
+static void owner_private_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    for (struct request *r = first; r != NULL; r = r->next_in_batch) {
+        if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
+            session_tracked(r);
+        }
+    }
+    owner_fenced(ctx, first, bound);
+}
+
 static void owner_down(void *ctx, struct request *unknown, struct request *unsent,
                        const char *reason)
 {
@@ -72,7 +84,7 @@ static void owner_private_down(void *ctx, struct client *c, unsigned kept, struc
     owner_down(ctx, unknown, unsent, reason);
 }
 
-static const struct private_events private_events = {.fenced = owner_fenced,
+static const struct private_events private_events = {.fenced = owner_private_fenced,
                                                      .down = owner_private_down};
 
 static const struct engine_events engine_events = {
@@ -100,6 +112,7 @@ static void owner_closed(void *ctx, struct client *c)
     (void)ctx;
     transaction_discard(c);
     pubsub_client_gone(world.pubsub, c);
+    monitor_leave(c);
     if (c->link != NULL) {
         private_drop(c->link);
     }

@@ -16,6 +16,7 @@ SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 SYSTEM_TESTS = \
 	test_bad_input \
 	test_basic \
+	test_clients \
 	test_durability \
 	test_faults \
 	test_links \
@@ -86,6 +87,9 @@ EXTRA_DIST += \
 check_PROGRAMS += client_hiredis
 client_hiredis_SOURCES = tests/clients/client_hiredis.c
 client_hiredis_LDADD = $(COMMON_LIBS) $(HIREDIS_LIBS)
+test_clients_SOURCES = tests/system/test_clients.c
+test_clients_CFLAGS = $(UNIT_CFLAGS)
+test_clients_LDADD = $(SYSTEM_LDADD)
 
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit

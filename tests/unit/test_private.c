@@ -283,6 +283,83 @@ START_TEST(test_unblock)
 }
 END_TEST
 
+/* CLIENT TRACKING keeps the link until it is turned off, or fails; CACHING is said again directly
+ * before the request that it is for. */
+START_TEST(test_tracking)
+{
+    world_say(0, "CLIENT TRACKING ON nosuch");
+    world_link_up(0);
+    world_link_expect_sent(0, "CLIENT TRACKING ON nosuch");
+    world_link_redis(0, "-ERR syntax error\r\n");
+    world_expect(0, "-ERR syntax error\r\n");
+    ck_assert_ptr_null(world.clients[0]->link);
+    world_say(0, "CLIENT TRACKING ON OPTIN");
+    world_link_expect_sent(0, "CLIENT TRACKING ON OPTIN");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "CLIENT CACHING yes");
+    world_link_expect_sent(0, "CLIENT CACHING yes");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_link_expect_sent(0, "CLIENT CACHING yes|GET a");
+    world_link_redis(0, "+OK\r\n$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n");
+    world_say(0, "GET a");
+    world_link_expect_sent(0, "GET a");
+    world_link_redis(0, "$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n");
+    world_say(0, "CLIENT TRACKING OFF");
+    world_link_expect_sent(0, "CLIENT TRACKING OFF");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert_ptr_null(world.clients[0]->link);
+    world_say(0, "CLIENT TRACKING OFF"); /* nothing was on */
+    world_expect_sent("CLIENT TRACKING OFF");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
+/* A tracking client's RESET: its link is not lent to others. */
+START_TEST(test_tracking_reset)
+{
+    world_say(0, "CLIENT TRACKING ON");
+    world_link_up(0);
+    world_link_expect_sent(0, "CLIENT TRACKING ON");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "RESET");
+    world_expect(0, "+RESET\r\n");
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* CLIENT PAUSE holds requests back, in their order; UNPAUSE lets them go. */
+START_TEST(test_pause)
+{
+    world_join(1);
+    world_say(1, "CLIENT PAUSE 100000 WRITE");
+    world_expect(1, "+OK\r\n");
+    world_say(0, "SET a 1");
+    world_say(0, "GET a");
+    world_expect_nothing_sent();
+    world_say(1, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(1, "$-1\r\n");
+    world_say(1, "CLIENT UNPAUSE");
+    world_expect(1, "+OK\r\n");
+    world_expect_sent("SET a 1"); /* what was not read yet follows */
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_expect_sent("GET a");
+    world_redis("$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("private");
@@ -301,6 +378,9 @@ int main(void)
     tcase_add_test(tc, test_link_ends);
     tcase_add_test(tc, test_stop);
     tcase_add_test(tc, test_unblock);
+    tcase_add_test(tc, test_tracking);
+    tcase_add_test(tc, test_tracking_reset);
+    tcase_add_test(tc, test_pause);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

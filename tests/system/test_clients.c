@@ -1,0 +1,249 @@
+/* CLIENT and MONITOR: about the proxy's clients, as Redis would tell of its own. */
+#include "tests/lib/duel.h"
+#include "tests/lib/system.h"
+#include "tests/lib/wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct cluster_options system_options = {.plain = true};
+
+enum { REPLY_TIMEOUT_MS = 10000 };
+
+/* ---- CLIENT LIST, KILL ---- */
+
+START_TEST(kills)
+{
+    DUEL("A PING", "B CLIENT KILL ID %A", "A?", "B CLIENT KILL ID %B", "B CLIENT KILL ID 99999999",
+         "A SUBSCRIBE c", "C PING", "B CLIENT KILL TYPE pubsub", "A?", "C PING",
+         "B CLIENT KILL TYPE master", "B CLIENT KILL TYPE replica", "B CLIENT KILL TYPE nosuch",
+         "B CLIENT KILL ID 0", "B CLIENT KILL ID x", "B CLIENT KILL ADDR 1.2.3.4:5",
+         "B CLIENT KILL 1.2.3.4:5", "B CLIENT KILL LADDR 1.2.3.4:5", "B CLIENT KILL ID",
+         "B CLIENT KILL ID %A SKIPME", "B CLIENT KILL ID %A SKIPME maybe", "B CLIENT KILL NO x",
+         "B CLIENT KILL USER default ID 99999999", "B CLIENT KILL ID %C TYPE pubsub", "C PING",
+         "B CLIENT KILL ID %C TYPE normal SKIPME yes", "C?", "B CLIENT KILL ID %B SKIPME no", "B?");
+}
+END_TEST
+
+START_TEST(list_errors)
+{
+    DUEL("A CLIENT LIST TYPE nosuch", "A CLIENT LIST ID x", "A CLIENT LIST NO", "A CLIENT LIST ID",
+         "A CLIENT LIST TYPE", "A CLIENT LIST ID 99999999", "A CLIENT LIST TYPE master",
+         "A CLIENT LIST TYPE replica", "A CLIENT INFO x", "A CLIENT NO-EVICT on",
+         "A CLIENT NO-EVICT x", "A CLIENT NOSUCH", "A CLIENT GETREDIR", "A CLIENT TRACKINGINFO",
+         "A CLIENT CACHING yes", "A CLIENT CACHING x", "A CLIENT UNPAUSE x");
+}
+END_TEST
+
+static void ask(struct wire *w, struct buf *reply, const char *const argv[])
+{
+    ck_assert_int_eq(wire_sendv(w, argv), ERR_OK);
+    ck_assert_int_eq(wire_reply(w, reply, REPLY_TIMEOUT_MS), ERR_OK);
+}
+#define ASK(w, reply, ...) ask(w, reply, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Who is who in CLIENT LIST, and in which order. */
+START_TEST(lists)
+{
+    struct wire a, b, c;
+    struct buf reply = BUF_INIT;
+    char id[32];
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    ASK(&a, &reply, "CLIENT", "SETNAME", "one");
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    ASK(&b, &reply, "CLIENT", "SETNAME", "two");
+    ASK(&b, &reply, "SUBSCRIBE", "ch");
+    wire_open(&c, cluster_port(cluster, "proxy1"));
+    ASK(&c, &reply, "CLIENT", "SETNAME", "three");
+    ASK(&c, &reply, "CLIENT", "LIST");
+    const char *text = (const char *)buf_head(&reply);
+    const char *one = strstr(text, "name=one"), *two = strstr(text, "name=two"),
+               *three = strstr(text, "name=three");
+    ck_assert(one != NULL && two != NULL && three != NULL && one < two && two < three);
+    ck_assert(strstr(two, "flags=P db=0 sub=1 psub=0 ssub=0") != NULL);
+    ASK(&c, &reply, "CLIENT", "LIST", "TYPE", "pubsub");
+    text = (const char *)buf_head(&reply);
+    ck_assert(strstr(text, "name=two") != NULL && strstr(text, "name=one") == NULL);
+    ASK(&a, &reply, "CLIENT", "ID");
+    (void)snprintf(id, sizeof id, "%lld", strtoll((const char *)buf_head(&reply) + 1, NULL, 10));
+    ASK(&c, &reply, "CLIENT", "LIST", "ID", "99999999", id);
+    text = (const char *)buf_head(&reply);
+    ck_assert(strstr(text, "name=one") != NULL && strstr(text, "name=three") == NULL);
+    wire_close(&a);
+    wire_close(&b);
+    wire_close(&c);
+    buf_release(&reply);
+}
+END_TEST
+
+/* ---- CLIENT PAUSE ---- */
+
+START_TEST(pause_writes)
+{
+    DUEL("A SET k 1", "B CLIENT PAUSE 100000 WRITE", "A~SET k 2", "A~GET k", "C GET k", "A|",
+         "C~PUBLISH c x", "C|", "D~EVAL return(1) 0", "D|", "E MULTI", "E GET k", "E EXEC",
+         "E MULTI", "E~INCR k", "E|", "F PFADD", "B CLIENT UNPAUSE", "A<", "A<", "C<", "D<", "E<",
+         "E EXEC", "B CLIENT PAUSE 1 x", "B CLIENT PAUSE x", "B CLIENT PAUSE -1",
+         "B CLIENT PAUSE 1 WRITE x", "B CLIENT PAUSE");
+}
+END_TEST
+
+START_TEST(pause_all)
+{
+    DUEL("A PING", "C PING", "B CLIENT PAUSE 400", "A~PING", "C~GET k", "A|", "C|", "A<", "C<",
+         "B PING", "B CLIENT PAUSE 300 WRITE", "A~SET k 5", "A|", "A<");
+}
+END_TEST
+
+/* ---- CLIENT TRACKING ---- */
+
+START_TEST(tracking)
+{
+    DUEL("A:HELLO 3", "A CLIENT TRACKING ON", "A CLIENT TRACKINGINFO", "A SET k 1", "A GET k",
+         "B SET k 2", "A<", "B SET k 3", "A|", "A GET k", "A MGET k l m", "B MSET k 1 m 2", "A<",
+         "A<", "A GET k", "B FLUSHALL", "A<", "A GET k", "A SELECT 2", "A GET z", "B SELECT 2",
+         "B SET z 1", "A<", "A CLIENT TRACKING OFF", "A GET z", "B SET z 2", "A|",
+         "A CLIENT TRACKINGINFO", "A CLIENT GETREDIR");
+}
+END_TEST
+
+START_TEST(tracking_modes)
+{
+    DUEL("A:HELLO 3", "A CLIENT TRACKING ON NOLOOP", "A GET k", "A SET k 1", "A|", "A GET k",
+         "B DEL k", "A<", "A CLIENT TRACKING OFF",
+         "A CLIENT TRACKING ON BCAST PREFIX u: PREFIX v:", "A CLIENT TRACKINGINFO", "B SET u:1 x",
+         "A<", "B SET w:1 x", "A|", "A SET v:1 x", "A<", "A CLIENT TRACKING OFF",
+         "A CLIENT TRACKING ON OPTIN", "A GET o", "B SET o 1", "A|", "A CLIENT CACHING yes",
+         "A GET o", "B SET o 2", "A<", "A CLIENT CACHING no", "A CLIENT TRACKING OFF",
+         "A CLIENT TRACKING ON OPTOUT", "A CLIENT CACHING no", "A GET o", "B SET o 3", "A|",
+         "A GET o", "B SET o 4", "A<", "A CLIENT TRACKING ON OPTIN", "A CLIENT TRACKING ON BCAST",
+         "A CLIENT TRACKING x", "A CLIENT TRACKING ON NOSUCH", "A CLIENT TRACKING ON PREFIX p",
+         "A RESET", "A CLIENT TRACKINGINFO", "A GET o", "B SET o 5", "A|");
+}
+END_TEST
+
+/* In MULTI, while it blocks, with WATCH; and in RESP2, where nobody can be told. */
+START_TEST(tracking_among_other_things)
+{
+    DUEL("A:HELLO 3", "A CLIENT TRACKING ON", "A MULTI", "A GET k", "A GET l", "A EXEC",
+         "B SET l 1", "A<", "A GET k", "A~BLPOP q 0", "=1", "B SET k 5", "A<", "B RPUSH q 1", "A<",
+         "A WATCH k", "A GET k", "B SET k 6", "A<", "A MULTI", "A SET k 7", "A EXEC",
+         "A SUBSCRIBE c", "B PUBLISH c hi", "A<", "A GET k", "B SET k 8", "A<",
+         "C CLIENT TRACKING ON", "C GET k", "B SET k 9", "C|", "C PING");
+}
+END_TEST
+
+/* What invalidates is not told before it is committed: the client would read the old value anew. */
+START_TEST(invalidations_are_withheld)
+{
+    struct wire reader, writer;
+    struct buf reply = BUF_INIT;
+
+    wire_open(&reader, cluster_port(cluster, "proxy1"));
+    wire_open(&writer, cluster_port(cluster, "proxy1"));
+    ASK(&reader, &reply, "HELLO", "3");
+    ASK(&reader, &reply, "CLIENT", "TRACKING", "ON");
+    ASK(&reader, &reply, "GET", "held");
+    cluster_pause(cluster, "log2");
+    cluster_pause(cluster, "log3");
+    wire_command(&writer, "SET", "held", "1");
+    ck_assert(wire_silent(&reader, 200));
+    cluster_resume(cluster, "log2");
+    cluster_resume(cluster, "log3");
+    wire_expect(&reader, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$4\r\nheld\r\n");
+    wire_close(&reader);
+    wire_close(&writer);
+    buf_release(&reply);
+}
+END_TEST
+
+static bool no_links_are_left(void *arg)
+{
+    (void)arg;
+    return cluster_info_number(cluster, "holdfast_private_connections") <= 64;
+}
+
+/* Tracking clients that leave give their links back. */
+START_TEST(tracking_clients_leave)
+{
+    struct wire w[100];
+    struct buf reply = BUF_INIT;
+
+    for (int i = 0; i < 100; i++) {
+        wire_open(&w[i], cluster_port(cluster, "proxy1"));
+        ASK(&w[i], &reply, "CLIENT", "TRACKING", "ON");
+    }
+    ck_assert_int_ge(cluster_info_number(cluster, "holdfast_private_connections"), 100);
+    for (int i = 0; i < 100; i++) {
+        wire_close(&w[i]);
+    }
+    cluster_wait("links to be given back", REPLY_TIMEOUT_MS, no_links_are_left, NULL);
+    buf_release(&reply);
+}
+END_TEST
+
+/* ---- MONITOR ---- */
+
+/* What comes behind "] " of a line. */
+static void expect_monitored(struct wire *w, const char *expected)
+{
+    struct buf reply = BUF_INIT;
+
+    ck_assert_msg(wire_reply(w, &reply, REPLY_TIMEOUT_MS) == ERR_OK, "%s is not shown", expected);
+    const char *text = (const char *)buf_head(&reply), *at = strstr(text, "] ");
+    ck_assert_msg(*text == '+' && at != NULL && strcmp(at + 2, expected) == 0, "%s, not %s", text,
+                  expected);
+    ck_assert_ptr_nonnull(strstr(text, "127.0.0.1:"));
+    buf_release(&reply);
+}
+
+START_TEST(monitor)
+{
+    static const char *const names[] = {"proxy1", "plain1"};
+
+    for (int i = 0; i < 2; i++) { /* Redis says the same */
+        struct wire w, other;
+        struct buf reply = BUF_INIT;
+
+        wire_open(&w, cluster_port(cluster, names[i]));
+        wire_open(&other, cluster_port(cluster, names[i]));
+        wire_command(&w, "MONITOR");
+        wire_expect(&w, "+OK\r\n");
+        ASK(&other, &reply, "SET", "k", "a \"b\"\n\x01\xff");
+        expect_monitored(&w, "\"SET\" \"k\" \"a \\\"b\\\"\\n\\x01\\xff\"\r\n");
+        ASK(&other, &reply, "CONFIG", "GET", "port"); /* is not shown */
+        ASK(&other, &reply, "AUTH", "secret");
+        expect_monitored(&w, "\"AUTH\" \"(redacted)\"\r\n");
+        ASK(&other, &reply, "SELECT", "2");
+        expect_monitored(&w, "\"SELECT\" \"2\"\r\n");
+        ASK(&other, &reply, "GET");
+        ASK(&other, &reply, "nosuch");
+        ASK(&other, &reply, "get", "k");
+        expect_monitored(&w, "\"get\" \"k\"\r\n");
+        wire_close(&w);
+        wire_close(&other);
+        buf_release(&reply);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("clients");
+
+    TCase *tc = system_case(suite, "clients", system_serve, 120);
+    tcase_add_test(tc, kills);
+    tcase_add_test(tc, list_errors);
+    tcase_add_test(tc, lists);
+    tcase_add_test(tc, pause_writes);
+    tcase_add_test(tc, pause_all);
+    tcase_add_test(tc, tracking);
+    tcase_add_test(tc, tracking_modes);
+    tcase_add_test(tc, tracking_among_other_things);
+    tcase_add_test(tc, invalidations_are_withheld);
+    tcase_add_test(tc, tracking_clients_leave);
+    tcase_add_test(tc, monitor);
+    return unit_main(suite);
+}

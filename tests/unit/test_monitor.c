@@ -1,0 +1,73 @@
+/* MONITOR: who is told of what, in Redis' words. */
+#include "proxy/monitor.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#include <string.h>
+
+/* Quoting as sdscatrepr does it, and what is hidden. */
+START_TEST(test_line)
+{
+    const struct resp_arg argv[] = {{(const uint8_t *)"SET", 3},
+                                    {(const uint8_t *)"a\\\"\n\r\t\a\b", 8},
+                                    {(const uint8_t *)"\0\x1f ~\x7f", 5}};
+    struct buf line = BUF_INIT;
+
+    monitor_line(&line, 1700000000000042, 3, "1.2.3.4:5", argv, 3, 0);
+    buf_append_str(&line, "|");
+    monitor_line(&line, 42, 0, "a", argv, 3, 1);
+    buf_append(&line, "", 1);
+    ck_assert_str_eq((const char *)buf_head(&line),
+                     "1700000000.000042 [3 1.2.3.4:5] \"SET\" \"a\\\\\\\"\\n\\r\\t\\a\\b\" "
+                     "\"\\x00\\x1f ~\\x7f\"|0.000042 [0 a] \"SET\" \"(redacted)\" \"(redacted)\"");
+    buf_release(&line);
+}
+END_TEST
+
+/* Those who monitor see everybody's requests until they leave or RESET; nothing of it goes to
+ * Redis.
+ */
+START_TEST(test_feed)
+{
+    world_join(1);
+    world_say(1, "MONITOR");
+    world_expect(1, "+OK\r\n");
+    world_say(1, "MONITOR");
+    world_expect(1, "");
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    const char *line = world_hear(1);
+    ck_assert_msg(line[0] == '+' && strstr(line, "] \"CLIENT\" \"ID\"\r\n") != NULL, "%s", line);
+    world_say(0, "CLIENT LIST");
+    (void)world_hear(0);
+    world_expect(1, ""); /* administration is hidden */
+    world_say(0, "AUTH x");
+    (void)world_hear(0);
+    ck_assert_ptr_nonnull(strstr(world_hear(1), "] \"AUTH\" \"(redacted)\"\r\n"));
+    world_say(1, "RESET");
+    ck_assert_ptr_nonnull(strstr(world_hear(1), "+RESET\r\n"));
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    world_expect(1, "");
+    world_say(1, "MONITOR");
+    world_expect(1, "+OK\r\n");
+    world_join(1);
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    ck_assert_ptr_null(world.all.monitors);
+    world_expect_nothing_sent();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("monitor");
+    TCase *tc = tcase_create("monitor");
+
+    tcase_add_checked_fixture(tc, world_setup, world_teardown);
+    tcase_add_test(tc, test_line);
+    tcase_add_test(tc, test_feed);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
