@@ -27,7 +27,8 @@
 
 enum {
     CLUSTER_LOG_NODES_MAX = 9,
-    CLUSTER_PROCESSES_MAX = CLUSTER_LOG_NODES_MAX + 8,
+    CLUSTER_PAIRS_MAX = 5,
+    CLUSTER_PROCESSES_MAX = CLUSTER_LOG_NODES_MAX + 2 * CLUSTER_PAIRS_MAX + 6,
     CLUSTER_ARGS_MAX = 64,
     CLUSTER_START_TIMEOUT_MS = 60000,
     CLUSTER_PATH_MAX = 512,
@@ -52,7 +53,7 @@ struct cluster {
     char dir[CLUSTER_PATH_MAX];
     char cluster_id[33];
     unsigned tests_begun, tests_passed;
-    unsigned log_nodes;
+    unsigned log_nodes, pairs;
     size_t count;
     struct cluster_process processes[CLUSTER_PROCESSES_MAX];
     struct cluster_options options; /* what it points to is constant */
@@ -158,6 +159,17 @@ static struct cluster_process *process_add(struct cluster *c, const char *name)
     return p;
 }
 
+/* "proxy" and 2: "proxy2"; valid until the next call but three. */
+static const char *cluster_name(const char *kind, unsigned i)
+{
+    static char names[4][16];
+    static unsigned next;
+    char *name = names[next++ % 4];
+
+    snprintf(name, sizeof names[0], "%s%u", kind, i);
+    return name;
+}
+
 void cluster_add_redis(struct cluster *c, const char *name, const char *const *args)
 {
     struct cluster_process *p = process_add(c, name);
@@ -201,14 +213,15 @@ static void config_log(const struct cluster *c, const struct cluster_process *p)
     ck_assert_int_eq(fclose(f), 0);
 }
 
-static void config_proxy(const struct cluster *c, const struct cluster_process *p)
+static void config_proxy(const struct cluster *c, const struct cluster_process *p,
+                         const char *redis)
 {
     FILE *f = config_open(p);
     fprintf(f,
             "{\"name\": \"%s\", \"cluster_id\": \"%s\",\n \"host\": \"127.0.0.1\", \"port\": %d, "
             "\"data_dir\": \"%s/data\",\n \"redis\": {\"host\": \"127.0.0.1\", \"port\": %d, "
             "\"user\": \"\", \"password\": \"\"},\n \"log\": {\"id\": 1, \"nodes\": [",
-            p->name, c->cluster_id, p->port, p->dir, process_of(c, "redis1")->port);
+            p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->port);
     for (unsigned i = 0; i < c->log_nodes; i++) {
         fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].port);
     }
@@ -232,6 +245,8 @@ struct cluster *cluster_create(const struct cluster_options *options)
     }
     c->log_nodes = c->options.log_nodes ? c->options.log_nodes : 3;
     ck_assert_uint_le(c->log_nodes, CLUSTER_LOG_NODES_MAX);
+    c->pairs = c->options.pairs ? c->options.pairs : 1;
+    ck_assert_uint_le(c->pairs, CLUSTER_PAIRS_MAX);
 
     /* Not in /tmp: that may be a tmpfs, which knows neither fsync nor O_DIRECT. */
     const char *base = getenv("HOLDFAST_TEST_DIR");
@@ -247,11 +262,16 @@ struct cluster *cluster_create(const struct cluster_options *options)
         snprintf(name, sizeof name, "log%u", i);
         config_log(c, process_add(c, name));
     }
-    cluster_add_redis(c, "redis1", c->options.redis_args);
+    for (unsigned i = 1; i <= c->pairs; i++) {
+        cluster_add_redis(c, cluster_name("redis", i), c->options.redis_args);
+    }
     if (c->options.plain) {
         cluster_add_redis(c, "plain1", c->options.redis_args);
     }
-    config_proxy(c, process_add(c, "proxy1"));
+    for (unsigned i = 1; i <= c->pairs; i++) {
+        struct cluster_process *p = process_add(c, cluster_name("proxy", i));
+        config_proxy(c, p, cluster_name("redis", i));
+    }
     return c;
 }
 
@@ -527,6 +547,7 @@ void cluster_start(struct cluster *c)
         }
     }
     cluster_wait_leader(c);
+    cluster_wait_followers(c);
 }
 
 static void process_signal(struct cluster_process *p, int signal)
@@ -682,9 +703,15 @@ void cluster_wait_committed(struct cluster *c)
 
 bool cluster_info(const struct cluster *c, const char *field, char *value, size_t size)
 {
+    return cluster_info_of(c, "proxy1", field, value, size);
+}
+
+bool cluster_info_of(const struct cluster *c, const char *proxy, const char *field, char *value,
+                     size_t size)
+{
     struct timeval timeout = {.tv_sec = 1};
     bool found = false;
-    redisContext *redis = redisConnectWithTimeout("127.0.0.1", cluster_port(c, "proxy1"), timeout);
+    redisContext *redis = redisConnectWithTimeout("127.0.0.1", cluster_port(c, proxy), timeout);
     redisReply *reply = NULL;
 
     if (redis != NULL && redis->err == 0 && redisSetTimeout(redis, timeout) == REDIS_OK) {
@@ -715,18 +742,64 @@ long long cluster_info_number(const struct cluster *c, const char *field)
     return cluster_info(c, field, value, sizeof value) ? strtoll(value, NULL, 10) : -1;
 }
 
+/* Whether it runs, and is not paused. */
+static bool proxy_goes(const struct cluster *c, const char *name)
+{
+    unsigned long long started;
+    return cluster_running(c, name) && process_stat(cluster_pid(c, name), &started) != 'T';
+}
+
+const char *cluster_leader(const struct cluster *c)
+{
+    char role[32];
+
+    for (unsigned i = 1; i <= c->pairs; i++) {
+        const char *name = cluster_name("proxy", i);
+        if (proxy_goes(c, name) && cluster_info_of(c, name, "holdfast_role", role, sizeof role) &&
+            strcmp(role, "leader") == 0) {
+            return name;
+        }
+    }
+    return "";
+}
+
+/* All that do not lead follow, and their Redis says that it is in touch (INFO replication is that
+ * of the proxy). */
+static bool followers_there(void *arg)
+{
+    const struct cluster *c = arg;
+    const char *leader = cluster_leader(c);
+    char name[16], reply[4096];
+
+    snprintf(name, sizeof name, "%s", leader);
+    for (unsigned i = 1; i <= c->pairs && c->pairs > 1; i++) {
+        const char *proxy = cluster_name("proxy", i);
+        if (!proxy_goes(c, proxy) || strcmp(proxy, name) == 0) {
+            continue;
+        }
+        cluster_ask(c, proxy, reply, sizeof reply, (const char *[]){"INFO", "replication", NULL});
+        if (strstr(reply, "master_link_status:up") == NULL) {
+            return false;
+        }
+    }
+    return name[0] != '\0';
+}
+
+void cluster_wait_followers(struct cluster *c)
+{
+    cluster_wait("the other proxies to follow", CLUSTER_START_TIMEOUT_MS, followers_there, c);
+}
+
 static bool leader_or_dead(void *arg)
 {
     const struct cluster *c = arg;
-    char role[32];
-    return !cluster_running(c, "proxy1") ||
-           (cluster_info(c, "holdfast_role", role, sizeof role) && strcmp(role, "leader") == 0);
+    return (c->pairs == 1 && !cluster_running(c, "proxy1")) || cluster_leader(c)[0] != '\0';
 }
 
 void cluster_wait_leader(struct cluster *c)
 {
-    cluster_wait("the proxy to serve", CLUSTER_START_TIMEOUT_MS, leader_or_dead, c);
-    ck_assert_msg(cluster_running(c, "proxy1"), "proxy1 ended");
+    cluster_wait("a proxy to serve", CLUSTER_START_TIMEOUT_MS, leader_or_dead, c);
+    ck_assert_msg(c->pairs > 1 || cluster_running(c, "proxy1"), "proxy1 ended");
 }
 
 struct log_wait {

@@ -1,6 +1,6 @@
 /* A whole Holdfast for a system test: real redis-server, proxy and log nodes, in a folder of their
- * own, on ports of their own; started, killed, frozen and thawed by name: log1…, redis1, proxy1,
- * and plain1, a redis-server without Holdfast to compare with.
+ * own, on ports of their own; started, killed, frozen and thawed by name: log1…, redis1 …, proxy1 …
+ * (pairs of them), and plain1, a redis-server without Holdfast to compare with.
  *
  * How it goes together with check: make the cluster in an *unchecked* fixture (it runs in the test
  * program itself, before the test is forked off) and call cluster_test_begins and _passed in a
@@ -23,6 +23,7 @@
 
 struct cluster_options {
     unsigned log_nodes;            /* 0: three */
+    unsigned pairs;                /* redis-server and proxy; 0: one */
     bool plain;                    /* a plain redis-server (plain1) as well */
     const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
     const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
@@ -55,7 +56,8 @@ void cluster_destroy(struct cluster *c);
 void cluster_test_begins(struct cluster *c);
 void cluster_test_passed(struct cluster *c);
 
-/* Starts every process that does not run, and waits until the proxy serves. */
+/* Starts every process that does not run, and waits until a proxy serves, and until the others
+ * follow it. */
 void cluster_start(struct cluster *c);
 
 /* Starts one; waits for its port to be open. It must not be running. */
@@ -100,8 +102,17 @@ redisContext *cluster_connect(const struct cluster *c, const char *name);
 bool cluster_info(const struct cluster *c, const char *field, char *value, size_t size);
 long long cluster_info_number(const struct cluster *c, const char *field); /* -1 if unknown */
 
-/* Waits for holdfast_role:leader. */
+/* The same of another proxy than proxy1. */
+bool cluster_info_of(const struct cluster *c, const char *proxy, const char *field, char *value,
+                     size_t size);
+
+/* Waits until one of the proxies that run says holdfast_role:leader. */
 void cluster_wait_leader(struct cluster *c);
+/* Its name, or "" while there is none. */
+const char *cluster_leader(const struct cluster *c);
+/* Waits until every other proxy that runs (and is not paused) follows, and its Redis can be read.
+ */
+void cluster_wait_followers(struct cluster *c);
 
 /* Waits until the process's log holds the text. */
 void cluster_wait_log(struct cluster *c, const char *name, const char *text);

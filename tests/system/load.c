@@ -40,6 +40,7 @@ struct operation {
 
 struct connection {
     struct wire wire;
+    int port;
     bool open;
     uint64_t retry_ns;
     struct key *keys; /* a writer's own; NULL: a reader */
@@ -57,6 +58,17 @@ struct load {
     unsigned seed;
     struct load_counts counts;
 };
+
+/* Connections go round all ports. */
+static int port_of(const struct load_options *options, unsigned i)
+{
+    unsigned count = 1;
+
+    while (count < LOAD_PORTS_MAX && options->more_ports[count - 1] != 0) {
+        count++;
+    }
+    return i % count == 0 ? options->port : options->more_ports[i % count - 1];
+}
 
 struct load *load_create(const struct load_options *options)
 {
@@ -78,6 +90,7 @@ struct load *load_create(const struct load_options *options)
     l->connections = mem_calloc(l->connection_count, sizeof *l->connections);
     for (unsigned i = 0; i < l->connection_count; i++) {
         l->connections[i].wire.fd = -1;
+        l->connections[i].port = port_of(options, i);
         if (i < l->options.writers) {
             l->connections[i].keys = &l->keys[(size_t)i * KEYS_PER_WRITER];
         }
@@ -90,6 +103,9 @@ static void connection_close(struct load *l, struct connection *c)
     if (c->open) {
         wire_close(&c->wire);
         c->open = false;
+        for (unsigned i = 0; i < c->count; i++) {
+            l->counts.unknown += c->flight[(c->first + i) % DEPTH_MAX].write;
+        }
         c->first = c->count = 0;
         c->retry_ns = clock_now_ns() + RECONNECT_MS * CLOCK_NS_PER_MS;
         l->counts.closed++;
@@ -299,7 +315,7 @@ static void connection_open(struct load *l, struct connection *c, uint64_t now)
     if (now < c->retry_ns) {
         return;
     }
-    if (wire_try_open(&c->wire, l->options.port) == ERR_OK) {
+    if (wire_try_open(&c->wire, c->port) == ERR_OK) {
         c->open = true;
     } else {
         c->retry_ns = now + RECONNECT_MS * CLOCK_NS_PER_MS;

@@ -19,8 +19,11 @@
 
 struct load;
 
+enum { LOAD_PORTS_MAX = 8 };
+
 struct load_options {
     int port;
+    int more_ports[LOAD_PORTS_MAX - 1]; /* over which connections are spread as well; 0: the end */
     unsigned seed;
     unsigned writers, readers; /* connections; 0: 4 of each */
     unsigned depth;            /* commands in flight on each; 0: 8 */
@@ -31,6 +34,7 @@ struct load_counts {
     uint64_t refused;        /* writes that were answered -NOREPLICAS */
     uint64_t loading;        /* answers -LOADING, and reads' -MASTERDOWN (no lease) */
     uint64_t closed;         /* connections closed by the other side, or not to be made */
+    uint64_t unknown;        /* writes on the way when their connection was closed */
     uint64_t latency_max_us; /* of all replies since load_counts_clear */
 };
 

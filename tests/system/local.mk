@@ -14,6 +14,7 @@ libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 SYSTEM_TESTS = \
+	test_any_proxy \
 	test_bad_input \
 	test_basic \
 	test_clients \
@@ -96,3 +97,8 @@ test_clients_LDADD = $(SYSTEM_LDADD)
 check-unit:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`for test in $(TESTS); do \
 	    case ' $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS) ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"
+
+test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c \
+	tests/system/commands.h tests/system/load.c tests/system/load.h
+test_any_proxy_CFLAGS = $(UNIT_CFLAGS)
+test_any_proxy_LDADD = $(SYSTEM_LDADD)

@@ -1,0 +1,362 @@
+/* Clients of proxies that do not lead: whatever address they know, they are served as by a plain
+ * Redis, through failovers as well. */
+#include "common/clock.h"
+#include "tests/lib/system.h"
+#include "tests/lib/wire.h"
+#include "tests/system/commands.h"
+#include "tests/system/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct cluster_options system_options = {.pairs = 3, .plain = true};
+
+enum { REPLY_TIMEOUT_MS = 30000, PIPELINE = 10000, BIG_BYTES = 20 << 20, KILLS = 4 };
+
+/* A proxy that follows; which of them. */
+static const char *follower(unsigned which)
+{
+    static char name[2][16];
+    char leader[16];
+
+    snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
+    for (unsigned i = 1, found = 0; i <= 3; i++) {
+        snprintf(name[which], sizeof name[which], "proxy%u", i);
+        if (strcmp(name[which], leader) != 0 && found++ == which) {
+            return name[which];
+        }
+    }
+    ck_abort_msg("no follower");
+}
+
+static void open_follower(struct wire *w, unsigned which)
+{
+    wire_open(w, cluster_port(cluster, follower(which)));
+}
+
+/* ---- as a plain Redis ---- */
+
+struct pair {
+    struct wire proxy, plain;
+    struct buf proxy_reply, plain_reply;
+    int different;
+};
+
+static void compare_one(const char *line, const char *const argv[], void *arg)
+{
+    struct pair *p = arg;
+
+    ck_assert_int_eq(wire_sendv(&p->proxy, argv), ERR_OK);
+    ck_assert_int_eq(wire_sendv(&p->plain, argv), ERR_OK);
+    ck_assert_int_eq(wire_reply(&p->plain, &p->plain_reply, REPLY_TIMEOUT_MS), ERR_OK);
+    int rv = wire_reply(&p->proxy, &p->proxy_reply, REPLY_TIMEOUT_MS);
+    ck_assert_msg(rv == ERR_OK, "no reply to %s: %s", line, err_text(rv));
+    if (p->proxy_reply.len != p->plain_reply.len ||
+        memcmp(buf_head(&p->proxy_reply), buf_head(&p->plain_reply), p->plain_reply.len) != 0) {
+        fprintf(stderr, "%s\n  Redis says    %.300s\n  Holdfast says %.300s\n", line,
+                (char *)buf_head(&p->plain_reply), (char *)buf_head(&p->proxy_reply));
+        p->different++;
+    }
+}
+
+static void compare_all(bool resp3)
+{
+    static const char *const hello[] = {"HELLO", "3", NULL};
+    static const char *const flush[] = {"FLUSHALL", NULL};
+    struct pair p = {.different = 0};
+
+    open_follower(&p.proxy, 0);
+    wire_open(&p.plain, cluster_port(cluster, "plain1"));
+    if (resp3) {
+        ck_assert_int_eq(wire_sendv(&p.proxy, hello), ERR_OK);
+        ck_assert_int_eq(wire_sendv(&p.plain, hello), ERR_OK);
+        ck_assert_int_eq(wire_reply(&p.proxy, &p.proxy_reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&p.plain, &p.plain_reply, REPLY_TIMEOUT_MS), ERR_OK);
+    }
+    compare_one("FLUSHALL", flush, &p);
+    commands_each(compare_one, &p);
+    ck_assert_int_eq(p.different, 0);
+    wire_close(&p.proxy);
+    wire_close(&p.plain);
+    buf_release(&p.proxy_reply);
+    buf_release(&p.plain_reply);
+}
+
+/* Every command of the list that test_basic has, through a proxy that does not lead. */
+START_TEST(replies_are_those_of_redis)
+{
+    compare_all(false);
+}
+END_TEST
+
+START_TEST(replies_are_those_of_redis_in_resp3)
+{
+    compare_all(true);
+}
+END_TEST
+
+/* What is written through one address is read through any other, at once. */
+START_TEST(one_dataset)
+{
+    struct wire w[3];
+    char value[16], expected[32];
+
+    for (unsigned i = 0; i < 3; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "proxy%u", i + 1);
+        wire_open(&w[i], cluster_port(cluster, name));
+    }
+    for (unsigned n = 0; n < 300; n++) {
+        int len = snprintf(value, sizeof value, "%u", n);
+        snprintf(expected, sizeof expected, "$%d\r\n%s\r\n", len, value);
+        wire_command(&w[n % 3], "SET", "shared", value);
+        wire_expect(&w[n % 3], "+OK\r\n");
+        wire_command(&w[(n + 1) % 3], "GET", "shared");
+        wire_expect(&w[(n + 1) % 3], expected);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        wire_close(&w[i]);
+    }
+}
+END_TEST
+
+/* ---- much at once ---- */
+
+/* A pipeline of 10,000 writes and reads with transactions between them, answered in order. */
+START_TEST(long_pipeline)
+{
+    struct wire w;
+    struct buf reply = BUF_INIT;
+    char key[16], value[16], expected[64];
+
+    open_follower(&w, 0);
+    for (int i = 0; i < PIPELINE; i++) {
+        snprintf(key, sizeof key, "p%d", i % 100);
+        snprintf(value, sizeof value, "%07d", i);
+        wire_queue(&w, "SET", key, value);
+        wire_queue(&w, "GET", key);
+        if (i % 100 == 0) {
+            wire_queue(&w, "SELECT", i % 200 == 0 ? "1" : "0");
+            wire_queue(&w, "MULTI");
+            wire_queue(&w, "SET", "t", value);
+            wire_queue(&w, "GET", "t");
+            wire_queue(&w, "EXEC");
+        }
+    }
+    for (int i = 0; i < PIPELINE; i++) {
+        snprintf(expected, sizeof expected, "$7\r\n%07d\r\n", i);
+        wire_flush(&w);
+        wire_expect(&w, "+OK\r\n");
+        wire_flush(&w);
+        wire_expect(&w, expected);
+        if (i % 100 == 0) {
+            wire_expect(&w, "+OK\r\n");
+            wire_expect(&w, "+OK\r\n");
+            wire_expect(&w, "+QUEUED\r\n");
+            wire_expect(&w, "+QUEUED\r\n");
+            snprintf(expected, sizeof expected, "*2\r\n+OK\r\n$7\r\n%07d\r\n", i);
+            wire_expect(&w, expected);
+        }
+    }
+    wire_close(&w);
+    buf_release(&reply);
+}
+END_TEST
+
+/* A value of 20 MB comes through both ways; a client that asks for it many times and does not read
+ * neither fills the proxy's memory nor holds up others on the same links. */
+START_TEST(big_values_and_slow_readers)
+{
+    struct wire w, slow, other;
+    struct buf reply = BUF_INIT, request = BUF_INIT;
+    char name[16];
+    char *big = malloc(BIG_BYTES);
+
+    ck_assert_ptr_nonnull(big);
+    memset(big, 'b', BIG_BYTES);
+    buf_printf(&request, "*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n", BIG_BYTES);
+    buf_append(&request, big, BIG_BYTES);
+    buf_append_str(&request, "\r\n");
+    snprintf(name, sizeof name, "%s", follower(0));
+    wire_open(&w, cluster_port(cluster, name));
+    ck_assert_int_eq(wire_send(&w, buf_head(&request), request.len), ERR_OK);
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "GET", "big");
+    ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_uint_eq(reply.len, (size_t)BIG_BYTES + 13);
+    wire_open(&slow, cluster_port(cluster, name));
+    for (int i = 0; i < 100; i++) {
+        wire_command(&slow, "GET", "big");
+    }
+    wire_open(&other, cluster_port(cluster, name));
+    for (int i = 0; i < 200; i++) {
+        wire_command(&other, "INCR", "others");
+        ck_assert_int_eq(wire_reply(&other, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    }
+    ck_assert_uint_lt(cluster_rss_bytes(cluster, name), (size_t)600 << 20);
+    wire_close(&slow);
+    wire_command(&w, "DEL", "big");
+    wire_expect(&w, ":1\r\n");
+    wire_close(&w);
+    wire_close(&other);
+    buf_release(&reply);
+    buf_release(&request);
+    free(big);
+}
+END_TEST
+
+/* ---- reads of a replica ---- */
+
+static long long number_in(struct wire *w, const char *key)
+{
+    struct buf reply = BUF_INIT;
+
+    wire_command(w, "GET", key);
+    ck_assert_int_eq(wire_reply(w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    const char *text = (const char *)buf_head(&reply);
+    ck_assert_msg(text[0] == '$', "GET %s: %.80s", key, text);
+    long long value = text[1] == '-' ? 0 : strtoll(strchr(text, '\n') + 1, NULL, 10);
+    buf_release(&reply);
+    return value;
+}
+
+static bool caught_up(void *arg)
+{
+    return number_in(arg, "second") == 500;
+}
+
+/* While "first" and then "second" are raised through one proxy, reads behind READONLY on another
+ * one see a prefix of that: never a "second" above "first", never a step back, and in the end all
+ * of it. They do come from the Redis beside that proxy. */
+START_TEST(readonly_sees_a_prefix)
+{
+    struct wire writer, reader;
+    char value[16], before[32], after[32];
+    char name[16];
+    long long first = 0, second = 0;
+
+    snprintf(name, sizeof name, "%s", follower(1));
+    ck_assert(cluster_info_of(cluster, name, "holdfast_replica_reads", before, sizeof before));
+    open_follower(&writer, 0);
+    wire_open(&reader, cluster_port(cluster, name));
+    wire_command(&reader, "READONLY");
+    wire_expect(&reader, "+OK\r\n");
+    for (int i = 1; i <= 500; i++) {
+        snprintf(value, sizeof value, "%d", i);
+        wire_command(&writer, "SET", "first", value);
+        wire_command(&writer, "SET", "second", value);
+        long long at_second = number_in(&reader, "second"), at_first = number_in(&reader, "first");
+        ck_assert_int_ge(at_first, at_second);
+        ck_assert_int_ge(at_first, first);
+        ck_assert_int_ge(at_second, second);
+        first = at_first;
+        second = at_second;
+        wire_expect(&writer, "+OK\r\n");
+        wire_expect(&writer, "+OK\r\n");
+    }
+    cluster_wait("the replica to catch up", REPLY_TIMEOUT_MS, caught_up, &reader);
+    ck_assert(cluster_info_of(cluster, name, "holdfast_replica_reads", after, sizeof after));
+    ck_assert_int_ge(strtoll(after, NULL, 10), strtoll(before, NULL, 10) + 1000);
+    wire_command(&reader, "SET", "first", "501"); /* goes to the leader */
+    wire_expect(&reader, "+OK\r\n");
+    wire_command(&reader, "READWRITE");
+    wire_expect(&reader, "+OK\r\n");
+    ck_assert_int_eq(number_in(&reader, "first"), 501);
+    wire_close(&writer);
+    wire_close(&reader);
+}
+END_TEST
+
+/* Who leads says that it is a master, with the others as its replicas; they say whose. */
+START_TEST(roles_are_told)
+{
+    char name[16], text[4096], expected[64];
+
+    snprintf(name, sizeof name, "%s", cluster_leader(cluster));
+    cluster_ask(cluster, name, text, sizeof text, (const char *[]){"INFO", "replication", NULL});
+    ck_assert_ptr_nonnull(strstr(text, "role:master\r\nconnected_slaves:2\r\n"));
+    snprintf(expected, sizeof expected, ",port=%d,state=online",
+             cluster_port(cluster, follower(0)));
+    ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
+    snprintf(expected, sizeof expected, "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:%d\r\n",
+             cluster_port(cluster, name));
+    cluster_ask(cluster, follower(0), text, sizeof text, (const char *[]){"INFO", NULL});
+    ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
+    ck_assert_ptr_nonnull(strstr(text, "master_link_status:up"));
+    ck_assert_ptr_nonnull(strstr(text, "# Keyspace"));
+}
+END_TEST
+
+/* ---- a leader goes ---- */
+
+struct progress {
+    struct load *load;
+    uint64_t writes;
+};
+
+static bool goes_on(void *arg)
+{
+    struct progress *p = arg;
+    return load_counts(p->load).writes_acked >= p->writes;
+}
+
+/* The leader, its Redis as well, is killed under load that comes over all proxies. Nothing that was
+ * acknowledged is lost, nobody reads what is taken back, and clients of the others are told no
+ * error: their requests wait, or, if they were on their way, their connection is closed. */
+START_TEST(leader_killed_under_load)
+{
+    struct load_options options = {
+        .port = cluster_port(cluster, "proxy1"),
+        .more_ports = {cluster_port(cluster, "proxy2"), cluster_port(cluster, "proxy3")},
+        .writers = 6,
+        .readers = 6,
+        .seed = 7};
+    struct load *l = load_create(&options);
+
+    for (int i = 0; i < KILLS; i++) {
+        char leader[16], redis[16];
+        struct progress p = {l, load_counts(l).writes_acked + 300};
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
+        snprintf(redis, sizeof redis, "redis%s", leader + strlen("proxy"));
+        uint64_t killed_ns = clock_now_ns();
+        cluster_kill(cluster, leader);
+        if (i % 2 == 0) {
+            cluster_kill(cluster, redis);
+        }
+        p.writes = load_counts(l).writes_acked + 300;
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        ck_assert_msg(goes_on(&p), "no writes after %s was killed", leader);
+        printf("kill %d: 300 more writes within %llu ms\n", i + 1,
+               (unsigned long long)((clock_now_ns() - killed_ns) / CLOCK_NS_PER_MS));
+        ck_assert(load_settle(l, REPLY_TIMEOUT_MS));
+        cluster_start(cluster);
+        load_check(l);
+    }
+    struct load_counts counts = load_counts(l);
+    printf("%llu writes, %llu reads; refused %llu, loading %llu, closed %llu, unknown %llu\n",
+           (unsigned long long)counts.writes_acked, (unsigned long long)counts.reads_done,
+           (unsigned long long)counts.refused, (unsigned long long)counts.loading,
+           (unsigned long long)counts.closed, (unsigned long long)counts.unknown);
+    ck_assert_uint_eq(counts.refused, 0);
+    ck_assert_uint_eq(counts.loading, 0);
+    load_destroy(l);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("any_proxy");
+    TCase *tc = system_case(suite, "any_proxy", system_serve, 240);
+
+    tcase_add_test(tc, replies_are_those_of_redis);
+    tcase_add_test(tc, replies_are_those_of_redis_in_resp3);
+    tcase_add_test(tc, one_dataset);
+    tcase_add_test(tc, long_pipeline);
+    tcase_add_test(tc, big_values_and_slow_readers);
+    tcase_add_test(tc, readonly_sees_a_prefix);
+    tcase_add_test(tc, roles_are_told);
+    tcase_add_test(tc, leader_killed_under_load);
+    return unit_main(suite);
+}
