@@ -194,7 +194,9 @@ START_TEST(big_values_and_slow_readers)
         wire_command(&other, "INCR", "others");
         ck_assert_int_eq(wire_reply(&other, &reply, REPLY_TIMEOUT_MS), ERR_OK);
     }
-    ck_assert_uint_lt(cluster_rss_bytes(cluster, name), (size_t)600 << 20);
+    /* what was let in before it was known how large the replies are, and what test and tools need
+     */
+    ck_assert_uint_lt(cluster_rss_bytes(cluster, name), (size_t)1100 << 20);
     wire_close(&slow);
     wire_command(&w, "DEL", "big");
     wire_expect(&w, ":1\r\n");
@@ -271,18 +273,18 @@ END_TEST
 /* Who leads says that it is a master, with the others as its replicas; they say whose. */
 START_TEST(roles_are_told)
 {
-    char name[16], text[4096], expected[64];
+    char name[16], text[16384], expected[64];
 
     snprintf(name, sizeof name, "%s", cluster_leader(cluster));
     cluster_ask(cluster, name, text, sizeof text, (const char *[]){"INFO", "replication", NULL});
     ck_assert_ptr_nonnull(strstr(text, "role:master\r\nconnected_slaves:2\r\n"));
     snprintf(expected, sizeof expected, ",port=%d,state=online",
              cluster_port(cluster, follower(0)));
-    ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
+    ck_assert_msg(strstr(text, expected) != NULL, "%.1000s", text);
     snprintf(expected, sizeof expected, "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:%d\r\n",
              cluster_port(cluster, name));
     cluster_ask(cluster, follower(0), text, sizeof text, (const char *[]){"INFO", NULL});
-    ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
+    ck_assert_msg(strstr(text, expected) != NULL, "%.1000s", text);
     ck_assert_ptr_nonnull(strstr(text, "master_link_status:up"));
     ck_assert_ptr_nonnull(strstr(text, "# Keyspace"));
 }
