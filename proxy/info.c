@@ -4,6 +4,7 @@
 #include "common/clock.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #ifndef PACKAGE_VERSION
 #include "config.h"
@@ -71,6 +72,48 @@ static void info_follower(const struct proxy *p, uint64_t now_ns, struct buf *ou
     }
 }
 
+/* What is committed: a leader knows, the others were told. */
+static uint64_t info_committed(const struct proxy *p)
+{
+    return role_leads(&p->role) ? proposer_commit(p->proposer) : p->outlook.commit;
+}
+
+static void info_proxy(const struct proxy *p, size_t number, const struct leader_peer *peer,
+                       uint64_t now_ns, struct buf *out)
+{
+    uint64_t committed = info_committed(p);
+    uint64_t lag = committed > peer->offset ? committed - peer->offset : 0;
+    uint64_t seen_ms = now_ns > peer->seen_ns ? (now_ns - peer->seen_ns) / CLOCK_NS_PER_MS : 0;
+    char address[LEADER_TEXT_MAX + 1];
+
+    leader_print_address(&peer->address, address, sizeof address);
+    buf_printf(out,
+               "holdfast_proxy%zu:name=%s,address=%s,role=%s,synced=%s,offset=%" PRIu64
+               ",lag_bytes=%" PRIu64 ",seen_ms=%" PRIu64 ",sentinel_port=%d\r\n",
+               number, peer->name, address, leader_role_name(peer->role),
+               peer->synced ? "yes" : "no", peer->offset, lag, seen_ms, peer->sentinel_port);
+}
+
+/* The proxies that are there, by name: us among the others, who are in that order already. */
+static void info_proxies(const struct proxy *p, uint64_t now_ns, struct buf *out)
+{
+    const struct leader_peer *self = leader_peer(p->leader, 0);
+    size_t number = 1;
+    bool shown = false;
+
+    for (size_t i = 1; i < leader_peer_count(p->leader); i++) {
+        const struct leader_peer *peer = leader_peer(p->leader, i);
+        if (!shown && strcmp(self->name, peer->name) < 0) {
+            info_proxy(p, number++, self, now_ns, out);
+            shown = true;
+        }
+        info_proxy(p, number++, peer, now_ns, out);
+    }
+    if (!shown) {
+        info_proxy(p, number, self, now_ns, out);
+    }
+}
+
 void info_text(void *ctx, struct buf *out)
 {
     struct proxy *p = ctx;
@@ -89,7 +132,7 @@ void info_text(void *ctx, struct buf *out)
     buf_printf(out, "holdfast_term:%" PRIu64 "\r\n", leader->term.n);
     buf_printf(out, "holdfast_leader:%s\r\n", address);
     buf_printf(out, "holdfast_offset_executed:%" PRIu64 "\r\n", effects_offset(p->effects));
-    buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", proposer_commit(p->proposer));
+    buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", info_committed(p));
     buf_printf(out, "holdfast_lease_ms_left:%" PRIu64 "\r\n", info_lease_ms_left(p, now_ns));
     buf_printf(out, "holdfast_clients:%zu\r\n", p->clients.count);
     buf_printf(out, "holdfast_private_connections:%zu\r\n",
@@ -117,4 +160,5 @@ void info_text(void *ctx, struct buf *out)
         info_follower(p, now_ns, out);
     }
     info_nodes(p, false, out);
+    info_proxies(p, now_ns, out);
 }

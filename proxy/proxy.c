@@ -562,7 +562,7 @@ void proxy_close(struct proxy *p)
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);
     command_table_destroy(p->table);
-    sentinel_port_close(p->sentinel);
+    proxy_close_sentinel(p);
     leader_destroy(p->leader);
     proxy_close_shipping(p);
     proposer_destroy(p->proposer);

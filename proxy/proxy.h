@@ -52,6 +52,7 @@ struct proxy_outlook {
     bool other_leads;
     bool nobody_leads;
     unsigned nodes_up; /* log nodes that answer */
+    uint64_t commit;   /* highest offset that is known to be committed */
     bool heir;         /* we are named */
     unsigned rank;
     uint64_t random; /* drawn anew each turn */
@@ -60,6 +61,14 @@ struct proxy_outlook {
     struct leader_peer peers[LEADER_PEERS_MAX]; /* without us */
     size_t peer_count;
     const struct leader_peer *successor; /* who could take over at once, the best one; or NULL */
+};
+
+/* A hand-over that our Sentinel port was asked for while another proxy leads. */
+struct proxy_hand_over {
+    struct control *link; /* to that one; NULL: nothing is under way */
+    struct leader_address leader;
+    uint64_t until_ns;
+    bool over;
 };
 
 struct proxy {
@@ -121,7 +130,8 @@ struct proxy {
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
     struct router router;
     struct role role;
-    struct leader *leader;          /* who leads; brought up to date once a turn */
+    struct leader *leader; /* who leads; brought up to date once a turn */
+    struct proxy_hand_over hand_over;
     struct sentinel_port *sentinel; /* NULL: sentinel.port is 0 */
     struct adopt *adopt;
     struct follow *follow;
@@ -229,6 +239,7 @@ void proxy_drop_withheld(struct proxy *p, const char *why);
  * leader has changed. */
 int proxy_open_sentinel(struct proxy *p, const struct settings *s) MUST_CHECK;
 void proxy_observe_sentinel(struct proxy *p);
+void proxy_close_sentinel(struct proxy *p);
 
 /* The text of INFO holdfast; info.c. */
 void info_text(void *ctx, struct buf *out);

@@ -109,6 +109,7 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     o->other_leads = view.leader_alive && !view.free && strcmp(view.leader, p->address) != 0;
     o->nobody_leads = view.free;
     o->nodes_up = view.nodes_up;
+    o->commit = view.commit;
     o->heir = strcmp(view.heir, p->address) == 0;
     o->random = random_next(&p->random);
     o->term = view.term;

@@ -245,7 +245,9 @@ static void ctl_json_add_row(cJSON *object, const struct ctl_line *line)
     char kind[CTL_TEXT_CELL_MAX], name[CTL_TEXT_CELL_MAX], text[CTL_TEXT_CELL_MAX];
     const char *at = line->value;
 
-    (void)snprintf(kind, sizeof kind, "%.*ss", (int)ctl_kind_len(line->key), line->key);
+    size_t len = ctl_kind_len(line->key);
+    bool y = line->key[len - 1] == 'y';
+    (void)snprintf(kind, sizeof kind, "%.*s%s", (int)(len - y), line->key, y ? "ies" : "s");
     cJSON *rows = cJSON_GetObjectItem(object, kind);
     if (rows == NULL) {
         rows = cJSON_AddArrayToObject(object, kind);

@@ -39,8 +39,8 @@ bool ctl_text_is_row(const struct ctl_line *line);
 void ctl_text_print_rows(const struct ctl_text *t, const char *kind, FILE *out);
 /* Prints the lines that are no rows, aligned. */
 void ctl_text_print_lines(const struct ctl_text *t, FILE *out);
-/* Prints everything as one JSON object; rows become arrays of objects, under their kind and an
- * "s". */
+/* Prints everything as one JSON object; rows become arrays of objects, under their kind's
+ * plural ("logs", "proxies"). */
 void ctl_text_print_json(const struct ctl_text *t, FILE *out);
 
 #endif

@@ -94,6 +94,73 @@ check "the leader is as it was" says 0 "^proxy +127\.0\.0\.1:$port, leader \(" "
 check "does not wait for ever" says 3 'temporarily unavailable|timed out' "${at[@]}" status
 "$dev_cluster" resume --dir "$dir" proxy1
 
+
+# --- three proxies: hand-overs, by holdfast-ctl and by a Sentinel's word -----------------------
+
+"$dev_cluster" wipe --dir "$dir"
+"$dev_cluster" start --dir "$dir" --port "$port" --nodes 3 -- --requirepass secret >"$password.log" 2>&1 || {
+    cat "$password.log"
+    exit 1
+}
+read -ra sentinels < <(sed -n 's/^sentinel_ports=//p' "$dir/cluster.env")
+
+eventually() # COMMAND...
+{
+    local tries
+    for ((tries = 0; tries < 300; tries++)); do
+        "$@" >"$password.last" 2>&1 && return 0
+        sleep 0.1
+    done
+    cat "$password.last"
+    return 1
+}
+
+leader() # its number
+{
+    "$dev_cluster" status --dir "$dir" | sed -n 's/^proxy\([0-9]*\) .* leader$/\1/p' | head -n 1
+}
+
+# What a proxy's Sentinel gives as the master's port.
+sentinel_says() # PROXY PORT
+{
+    [[ $(redis-cli -p "${sentinels[$1 - 1]}" SENTINEL GET-MASTER-ADDR-BY-NAME mymaster | tail -n 1) == "$2" ]]
+}
+
+all_follow() # every proxy but the leader is ready to lead
+{
+    local number
+    for number in 1 2 3; do
+        says 0 '^proxy[123] .*leader .*yes' --proxy "127.0.0.1:$((port + number - 1))" \
+            --password-file "$password" status || return 1
+    done
+    (($("$ctl" "${at[@]}" status | grep -c '^proxy[123] .* follower .* yes ') == 2))
+}
+
+check "all proxies are shown, and caught up" eventually all_follow
+first=$(leader)
+second=$((first % 3 + 1))
+other=$((second % 3 + 1))
+redis-cli -p "${sentinels[other - 1]}" SUBSCRIBE +switch-master >"$password.events" &
+listener=$!
+check "hands over by name, asked of another" says 0 "^127\.0\.0\.1:$((port + second - 1)) leads in term [0-9]+, after [0-9]+ ms$" \
+    --proxy "127.0.0.1:$((port + other - 1))" --password-file "$password" failover "proxy$second"
+check "that one leads" [ "$(leader)" = "$second" ]
+check "refuses to hand over to the leader" says 1 'leads already' "${at[@]}" failover "proxy$second"
+for number in 1 2 3; do
+    check "Sentinel $number knows" eventually sentinel_says "$number" "$((port + second - 1))"
+done
+check "all are caught up again" eventually all_follow
+check "hands over as JSON" says 0 '^\{"leader": "127\.0\.0\.1:[0-9]+", "term": [0-9]+, "took_ms": [0-9]+\}$' \
+    "${at[@]}" --json failover "127.0.0.1:$((port + first - 1))"
+check "all are caught up once more" eventually all_follow
+# Asked of a Sentinel whose proxy does not lead.
+check "SENTINEL FAILOVER is taken" [ "$(redis-cli -p "${sentinels[other - 1]}" SENTINEL FAILOVER mymaster)" = OK ]
+leads_not() { [[ $(leader) != "$1" && -n $(leader) ]]; }
+check "and another leads" eventually leads_not "$first"
+switches() { (($(grep -c '^mymaster 127.0.0.1 ' "$password.events") == 3)); }
+check "every switch was told, by a follower's Sentinel" eventually switches
+kill "$listener"
+
 passed=$((checks - failures))
 echo "$((passed * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
 ((failures == 0))

@@ -90,7 +90,7 @@ START_TEST(json)
     ck_assert_ptr_nonnull(strstr(printed, "\"empty\":\t\"\""));
     ck_assert_ptr_nonnull(strstr(printed, "\"logs\":\t[{"));
     ck_assert_ptr_nonnull(strstr(printed, "\"lag_bytes\":\t1234468"));
-    ck_assert_ptr_nonnull(strstr(printed, "\"proxys\":\t[{"));
+    ck_assert_ptr_nonnull(strstr(printed, "\"proxies\":\t[{"));
 }
 END_TEST
 
