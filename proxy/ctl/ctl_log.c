@@ -5,7 +5,7 @@
  *     change:none | what a change of members is doing now
  *     change_error:why the last change came to nothing (only then)
  *
- * then a row for each log node, "node1:id=…,address=…,state=…,offset=…,lag_bytes=…". It takes
+ * then a row for each log node, "node1:id=…,address=…,member=…,state=…,…". It takes
  * HOLDFAST LOG REPLACE OLD HOST:PORT, answered with OK once the change is under way. */
 #include "proxy/ctl/ctl_link.h"
 
@@ -70,8 +70,26 @@ static void ctl_log_show(const char *change, char *last, size_t size)
     (void)fflush(stdout);
 }
 
-/* Waits until the leader, whoever that is by then, says that no change is under way. */
-static int ctl_log_wait(const struct ctl *ctl, struct ctl_link *link)
+/* Whether the node at that address counts now. */
+static bool ctl_log_is_member(const struct ctl_text *status, const char *address)
+{
+    enum { CTL_LOG_ROWS_MAX = 32 };
+    char key[16], wanted[300];
+
+    (void)snprintf(wanted, sizeof wanted, "address=%s,member=yes,", address);
+    for (int i = 1; i <= CTL_LOG_ROWS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "node%d", i);
+        const char *row = ctl_text_get(status, key);
+        if (row != NULL && strstr(row, wanted) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Waits until the leader, whoever that is by then, says that no change is under way. A new leader
+ * that knows nothing of it has found nothing changed. */
+static int ctl_log_wait(const struct ctl *ctl, struct ctl_link *link, const char *address)
 {
     uint64_t start_ns = clock_now_ns();
     struct ctl_text status;
@@ -88,10 +106,13 @@ static int ctl_log_wait(const struct ctl *ctl, struct ctl_link *link)
             const char *change = ctl_text_get(&status, "change");
             const char *error = ctl_text_get(&status, "change_error");
             bool over = change == NULL || strcmp(change, "none") == 0;
-            ctl_log_show(over ? "done" : change, last, sizeof last);
-            bool failed = over && error != NULL && error[0] != '\0';
+            bool failed = over && !ctl_log_is_member(&status, address);
+            ctl_log_show(failed ? "given up" : over ? "done" : change, last, sizeof last);
             if (failed) {
-                ctl_complain("%s", error);
+                ctl_complain("%s", error != NULL && error[0] != '\0'
+                                       ? error
+                                       : "the leader has changed before anything else had; run it "
+                                         "again");
             }
             ctl_text_fini(&status);
             if (over) {
@@ -130,7 +151,7 @@ int ctl_log_replace(const struct ctl *ctl, int argc, char **argv)
     rc = ctl_link_ask(&link, true, &text, 5, command);
     free(text);
     if (rc == CTL_EXIT_DONE) {
-        rc = ctl_log_wait(ctl, &link);
+        rc = ctl_log_wait(ctl, &link, argv[1]);
     }
     ctl_link_close(&link);
     return rc;
