@@ -212,6 +212,12 @@ fuzz_segment_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_segment_LDADD = $(LOG_LIBS)
 endif
 
+check_PROGRAMS += test_lineage
+TESTS += test_lineage
+test_lineage_SOURCES = tests/unit/test_lineage.c tests/lib/unit.h
+test_lineage_CFLAGS = $(UNIT_CFLAGS)
+test_lineage_LDADD = $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_lookout
 TESTS += test_lookout
 test_lookout_SOURCES = tests/unit/test_lookout.c tests/lib/unit.h

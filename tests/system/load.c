@@ -244,6 +244,7 @@ static void write_acked(struct load *l, struct operation *op, const char *reply)
     }
     key->acked = max_of(key->acked, value);
     l->counts.writes_acked++;
+    l->counts.acked_sent_ns = op->sent_ns;
 }
 
 static void write_refused(struct load *l, struct operation *op)

@@ -35,6 +35,7 @@ struct load_counts {
     uint64_t loading;        /* answers -LOADING, and reads' -MASTERDOWN (no lease) */
     uint64_t closed;         /* connections closed by the other side, or not to be made */
     uint64_t unknown;        /* writes on the way when their connection was closed */
+    uint64_t acked_sent_ns; /* when the write was sent that was acknowledged last */
     uint64_t latency_max_us; /* of all replies since load_counts_clear */
 };
 

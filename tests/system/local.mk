@@ -19,6 +19,7 @@ SYSTEM_TESTS = \
 	test_basic \
 	test_clients \
 	test_durability \
+	test_failover \
 	test_faults \
 	test_links \
 	test_membership \
@@ -39,6 +40,10 @@ test_basic_LDADD = $(SYSTEM_LDADD)
 test_durability_SOURCES = tests/system/test_durability.c tests/system/load.c tests/system/load.h
 test_durability_CFLAGS = $(UNIT_CFLAGS)
 test_durability_LDADD = $(SYSTEM_LDADD)
+
+test_failover_SOURCES = tests/system/test_failover.c tests/system/load.c tests/system/load.h
+test_failover_CFLAGS = $(UNIT_CFLAGS)
+test_failover_LDADD = $(SYSTEM_LDADD)
 
 test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/system/commands.h
 test_stream_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,381 @@
+/* Failover: three pairs of Redis and proxy over one log. The leader's proxy, its Redis or both are
+ * killed or frozen under load, again and again; each time another leads, everything that was
+ * acknowledged is there, all Redis hold the same data in the end, and no term has two leaders.
+ *
+ * FAILOVERS=n sets how many (make check: a few); the time from the fault to the next acknowledged
+ * write is printed for each kind. */
+#include "common/clock.h"
+#include "tests/lib/system.h"
+#include "tests/lib/wire.h"
+#include "tests/system/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {.pairs = 3, .redis_args = redis_args};
+
+enum {
+    PAIRS = 3,
+    LOAD_MS = 250,
+    BACK_MS = 60000,
+    FAILOVERS_DEFAULT = 8,
+    FAILOVERS_MAX = 10000,
+    HANDOVERS = 6,
+    PAUSES = 4,
+    TERMS_MAX = 100000,
+};
+
+/* ---- the load ---- */
+
+static struct load *load_begin(void)
+{
+    struct load_options options = {
+        .port = cluster_port(cluster, "proxy1"),
+        .more_ports = {cluster_port(cluster, "proxy2"), cluster_port(cluster, "proxy3")},
+        .seed = (unsigned)getpid(),
+        .writers = 6,
+        .readers = 3};
+    struct load *load = load_create(&options);
+    load_run(load, LOAD_MS, NULL, NULL);
+    load_counts_clear(load);
+    return load;
+}
+
+struct since {
+    struct load *load;
+    uint64_t ns;
+};
+
+/* Whether a write that was sent after that moment has been acknowledged. */
+static bool is_served(void *arg)
+{
+    struct since *since = arg;
+    return load_counts(since->load).acked_sent_ns > since->ns;
+}
+
+/* The load goes on until it is served again; how long that took since then. */
+static uint64_t wait_served_ms(struct load *load, uint64_t since_ns)
+{
+    struct since since = {load, since_ns};
+    load_run(load, BACK_MS, is_served, &since);
+    ck_assert_msg(is_served(&since), "no write is acknowledged any more");
+    return (clock_now_ns() - since_ns) / CLOCK_NS_PER_MS;
+}
+
+static void load_end(struct load *load)
+{
+    ck_assert_msg(load_settle(load, BACK_MS), "some replies never come");
+    load_check(load);
+}
+
+/* ---- what must be true ---- */
+
+static void digest_of(unsigned i, char *digest, size_t size)
+{
+    char name[16];
+    snprintf(name, sizeof name, "redis%u", i);
+    cluster_ask(cluster, name, digest, size, (const char *[]){"DEBUG", "DIGEST", NULL});
+}
+
+static bool digests_are_equal(void *arg)
+{
+    char first[64], other[64];
+
+    (void)arg;
+    digest_of(1, first, sizeof first);
+    for (unsigned i = 2; i <= PAIRS; i++) {
+        digest_of(i, other, sizeof other);
+        if (strcmp(first, other) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Each term that somebody served in was one proxy's: by what they say in their logs. */
+static void expect_one_leader_per_term(void)
+{
+    static unsigned char who[TERMS_MAX];
+    char path[600], line[1000];
+
+    memset(who, 0, sizeof who);
+    for (unsigned i = 1; i <= PAIRS; i++) {
+        snprintf(line, sizeof line, "proxy%u", i);
+        snprintf(path, sizeof path, "%s/log", cluster_dir(cluster, line));
+        FILE *f = fopen(path, "re");
+        ck_assert_ptr_nonnull(f);
+        while (fgets(line, sizeof line, f) != NULL) {
+            const char *at = strstr(line, "serving in term ");
+            unsigned long term = at ? strtoul(at + strlen("serving in term "), NULL, 10) : 0;
+            ck_assert_uint_lt(term, TERMS_MAX);
+            ck_assert_msg(term == 0 || who[term] == 0 || who[term] == i,
+                          "proxy%u and proxy%u both served in term %lu", who[term], i, term);
+            who[term] = term != 0 ? (unsigned char)i : 0;
+        }
+        fclose(f);
+    }
+}
+
+static void expect_all_well(struct load *load)
+{
+    load_end(load);
+    cluster_wait("all Redis to hold the same", BACK_MS, digests_are_equal, NULL);
+    expect_one_leader_per_term();
+}
+
+/* ---- faults ---- */
+
+struct fault {
+    const char *name;
+    bool kill, proxy, redis;
+    uint64_t times_ms[FAILOVERS_MAX];
+    unsigned count;
+};
+
+static struct fault faults[] = {
+    {.name = "kill -9 of proxy and Redis", .kill = true, .proxy = true, .redis = true},
+    {.name = "kill -9 of Redis", .kill = true, .redis = true},
+    {.name = "SIGSTOP of the proxy", .proxy = true},
+    {.name = "kill -9 of the proxy", .kill = true, .proxy = true},
+    {.name = "SIGSTOP of proxy and Redis", .proxy = true, .redis = true},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+struct pair_names {
+    char proxy[16], redis[16];
+};
+
+static struct pair_names leader_names(void)
+{
+    struct pair_names names;
+
+    cluster_wait_leader(cluster);
+    snprintf(names.proxy, sizeof names.proxy, "%s", cluster_leader(cluster));
+    snprintf(names.redis, sizeof names.redis, "redis%.1s", names.proxy + strlen("proxy"));
+    return names;
+}
+
+static void fault_begins(const struct fault *fault, const struct pair_names *names)
+{
+    void (*strike)(struct cluster *, const char *) = fault->kill ? cluster_kill : cluster_pause;
+
+    if (fault->proxy) {
+        strike(cluster, names->proxy);
+    }
+    if (fault->redis) {
+        strike(cluster, names->redis);
+    }
+}
+
+static void fault_ends(const struct fault *fault, const struct pair_names *names)
+{
+    void (*mend)(struct cluster *, const char *) = fault->kill ? cluster_spawn : cluster_resume;
+
+    if (fault->redis) {
+        mend(cluster, names->redis);
+    }
+    if (fault->proxy) {
+        mend(cluster, names->proxy);
+    }
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+static void faults_print(void)
+{
+    for (unsigned i = 0; i < FAULTS; i++) {
+        struct fault *f = &faults[i];
+        if (f->count == 0) {
+            continue;
+        }
+        qsort(f->times_ms, f->count, sizeof f->times_ms[0], compare_times);
+        printf("%s: %u times; until the next acknowledged write: p50 %llu ms, p99 %llu ms, "
+               "max %llu ms\n",
+               f->name, f->count, (unsigned long long)f->times_ms[f->count / 2],
+               (unsigned long long)f->times_ms[f->count * 99 / 100],
+               (unsigned long long)f->times_ms[f->count - 1]);
+    }
+}
+
+static unsigned failovers_wanted(void)
+{
+    const char *text = getenv("FAILOVERS");
+    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : FAILOVERS_DEFAULT;
+    return n < FAILOVERS_MAX ? (unsigned)n : FAILOVERS_MAX;
+}
+
+/* The leader is lost, in every way, and another takes over; the lost one comes back and follows. */
+START_TEST(leaders_are_lost)
+{
+    struct load *load = load_begin();
+    unsigned wanted = failovers_wanted();
+
+    for (unsigned i = 0; i < wanted; i++) {
+        struct fault *fault = &faults[i % FAULTS];
+        struct pair_names names = leader_names();
+        load_run(load, LOAD_MS, NULL, NULL);
+        uint64_t since_ns = clock_now_ns();
+        fault_begins(fault, &names);
+        uint64_t took_ms = wait_served_ms(load, since_ns);
+        fault->times_ms[fault->count++] = took_ms;
+        load_run(load, LOAD_MS, NULL, NULL);
+        fault_ends(fault, &names);
+        load_run(load, LOAD_MS, NULL, NULL);
+        cluster_wait_followers(cluster);
+        expect_all_well(load);
+        /* Not a measurement on a machine that does other things: a bound for a hang. */
+        ck_assert_msg(took_ms < BACK_MS / 2, "%s: %llu ms", fault->name,
+                      (unsigned long long)took_ms);
+    }
+    faults_print();
+    load_destroy(load);
+}
+END_TEST
+
+/* A planned hand-over: nobody is refused anything, and no connection is closed. */
+START_TEST(hand_overs)
+{
+    struct load *load = load_begin();
+    uint64_t slowest_us[HANDOVERS];
+
+    for (unsigned i = 0; i < HANDOVERS; i++) {
+        char reply[64];
+        struct pair_names names = leader_names();
+        cluster_wait_followers(cluster);
+        load_run(load, LOAD_MS, NULL, NULL);
+        load_counts_clear(load);
+        uint64_t since_ns = clock_now_ns();
+        cluster_ask(cluster, names.proxy, reply, sizeof reply,
+                    (const char *[]){"HOLDFAST", "FAILOVER", NULL});
+        ck_assert_str_eq(reply, "OK");
+        (void)wait_served_ms(load, since_ns);
+        load_run(load, 2 * LOAD_MS, NULL, NULL);
+        struct load_counts counts = load_counts(load);
+        ck_assert_msg(counts.refused == 0 && counts.loading == 0 && counts.closed == 0,
+                      "%llu refused, %llu loading, %llu closed", (unsigned long long)counts.refused,
+                      (unsigned long long)counts.loading, (unsigned long long)counts.closed);
+        slowest_us[i] = counts.latency_max_us;
+        ck_assert_str_ne(leader_names().proxy, names.proxy);
+    }
+    qsort(slowest_us, HANDOVERS, sizeof slowest_us[0], compare_times);
+    printf("%d hand-overs; the slowest reply of each: p50 %llu us, max %llu us\n", HANDOVERS,
+           (unsigned long long)slowest_us[HANDOVERS / 2],
+           (unsigned long long)slowest_us[HANDOVERS - 1]);
+    expect_all_well(load);
+    load_destroy(load);
+}
+END_TEST
+
+static bool another_leads(void *arg)
+{
+    const struct pair_names *names = arg;
+    const char *leader = cluster_leader(cluster);
+    return leader[0] != '\0' && strcmp(leader, names->proxy) != 0;
+}
+
+/* A leader that was frozen and goes on answers nothing that is old: what it was asked before and
+ * while it slept gets the newest value, an error, or a closed connection. */
+START_TEST(a_frozen_leader_never_answers_with_an_old_value)
+{
+    enum { ASKS = 50 };
+    struct buf reply = BUF_INIT;
+
+    for (int i = 0; i < PAUSES; i++) {
+        char before[16], after[16], text[32], expected[40];
+        struct pair_names names = leader_names();
+        struct wire asker;
+
+        cluster_wait_followers(cluster);
+        snprintf(before, sizeof before, "%d", 2 * i);
+        snprintf(after, sizeof after, "%d", 2 * i + 1);
+        cluster_ask(cluster, names.proxy, text, sizeof text,
+                    (const char *[]){"SET", "old", before, NULL});
+        wire_open(&asker, cluster_port(cluster, names.proxy));
+        cluster_pause(cluster, names.proxy);
+        for (int k = 0; k < ASKS; k++) {
+            wire_queue(&asker, "GET", "old");
+        }
+        wire_flush(&asker);
+        cluster_wait("another leader", BACK_MS, another_leads, &names);
+        cluster_ask(cluster, leader_names().proxy, text, sizeof text,
+                    (const char *[]){"SET", "old", after, NULL});
+        cluster_resume(cluster, names.proxy);
+        snprintf(expected, sizeof expected, "$%zu\r\n%s\r\n", strlen(after), after);
+        for (int k = 0; k < ASKS; k++) {
+            if (wire_reply(&asker, &reply, BACK_MS) != ERR_OK) {
+                break; /* closed */
+            }
+            const char *got = (const char *)buf_head(&reply);
+            ck_assert_msg(got[0] == '-' || strcmp(got, expected) == 0, "%s after %s was written",
+                          got, after);
+        }
+        wire_close(&asker);
+    }
+    buf_release(&reply);
+}
+END_TEST
+
+/* Somebody writes to a follower's Redis, or makes it a master: it is made a prefix of the log
+ * again, and the proxy says so. */
+START_TEST(a_follower_that_was_written_to)
+{
+    char reply[64];
+    struct load *load = load_begin();
+    struct pair_names names = leader_names();
+    const char *redis = strcmp(names.redis, "redis1") == 0 ? "redis2" : "redis1";
+    const char *proxy = strcmp(names.proxy, "proxy1") == 0 ? "proxy2" : "proxy1";
+
+    ck_assert(load_settle(load, BACK_MS));
+    cluster_ask(cluster, redis, reply, sizeof reply,
+                (const char *[]){"REPLICAOF", "NO", "ONE", NULL});
+    cluster_ask(cluster, redis, reply, sizeof reply, (const char *[]){"SET", "mine", "1", NULL});
+    cluster_wait_log(cluster, proxy, "it is taken back");
+    cluster_wait_log(cluster, proxy, "a full resync of Redis");
+    cluster_wait_followers(cluster);
+    expect_all_well(load);
+    cluster_ask(cluster, redis, reply, sizeof reply, (const char *[]){"EXISTS", "mine", NULL});
+    ck_assert_str_eq(reply, "0");
+    load_destroy(load);
+}
+END_TEST
+
+/* All at once, and from the start: whoever leads, nothing is lost. */
+START_TEST(everything_is_lost)
+{
+    struct load *load = load_begin();
+
+    for (int i = 0; i < 2; i++) {
+        load_run(load, LOAD_MS, NULL, NULL);
+        cluster_kill_all(cluster);
+        load_hang_up(load);
+        cluster_start(cluster);
+        load_check(load);
+    }
+    expect_all_well(load);
+    load_destroy(load);
+}
+END_TEST
+
+static void add_test(Suite *suite, const char *name, const TTest *test, int timeout_s)
+{
+    TCase *tc = system_case(suite, name, system_serve, timeout_s);
+    tcase_add_test(tc, test);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("failover");
+    add_test(suite, "lost", leaders_are_lost, 120 + 20 * (int)failovers_wanted());
+    add_test(suite, "hand-overs", hand_overs, 180);
+    add_test(suite, "frozen", a_frozen_leader_never_answers_with_an_old_value, 180);
+    add_test(suite, "written", a_follower_that_was_written_to, 180);
+    add_test(suite, "everything", everything_is_lost, 180);
+    return unit_main(suite);
+}
