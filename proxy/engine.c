@@ -22,6 +22,8 @@ enum { ENGINE_PRIVATE_KEEP_BYTES = 4096, ENGINE_SETUP_MAX = 8 };
  */
 enum { ENGINE_KEEPALIVE_MS = 500 };
 
+#define ENGINE_FENCE "*1\r\n$4\r\nROLE\r\n"
+
 enum engine_state { ENGINE_DOWN, ENGINE_CONNECTING, ENGINE_SETUP, ENGINE_UP };
 
 struct batch {
@@ -61,6 +63,7 @@ struct engine {
     struct buf identity;            /* its INFO replication, as it comes */
     char fence[ENGINE_FENCE_BYTES]; /* head of the fence's reply; ENGINE_FORWARD: of an error */
     size_t fence_len;
+    bool fence_due;                   /* the oldest batch has no fence: Redis was too busy for it */
     char nonce[OUTBOX_NONCE_LEN + 1]; /* ENGINE_FORWARD: of this connection */
     bool moved;                       /* the proxy there executed nothing of what is unanswered */
     uint64_t batch_count;
@@ -136,6 +139,7 @@ void engine_stop(struct engine *e, const char *reason)
     }
     e->state = ENGINE_DOWN;
     e->fences_back = e->fences_sent;
+    e->fence_due = false;
     engine_close_socket(e);
     while (e->flight_count > 0) {
         struct request **list = e->moved ? &unsent : &unknown;
@@ -228,6 +232,12 @@ static bool engine_fence_done(struct engine *e)
     struct request *first = e->flight[e->flight_head].first;
     uint64_t bound = 0;
 
+    if (e->fence_len > 5 && memcmp(e->fence, "-BUSY", 5) == 0) {
+        /* A script runs on another connection; the fence is asked for again (engine_tick). */
+        e->fence_len = 0;
+        e->fence_due = true;
+        return true;
+    }
     if (!engine_parse_fence(e, &bound)) {
         engine_stranger(e, "Redis is no longer a master");
         return false;
@@ -715,7 +725,7 @@ static void engine_send(struct engine *e, uint64_t now_ns)
         e->progress_ns = now_ns;
     }
     if (engine_fences(e)) {
-        buf_append_str(&e->gathered, "*1\r\n$4\r\nROLE\r\n");
+        buf_append_str(&e->gathered, ENGINE_FENCE);
         e->fences_sent++;
     }
     buf_swap(&e->out, &e->gathered);
@@ -741,6 +751,11 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 {
     uint64_t idle_ns = now_ns > e->progress_ns ? now_ns - e->progress_ns : 0;
 
+    if (e->fence_due && e->state == ENGINE_UP) {
+        e->fence_due = false;
+        buf_append_str(&e->out, ENGINE_FENCE);
+        engine_write(e);
+    }
     if (e->state == ENGINE_UP && e->config.kind != ENGINE_SHARED) {
         return; /* it may wait for as long as its client likes */
     }
@@ -759,6 +774,23 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 bool engine_is_idle(const struct engine *e)
 {
     return e->flight_count == 0 && e->next.first == NULL;
+}
+
+uint64_t engine_stalled_ns(const struct engine *e, uint64_t now_ns)
+{
+    bool waits = e->state == ENGINE_UP && e->flight_count > 0 && now_ns > e->progress_ns;
+    return waits ? now_ns - e->progress_ns : 0;
+}
+
+struct request *engine_take_unsent(struct engine *e)
+{
+    struct request *unsent = batch_join(NULL, &e->next);
+
+    e->urgent = false;
+    buf_clear(&e->gathered);
+    e->link_db = -1; /* what was to change it is not sent */
+    e->link_resp = -1;
+    return unsent;
 }
 
 uint64_t engine_fences_sent(const struct engine *e)

@@ -62,6 +62,7 @@ holdfast_proxy_SOURCES = \
 	proxy/info.c \
 	proxy/main.c \
 	proxy/proxy.c proxy/proxy.h \
+	proxy/proxy_busy.c \
 	proxy/proxy_clients.c \
 	proxy/proxy_forward.c \
 	proxy/proxy_log.c \

@@ -266,6 +266,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     proxy_observe_sentinel(p);
     control_tick(p->control, now_ns);
     engine_tick(p->engine, now_ns);
+    proxy_busy_tick(p, now_ns);
     private_tick(p->privates, now_ns);
     proxy_tick_forward(p, now_ns);
     pubsub_tick(p->pubsub, now_ns);

@@ -127,6 +127,7 @@ struct proxy {
     struct clients clients;
     struct private_pool *privates;
     struct pubsub *pubsub;
+    bool busy_asked; /* whether it is busy; the answer is to come */
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
     struct router router;
     struct role role;
@@ -185,6 +186,11 @@ void proxy_close_privates(struct proxy *p);
 void proxy_bound_pushes(struct proxy *p, uint64_t bound);
 /* Once per turn: asks for such a fence if there is need. */
 void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
+
+/* A script may keep Redis from answering: finds out. A few times a second; proxy_busy.c. */
+void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
+/* router.kill */
+void proxy_kill_script(void *ctx, struct request *r, const char *name);
 
 /* The requests of a batch are answered, and bounded by this offset. */
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);

@@ -58,8 +58,11 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
 
 static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
 {
-    proxy_fenced(ctx, first, bound);
-    proxy_bound_pushes(ctx, bound);
+    struct proxy *p = ctx;
+
+    p->router.busy[0] = '\0';
+    proxy_fenced(p, first, bound);
+    proxy_bound_pushes(p, bound);
 }
 
 void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error)
@@ -270,6 +273,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.privates = p->privates;
     p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
+    p->router.kill = proxy_kill_script;
     p->router.admin = admin_answer;
     p->router.info_ctx = p;
 }

@@ -309,8 +309,6 @@ static const struct router_rule router_rules[] = {
     {"replconf", "ERR REPLCONF is disabled by the proxy"},
     {"migrate", "ERR MIGRATE is disabled by the proxy"},
     {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
-    {"script|kill", NULL},
-    {"function|kill", NULL},
     {"waitaof", NULL},
 };
 
@@ -465,6 +463,11 @@ static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
 
 /* ---- the way of one request ---- */
 
+static bool router_is_kill(const struct command *command)
+{
+    return strcmp(command->name, "script|kill") == 0 || strcmp(command->name, "function|kill") == 0;
+}
+
 bool router_is_plain(const struct command *command)
 {
     static const char *const special[] = {
@@ -479,7 +482,8 @@ bool router_is_plain(const struct command *command)
     if ((command->flags & COMMAND_FLAG_PUBSUB) != 0) {
         return false;
     }
-    return router_rule_of(command) == NULL && (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
+    return router_rule_of(command) == NULL && !router_is_kill(command) &&
+           (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
            strncmp(command->name, "client|", 7) != 0;
 }
 
@@ -667,6 +671,28 @@ static void router_reject(struct client *c, const struct command *command, const
     client_answer_error(c, text);
 }
 
+/* What Redis answers while a script takes too long, and our own section of INFO. */
+static bool router_may_be_busy(const struct command *command, const struct resp_arg *argv,
+                               size_t argc)
+{
+    return (command->flags & COMMAND_FLAG_ALLOW_BUSY) != 0 ||
+           (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));
+}
+
+/* At once: what this client asked before may wait for the script, too. */
+static void router_kill(struct router *router, struct client *c, const struct command *command)
+{
+    enum route route = router_route(router, c, false, false, true);
+
+    if (route != ROUTE_ENGINE) {
+        client_answer_error(c,
+                            "ERR this proxy does not lead; the command is served by the one that "
+                            "does");
+    } else {
+        router->kill(router->info_ctx, client_queue(c, 0), command->name);
+    }
+}
+
 /* Who monitors already gets no answer, as in Redis. */
 static void router_monitor(struct client *c)
 {
@@ -717,6 +743,10 @@ static void router_special(struct router *router, struct client *c, const struct
         router_role(router, c);
         return;
     }
+    if (router_is_kill(command)) {
+        router_kill(router, c, command);
+        return;
+    }
     if (strcmp(command->name, "monitor") == 0) {
         router_monitor(c);
         return;
@@ -755,6 +785,10 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     c->last_command = command->name;
     if (!c->authenticated && !session_before_auth(command)) {
         router_reject(c, command, "NOAUTH Authentication required.");
+        return;
+    }
+    if (router->busy[0] != '\0' && !router_may_be_busy(command, argv, argc)) {
+        router_reject(c, command, router->busy);
         return;
     }
     if (c->all->pause_until_ns != 0 && router_is_paused(router, c, command)) {

@@ -58,6 +58,10 @@ struct router {
     struct buf hashes; /* scratch: uint64_t */
     struct buf text;   /* scratch: an answer */
     uint64_t commands;
+    char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
+    /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
+     * r is queued, and answered later. */
+    void (*kill)(void *ctx, struct request *r, const char *name);
     /* The texts of INFO holdfast and INFO replication and the reply to ROLE, appended to out. */
     void (*info_text)(void *ctx, struct buf *out);
     /* Answers HOLDFAST … for those who run the cluster; false: it is not known, out is as it was.

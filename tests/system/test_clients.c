@@ -229,6 +229,94 @@ START_TEST(monitor)
 }
 END_TEST
 
+/* ---- busy scripts ---- */
+
+static bool is_busy(void *arg)
+{
+    struct wire w;
+    struct buf reply = BUF_INIT;
+
+    (void)arg;
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "PING");
+    bool busy = wire_reply(&w, &reply, 1000) == ERR_OK &&
+                strcmp((char *)buf_head(&reply),
+                       "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
+                       "SHUTDOWN NOSAVE.\r\n") == 0;
+    wire_close(&w);
+    buf_release(&reply);
+    return busy;
+}
+
+/* Behind a script that does not end, others are told so as by Redis, and can end it. */
+START_TEST(busy_script)
+{
+    struct wire a, b, c;
+    struct buf reply = BUF_INIT;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    wire_open(&c, cluster_port(cluster, "proxy1"));
+    ASK(&b, &reply, "CONFIG", "SET", "busy-reply-threshold", "50");
+    ASK(&b, &reply, "SCRIPT", "KILL");
+    ck_assert_str_eq((char *)buf_head(&reply), "-NOTBUSY No scripts in execution right now.\r\n");
+    wire_command(&a, "EVAL", "while true do end", "0");
+    cluster_wait("clients to be told", REPLY_TIMEOUT_MS, is_busy, NULL);
+    ASK(&b, &reply, "GET", "k");
+    ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+    ASK(&b, &reply, "MULTI");
+    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    ASK(&b, &reply, "GET", "k");
+    ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+    ASK(&b, &reply, "DISCARD");
+    ck_assert(cluster_info_number(cluster, "holdfast_clients") > 0);
+    ASK(&b, &reply, "FUNCTION", "KILL");
+    ck_assert_int_eq(*buf_head(&reply), '-');
+    ASK(&b, &reply, "SCRIPT", "KILL");
+    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    ck_assert_int_eq(wire_reply(&a, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_msg(memcmp(buf_head(&reply), "-ERR Script killed by user", 26) == 0, "%s",
+                  (char *)buf_head(&reply));
+    ASK(&a, &reply, "SET", "k", "1");
+    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    ASK(&c, &reply, "GET", "k");
+    ck_assert_str_eq((char *)buf_head(&reply), "$1\r\n1\r\n");
+    wire_close(&a);
+    wire_close(&b);
+    wire_close(&c);
+    buf_release(&reply);
+}
+END_TEST
+
+/* The same, of a script on a private link: Redis answers the shared link then, its fence as well.
+ */
+START_TEST(busy_script_elsewhere)
+{
+    struct wire a, b;
+    struct buf reply = BUF_INIT;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    ASK(&b, &reply, "CONFIG", "SET", "busy-reply-threshold", "50");
+    ASK(&a, &reply, "WATCH", "k");
+    wire_command(&a, "EVAL", "while true do end", "0");
+    ck_assert(wire_silent(&a, 200)); /* longer than the threshold */
+    wire_command(&b, "GET", "k");
+    ck_assert(wire_silent(&b, 50)); /* its fence is not back */
+    wire_command(&b, "SCRIPT", "KILL");
+    ck_assert_int_eq(wire_reply(&b, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_msg(memcmp(buf_head(&reply), "-BUSY", 5) == 0, "%s", (char *)buf_head(&reply));
+    wire_expect(&b, "+OK\r\n");
+    ck_assert_int_eq(wire_reply(&a, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ASK(&a, &reply, "SET", "k", "1");
+    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    ck_assert_int_eq(cluster_info_number(cluster, "holdfast_term"), 1); /* nothing was torn down */
+    wire_close(&a);
+    wire_close(&b);
+    buf_release(&reply);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("clients");
@@ -245,5 +333,9 @@ int main(void)
     tcase_add_test(tc, invalidations_are_withheld);
     tcase_add_test(tc, tracking_clients_leave);
     tcase_add_test(tc, monitor);
+
+    tc = system_case(suite, "scripts", system_serve, 120);
+    tcase_add_test(tc, busy_script);
+    tcase_add_test(tc, busy_script_elsewhere);
     return unit_main(suite);
 }
