@@ -78,13 +78,14 @@ static struct wire_msg message(enum wire_type type, uint64_t term, struct conf_i
 {
     static uint64_t seq;
 
+    seq++;
     return (struct wire_msg){.type = type,
                              .cluster_id = {7},
                              .log_id = 1,
                              .term = {term},
                              .conf = id,
                              .session = session,
-                             .seq = ++seq};
+                             .seq = seq};
 }
 
 static void say(const struct wire_msg *m)
