@@ -11,13 +11,19 @@
 #include <unistd.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
-const struct cluster_options system_options = {.redis_args = redis_args};
+const struct cluster_options system_options = {.redis_args = redis_args, .pairs = 2};
 
 enum {
     LOAD_MS = 400,
     BACK_MS = 60000,
     NOT_NOTICED_MAX_MS = 1000, /* as in test_faults.c */
 };
+
+static const char *leader(void)
+{
+    const char *name = cluster_leader(cluster);
+    return name[0] != '\0' ? name : "proxy1";
+}
 
 /* HOLDFAST LOG STATUS as text; "" while the proxy does not answer. */
 static void log_status(char *text, size_t size)
@@ -26,7 +32,7 @@ static void log_status(char *text, size_t size)
     struct buf reply = BUF_INIT;
 
     text[0] = '\0';
-    if (wire_try_open(&link, cluster_port(cluster, "proxy1")) != ERR_OK) {
+    if (wire_try_open(&link, cluster_port(cluster, leader())) != ERR_OK) {
         return;
     }
     wire_command(&link, "HOLDFAST", "LOG", "STATUS");
@@ -57,7 +63,7 @@ static void replace(const char *old_id, const char *address, const char *reply)
 {
     struct wire link;
 
-    wire_open(&link, cluster_port(cluster, "proxy1"));
+    wire_open(&link, cluster_port(cluster, leader()));
     wire_command(&link, "HOLDFAST", "LOG", "REPLACE", old_id, address);
     wire_expect(&link, reply);
     wire_close(&link);
@@ -76,7 +82,7 @@ static bool log2_is_refused(void *arg)
     char line[512];
 
     (void)arg;
-    return cluster_info(cluster, "holdfast_log2", line, sizeof line) &&
+    return cluster_info_of(cluster, leader(), "holdfast_log2", line, sizeof line) &&
            strstr(line, "state=refused") != NULL;
 }
 
@@ -127,7 +133,7 @@ static void settle(struct load *load)
 START_TEST(lost_disk_is_replaced)
 {
     char line[512], address[64];
-    struct load *load = load_create(&(struct load_options){.port = cluster_port(cluster, "proxy1"),
+    struct load *load = load_create(&(struct load_options){.port = cluster_port(cluster, leader()),
                                                            .seed = (unsigned)getpid()});
 
     snprintf(address, sizeof address, "%s", address_of("log4"));
@@ -136,13 +142,13 @@ START_TEST(lost_disk_is_replaced)
     lose_disk_of_log2();
     load_run(load, LOAD_MS, NULL, NULL);
     cluster_wait("log2 to be refused", BACK_MS, log2_is_refused, NULL);
-    ck_assert(cluster_info(cluster, "holdfast_log2", line, sizeof line));
+    ck_assert(cluster_info_of(cluster, leader(), "holdfast_log2", line, sizeof line));
     ck_assert_msg(strstr(line,
                          "log node log2 has an empty disk but was a member; a lost disk comes "
                          "back under a new node_id: start it with one and run holdfast-ctl "
                          "log replace log2 NEW") != NULL,
                   "%s", line);
-    cluster_wait_log(cluster, "proxy1", "log node log2 has an empty disk but was a member");
+    cluster_wait_log(cluster, leader(), "log node log2 has an empty disk but was a member");
     load_counts_clear(load); /* the waiting was the test's own */
     load_run(load, LOAD_MS, NULL, NULL);
     expect_not_noticed(load, "log2 lost its disk");
@@ -169,6 +175,35 @@ START_TEST(lost_disk_is_replaced)
     settle(load);
     ck_assert(status_has("node", address, "member=yes"));
     load_destroy(load);
+}
+END_TEST
+
+/* A follower, whose configuration names the old nodes, goes along with the members: it takes over
+ * with the newcomer and one of the others, when the leader and a third log node are gone. */
+START_TEST(follower_takes_over)
+{
+    char address[64], old_leader[16], reply[64];
+    bool first = strcmp(leader(), "proxy1") == 0;
+
+    snprintf(old_leader, sizeof old_leader, "%s", leader());
+    snprintf(address, sizeof address, "%s", address_of("log4"));
+    cluster_wait_followers(cluster);
+    replace("log2", address, "+OK\r\n");
+    cluster_wait("log2 to be replaced", BACK_MS, change_is_over, address);
+    cluster_ask(cluster, leader(), reply, sizeof reply,
+                (const char *const[]){"SET", "kept", "by log4", NULL});
+    cluster_kill(cluster, "log2"); /* it is out */
+    cluster_kill(cluster, "log1");
+    cluster_ask(cluster, leader(), reply, sizeof reply,
+                (const char *const[]){"SET", "last", "by log3 and log4", NULL});
+    cluster_kill(cluster, old_leader);
+    cluster_wait_leader(cluster);
+    ck_assert_str_eq(leader(), first ? "proxy2" : "proxy1");
+    cluster_ask(cluster, leader(), reply, sizeof reply, (const char *const[]){"GET", "last", NULL});
+    ck_assert_str_eq(reply, "by log3 and log4");
+    ck_assert(status_has("node", address, "member=yes"));
+    cluster_spawn(cluster, old_leader); /* it asks log3, the only one it knows that is there */
+    cluster_wait_followers(cluster);
 }
 END_TEST
 
@@ -213,6 +248,8 @@ int main(void)
     TCase *tc = system_case(suite, "refusals", setup, 300);
 
     tcase_add_test(tc, replacements_that_cannot_be);
+    tc = system_case(suite, "follower", setup, 300);
+    tcase_add_test(tc, follower_takes_over);
     tc = system_case(suite, "replace", setup, 300);
     tcase_add_test(tc, lost_disk_is_replaced);
     return unit_main(suite);
