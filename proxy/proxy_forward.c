@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proxy/session.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,9 @@ static void forward_private_fenced(void *ctx, struct request *first, uint64_t bo
         if (r->client != NULL && r->client->first == r) {
             r->client->oldest_ns = p->clients.now_ns; /* it may have blocked for hours */
         }
+        if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
+            session_tracked(r);
+        }
         proxy_reply(p, r);
     }
 }
@@ -138,8 +142,22 @@ static void forward_private_down(void *ctx, struct client *c, unsigned kept,
     }
 }
 
-static const struct private_events forward_private_events = {.fenced = forward_private_fenced,
-                                                             .down = forward_private_down};
+/* What CLIENT TRACKING tells; the leader has withheld it as long as it must. */
+static void forward_private_push(void *ctx, struct client *c, const uint8_t *bytes, size_t size,
+                                 struct request *before)
+{
+    (void)ctx;
+    if (c->resp != 3 || (private_kept(c->link) & PRIVATE_TRACKING) == 0) {
+        return;
+    }
+    while (before != NULL && before->client != c) {
+        before = before->next_in_batch;
+    }
+    client_release(client_insert(c, before, bytes, size));
+}
+
+static const struct private_events forward_private_events = {
+    .fenced = forward_private_fenced, .down = forward_private_down, .push = forward_private_push};
 
 /* ---- what the engine could not be sent any more ---- */
 

@@ -12,7 +12,13 @@
 
 const struct cluster_options system_options = {.pairs = 3, .plain = true};
 
-enum { REPLY_TIMEOUT_MS = 30000, PIPELINE = 10000, BIG_BYTES = 20 << 20, KILLS = 4 };
+enum {
+    REPLY_TIMEOUT_MS = 30000,
+    PIPELINE = 10000,
+    BIG_BYTES = 20 << 20,
+    KILLS = 4,
+    HAND_OVERS = 6
+};
 
 /* A proxy that follows; which of them. */
 static const char *follower(unsigned which)
@@ -303,6 +309,15 @@ static bool goes_on(void *arg)
     return load_counts(p->load).writes_acked >= p->writes;
 }
 
+/* All proxies serve, and there are no keys. */
+static void begin_empty(void)
+{
+    char reply[64];
+
+    cluster_start(cluster);
+    cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"FLUSHALL", NULL});
+}
+
 /* The leader, its Redis as well, is killed under load that comes over all proxies. Nothing that was
  * acknowledged is lost, nobody reads what is taken back, and clients of the others are told no
  * error: their requests wait, or, if they were on their way, their connection is closed. */
@@ -316,6 +331,7 @@ START_TEST(leader_killed_under_load)
         .seed = 7};
     struct load *l = load_create(&options);
 
+    begin_empty();
     for (int i = 0; i < KILLS; i++) {
         char leader[16], redis[16];
         struct progress p = {l, load_counts(l).writes_acked + 300};
@@ -347,6 +363,53 @@ START_TEST(leader_killed_under_load)
 }
 END_TEST
 
+static bool hands_over(void *arg)
+{
+    const char *leader = cluster_leader(cluster);
+    return leader[0] != '\0' && strcmp(leader, arg) != 0;
+}
+
+/* The leader hands over under load that comes over all proxies, itself included: nobody is told an
+ * error, and nobody's connection ends. */
+START_TEST(leader_hands_over_under_load)
+{
+    struct load_options options = {
+        .port = cluster_port(cluster, "proxy1"),
+        .more_ports = {cluster_port(cluster, "proxy2"), cluster_port(cluster, "proxy3")},
+        .writers = 6,
+        .readers = 6,
+        .seed = 9};
+    struct load *l = load_create(&options);
+    uint64_t longest_us = 0;
+
+    begin_empty();
+    for (int i = 0; i < HAND_OVERS; i++) {
+        char leader[16], reply[64];
+        struct progress p = {l, load_counts(l).writes_acked + 300};
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
+        struct load_counts before = load_counts(l);
+        cluster_ask(cluster, leader, reply, sizeof reply,
+                    (const char *[]){"HOLDFAST", "FAILOVER", NULL});
+        load_run(l, REPLY_TIMEOUT_MS, hands_over, leader);
+        p.writes = load_counts(l).writes_acked + 300;
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        struct load_counts after = load_counts(l);
+        ck_assert_msg(goes_on(&p), "no writes after %s handed over", leader);
+        ck_assert_uint_eq(after.closed, before.closed);
+        ck_assert_uint_eq(after.unknown, before.unknown);
+        ck_assert_uint_eq(after.refused + after.loading, before.refused + before.loading);
+        longest_us = after.latency_max_us > longest_us ? after.latency_max_us : longest_us;
+        ck_assert(load_settle(l, REPLY_TIMEOUT_MS));
+        cluster_wait_followers(cluster);
+        load_check(l);
+    }
+    printf("%d hand-overs: no request took longer than %llu ms\n", HAND_OVERS,
+           (unsigned long long)longest_us / 1000);
+    load_destroy(l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("any_proxy");
@@ -359,6 +422,7 @@ int main(void)
     tcase_add_test(tc, big_values_and_slow_readers);
     tcase_add_test(tc, readonly_sees_a_prefix);
     tcase_add_test(tc, roles_are_told);
+    tcase_add_test(tc, leader_hands_over_under_load);
     tcase_add_test(tc, leader_killed_under_load);
     return unit_main(suite);
 }
