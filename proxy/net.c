@@ -137,3 +137,8 @@ int net_prepare(int fd)
     }
     return 0;
 }
+
+int net_give_up_after(int fd, unsigned timeout_ms)
+{
+    return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}

@@ -22,4 +22,8 @@ void net_local_name(int fd, char *out, size_t size);
 /* For an accepted connection: non-blocking, no delay, keep-alive. 0 or -1 with errno. */
 int net_prepare(int fd);
 
+/* Bytes that the other end's host has not acknowledged for this long end the connection (its
+ * network is gone; keep-alive would take hours). 0 or -1 with errno. */
+int net_give_up_after(int fd, unsigned timeout_ms);
+
 #endif

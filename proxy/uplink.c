@@ -283,6 +283,10 @@ void uplink_connect(struct uplink *l, const char *host, int port, uint64_t nonce
         uplink_end(l, strerror(errno), false);
         return;
     }
+    if (net_give_up_after(l->fd, l->config->connect_timeout_ms) != 0) {
+        uplink_end(l, strerror(errno), false);
+        return;
+    }
     l->readable = event_new(l->base, l->fd, EV_READ | EV_PERSIST, uplink_read_cb, l);
     l->writable = event_new(l->base, l->fd, EV_WRITE, uplink_write_cb, l);
     MUST(l->readable != NULL && l->writable != NULL);

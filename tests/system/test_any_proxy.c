@@ -410,6 +410,39 @@ START_TEST(leader_hands_over_under_load)
 }
 END_TEST
 
+/* The leader is frozen under load: clients of the others go on with the next one, and when it is
+ * thawed it tells its own nothing old. */
+START_TEST(leader_frozen_under_load)
+{
+    struct load_options options = {
+        .port = cluster_port(cluster, "proxy1"),
+        .more_ports = {cluster_port(cluster, "proxy2"), cluster_port(cluster, "proxy3")},
+        .writers = 6,
+        .readers = 6,
+        .seed = 11};
+    struct load *l = load_create(&options);
+    char leader[16];
+
+    begin_empty();
+    for (int i = 0; i < 2; i++) {
+        struct progress p = {l, load_counts(l).writes_acked + 300};
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
+        cluster_pause(cluster, leader);
+        p.writes = load_counts(l).writes_acked + 300;
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        ck_assert_msg(goes_on(&p), "no writes after %s was frozen", leader);
+        cluster_resume(cluster, leader);
+        p.writes += 300;
+        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        ck_assert(load_settle(l, REPLY_TIMEOUT_MS));
+        cluster_wait_followers(cluster);
+        load_check(l);
+    }
+    load_destroy(l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("any_proxy");
@@ -423,6 +456,7 @@ int main(void)
     tcase_add_test(tc, readonly_sees_a_prefix);
     tcase_add_test(tc, roles_are_told);
     tcase_add_test(tc, leader_hands_over_under_load);
+    tcase_add_test(tc, leader_frozen_under_load);
     tcase_add_test(tc, leader_killed_under_load);
     return unit_main(suite);
 }
