@@ -131,7 +131,9 @@ static void proposer_choose_donor(struct proposer *p)
         if (at.term.n == 0) {
             continue; /* a history that does not reach its own log: it says nothing */
         }
-        if (d->empty || log_position_compare(at, d->end) > 0) {
+        int better = d->empty ? 1 : log_position_compare(at, d->end);
+        bool sounder = better == 0 && n->log.holes.count < p->nodes[d->node].log.holes.count;
+        if (better > 0 || sounder) {
             *d = (struct proposer_donor){.empty = false, .node = i, .end = at};
         }
     }

@@ -619,6 +619,100 @@ START_TEST(old_copies)
 }
 END_TEST
 
+/* Changes a byte of the first record of a segment file, and all checksums behind it in the file, so
+ * that it is a sound segment of a log that never was. */
+static void forge(uint8_t *file, size_t size)
+{
+    struct record r;
+    size_t at = SEGMENT_BLOCK_BYTES;
+    uint32_t chain = 0;
+    bool first = true;
+
+    while (at + RECORD_HEADER_BYTES < size - SEGMENT_BLOCK_BYTES &&
+           record_decode_header(file + at, size - at, &r) == ERR_OK) {
+        uint8_t *payload = file + at + RECORD_HEADER_BYTES;
+        if (first && r.len_bytes > 0) {
+            chain = crc32c_rewind(r.chain_crc, payload, r.len_bytes);
+            payload[0] ^= 1;
+            r.payload_crc = crc32c_extend(0, payload, r.len_bytes);
+            first = false;
+        }
+        chain = crc32c_extend(chain, payload, r.len_bytes);
+        r.chain_crc = first ? r.chain_crc : chain;
+        record_encode_header(&r, file + at);
+        at += RECORD_HEADER_BYTES + r.len_bytes;
+        at = r.flags & RECORD_BATCH_END ? segment_block_up(at) : (at + 7) & ~(size_t)7;
+    }
+    ck_assert(!first);
+}
+
+/* A closed segment of another history, sound in itself, even with a part missing: all of it is
+ * recognised by what follows, and replaced. */
+START_TEST(another_history)
+{
+    char what[100];
+    size_t size;
+
+    for (size_t i = 0; i < file_count; i++) {
+        if (!is_segment(i) || i + 1 == file_count || !is_segment(i + 1)) {
+            continue;
+        }
+        for (int part = 0; part < 2; part++) {
+            (void)snprintf(what, sizeof what, "%.60s of another history, %d", files[i].path, part);
+            restore_files();
+            uint8_t *at = fake_disk_bytes(disk, files[i].path, &size);
+            forge(at, size);
+            if (part == 1) {
+                memset(at + size / 2, 0, size / 2);
+            }
+            fake_disk_settle(disk, files[i].path);
+            ck_assert_int_eq(open_log(), ERR_OK);
+            heal(what, true);
+            check_whole(what);
+            ck_assert_uint_eq(state().uncertain_to, 0);
+        }
+    }
+}
+END_TEST
+
+/* Records of another history, sound in themselves, for a segment that is gone: they do not meet
+ * what follows, and are refused with the last of them; the right ones mend it then. */
+START_TEST(mended_from_another_history)
+{
+    struct buf b = BUF_INIT;
+    struct storage_check c;
+    char *path = NULL;
+    struct record r;
+
+    for (size_t i = 0; i < file_count; i++) {
+        path = is_segment(i) && path == NULL ? files[i + 1].path : path;
+    }
+    restore_files();
+    remove_file(path);
+    ck_assert_int_eq(open_log(), ERR_OK);
+    for (unsigned i = 0; i < 1000 && state().holes.next == state().holes.to; i++) {
+        ck_assert_int_eq(st->ops->check(st, 5000, &c), ERR_OK);
+    }
+    struct storage_holes h = state().holes;
+    ck_assert_uint_lt(h.next, h.to);
+    encode(h.from, h.to, SIZE_MAX, &b);
+    uint32_t chain = 12345;
+    for (size_t at = 0; at < b.len; at += RECORD_HEADER_BYTES + r.len_bytes) {
+        ck_assert_int_eq(record_decode_header(buf_head(&b) + at, b.len - at, &r), ERR_OK);
+        chain = crc32c_extend(chain, buf_head(&b) + at + RECORD_HEADER_BYTES, r.len_bytes);
+        r.chain_crc = chain;
+        record_encode_header(&r, buf_head(&b) + at);
+    }
+    ck_assert_int_eq(st->ops->mend(st, buf_head(&b), b.len), ERR_INVALID);
+    ck_assert_uint_eq(state().holes.to, h.to);
+    ck_assert_uint_eq(state().holes.mended_bytes, 0);
+    heal("from another history", true);
+    check_whole("from another history");
+    close_log();
+    buf_release(&b);
+}
+END_TEST
+
 /* The log can be cut below, at, inside and behind a hole: what is cut to is told by cuttable, and
  * the log goes on from there. */
 START_TEST(cuts)
@@ -724,6 +818,8 @@ int main(void)
     tcase_add_test(tc, wrong_records);
     tcase_add_test(tc, power_failure_while_mending);
     tcase_add_test(tc, old_copies);
+    tcase_add_test(tc, another_history);
+    tcase_add_test(tc, mended_from_another_history);
     tcase_add_test(tc, cuts);
     tcase_add_test(tc, snapshot);
     tcase_add_test(tc, full_disk);
