@@ -458,6 +458,39 @@ START_TEST(many_places)
 }
 END_TEST
 
+/* A torn batch that nobody was told about is cut, also if a later record of it stands whole at the
+ * begin of a block: that proves nothing, and is no hole. */
+START_TEST(torn_batch)
+{
+    size_t size;
+
+    restore_files();
+    ck_assert_int_eq(open_log(), ERR_OK);
+    uint64_t was = end;
+    size_t had = count;
+    /* The second record's header stands at the begin of a block. */
+    append(SEGMENT_BLOCK_BYTES - RECORD_HEADER_BYTES, true);
+    append(500, true);
+    flush();
+    close_log();
+    const char *path = fake_disk_last(disk, "d/log/seg-");
+    uint8_t *at = fake_disk_bytes(disk, path, &size);
+    size_t used = size;
+    while (at[used - 1] == 0) {
+        used--;
+    }
+    size_t second = used / SEGMENT_BLOCK_BYTES * SEGMENT_BLOCK_BYTES;
+    memset(at + second - SEGMENT_BLOCK_BYTES + 1024, 0, 512);
+    fake_disk_settle(disk, path);
+    count = had;
+    end = was;
+    ck_assert_int_eq(open_log(), ERR_OK);
+    ck_assert_uint_eq(state().flush_off, end);
+    ck_assert_uint_eq(state().uncertain_to, 0);
+    ck_assert_uint_eq(state().holes.count, 0);
+}
+END_TEST
+
 /* While a hole is there: the log is as long as it was, what is sound is served, the hole is
  * refused, and `end` says up to where something may be missing. */
 START_TEST(meanwhile)
@@ -581,9 +614,11 @@ START_TEST(power_failure_while_mending)
         if (rc == ERR_OK) {
             ops = at; /* all of it was done */
         }
+        bool mended = state().holes.mended_bytes > 0;
         close_log();
         fake_disk_crash(disk, FAKE_DISK_LOSE_SOME, at);
         ck_assert_int_eq(open_log(), ERR_OK);
+        check_bytes("after a power failure", !mended);
         heal("power", true);
         check_whole("power");
         ck_assert_uint_eq(state().uncertain_to, 0);
@@ -814,6 +849,7 @@ int main(void)
     tcase_add_test(tc, flips_small_files);
     tcase_add_test(tc, gone_and_short);
     tcase_add_test(tc, many_places);
+    tcase_add_test(tc, torn_batch);
     tcase_add_test(tc, meanwhile);
     tcase_add_test(tc, wrong_records);
     tcase_add_test(tc, power_failure_while_mending);
