@@ -14,7 +14,7 @@ async function make(mode, addresses) {
   return client;
 }
 
-async function ordinary(r) {
+async function ordinary(r, mode) {
   expect('ping', await r.ping(), 'PONG');
   await r.del('s', 'h', 'l', 'z', 'st', 'n', 't');
   expect('set', await r.set('s', 'v', 'EX', 100), 'OK');
@@ -45,7 +45,8 @@ async function ordinary(r) {
   expect('blpop', await own.blpop('l', 5), ['l', 'a']);
   const message = new Promise((resolve) => own.on('message', (...m) => resolve(m)));
   expect('subscribe', await own.subscribe('c'), 1);
-  expect('publish', await r.publish('c', 'm'), 1);
+  const heard = await r.publish('c', 'm'); // counts those at the leader, which by address it need not be
+  expect('publish', heard === 1 || mode === 'address', true);
   expect('message', await message, ['c', 'm']);
   await own.quit();
 }

@@ -46,7 +46,7 @@ def ordinary_data(r):
     expect("scan", sorted(r.scan_iter("[shlz]")), ["h", "l", "s", "z"])
 
 
-def ordinary_state(r):
+def ordinary_state(r, mode):
     """What a connection or a script keeps."""
     expect("multi", r.pipeline().set("t", 1).incr("t").get("t").execute(), [True, 2, "2"])
     pipe = r.pipeline(transaction=False)
@@ -67,7 +67,8 @@ def ordinary_state(r):
     listener = r.pubsub()
     listener.subscribe("c")
     expect("subscribe", listener.get_message(timeout=5)["type"], "subscribe")
-    expect("publish", r.publish("c", "m"), 1)
+    heard = r.publish("c", "m")  # counts those at the leader, which by address it need not be
+    expect("publish", heard == 1 or mode == "address", True)
     message = None
     for _ in range(50):
         message = message or listener.get_message(timeout=0.1)
@@ -117,7 +118,7 @@ def main():
         if mode == "sentinel":  # by address it may be any proxy
             expect("role", r.info("replication")["role"], "master")
         ordinary_data(r)
-        ordinary_state(r)
+        ordinary_state(r, mode)
         print("DONE")
         return 0
     return 0 if load(r, name) else 1

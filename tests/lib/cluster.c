@@ -41,6 +41,7 @@ struct cluster_process {
     char name[16];
     char dir[CLUSTER_PATH_MAX];
     int port;
+    int sentinel_port;             /* of a proxy; 0: none */
     bool redis;                    /* a redis-server */
     const char *const *redis_args; /* its own arguments, or NULL */
     bool sentinel;                 /* a redis-server that is a Sentinel */
@@ -225,7 +226,12 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
     for (unsigned i = 0; i < c->log_nodes; i++) {
         fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].port);
     }
-    fprintf(f, "]}%s%s}\n", c->options.proxy_json ? ",\n " : "",
+    fprintf(f, "]}");
+    if (p->sentinel_port != 0) {
+        fprintf(f, ",\n \"sentinel\": {\"port\": %d, %s}", p->sentinel_port,
+                c->options.sentinel_json);
+    }
+    fprintf(f, "%s%s}\n", c->options.proxy_json ? ",\n " : "",
             c->options.proxy_json ? c->options.proxy_json : "");
     ck_assert_int_eq(fclose(f), 0);
 }
@@ -270,6 +276,7 @@ struct cluster *cluster_create(const struct cluster_options *options)
     }
     for (unsigned i = 1; i <= c->pairs; i++) {
         struct cluster_process *p = process_add(c, cluster_name("proxy", i));
+        p->sentinel_port = c->options.sentinel_json != NULL ? cluster_free_port() : 0;
         config_proxy(c, p, cluster_name("redis", i));
     }
     return c;
@@ -616,6 +623,11 @@ void cluster_resume(struct cluster *c, const char *name)
 int cluster_port(const struct cluster *c, const char *name)
 {
     return process_of(c, name)->port;
+}
+
+int cluster_sentinel_port(const struct cluster *c, const char *proxy)
+{
+    return process_of(c, proxy)->sentinel_port;
 }
 
 pid_t cluster_pid(const struct cluster *c, const char *name)

@@ -27,6 +27,7 @@ struct cluster_options {
     bool plain;                    /* a plain redis-server (plain1) as well */
     const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
     const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
+    const char *sentinel_json;     /* keys of "sentinel" besides "port"; NULL: no such port */
     const char *log_json;          /* NULL: smaller segments than the default */
 };
 
@@ -77,6 +78,8 @@ void cluster_pause(struct cluster *c, const char *name);
 void cluster_resume(struct cluster *c, const char *name);
 
 int cluster_port(const struct cluster *c, const char *name);
+/* Where a proxy answers as a Sentinel; 0: nowhere. */
+int cluster_sentinel_port(const struct cluster *c, const char *proxy);
 pid_t cluster_pid(const struct cluster *c, const char *name); /* 0: does not run */
 bool cluster_running(const struct cluster *c, const char *name);
 const char *cluster_dir(const struct cluster *c, const char *name);

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char sentinel_json[128];
-const struct cluster_options system_options = {.plain = true, .proxy_json = sentinel_json};
-
 enum { TIMEOUT_MS = 20000, CLIENTS_MAX = 4 };
-static int sentinel_port;
+const struct cluster_options system_options = {
+    .plain = true, .sentinel_json = "\"down_after_ms\": 300, \"clients_max\": 4"};
+
+static int sentinel_port; /* of proxy1 */
 
 /* ---- comparing ---- */
 
@@ -154,7 +154,6 @@ static const struct {
     {"SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 1 0", 1},
     {"SENTINEL RESET nope*", 1},
     {"SENTINEL FAILOVER nope", 1},
-    {"SENTINEL FAILOVER mymaster", 1}, /* neither has a replica */
     {"SENTINEL FAILOVER mymaster x", 1},
     {"SENTINEL PENDING-SCRIPTS", 1},
     {"SENTINEL INFO-CACHE nope", 1},
@@ -372,45 +371,191 @@ START_TEST(connections_are_bounded)
 }
 END_TEST
 
-/* A real Sentinel needs a moment to have looked at its master. */
-static bool real_has_looked(void *arg)
+/* Nobody to fail over to. */
+START_TEST(no_good_replica)
 {
-    struct wire w;
-    struct buf reply = BUF_INIT;
+    struct wire ours, real;
+    struct buf expected = BUF_INIT, got = BUF_INIT;
 
-    (void)arg;
-    wire_open(&w, cluster_port(cluster, "sentinel1"));
-    ck_assert_int_eq(wire_command(&w, "SENTINEL", "MASTER", "mymaster"), ERR_OK);
+    wire_open(&ours, sentinel_port);
+    wire_open(&real, cluster_port(cluster, "sentinel1"));
+    ask_shape(&real, "SENTINEL FAILOVER mymaster", 1, &expected);
+    ask_shape(&ours, "SENTINEL FAILOVER mymaster", 1, &got);
+    ck_assert_str_eq((char *)buf_head(&got), (char *)buf_head(&expected));
+    wire_close(&ours);
+    wire_close(&real);
+    buf_release(&expected);
+    buf_release(&got);
+}
+END_TEST
+
+/* ---- three proxies ---- */
+
+/* The port that this proxy's Sentinel gives as the master's. */
+static int master_port(const char *proxy)
+{
+    char text[32], *save = NULL;
+    struct buf reply = BUF_INIT;
+    struct wire w;
+
+    wire_open(&w, cluster_sentinel_port(cluster, proxy));
+    ck_assert_int_eq(wire_command(&w, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"), ERR_OK);
     ck_assert_int_eq(wire_reply(&w, &reply, TIMEOUT_MS), ERR_OK);
-    bool looked = strstr((char *)buf_head(&reply), "\r\nmaster\r\n$21\r\nlink-pending") != NULL &&
-                  strstr((char *)buf_head(&reply), "runid\r\n$40\r\n") != NULL;
-    buf_release(&reply);
     wire_close(&w);
-    return looked;
+    /* *2, $9, 127.0.0.1, $5, the port */
+    const char *line = strtok_r((char *)buf_head(&reply), "\r\n", &save);
+    for (int i = 0; i < 4; i++) {
+        line = strtok_r(NULL, "\r\n", &save);
+    }
+    ck_assert_ptr_nonnull(line);
+    (void)snprintf(text, sizeof text, "%s", line);
+    buf_release(&reply);
+    return atoi(text);
 }
 
-static void serve(void)
+static bool other_leads(void *arg)
 {
-    sentinel_port = cluster_free_port();
-    (void)snprintf(sentinel_json, sizeof sentinel_json,
-                   "\"sentinel\": {\"port\": %d, \"down_after_ms\": 300, \"clients_max\": %d}",
-                   sentinel_port, CLIENTS_MAX);
+    const int *old = arg;
+    const char *leader = cluster_leader(cluster);
+    return leader[0] != '\0' && cluster_port(cluster, leader) != *old;
+}
+
+static bool all_know(void *arg)
+{
+    const int *port = arg;
+    return master_port("proxy1") == *port && master_port("proxy2") == *port &&
+           master_port("proxy3") == *port;
+}
+
+/* Whichever Sentinel is asked for a failover, another proxy leads, everybody who listens to any of
+ * them is told once, and all give the new address. */
+START_TEST(failovers_are_told)
+{
+    static const char *const proxies[] = {"proxy1", "proxy2", "proxy3"};
+    struct wire listeners[3], asker;
+    struct buf reply = BUF_INIT;
+    char expected[160];
+
+    for (int i = 0; i < 3; i++) {
+        wire_open(&listeners[i], cluster_sentinel_port(cluster, proxies[i]));
+        ck_assert_int_eq(wire_command(&listeners[i], "SUBSCRIBE", "+switch-master"), ERR_OK);
+        ck_assert_int_eq(wire_reply(&listeners[i], &reply, TIMEOUT_MS), ERR_OK);
+    }
+    for (int i = 0; i < 3; i++) {
+        cluster_wait_followers(cluster);
+        int old = cluster_port(cluster, cluster_leader(cluster));
+        cluster_wait("the old address everywhere", TIMEOUT_MS, all_know, &old);
+        wire_open(&asker, cluster_sentinel_port(cluster, proxies[i]));
+        ck_assert_int_eq(wire_command(&asker, "SENTINEL", "FAILOVER", "mymaster"), ERR_OK);
+        wire_expect(&asker, "+OK\r\n");
+        wire_close(&asker);
+        cluster_wait("another leader", TIMEOUT_MS, other_leads, &old);
+        int new = cluster_port(cluster, cluster_leader(cluster));
+        cluster_wait("the new address everywhere", TIMEOUT_MS, all_know, &new);
+        int len = snprintf(NULL, 0, "mymaster 127.0.0.1 %d 127.0.0.1 %d", old, new);
+        (void)snprintf(expected, sizeof expected,
+                       "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$%d\r\n"
+                       "mymaster 127.0.0.1 %d 127.0.0.1 %d\r\n",
+                       len, old, new);
+        for (int k = 0; k < 3; k++) {
+            wire_expect(&listeners[k], expected);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        wire_close(&listeners[i]);
+    }
+    buf_release(&reply);
+}
+END_TEST
+
+/* ---- set-up ---- */
+
+/* Whether a Sentinel's replies to these questions hold these words so often: it needs a moment to
+ * have looked at everybody. */
+struct look {
+    int port;
+    const char *question, *words;
+    int times;
+};
+
+static bool has_looked(void *arg)
+{
+    const struct look *look = arg;
+    struct buf reply = BUF_INIT;
+    struct wire w;
+    int times = 0;
+
+    wire_open(&w, look->port);
+    ck_assert_int_eq(wire_command(&w, "SENTINEL", look->question, "mymaster"), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, TIMEOUT_MS), ERR_OK);
+    for (const char *at = (char *)buf_head(&reply); (at = strstr(at, look->words)) != NULL; at++) {
+        times++;
+    }
+    buf_release(&reply);
+    wire_close(&w);
+    return times == look->times;
+}
+
+static void wait_looked(int port, int replicas)
+{
+    struct look looks[] = {
+        {port, "MASTER", "\r\nmaster\r\n$21\r\nlink-pending", 1},
+        {port, "MASTER", "runid\r\n$40\r\n", 1},
+        {port, "REPLICAS", "\r\nslave\r\n$21\r\nlink-pending", replicas},
+        {port, "REPLICAS", "runid\r\n$40\r\n", replicas},
+        {port, "REPLICAS", "master-link-status\r\n$2\r\nok\r\n", replicas},
+        {port, "SENTINELS", "\r\nsentinel\r\n$21\r\nlink-pending", replicas},
+    };
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        cluster_wait(looks[i].words, 3 * TIMEOUT_MS, has_looked, &looks[i]);
+    }
+}
+
+static void serve_one(void)
+{
     system_create();
+    sentinel_port = cluster_sentinel_port(cluster, "proxy1");
     cluster_add_sentinel(cluster, "sentinel1", "plain1");
     cluster_start(cluster);
-    cluster_wait("the real Sentinel", TIMEOUT_MS, real_has_looked, NULL);
+    wait_looked(cluster_port(cluster, "sentinel1"), 0);
+}
+
+/* Three proxies, and three real Sentinels of a master with two replicas. */
+static void serve_three(void)
+{
+    static char port[16];
+    static const char *const replica_args[] = {"--replicaof", "127.0.0.1", port, NULL};
+    struct cluster_options options = system_options;
+
+    options.pairs = 3;
+    options.sentinel_json = "\"down_after_ms\": 2000";
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&options);
+    sentinel_port = cluster_sentinel_port(cluster, "proxy1");
+    (void)snprintf(port, sizeof port, "%d", cluster_port(cluster, "plain1"));
+    cluster_add_redis(cluster, "plain2", replica_args);
+    cluster_add_redis(cluster, "plain3", replica_args);
+    cluster_add_sentinel(cluster, "sentinel1", "plain1");
+    cluster_add_sentinel(cluster, "sentinel2", "plain1");
+    cluster_add_sentinel(cluster, "sentinel3", "plain1");
+    cluster_start(cluster);
+    wait_looked(cluster_port(cluster, "sentinel1"), 2);
+    wait_looked(sentinel_port, 2);
 }
 
 int main(void)
 {
     Suite *suite = suite_create("sentinel_port");
+    TCase *one = system_case(suite, "one proxy", serve_one, 120);
+    TCase *three = system_case(suite, "three proxies", serve_three, 180);
 
-    TCase *tc = system_case(suite, "port", serve, 120);
-    tcase_add_loop_test(tc, answers_as_a_sentinel, 2, 4);
-    tcase_add_test(tc, the_address_serves);
-    tcase_add_test(tc, any_pieces);
-    tcase_add_test(tc, nonsense_is_refused);
-    tcase_add_test(tc, connections_are_bounded);
-    tcase_add_test(tc, a_lost_quorum_is_told);
+    tcase_add_test(one, no_good_replica);
+    tcase_add_test(one, the_address_serves);
+    tcase_add_test(one, any_pieces);
+    tcase_add_test(one, nonsense_is_refused);
+    tcase_add_test(one, connections_are_bounded);
+    tcase_add_test(one, a_lost_quorum_is_told);
+    tcase_add_loop_test(three, answers_as_a_sentinel, 2, 4);
+    tcase_add_test(three, failovers_are_told);
     return unit_main(suite);
 }
