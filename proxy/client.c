@@ -113,6 +113,7 @@ static void client_free(struct client *c)
     buf_release(&c->watched);
     resp_framer_destroy(c->framer);
     free(c->name);
+    free(c->user);
     free(c);
 }
 

@@ -24,6 +24,9 @@ struct subscriber;
  * so that Redis runs all of them in the client's order. */
 enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB };
 
+/* What Redis said of the request that is presented next; acl.h. */
+enum client_gate { CLIENT_GATE_NONE, CLIENT_GATE_GRANTED, CLIENT_GATE_DENIED };
+
 enum client_reply_mode {
     CLIENT_REPLY_ON,
     CLIENT_REPLY_OFF,
@@ -72,10 +75,12 @@ struct client {
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
-    struct subscriber *subscriber;   /* topics.h; NULL: never subscribed to anything */
-    size_t acks;                     /* REQUEST_ACK in the queue that are released */
-    bool tracking;                   /* CLIENT TRACKING: on the private link */
-    bool monitors;                   /* MONITOR */
+    char *user;                      /* ACL user; NULL: the link's own */
+    enum client_gate gate;
+    struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
+    size_t acks;                   /* REQUEST_ACK in the queue that are released */
+    bool tracking;                 /* CLIENT TRACKING: on the private link */
+    bool monitors;                 /* MONITOR */
     struct client *next_monitor;
     bool watches;       /* WATCH: on the private link */
     bool watches_many;  /* more keys than are remembered */

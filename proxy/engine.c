@@ -63,6 +63,7 @@ struct engine {
     struct buf identity;            /* its INFO replication, as it comes */
     char fence[ENGINE_FENCE_BYTES]; /* head of the fence's reply; ENGINE_FORWARD: of an error */
     size_t fence_len;
+    bool unfenced;                    /* see engine_unfence */
     bool fence_due;                   /* the oldest batch has no fence: Redis was too busy for it */
     char nonce[OUTBOX_NONCE_LEN + 1]; /* ENGINE_FORWARD: of this connection */
     bool moved;                       /* the proxy there executed nothing of what is unanswered */
@@ -217,7 +218,7 @@ static void engine_take_fence(struct engine *e, const uint8_t *bytes, size_t siz
 /* Whether replies of that kind of link are followed by a fence. */
 static bool engine_fences(const struct engine *e)
 {
-    return e->config.kind == ENGINE_SHARED || e->config.kind == ENGINE_PRIVATE;
+    return (e->config.kind == ENGINE_SHARED || e->config.kind == ENGINE_PRIVATE) && !e->unfenced;
 }
 
 static void engine_batch_done(struct engine *e)
@@ -608,6 +609,12 @@ void engine_set_name(struct engine *e, const char *name)
 {
     free(e->name);
     e->name = mem_strdup(name);
+}
+
+void engine_unfence(struct engine *e)
+{
+    MUST(e->flight_count == 0 && e->next.first == NULL);
+    e->unfenced = true;
 }
 
 void engine_set_prefix(struct engine *e, const char *prefix)

@@ -39,6 +39,7 @@ libproxyio_a_SOURCES += proxy/control.c proxy/control.h proxy/net.c proxy/net.h
 libproxyio_a_SOURCES += proxy/sentinel_port.c proxy/sentinel_port.h
 libproxyio_a_SOURCES += proxy/engine.c proxy/engine.h proxy/request.c proxy/request.h
 libproxyio_a_SOURCES += \
+	proxy/acl.c proxy/acl.h \
 	proxy/adopt.c proxy/adopt.h \
 	proxy/client.c proxy/client.h \
 	proxy/private.c proxy/private.h \

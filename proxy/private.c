@@ -404,6 +404,11 @@ void private_drop(struct private_link *link)
     engine_stop(link->engine, "its client has gone");
 }
 
+void private_unfence(struct private_link *link)
+{
+    engine_unfence(link->engine);
+}
+
 uint64_t private_id(const struct private_link *link)
 {
     return engine_id(link->engine);

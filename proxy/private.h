@@ -96,6 +96,9 @@ void private_spoil(struct private_link *link);
  * are handed to events.fenced, if they have no client (abandoned), else to down. */
 void private_drop(struct private_link *link);
 
+/* As engine_unfence; nothing is under way. */
+void private_unfence(struct private_link *link);
+
 /* What Redis calls the link (CLIENT ID); 0: not known yet. */
 uint64_t private_id(const struct private_link *link);
 

@@ -182,6 +182,8 @@ void proxy_open_privates(struct proxy *p, const struct settings *s);
 /* All clients have gone. */
 void proxy_close_privates(struct proxy *p);
 
+/* A push or a reply that no fence of its own link bounds: the next one of the shared link does. */
+void proxy_unbound(struct proxy *p, struct request *r);
 /* A fence of the shared link is back: it bounds pushes of private links that came before it. */
 void proxy_bound_pushes(struct proxy *p, uint64_t bound);
 /* Once per turn: asks for such a fence if there is need. */

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proxy/acl.h"
 #include "proxy/monitor.h"
 #include "proxy/transaction.h"
 
@@ -29,6 +30,8 @@ static void proxy_amend_reply(struct proxy *p, struct request *r)
 {
     if ((r->flags & REQUEST_INFO) != 0) {
         proxy_correct_info(p, r);
+    } else if ((r->flags & REQUEST_GATE) != 0) {
+        acl_answered(r);
     } else {
         pubsub_published(p->pubsub, r);
     }
@@ -44,12 +47,14 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
             continue;
         }
         r->stage = REQUEST_ANSWERED;
-        if ((r->flags & (REQUEST_INFO | REQUEST_PUBLISH)) != 0) {
+        if ((r->flags & (REQUEST_INFO | REQUEST_PUBLISH | REQUEST_GATE)) != 0) {
             proxy_amend_reply(p, r);
         }
         client_answered(r);
         if (r->waiter.harmless) {
             client_release(r);
+        } else if (bound == 0) {
+            proxy_unbound(p, r);
         } else {
             tracker_add(p->tracker, &r->waiter, bound);
         }

@@ -2,6 +2,7 @@
 #include "proxy/proxy.h"
 
 #include "common/log.h"
+#include "proxy/acl.h"
 #include "proxy/session.h"
 
 enum { PROXY_PRIVATE_IDLE_MAX = 64 };
@@ -13,6 +14,9 @@ static void proxy_private_fenced(void *ctx, struct request *first, uint64_t boun
     for (struct request *r = first; r != NULL; r = r->next_in_batch) {
         if (r->client != NULL && r->client->first == r) {
             r->client->oldest_ns = p->clients.now_ns; /* it may have blocked for hours */
+        }
+        if (r->client != NULL && (r->flags & REQUEST_AUTH) != 0) {
+            acl_answered(r);
         }
         if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
             session_tracked(r);
@@ -38,6 +42,18 @@ static void proxy_private_down(void *ctx, struct client *c, unsigned kept, struc
     proxy_answer_unsent(p, unsent, "-ERR no connection to Redis can be made for this command\r\n");
 }
 
+void proxy_unbound(struct proxy *p, struct request *r)
+{
+    r->waiter.bound = engine_fences_sent(p->engine);
+    r->flags |= REQUEST_UNBOUNDED;
+    if (p->unbounded_last != NULL) {
+        p->unbounded_last->next_in_batch = r;
+    } else {
+        p->unbounded_first = r;
+    }
+    p->unbounded_last = r;
+}
+
 /* ---- pushes: what CLIENT TRACKING tells ---- */
 
 /* It stands where Redis put it: behind what was answered before, or a client would keep a value
@@ -56,14 +72,7 @@ static void proxy_private_push(void *ctx, struct client *c, const uint8_t *bytes
     }
     struct request *r = client_insert(c, before, bytes, size);
     r->waiter.keyspace = true;
-    r->waiter.bound = engine_fences_sent(p->engine);
-    r->flags |= REQUEST_UNBOUNDED;
-    if (p->unbounded_last != NULL) {
-        p->unbounded_last->next_in_batch = r;
-    } else {
-        p->unbounded_first = r;
-    }
-    p->unbounded_last = r;
+    proxy_unbound(p, r);
 }
 
 static void proxy_bound_push(struct proxy *p, uint64_t bound)

@@ -32,6 +32,8 @@ enum {
     REQUEST_PUBLISH = 1u << 8, /* its reply's number is made the clients' truth (see note) */
     REQUEST_TRACKS = 1u << 13, /* CLIENT TRACKING ON */
     REQUEST_UNTRACKS = 1u << 14,  /* CLIENT TRACKING OFF */
+    REQUEST_AUTH = 1u << 16,      /* asks Redis for a user (acl.h) */
+    REQUEST_GATE = 1u << 17,      /* asks Redis whether a user may (acl.h) */
     REQUEST_UNBOUNDED = 1u << 15, /* a push that waits for a fence (proxy_private.c) */
     REQUEST_PONG = 1u << 6,       /* answered by the first reply that is no error (a PING's) */
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/acl.h"
 #include "proxy/monitor.h"
 #include "proxy/pubsub.h"
 #include "proxy/session.h"
@@ -726,6 +727,9 @@ static bool router_is_paused(const struct router *router, const struct client *c
 static void router_special(struct router *router, struct client *c, const struct command *command,
                            const struct resp_arg *argv, size_t argc)
 {
+    if (acl_gate(router, c, command, argv, argc)) {
+        return;
+    }
     if (router_refuse(router, c, command, argv, argc) ||
         pubsub_handle(router, c, command, argv, argc) ||
         transaction_handle(router, c, command, argv, argc) ||
@@ -788,6 +792,7 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         return;
     }
     if (router->busy[0] != '\0' && !router_may_be_busy(command, argv, argc)) {
+        c->gate = CLIENT_GATE_NONE;
         router_reject(c, command, router->busy);
         return;
     }
@@ -799,6 +804,9 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         router_pass(router, c, command, argv, argc);
     } else {
         router_special(router, c, command, argv, argc);
+    }
+    if (c->gate != CLIENT_GATE_NONE && !c->postponed) {
+        c->gate = CLIENT_GATE_NONE;
     }
     if (c->all->monitors != NULL && !c->postponed) {
         monitor_feed(c, command, argv, argc);

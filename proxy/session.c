@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "proxy/acl.h"
 #include "proxy/monitor.h"
 #include "proxy/pubsub.h"
 #include "proxy/transaction.h"
@@ -60,6 +61,19 @@ static bool session_password_ok(const struct router *router, const struct resp_a
     return !session_has_password(router) || session_same_secret(password, router->config.password);
 }
 
+/* Back to the user that the shared link is. False: postponed. */
+static bool session_own_user(struct client *c)
+{
+    if (c->user != NULL && c->unanswered > 0) {
+        client_postpone(c);
+        return false;
+    }
+    if (c->user != NULL) {
+        acl_logout(c);
+    }
+    return true;
+}
+
 static void session_auth(struct router *router, struct client *c, const struct resp_arg *argv,
                          size_t argc)
 {
@@ -68,8 +82,14 @@ static void session_auth(struct router *router, struct client *c, const struct r
     } else if (argc == 2 && !session_has_password(router)) {
         client_answer_error(c, "ERR AUTH <password> called without any password configured for the "
                                "default user. Are you sure your configuration is correct?");
-    } else if (session_password_ok(router, &argv[argc - 1]) &&
-               (argc == 2 || session_user_ok(router, &argv[1]))) {
+    } else if (argc == 3 && !session_user_ok(router, &argv[1])) {
+        if (!acl_login(router, c, &argv[1], &argv[2])) {
+            router_answer_ok(c);
+        }
+    } else if (session_password_ok(router, &argv[argc - 1])) {
+        if (!session_own_user(c)) {
+            return;
+        }
         c->authenticated = true;
         router_answer_ok(c);
     } else {
@@ -135,6 +155,23 @@ static void session_hello_reply(struct router *router, struct client *c)
     router_answer(router, c, 0);
 }
 
+/* False: answered, or postponed. */
+static bool session_hello_auth(struct router *router, struct client *c, const struct resp_arg *argv)
+{
+    if (!session_user_ok(router, &argv[0])) {
+        return !acl_login(router, c, &argv[0], &argv[1]);
+    }
+    if (!session_password_ok(router, &argv[1])) {
+        client_answer_error(c, session_wrongpass);
+        return false;
+    }
+    if (!session_own_user(c)) {
+        return false;
+    }
+    c->authenticated = true;
+    return true;
+}
+
 /* HELLO [2|3 [AUTH user password] [SETNAME name]], as helloCommand in networking.c: what an option
  * says is done before the next one is looked at. */
 static void session_hello(struct router *router, struct client *c, const struct resp_arg *argv,
@@ -157,12 +194,9 @@ static void session_hello(struct router *router, struct client *c, const struct 
     for (size_t i = 2; i < argc; i++) {
         size_t more = argc - 1 - i;
         if (resp_arg_is(&argv[i], "auth") && more >= 2) {
-            if (!session_password_ok(router, &argv[i + 2]) ||
-                !session_user_ok(router, &argv[i + 1])) {
-                client_answer_error(c, session_wrongpass);
+            if (!session_hello_auth(router, c, &argv[i + 1])) {
                 return;
             }
-            c->authenticated = true;
             i += 2;
         } else if (resp_arg_is(&argv[i], "setname") && more >= 1) {
             if (!session_name_ok(&argv[++i])) {
@@ -213,6 +247,9 @@ static void session_select(struct router *router, struct client *c, const struct
 static void session_reset(struct router *router, struct client *c)
 {
     if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
+        return;
+    }
+    if (!session_own_user(c)) {
         return;
     }
     transaction_unwatch(c);

@@ -48,6 +48,11 @@ static void session_flags(const struct client *c, char flags[8])
     flags[n] = '\0';
 }
 
+static const char *session_user(const struct client *c)
+{
+    return c->user != NULL ? c->user : "default";
+}
+
 static void session_describe(const struct client *c, struct buf *b)
 {
     char peer[64], own[64];
@@ -62,12 +67,13 @@ static void session_describe(const struct client *c, struct buf *b)
     buf_printf(b,
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=%zu "
                "psub=%zu ssub=%zu multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 "
-               "obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=%s user=default redir=-1 resp=%u\n",
+               "obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=%s user=%s redir=-1 resp=%u\n",
                (unsigned long long)c->id, peer, own, c->fd, c->name != NULL ? c->name : "",
                (unsigned long long)((now_ns - c->created_ns) / CLOCK_NS_PER_S),
                (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S), flags, c->db, subs[0],
                subs[1], subs[2], transaction_length(c), c->in.len, chain_capacity(&c->out),
-               sizeof *c + c->in.cap + chain_capacity(&c->out), c->last_command, c->resp);
+               sizeof *c + c->in.cap + chain_capacity(&c->out), c->last_command, session_user(c),
+               c->resp);
 }
 
 static void session_answer_text(struct router *router, struct client *c, const struct buf *text)
@@ -240,7 +246,7 @@ static bool session_filter_fits(const struct session_filter *f, const struct cli
     char peer[64], own[64];
 
     if ((f->id != 0 && each->id != (uint64_t)f->id) || !session_has_type(each, f->type) ||
-        (f->user != NULL && !session_same_text(f->user, "default"))) {
+        (f->user != NULL && !session_same_text(f->user, session_user(each)))) {
         return false;
     }
     net_peer_name(each->fd, peer, sizeof peer);

@@ -335,6 +335,12 @@ test_pubsub_SOURCES = tests/unit/test_pubsub.c tests/lib/unit.h
 test_pubsub_CFLAGS = $(UNIT_CFLAGS)
 test_pubsub_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
 
+check_PROGRAMS += test_acl
+TESTS += test_acl
+test_acl_SOURCES = tests/unit/test_acl.c tests/lib/unit.h
+test_acl_CFLAGS = $(UNIT_CFLAGS)
+test_acl_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_monitor
 TESTS += test_monitor
 test_monitor_SOURCES = tests/unit/test_monitor.c tests/lib/unit.h

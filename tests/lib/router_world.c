@@ -1,6 +1,7 @@
 #include "tests/lib/router_world.h"
 
 #include "common/clock.h"
+#include "proxy/acl.h"
 #include "proxy/monitor.h"
 #include "proxy/session.h"
 #include "proxy/transaction.h"
@@ -42,6 +43,9 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
         if ((r->flags & REQUEST_PUBLISH) != 0) {
             pubsub_published(world.pubsub, r);
         }
+        if ((r->flags & REQUEST_GATE) != 0) {
+            acl_answered(r);
+        }
         client_answered(r);
         client_release(r);
     }
@@ -52,6 +56,9 @@ static void owner_private_fenced(void *ctx, struct request *first, uint64_t boun
     for (struct request *r = first; r != NULL; r = r->next_in_batch) {
         if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
             session_tracked(r);
+        }
+        if (r->client != NULL && (r->flags & REQUEST_AUTH) != 0) {
+            acl_answered(r);
         }
     }
     owner_fenced(ctx, first, bound);
@@ -538,6 +545,17 @@ static void commands_text(const struct buf *bytes, struct buf *text)
     buf_append(text, "", 1);
 }
 
+static void expect_on(int fd, const char *commands)
+{
+    struct buf text = BUF_INIT;
+
+    buf_clear(&world.heard);
+    (void)take_until(fd, 1);
+    commands_text(&world.heard, &text);
+    ck_assert_str_eq((const char *)buf_head(&text), commands);
+    buf_release(&text);
+}
+
 static void expect_sent_on(int fd, const char *commands)
 {
     struct buf expected = BUF_INIT, text = BUF_INIT;
@@ -613,6 +631,11 @@ void world_link_expect_unfenced(int i, const char *commands)
     commands_text(&world.heard, &text);
     ck_assert_str_eq((const char *)buf_head(&text), commands);
     buf_release(&text);
+}
+
+void world_link_expect_bare(int i, const char *commands)
+{
+    expect_on(world.links[i], commands);
 }
 
 void world_link_redis_raw(int i, const char *bytes)

@@ -75,6 +75,8 @@ void world_link_up_as(int i, const char *answers);
  * says this, without a fence; or ends it. */
 void world_link_expect_sent(int i, const char *commands);
 void world_link_expect_unfenced(int i, const char *commands);
+/* The same of a link that is not fenced. */
+void world_link_expect_bare(int i, const char *commands);
 void world_link_redis(int i, const char *replies);
 void world_link_redis_raw(int i, const char *bytes);
 void world_link_down(int i);

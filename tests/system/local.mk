@@ -27,6 +27,7 @@ SYSTEM_TESTS = \
 	test_repair \
 	test_sentinel_port \
 	test_stream \
+	test_users \
 	test_withhold
 SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
 EXTRA_DIST += $(SYSTEM_SHELL_TESTS)
@@ -96,6 +97,10 @@ client_hiredis_LDADD = $(COMMON_LIBS) $(HIREDIS_LIBS)
 test_clients_SOURCES = tests/system/test_clients.c
 test_clients_CFLAGS = $(UNIT_CFLAGS)
 test_clients_LDADD = $(SYSTEM_LDADD)
+
+test_users_SOURCES = tests/system/test_users.c
+test_users_CFLAGS = $(UNIT_CFLAGS)
+test_users_LDADD = $(SYSTEM_LDADD)
 
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit

@@ -1,0 +1,141 @@
+/* ACL users: logged in at Redis on a link of their own; what does not go there is asked about. */
+#include "proxy/acl.h"
+
+#include "tests/lib/router_world.h"
+#include "tests/lib/unit.h"
+
+#define WRONGPASS "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+
+/* Client 0 becomes joe, on link 0. */
+static void log_in(void)
+{
+    world_say(0, "AUTH joe pw");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+
+/* Redis says whether the password is right; everything goes over that link then, without fences. */
+START_TEST(test_login)
+{
+    world_say(0, "AUTH joe bad");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe bad");
+    world_link_redis_raw(0, WRONGPASS);
+    world_expect(0, WRONGPASS);
+    ck_assert_ptr_null(world.clients[0]->user);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    log_in();
+    ck_assert_str_eq(world.clients[0]->user, "joe");
+    world_say(0, "GET a");
+    world_link_expect_bare(0, "GET a");
+    world_link_redis_raw(0, "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+    world_expect_nothing_sent();
+    /* back to the link's own user: the link is not for anybody else */
+    world_say(0, "AUTH default x");
+    world_expect(0, "+OK\r\n");
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    world_say(0, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n");
+}
+END_TEST
+
+/* HELLO logs in as well, and goes on then. */
+START_TEST(test_hello)
+{
+    world_say(0, "HELLO 3 AUTH joe pw SETNAME me");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    ck_assert_int_eq(*world_hear(0), '%');
+    ck_assert_str_eq(world.clients[0]->name, "me");
+    world_say(0, "HELLO 2 AUTH joe bad");
+    world_link_expect_closed(0); /* of the user before */
+    world_link_up(0);
+    world_link_expect_bare(0, "HELLO 3|CLIENT SETNAME me|AUTH joe bad");
+    world_link_redis_raw(0, "%0\r\n+OK\r\n" WRONGPASS);
+    world_expect(0, WRONGPASS);
+    ck_assert(!world.clients[0]->authenticated);
+    ck_assert_uint_eq(world.clients[0]->resp, 3);
+}
+END_TEST
+
+/* What the proxy itself would do is put to Redis first. */
+START_TEST(test_gate)
+{
+    log_in();
+    world_say(0, "SELECT 3");
+    world_expect_sent("ACL DRYRUN joe SELECT 3");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert_uint_eq(world.clients[0]->db, 3);
+    world_say(0, "CLIENT LIST");
+    world_expect_sent("SELECT 3|ACL DRYRUN joe CLIENT LIST");
+    world_redis("+OK\r\n$61\r\nThis user has no permissions to run the 'client|list' command\r\n");
+    world_expect(0, "-NOPERM this user has no permissions to run the 'client|list' command\r\n");
+    world_say(0, "WATCH b");
+    world_expect_sent("ACL DRYRUN joe WATCH b");
+    world_redis("$61\r\nThis user has no permissions to access the 'b' key, and so on\r\n");
+    world_expect(0, "-NOPERM this user has no permissions to access one of the keys used as "
+                    "arguments\r\n");
+    world_say(0, "QUIT"); /* needs no permission */
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
+/* Inside MULTI each command is put to Redis; one that is refused spoils the transaction. */
+START_TEST(test_transaction)
+{
+    log_in();
+    world_say(0, "MULTI");
+    world_expect_sent("ACL DRYRUN joe MULTI");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_expect_sent("ACL DRYRUN joe GET a");
+    world_redis("$54\r\nThis user has no permissions to run the 'get' command.\r\n");
+    world_expect(0, "-NOPERM this user has no permissions to run the 'get' command\r\n");
+    world_say(0, "EXEC");
+    world_expect_sent("ACL DRYRUN joe EXEC");
+    world_redis("+OK\r\n");
+    world_expect(0, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+}
+END_TEST
+
+/* Who leaves while Redis is asked leaves nothing behind. */
+START_TEST(test_leaves)
+{
+    world_say(0, "AUTH joe pw");
+    world_link_up(0);
+    world_join(0);
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    log_in();
+    world_say(0, "SELECT 3");
+    world_expect_sent("ACL DRYRUN joe SELECT 3");
+    world_join(0);
+    world_link_expect_closed(0);
+    world_redis("+OK\r\n");
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("acl");
+    TCase *tc = tcase_create("acl");
+
+    tcase_add_checked_fixture(tc, world_setup, world_teardown);
+    tcase_add_test(tc, test_login);
+    tcase_add_test(tc, test_hello);
+    tcase_add_test(tc, test_gate);
+    tcase_add_test(tc, test_transaction);
+    tcase_add_test(tc, test_leaves);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
