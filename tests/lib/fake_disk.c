@@ -5,19 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FAKE_NAMES_MAX = 256 };
+enum { FAKE_SECTORS = DISK_BLOCK_BYTES / DISK_SECTOR_BYTES };
 
-/* The bytes that three observers see, all of the same capacity. */
+/* A block of a file. What is on its way to the disk is kept as a copy of what was there before, so
+ * that blocks at rest and blocks of zeros cost nothing. */
+struct fake_block {
+    uint8_t *cache;   /* what the page cache shows; NULL: zeros */
+    uint8_t *durable; /* of sectors in unsynced or lost: what a power failure goes back to; NULL:
+                         zeros */
+    uint8_t unsynced; /* sectors written since the last sync */
+    uint8_t lost;     /* sectors that a failed sync called clean: the device has them as durable */
+};
+
 struct fake_inode {
-    uint8_t *cache, *device, *durable;
+    struct fake_block *blocks;
+    size_t block_count;
+    size_t dirty_from, dirty_to; /* blocks outside are neither unsynced nor lost */
     uint64_t size, device_size, durable_size;
-    size_t cap;
-    bool *unsynced; /* a sector written since the last sync */
+    unsigned refs; /* of names and open files */
     bool locked;
+    uint8_t *view; /* for fake_disk_bytes */
+    size_t view_size;
+    struct fake_inode *prev, *next;
 };
 
 struct fake_name {
     char path[256];
+    uint64_t hash;
     struct fake_inode *now;     /* NULL: no such name */
     struct fake_inode *durable; /* what a power failure goes back to */
     uint64_t changed;           /* order of unsynced changes; 0: none */
@@ -25,10 +39,10 @@ struct fake_name {
 
 struct fake_disk {
     struct disk base; /* first */
-    struct fake_name names[FAKE_NAMES_MAX];
-    struct fake_inode *inodes[4096];
-    size_t inode_count;
-    uint64_t ops, fail_at, die_at;
+    struct fake_name *names;
+    size_t name_count, name_cap;
+    struct fake_inode *inodes; /* all of them */
+    uint64_t ops, fail_at, die_at, syncs;
     bool dead, buffered;
     uint64_t capacity;
     uint64_t random;
@@ -60,46 +74,135 @@ static struct fake_inode *fake_inode_create(struct fake_disk *f)
 {
     struct fake_inode *n = mem_calloc(1, sizeof *n);
 
-    MUST(f->inode_count < sizeof f->inodes / sizeof f->inodes[0]);
-    f->inodes[f->inode_count++] = n;
+    n->dirty_from = SIZE_MAX;
+    n->next = f->inodes;
+    if (n->next) {
+        n->next->prev = n;
+    }
+    f->inodes = n;
     return n;
 }
 
-static void fake_inode_free(struct fake_inode *n)
+static void fake_inode_free(struct fake_disk *f, struct fake_inode *n)
 {
-    free(n->cache);
-    free(n->device);
-    free(n->durable);
-    free(n->unsynced);
+    if (n->prev) {
+        n->prev->next = n->next;
+    } else {
+        f->inodes = n->next;
+    }
+    if (n->next) {
+        n->next->prev = n->prev;
+    }
+    for (size_t i = 0; i < n->block_count; i++) {
+        free(n->blocks[i].cache);
+        free(n->blocks[i].durable);
+    }
+    free(n->blocks);
+    free(n->view);
     free(n);
+}
+
+/* Makes *slot point to n (or to nothing). */
+static void fake_hold(struct fake_disk *f, struct fake_inode **slot, struct fake_inode *n)
+{
+    struct fake_inode *old = *slot;
+
+    if (n) {
+        n->refs++;
+    }
+    *slot = n;
+    if (old && --old->refs == 0) {
+        fake_inode_free(f, old);
+    }
 }
 
 static void fake_inode_grow(struct fake_inode *n, uint64_t size)
 {
-    size_t cap = n->cap > 0 ? n->cap : DISK_BLOCK_BYTES;
+    size_t need = (size_t)((size + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES);
+    size_t count = n->block_count > 0 ? n->block_count : 1;
 
-    if (size <= n->cap) {
+    if (need <= n->block_count) {
         return;
     }
-    while (cap < size) {
-        cap *= 2;
+    while (count < need) {
+        count *= 2;
     }
-    uint8_t **images[3] = {&n->cache, &n->device, &n->durable};
-    for (int i = 0; i < 3; i++) {
-        *images[i] = mem_realloc(*images[i], cap);
-        memset(*images[i] + n->cap, 0, cap - n->cap);
-    }
-    n->unsynced = mem_realloc(n->unsynced, cap / DISK_SECTOR_BYTES * sizeof *n->unsynced);
-    memset(n->unsynced + n->cap / DISK_SECTOR_BYTES, 0,
-           (cap - n->cap) / DISK_SECTOR_BYTES * sizeof *n->unsynced);
-    n->cap = cap;
+    n->blocks = mem_realloc(n->blocks, count * sizeof *n->blocks);
+    memset(n->blocks + n->block_count, 0, (count - n->block_count) * sizeof *n->blocks);
+    n->block_count = count;
 }
 
-static struct fake_name *fake_find(struct fake_disk *f, const char *path)
+static bool fake_is_zero(const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < FAKE_NAMES_MAX; i++) {
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+/* Writes a piece of one block: cache and device have it, unsynced. */
+static void fake_block_write(struct fake_inode *n, size_t i, size_t at, const uint8_t *bytes,
+                             size_t size)
+{
+    struct fake_block *b = &n->blocks[i];
+    uint8_t sectors = (uint8_t)(0xffu << (at / DISK_SECTOR_BYTES));
+
+    sectors &= (uint8_t)(0xffu >> (FAKE_SECTORS - 1 - (at + size - 1) / DISK_SECTOR_BYTES));
+    if (!b->cache && (b->unsynced | b->lost) == 0 && fake_is_zero(bytes, size)) {
+        return;
+    }
+    if ((b->unsynced | b->lost) == 0 && b->cache) {
+        b->durable = mem_alloc(DISK_BLOCK_BYTES);
+        memcpy(b->durable, b->cache, DISK_BLOCK_BYTES);
+    }
+    if (!b->cache) {
+        b->cache = mem_alloc(DISK_BLOCK_BYTES);
+        memset(b->cache, 0, DISK_BLOCK_BYTES);
+    }
+    memcpy(b->cache + at, bytes, size);
+    b->unsynced |= sectors;
+    b->lost &= (uint8_t)~sectors;
+    n->dirty_from = i < n->dirty_from ? i : n->dirty_from;
+    n->dirty_to = i + 1 > n->dirty_to ? i + 1 : n->dirty_to;
+}
+
+/* The block as the cache shows it, or as the device has it. */
+static void fake_block_read(const struct fake_inode *n, size_t i, bool device, size_t at,
+                            uint8_t *to, size_t size)
+{
+    static const uint8_t zeros[DISK_BLOCK_BYTES];
+    const struct fake_block *b = &n->blocks[i];
+    uint8_t mixed[DISK_BLOCK_BYTES];
+    const uint8_t *bytes = b->cache ? b->cache : zeros;
+
+    if (device && b->lost != 0) {
+        memcpy(mixed, bytes, sizeof mixed);
+        for (size_t s = 0; s < FAKE_SECTORS; s++) {
+            if (b->lost & (1u << s)) {
+                memcpy(mixed + s * DISK_SECTOR_BYTES,
+                       (b->durable ? b->durable : zeros) + s * DISK_SECTOR_BYTES,
+                       DISK_SECTOR_BYTES);
+            }
+        }
+        bytes = mixed;
+    }
+    memcpy(to, bytes + at, size);
+}
+
+static uint64_t fake_hash(const char *path)
+{
+    uint64_t h = 0xcbf29ce484222325ull;
+
+    for (; *path != '\0'; path++) {
+        h = (h ^ (uint8_t)*path) * 0x100000001b3ull;
+    }
+    return h;
+}
+
+static struct fake_name *fake_find(const struct fake_disk *f, const char *path)
+{
+    uint64_t hash = fake_hash(path);
+
+    for (size_t i = 0; i < f->name_count; i++) {
         struct fake_name *n = &f->names[i];
-        if ((n->now || n->durable) && strcmp(n->path, path) == 0) {
+        if (n->hash == hash && (n->now || n->durable) && strcmp(n->path, path) == 0) {
             return n;
         }
     }
@@ -110,15 +213,23 @@ static struct fake_name *fake_make_name(struct fake_disk *f, const char *path)
 {
     struct fake_name *n = fake_find(f, path);
 
-    for (size_t i = 0; i < FAKE_NAMES_MAX && !n; i++) {
-        if (!f->names[i].now && !f->names[i].durable) {
-            n = &f->names[i];
-            MUST(strlen(path) < sizeof n->path);
-            memcpy(n->path, path, strlen(path) + 1);
-            n->changed = 0;
-        }
+    for (size_t i = 0; i < f->name_count && !n; i++) {
+        n = !f->names[i].now && !f->names[i].durable ? &f->names[i] : NULL;
     }
-    MUST(n != NULL);
+    if (!n) {
+        if (f->name_count == f->name_cap) {
+            f->name_cap = f->name_cap > 0 ? 2 * f->name_cap : 16;
+            f->names = mem_realloc(f->names, f->name_cap * sizeof *f->names);
+        }
+        n = &f->names[f->name_count++];
+        n->now = n->durable = NULL;
+    }
+    if (!n->now && !n->durable) {
+        MUST(strlen(path) < sizeof n->path);
+        memcpy(n->path, path, strlen(path) + 1);
+        n->hash = fake_hash(path);
+        n->changed = 0;
+    }
     return n;
 }
 
@@ -133,7 +244,7 @@ static uint64_t fake_used(const struct fake_disk *f)
 {
     uint64_t used = 0;
 
-    for (size_t i = 0; i < FAKE_NAMES_MAX; i++) {
+    for (size_t i = 0; i < f->name_count; i++) {
         used += f->names[i].now ? f->names[i].now->size : 0;
     }
     return used;
@@ -167,7 +278,7 @@ static int fake_new_file(struct disk *d, struct fake_inode *n, unsigned flags, b
     struct fake_file *file = mem_calloc(1, sizeof *file);
 
     file->base.disk = d;
-    file->inode = n;
+    fake_hold(fake_of(d), &file->inode, n);
     file->direct = (flags & DISK_DIRECT) != 0;
     file->lock = lock;
     *out = &file->base;
@@ -189,7 +300,7 @@ static int fake_open(struct disk *d, const char *path, unsigned flags, struct di
             return rc;
         }
         n = fake_make_name(f, path);
-        n->now = fake_inode_create(f); /* emptying is as good as a new one */
+        fake_hold(f, &n->now, fake_inode_create(f)); /* emptying is as good as a new one */
         n->changed = f->ops;
     }
     if (!n || !n->now) {
@@ -205,6 +316,7 @@ static void fake_close(struct disk_file *file)
     if (f->lock) {
         f->inode->locked = false;
     }
+    fake_hold(fake_of(file->disk), &f->inode, NULL);
     free(f);
 }
 
@@ -226,18 +338,30 @@ static int fake_write(struct disk_file *file, const void *bytes, size_t size, ui
         return ERR_NO_SPACE;
     }
     fake_inode_grow(n, at + size);
-    for (size_t i = 0; i < size;) {
-        size_t sector = (size_t)((at + i) / DISK_SECTOR_BYTES);
-        size_t piece = DISK_SECTOR_BYTES - (size_t)((at + i) % DISK_SECTOR_BYTES);
-        piece = piece < size - i ? piece : size - i;
-        memcpy(n->cache + at + i, (const uint8_t *)bytes + i, piece);
-        memcpy(n->device + at + i, (const uint8_t *)bytes + i, piece);
-        n->unsynced[sector] = true;
-        i += piece;
+    for (size_t done = 0; done < size;) {
+        size_t in_block = (size_t)((at + done) % DISK_BLOCK_BYTES);
+        size_t piece = DISK_BLOCK_BYTES - in_block;
+        piece = piece < size - done ? piece : size - done;
+        fake_block_write(n, (size_t)((at + done) / DISK_BLOCK_BYTES), in_block,
+                         (const uint8_t *)bytes + done, piece);
+        done += piece;
     }
     n->size = at + size > n->size ? at + size : n->size;
     n->device_size = n->size;
     return rc;
+}
+
+static void fake_inode_read(const struct fake_inode *n, bool device, uint8_t *to, size_t size,
+                            uint64_t at)
+{
+    for (size_t done = 0; done < size;) {
+        size_t in_block = (size_t)((at + done) % DISK_BLOCK_BYTES);
+        size_t piece = DISK_BLOCK_BYTES - in_block;
+        piece = piece < size - done ? piece : size - done;
+        fake_block_read(n, (size_t)((at + done) / DISK_BLOCK_BYTES), device, in_block, to + done,
+                        piece);
+        done += piece;
+    }
 }
 
 static int fake_read(struct disk_file *file, void *to, size_t size, uint64_t at, size_t *got)
@@ -258,31 +382,47 @@ static int fake_read(struct disk_file *file, void *to, size_t size, uint64_t at,
     }
     if (at < end) {
         *got = size < end - at ? size : (size_t)(end - at);
-        memcpy(to, (device ? n->device : n->cache) + at, *got);
+        fake_inode_read(n, device, to, *got, at);
     }
     return ERR_OK;
+}
+
+/* What is unsynced becomes durable, or is lost while the cache goes on showing it. */
+static void fake_inode_synced(struct fake_inode *n, bool ok)
+{
+    bool lost = false;
+
+    for (size_t i = n->dirty_from; i < n->dirty_to; i++) {
+        struct fake_block *b = &n->blocks[i];
+        b->lost |= ok ? 0 : b->unsynced;
+        b->unsynced = 0;
+        lost = lost || b->lost != 0;
+        if (b->lost == 0) {
+            free(b->durable);
+            b->durable = NULL;
+        }
+    }
+    if (!lost) {
+        n->dirty_from = SIZE_MAX;
+        n->dirty_to = 0;
+    }
+    if (ok) {
+        n->durable_size = n->device_size;
+    } else {
+        n->device_size = n->durable_size;
+    }
 }
 
 static int fake_sync(struct disk_file *file)
 {
     struct fake_disk *f = fake_of(file->disk);
-    struct fake_inode *n = ((struct fake_file *)file)->inode;
     bool torn;
 
     int rc = fake_step(f, &torn);
-    if (torn) {
-        return rc;
-    }
-    if (n->cap > 0) {
-        if (rc == ERR_OK) {
-            memcpy(n->durable, n->device, n->cap);
-            n->durable_size = n->device_size;
-        } else {
-            /* The kernel calls the pages clean, and the device never sees them. */
-            memcpy(n->device, n->durable, n->cap);
-            n->device_size = n->durable_size;
-        }
-        memset(n->unsynced, 0, n->cap / DISK_SECTOR_BYTES * sizeof *n->unsynced);
+    if (!torn) {
+        /* If it fails, the kernel calls the pages clean, and the device never sees them. */
+        fake_inode_synced(((struct fake_file *)file)->inode, rc == ERR_OK);
+        f->syncs++;
     }
     return rc;
 }
@@ -302,13 +442,13 @@ static int fake_rename(struct disk *d, const char *from, const char *to)
     if (rc != ERR_OK) {
         return rc;
     }
-    struct fake_name *a = fake_find(f, from);
-    if (!a || !a->now) {
+    if (!fake_find(f, from) || !fake_find(f, from)->now) {
         return ERR_NOT_FOUND;
     }
-    struct fake_name *b = fake_make_name(f, to);
-    b->now = a->now;
-    a->now = NULL;
+    struct fake_name *b = fake_make_name(f, to); /* first: it may move the names */
+    struct fake_name *a = fake_find(f, from);
+    fake_hold(f, &b->now, a->now);
+    fake_hold(f, &a->now, NULL);
     a->changed = b->changed = f->ops;
     return ERR_OK;
 }
@@ -326,7 +466,7 @@ static int fake_unlink(struct disk *d, const char *path)
     if (!n || !n->now) {
         return ERR_NOT_FOUND;
     }
-    n->now = NULL;
+    fake_hold(f, &n->now, NULL);
     n->changed = f->ops;
     return ERR_OK;
 }
@@ -343,13 +483,14 @@ static int fake_sync_folder(struct disk *d, const char *path)
     bool torn;
 
     int rc = fake_step(f, &torn);
-    for (size_t i = 0; i < FAKE_NAMES_MAX && rc == ERR_OK; i++) {
+    for (size_t i = 0; i < f->name_count && rc == ERR_OK; i++) {
         struct fake_name *n = &f->names[i];
         if ((n->now || n->durable) && fake_in_folder(n->path, path)) {
-            n->durable = n->now;
+            fake_hold(f, &n->durable, n->now);
             n->changed = 0;
         }
     }
+    f->syncs += rc == ERR_OK;
     return rc;
 }
 
@@ -361,7 +502,7 @@ static int fake_list(struct disk *d, const char *path, void (*each)(void *ctx, c
     if (f->dead) {
         return ERR_IO;
     }
-    for (size_t i = 0; i < FAKE_NAMES_MAX; i++) {
+    for (size_t i = 0; i < f->name_count; i++) {
         if (f->names[i].now && fake_in_folder(f->names[i].path, path)) {
             each(ctx, f->names[i].path + strlen(path) + 1);
         }
@@ -387,7 +528,9 @@ static int fake_lock(struct disk *d, const char *path, struct disk_file **out)
         return ERR_IO;
     }
     struct fake_name *n = fake_make_name(f, path);
-    n->now = n->now ? n->now : fake_inode_create(f);
+    if (!n->now) {
+        fake_hold(f, &n->now, fake_inode_create(f));
+    }
     if (n->now->locked) {
         return ERR_EXISTS;
     }
@@ -425,9 +568,10 @@ struct fake_disk *fake_disk_create(void)
 
 void fake_disk_destroy(struct fake_disk *f)
 {
-    for (size_t i = 0; i < f->inode_count; i++) {
-        fake_inode_free(f->inodes[i]);
+    while (f->inodes) {
+        fake_inode_free(f, f->inodes);
     }
+    free(f->names);
     free(f);
 }
 
@@ -439,6 +583,16 @@ struct disk *fake_disk(struct fake_disk *f)
 uint64_t fake_disk_ops(const struct fake_disk *f)
 {
     return f->ops;
+}
+
+uint64_t fake_disk_syncs(const struct fake_disk *f)
+{
+    return f->syncs;
+}
+
+bool fake_disk_is_dead(const struct fake_disk *f)
+{
+    return f->dead;
 }
 
 void fake_disk_fail_at(struct fake_disk *f, uint64_t op)
@@ -461,25 +615,62 @@ void fake_disk_set_capacity(struct fake_disk *f, uint64_t bytes)
     f->capacity = bytes;
 }
 
+uint64_t fake_disk_used(const struct fake_disk *f)
+{
+    return fake_used(f);
+}
+
+/* Each unsynced sector reaches the disk or not; what was lost is lost. */
+static void fake_crash_block(struct fake_disk *f, struct fake_block *b, enum fake_disk_loss loss)
+{
+    for (size_t s = 0; s < FAKE_SECTORS; s++) {
+        bool unsynced = (b->unsynced & (1u << s)) != 0;
+        bool kept = unsynced && loss == FAKE_DISK_LOSE_SOME && fake_random(f) % 2 == 0;
+        size_t at = s * DISK_SECTOR_BYTES;
+        if (((b->unsynced | b->lost) & (1u << s)) == 0 || kept) {
+            continue;
+        }
+        if (b->durable) {
+            memcpy(b->cache + at, b->durable + at, DISK_SECTOR_BYTES);
+        } else {
+            memset(b->cache + at, 0, DISK_SECTOR_BYTES);
+        }
+    }
+    b->unsynced = b->lost = 0;
+    free(b->durable);
+    b->durable = NULL;
+}
+
+/* What is behind the end of the file is zero when it grows again. */
+static void fake_cut_inode(struct fake_inode *n, uint64_t size)
+{
+    for (size_t i = (size_t)(size / DISK_BLOCK_BYTES); i < n->block_count; i++) {
+        struct fake_block *b = &n->blocks[i];
+        uint64_t at = (uint64_t)i * DISK_BLOCK_BYTES;
+        if (b->cache && at >= size) {
+            free(b->cache);
+            b->cache = NULL;
+        } else if (b->cache) {
+            memset(b->cache + (size - at), 0, (size_t)(DISK_BLOCK_BYTES - (size - at)));
+        }
+    }
+}
+
 static void fake_crash_inode(struct fake_disk *f, struct fake_inode *n, enum fake_disk_loss loss)
 {
-    bool grown =
-        n->durable_size != n->device_size &&
-        (loss == FAKE_DISK_KEEP_ALL || (loss == FAKE_DISK_LOSE_SOME && fake_random(f) % 2 == 0));
+    bool shrinks = n->durable_size != n->device_size || n->durable_size != n->size;
 
-    for (size_t i = 0; i < n->cap / DISK_SECTOR_BYTES; i++) {
-        if (n->unsynced[i] && (loss == FAKE_DISK_KEEP_ALL ||
-                               (loss == FAKE_DISK_LOSE_SOME && fake_random(f) % 2 == 0))) {
-            memcpy(n->durable + i * DISK_SECTOR_BYTES, n->device + i * DISK_SECTOR_BYTES,
-                   DISK_SECTOR_BYTES);
-        }
-        n->unsynced[i] = false;
+    if (n->durable_size != n->device_size && loss == FAKE_DISK_LOSE_SOME &&
+        fake_random(f) % 2 == 0) {
+        n->durable_size = n->device_size;
     }
-    n->durable_size = grown ? n->device_size : n->durable_size;
-    if (n->cap > 0) {
-        memset(n->durable + n->durable_size, 0, n->cap - n->durable_size);
-        memcpy(n->device, n->durable, n->cap);
-        memcpy(n->cache, n->durable, n->cap);
+    for (size_t i = n->dirty_from; i < n->dirty_to; i++) {
+        fake_crash_block(f, &n->blocks[i], loss);
+    }
+    n->dirty_from = SIZE_MAX;
+    n->dirty_to = 0;
+    if (shrinks) {
+        fake_cut_inode(n, n->durable_size);
     }
     n->size = n->device_size = n->durable_size;
     n->locked = false;
@@ -490,24 +681,23 @@ void fake_disk_crash(struct fake_disk *f, enum fake_disk_loss loss, uint64_t see
     f->random = seed;
     f->dead = false;
     f->die_at = f->fail_at = 0;
-    if (loss == FAKE_DISK_KEEP_ALL) {
-        /* The machine lives: the cache stays as it is, and unsynced stays unsynced. */
-        for (size_t i = 0; i < f->inode_count; i++) {
-            f->inodes[i]->locked = false;
-        }
-        return;
+    for (struct fake_inode *n = f->inodes; n; n = n->next) {
+        n->locked = false;
+        if (loss != FAKE_DISK_KEEP_ALL) {
+            fake_crash_inode(f, n, loss);
+        } /* else the machine lives: the cache stays as it is, and unsynced stays unsynced */
     }
-    for (size_t i = 0; i < f->inode_count; i++) {
-        fake_crash_inode(f, f->inodes[i], loss);
+    if (loss == FAKE_DISK_KEEP_ALL) {
+        return;
     }
     /* Changes of names reach the disk in their order: all those before some moment are there. */
     uint64_t upto = loss == FAKE_DISK_LOSE_ALL ? 0 : fake_random(f) % (f->ops + 1);
-    for (size_t i = 0; i < FAKE_NAMES_MAX; i++) {
+    for (size_t i = 0; i < f->name_count; i++) {
         struct fake_name *n = &f->names[i];
         if (n->changed > upto) {
-            n->now = n->durable;
+            fake_hold(f, &n->now, n->durable);
         }
-        n->durable = n->now;
+        fake_hold(f, &n->durable, n->now);
         n->changed = 0;
     }
 }
@@ -520,7 +710,10 @@ uint8_t *fake_disk_bytes(struct fake_disk *f, const char *path, size_t *size)
         return NULL;
     }
     *size = (size_t)n->now->size;
-    return n->now->cache;
+    n->now->view = mem_realloc(n->now->view, *size + 1);
+    n->now->view_size = *size;
+    fake_inode_read(n->now, false, n->now->view, *size, 0);
+    return n->now->view;
 }
 
 void fake_disk_settle(struct fake_disk *f, const char *path)
@@ -528,27 +721,82 @@ void fake_disk_settle(struct fake_disk *f, const char *path)
     struct fake_name *n = fake_find(f, path);
 
     MUST(n && n->now);
-    struct fake_inode *i = n->now;
-    if (i->cap > 0) {
-        memcpy(i->device, i->cache, i->cap);
-        memcpy(i->durable, i->cache, i->cap);
-        memset(i->unsynced, 0, i->cap / DISK_SECTOR_BYTES * sizeof *i->unsynced);
+    struct fake_inode *inode = n->now;
+    for (size_t i = 0; inode->view && i * DISK_BLOCK_BYTES < inode->view_size; i++) {
+        size_t left = inode->view_size - i * DISK_BLOCK_BYTES;
+        fake_block_write(inode, i, 0, inode->view + i * DISK_BLOCK_BYTES,
+                         left < DISK_BLOCK_BYTES ? left : DISK_BLOCK_BYTES);
     }
-    i->device_size = i->durable_size = i->size;
-    n->durable = n->now;
+    inode->device_size = inode->size;
+    for (size_t i = inode->dirty_from; i < inode->dirty_to; i++) {
+        inode->blocks[i].lost = 0;
+    }
+    fake_inode_synced(inode, true);
+    fake_hold(f, &n->durable, inode);
     n->changed = 0;
+}
+
+bool fake_disk_flip(struct fake_disk *f, const char *path, uint64_t at, uint8_t mask)
+{
+    struct fake_name *n = fake_find(f, path);
+
+    if (!n || !n->now || at >= n->now->size) {
+        return false;
+    }
+    struct fake_block *b = &n->now->blocks[at / DISK_BLOCK_BYTES];
+    if (!b->cache) {
+        b->cache = mem_alloc(DISK_BLOCK_BYTES);
+        memset(b->cache, 0, DISK_BLOCK_BYTES);
+    }
+    b->cache[at % DISK_BLOCK_BYTES] ^= mask;
+    if (b->durable) {
+        b->durable[at % DISK_BLOCK_BYTES] ^= mask;
+    }
+    return true;
+}
+
+uint64_t fake_disk_written(const struct fake_disk *f, const char *path, uint64_t choice)
+{
+    const struct fake_name *n = fake_find(f, path);
+    uint64_t count = 0;
+
+    for (size_t i = 0; n && n->now && i < n->now->block_count; i++) {
+        count += n->now->blocks[i].cache != NULL;
+    }
+    if (count == 0) {
+        return UINT64_MAX;
+    }
+    choice %= count;
+    for (size_t i = 0;; i++) {
+        if (n->now->blocks[i].cache != NULL && choice-- == 0) {
+            return (uint64_t)i * DISK_BLOCK_BYTES;
+        }
+    }
+}
+
+const char *fake_disk_name(const struct fake_disk *f, size_t i)
+{
+    for (size_t k = 0; k < f->name_count; k++) {
+        if (f->names[k].now && i-- == 0) {
+            return f->names[k].path;
+        }
+    }
+    return NULL;
 }
 
 void fake_disk_put(struct fake_disk *f, const char *path, const void *bytes, size_t size)
 {
     struct fake_name *n = fake_make_name(f, path);
+    struct fake_inode *inode = fake_inode_create(f);
 
-    n->now = fake_inode_create(f);
-    fake_inode_grow(n->now, size);
-    if (size > 0) {
-        memcpy(n->now->cache, bytes, size);
+    fake_hold(f, &n->now, inode);
+    fake_inode_grow(inode, size);
+    for (size_t at = 0; at < size; at += DISK_BLOCK_BYTES) {
+        size_t left = size - at;
+        fake_block_write(inode, at / DISK_BLOCK_BYTES, 0, (const uint8_t *)bytes + at,
+                         left < DISK_BLOCK_BYTES ? left : DISK_BLOCK_BYTES);
     }
-    n->now->size = size;
+    inode->size = size;
     fake_disk_settle(f, path);
 }
 
@@ -559,7 +807,8 @@ int fake_disk_remove(struct fake_disk *f, const char *path)
     if (!n || !n->now) {
         return ERR_NOT_FOUND;
     }
-    n->now = n->durable = NULL;
+    fake_hold(f, &n->now, NULL);
+    fake_hold(f, &n->durable, NULL);
     n->changed = 0;
     return ERR_OK;
 }
@@ -568,7 +817,7 @@ const char *fake_disk_last(const struct fake_disk *f, const char *prefix)
 {
     const char *last = NULL;
 
-    for (size_t i = 0; i < FAKE_NAMES_MAX; i++) {
+    for (size_t i = 0; i < f->name_count; i++) {
         const struct fake_name *n = &f->names[i];
         if (n->now && strncmp(n->path, prefix, strlen(prefix)) == 0 &&
             (!last || strcmp(n->path, last) > 0)) {
