@@ -383,23 +383,49 @@ static uint64_t is_told(const struct proposer *p, const struct proposer_node *n)
     return n->told;
 }
 
-/* Whether the bytes below the term's begin may be lost: the donor went away after it had voted, or
- * its disk lost the end of the log, and a majority is here but nobody has those bytes. A leader of
- * that log could never commit; the next election finds out what is left. */
+static uint64_t is_alive(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->alive;
+}
+
+static uint64_t proposer_donor_patience_ns(const struct proposer *p)
+{
+    return PROPOSER_DONOR_LEASES * lease_ns(p->config.lease_ms);
+}
+
+/* ELECTED: whether the donor has gone away before our Redis had its tail. While we hold the term
+ * nobody else could lead; the next election finds out what is left. */
+static bool proposer_donor_is_away(const struct proposer *p)
+{
+    return !p->donor.empty && proposer_quorum_value(p, is_alive) > 0 &&
+           p->now_ns - p->nodes[p->donor.node].answered_ns >= proposer_donor_patience_ns(p);
+}
+
+/* Whether this node, which had the bytes below the term's begin, may still have them. */
+static bool proposer_node_is_lasting(const struct proposer *p, const struct proposer_node *n)
+{
+    return n->told || p->now_ns - n->answered_ns < proposer_donor_patience_ns(p);
+}
+
+/* Whether the bytes below the term's begin may be lost: the donor went away after it had voted (or
+ * after it had accepted us, before anybody else had them), or its disk lost the end of the log, and
+ * a majority is here but nobody has those bytes. A leader of that log could never commit; the next
+ * election finds out what is left. */
 static bool proposer_donor_is_gone(const struct proposer *p)
 {
-    if (p->donor.empty) {
+    if (p->donor.empty || p->commit_known) {
         return false;
     }
     for (unsigned i = 0; i < p->node_count; i++) {
         const struct proposer_node *n = &p->nodes[i];
-        if (n->counted && n->acked_off >= p->term_begin) {
+        if (n->counted && n->acked_off >= p->term_begin && proposer_node_is_lasting(p, n)) {
             return false;
         }
     }
     return p->nodes[p->donor.node].told ||
            (proposer_quorum_value(p, is_told) > 0 &&
-            p->now_ns - p->lead_ns >= PROPOSER_DONOR_LEASES * lease_ns(p->config.lease_ms));
+            p->now_ns - p->lead_ns >= proposer_donor_patience_ns(p));
 }
 
 static void proposer_on_elected_reply(struct proposer *p, unsigned node, const struct wire_msg *msg)
@@ -653,7 +679,8 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
         proposer_back_off(p);
         proposer_to_asking(p);
     }
-    if (p->state == PROPOSER_LEADING && proposer_donor_is_gone(p)) {
+    if ((p->state == PROPOSER_LEADING && proposer_donor_is_gone(p)) ||
+        (p->state == PROPOSER_ELECTED && proposer_donor_is_away(p))) {
         proposer_set_state(p, PROPOSER_DEPOSED);
         return;
     }

@@ -777,6 +777,57 @@ START_TEST(donor_never_returns)
 }
 END_TEST
 
+/* Nodes 1 and 2 answer whatever they are sent at 10 Hz, node 0 does not any more. */
+static void without_the_donor(unsigned tenths, uint64_t end)
+{
+    for (unsigned i = 0; i < tenths; i++) {
+        for (unsigned node = 1; node < NODES; node++) {
+            if (box_count[node] == 0) {
+                continue;
+            }
+            struct wire_msg q = boxes[node][box_count[node] - 1].msg;
+            if (q.type == WIRE_HELLO) {
+                greet(node, 0, proposer_term(p).n);
+            } else if (q.type == WIRE_APPEND) {
+                struct wire_msg m = last(node, WIRE_APPEND);
+                acknowledge(node, &m, end, end);
+            }
+        }
+        pass_ms(100);
+    }
+}
+
+/* The donor had accepted the leader, and was gone for good before anybody else had its tail. */
+START_TEST(donor_gone_after_elected)
+{
+    to_leading_old();
+    accept_elected(0, END);
+    accept_elected(1, 350);
+    proposer_link_up(p, now, 2, true);
+    greet(2, 0, 0);
+    accept_elected(2, 100);
+    without_the_donor(20, 350);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_LEADING); /* it may come back */
+    without_the_donor(20, 350);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_DEPOSED);
+}
+END_TEST
+
+/* It was gone before our own Redis had been brought to its end. */
+START_TEST(donor_gone_before_leading)
+{
+    to_voting();
+    grant(0, (struct vote){.unit_off = END, .pairs = PAIRS(1, 100, 4, 300)});
+    grant(1, (struct vote){.unit_off = 350, .pairs = PAIRS(1, 100, 4, 300)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    empty_boxes();
+    without_the_donor(20, 0);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    without_the_donor(20, 0);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_DEPOSED);
+}
+END_TEST
+
 /* --- leases --------------------------------------------------------------------------------- */
 
 /* The lease counts from when a message was sent, and from one that a majority has answered. */
@@ -1192,6 +1243,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, deposed);
     tcase_add_test(tc, donor_lost_its_tail);
     tcase_add_test(tc, donor_never_returns);
+    tcase_add_test(tc, donor_gone_after_elected);
+    tcase_add_test(tc, donor_gone_before_leading);
     tcase_add_test(tc, lease_from_send_time);
     tcase_add_test(tc, heartbeats);
     tcase_add_test(tc, safe_at);
