@@ -288,14 +288,6 @@ test_proposer_conf_SOURCES = \
 test_proposer_conf_CFLAGS = $(UNIT_CFLAGS)
 test_proposer_conf_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
-check_PROGRAMS += test_logproto
-TESTS += test_logproto
-test_logproto_SOURCES = tests/unit/test_logproto.c tests/lib/unit.h \
-	tests/lib/fake_storage.c tests/lib/fake_storage.h \
-	tests/lib/log_sim.c tests/lib/log_sim.h
-test_logproto_CFLAGS = $(UNIT_CFLAGS)
-test_logproto_LDADD = $(UNIT_LDADD)
-
 # The proxy's parts that touch the world.
 PROXY_UNIT_LDADD = $(PROXY_IO_LIBS) $(CHECK_LIBS)
 

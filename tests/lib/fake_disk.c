@@ -723,9 +723,13 @@ void fake_disk_settle(struct fake_disk *f, const char *path)
     MUST(n && n->now);
     struct fake_inode *inode = n->now;
     for (size_t i = 0; inode->view && i * DISK_BLOCK_BYTES < inode->view_size; i++) {
+        const uint8_t *bytes = inode->view + i * DISK_BLOCK_BYTES;
         size_t left = inode->view_size - i * DISK_BLOCK_BYTES;
-        fake_block_write(inode, i, 0, inode->view + i * DISK_BLOCK_BYTES,
-                         left < DISK_BLOCK_BYTES ? left : DISK_BLOCK_BYTES);
+        size_t size = left < DISK_BLOCK_BYTES ? left : DISK_BLOCK_BYTES;
+        const uint8_t *cache = inode->blocks[i].cache;
+        if (cache ? memcmp(cache, bytes, size) != 0 : !fake_is_zero(bytes, size)) {
+            fake_block_write(inode, i, 0, bytes, size);
+        }
     }
     inode->device_size = inode->size;
     for (size_t i = inode->dirty_from; i < inode->dirty_to; i++) {

@@ -104,6 +104,8 @@ static void faults_draw_machines(struct world *w)
 
     f->sync_ns = faults_log_uniform(w, 20000, world_ms(3));
     f->slow_max_ns = faults_log_uniform(w, world_ms(100), world_ms(30000));
+    f->scrub.bytes_per_s = 128 * 1024 << world_below(w, 6);
+    f->scrub.round_ms = (uint32_t)world_below(w, 8000);
     f->pause_max_ns = faults_log_uniform(w, world_ms(100), world_ms(60000));
     f->reply_pause_permille = world_chance(w, 70) ? 0 : (unsigned)world_below(w, 30);
     for (unsigned i = 0; i < allowed; i++) {

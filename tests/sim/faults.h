@@ -4,6 +4,7 @@
 #ifndef TESTS_SIM_FAULTS_H
 #define TESTS_SIM_FAULTS_H
 
+#include "logsvc/scrub.h"
 #include "tests/sim/sim.h"
 
 #define FAULT_COUNT_MAP(X)                                                                         \
@@ -52,7 +53,8 @@ struct faults {
     /* Machines. */
     uint64_t sync_ns, slow_max_ns, pause_max_ns;
     unsigned reply_pause_permille;
-    bool founded;     /* a quorum knows that the log is founded */
+    bool founded; /* a quorum knows that the log is founded */
+    struct scrub_config scrub;
     unsigned victims; /* bits: nodes that may be damaged */
 
     /* Work. */

@@ -93,7 +93,15 @@ static void node_check_position(struct world *w, unsigned node, const struct wir
     if (log->empty) {
         return;
     }
-    if (log->flush_off != shadow_durable_end(s) || log->unit_off != shadow_unit_end(s)) {
+    bool short_units = log->unit_off < shadow_unit_end(s) && w->nodes[node].damaged;
+    if (short_units && log->uncertain_to == 0) {
+        truth_violation(w, I14_NO_SILENT_LOSS,
+                        "damaged node %u says that its whole units end at %" PRIu64
+                        " and is certain of it, they end at %" PRIu64,
+                        node, log->unit_off, shadow_unit_end(s));
+    }
+    if (log->flush_off != shadow_durable_end(s) ||
+        (log->unit_off != shadow_unit_end(s) && !short_units)) {
         truth_violation(w, I5_NOTHING_GOES_BACK,
                         "node %u says it holds %" PRIu64 " (units to %" PRIu64
                         "), durable are %" PRIu64 " (%" PRIu64 ")",
@@ -243,6 +251,22 @@ static void node_schedule_tick(struct world *w, unsigned node)
     world_later(w, (at > least ? at : least) - w->now, EVENT_NODE_TICK, node, 0, 0);
 }
 
+static void node_schedule_scrub(struct world *w, unsigned node)
+{
+    struct node *n = &w->nodes[node];
+    struct storage_state st;
+
+    n->shadow.real->ops->state(n->shadow.real, &st);
+    uint64_t at = scrub_next_ns(&n->scrub, st.holes.count > 0);
+    if (n->scrub_due || at == UINT64_MAX) {
+        return;
+    }
+    n->scrub_due = true;
+    at = world_real(w, node, at);
+    uint64_t least = w->now + CLOCK_NS_PER_MS;
+    world_later(w, (at > least ? at : least) - w->now, EVENT_NODE_SCRUB, node, 0, 0);
+}
+
 /* How long the disk needed for the syncs since the step began. */
 static uint64_t node_disk_ns(struct world *w, struct node *n)
 {
@@ -283,6 +307,7 @@ static void node_step_done(struct world *w, unsigned node, int err)
     n->outbox_count = 0;
     n->commit_seen = acceptor_commit(n->acceptor);
     node_schedule_tick(w, node);
+    node_schedule_scrub(w, node);
 }
 
 void node_start(struct world *w, unsigned node)
@@ -304,7 +329,9 @@ void node_start(struct world *w, unsigned node)
     struct acceptor_events events = {.reply = node_reply};
 
     node_name(node, name);
-    n->flush_due = n->tick_due = false;
+    n->flush_due = n->tick_due = n->scrub_due = false;
+    n->rounds = 0;
+    scrub_init(&n->scrub, &w->faults.scrub, world_clock(w, node));
     n->session_term = n->session = 0;
     n->syncs_seen = fake_disk_syncs(n->disk);
     int err = store_open(&config, &n->store);
@@ -418,6 +445,26 @@ void node_tick(struct world *w, unsigned node)
     n->tick_due = false;
     if (acceptor_next_tick_ns(n->acceptor) <= world_clock(w, node)) {
         err = acceptor_tick(n->acceptor, world_clock(w, node));
+    }
+    node_step_done(w, node, err);
+}
+
+void node_scrub(struct world *w, unsigned node)
+{
+    struct node *n = &w->nodes[node];
+    struct storage *storage = &n->shadow.base;
+    struct storage_check what;
+    struct storage_state st;
+    int err = ERR_OK;
+
+    n->scrub_due = false;
+    storage->ops->state(storage, &st);
+    if (world_clock(w, node) >= scrub_next_ns(&n->scrub, st.holes.count > 0)) {
+        err = storage->ops->check(storage, SCRUB_STEP_BYTES, &what);
+        if (err == ERR_OK) {
+            scrub_done(&n->scrub, world_clock(w, node), &what);
+            n->rounds += what.round_ended;
+        }
     }
     node_step_done(w, node, err);
 }

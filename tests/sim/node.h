@@ -4,6 +4,7 @@
 #define TESTS_SIM_NODE_H
 
 #include "logsvc/acceptor.h"
+#include "logsvc/scrub.h"
 #include "logsvc/store.h"
 #include "tests/lib/fake_disk.h"
 #include "tests/sim/network.h"
@@ -16,7 +17,9 @@ struct node {
     struct store *store;
     struct acceptor *acceptor;
     struct shadow shadow;
-    bool flush_due, tick_due;
+    bool flush_due, tick_due, scrub_due;
+    struct scrub scrub;
+    unsigned rounds;     /* of the scrubber, in this life */
     uint64_t syncs_seen; /* of the disk, before this step */
 
     bool exists;  /* it was ever started */
@@ -50,6 +53,8 @@ void node_crash(struct world *w, unsigned node, enum fake_disk_loss loss, uint64
 void node_message(struct world *w, unsigned node, unsigned from, const struct wire_msg *msg);
 void node_flush(struct world *w, unsigned node);
 void node_tick(struct world *w, unsigned node);
+/* Looks after its disk, as server.c does. */
+void node_scrub(struct world *w, unsigned node);
 
 void node_name(unsigned node, char out[16]);
 
