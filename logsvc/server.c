@@ -189,6 +189,24 @@ static void server_complain(struct server *s, uint64_t now_ns)
     }
 }
 
+static void server_say_conf(const struct server *s, const struct server_log *l)
+{
+    const struct conf *c = acceptor_conf(l->acceptor);
+    struct buf names = BUF_INIT;
+
+    for (unsigned i = 0; i < c->now.count; i++) {
+        buf_printf(&names, " %s", c->now.members[i].node_id);
+    }
+    buf_append(&names, "", 1);
+    log_info("log %llu: configuration %llu.%llu (%s):%s%s", (unsigned long long)l->id,
+             (unsigned long long)c->id.term.n, (unsigned long long)c->id.generation,
+             conf_kind_name(conf_kind(c)), (const char *)buf_head(&names),
+             conf_find(c, s->config.node_id, acceptor_disk(l->acceptor)) != NULL
+                 ? ""
+                 : "; this node is not a member");
+    buf_release(&names);
+}
+
 static int server_serve(struct server *s, const struct transport_request *request)
 {
     struct wire_msg msg;
@@ -220,7 +238,12 @@ static int server_serve(struct server *s, const struct transport_request *reques
     }
     l->touched = true;
     struct acceptor_reply_to to = {.link = request->from.connection};
-    return acceptor_receive(l->acceptor, clock_now_ns(), &msg, to);
+    struct conf_id before = acceptor_conf(l->acceptor)->id;
+    rc = acceptor_receive(l->acceptor, clock_now_ns(), &msg, to);
+    if (conf_id_compare(acceptor_conf(l->acceptor)->id, before) != 0) {
+        server_say_conf(s, l);
+    }
+    return rc;
 }
 
 /* One flush for each log that got something; only now do its acknowledgements leave. */

@@ -202,8 +202,8 @@ static void proposer_drive_leading(struct proposer *p, unsigned node)
         proposer_ask_hello(p, node);
     } else if (proposer_feeds(p, n)) {
         proposer_ask_elected(p, node);
-    } else {
-        proposer_ask_later(p, node);
+    } else if (p->now_ns - n->report_ns >= proposer_watch_ns(p)) {
+        proposer_ask_hello(p, node); /* no member: is it still there? */
     }
 }
 

@@ -105,6 +105,70 @@ static void fuzz_round_trip(const struct wire_msg *msg, const uint8_t *bytes, si
     free(again);
 }
 
+/* Configurations can't be hit by chance: makes a message that has one, from a few of the input's
+ * bytes. What it points to stays until the next call. */
+static struct wire_msg fuzz_conf_message(const uint8_t *in, size_t size, unsigned node)
+{
+    static struct buf bytes, history;
+    static const enum wire_type types[] = {WIRE_HELLO_REPLY, WIRE_VOTE, WIRE_ELECTED, WIRE_CONFIG};
+    uint8_t b[16] = {0};
+    struct history h = {0};
+    struct replid replid = {{'r'}};
+
+    memcpy(b, in, size < sizeof b ? size : sizeof b);
+    struct conf c = {.id = {{b[0] % 8}, 1 + b[1] % 4}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct conf_member *m = &c.now.members[c.now.count++];
+        *m = (struct conf_member){.disk = {{(uint8_t)(1 + (b[2] >> i & 1) * 4 + i)}},
+                                  .node_id = {i == 0 ? 'n' : (char)('a' + i)},
+                                  .address = {(char)('a' + i)}};
+    }
+    if (b[3] % 4 == 0 && c.id.generation > 1) {
+        c.old = c.now;
+        c.now.members[b[4] % 3] = (struct conf_member){{'z'}, {{99}}, {'z'}};
+    }
+    buf_clear(&bytes);
+    conf_encode(&c, &bytes);
+    buf_clear(&history);
+    if (b[5] % 8 > 0) {
+        MUST(history_append(&h, (struct log_term){b[5] % 8}, b[6], &replid) == ERR_OK);
+    }
+    history_encode(&h, &history);
+    struct wire_conf conf = {buf_head(&bytes), bytes.len};
+    struct wire_history past = {buf_head(&history), history.len};
+    struct wire_msg msg = {.type = types[b[7] % 4],
+                           .log_id = 1,
+                           .term = {b[8] % 8},
+                           .conf = c.id,
+                           .session = b[9] % 4};
+    if (msg.type == WIRE_HELLO_REPLY) {
+        msg.session = session[node];
+        msg.seq = seq[node];
+        msg.hello_reply =
+            (struct wire_hello_reply){.node_id = {node == 0 ? 'n' : (char)('a' + node)},
+                                      .disk = {{(uint8_t)(1 + node)}},
+                                      .lease_ms = FUZZ_LEASE_MS,
+                                      .heard_ns = WIRE_NEVER,
+                                      .log.empty = b[5] % 8 == 0,
+                                      .snapshot = WIRE_NO_SNAPSHOT,
+                                      .history = past,
+                                      .conf = conf};
+        msg.conf = b[10] % 2 == 0 ? c.id : (struct conf_id){0};
+        msg.hello_reply.conf = b[10] % 2 == 0 ? conf : (struct wire_conf){0};
+    } else if (msg.type == WIRE_VOTE) {
+        msg.vote = (struct wire_vote){FUZZ_LEASE_MS, {{b[11] % 4 == 0 ? 9 : 1}}, conf};
+    } else if (msg.type == WIRE_ELECTED) {
+        msg.elected = (struct wire_elected){.to = {{b[11] % 4 == 0 ? 9 : 1}},
+                                            .start = b[12],
+                                            .reset = b[13] % 2 == 0,
+                                            .history = past,
+                                            .conf = conf};
+    } else {
+        msg.config.conf = conf;
+    }
+    return msg;
+}
+
 static void fuzz_proposer_turn(uint64_t now)
 {
     static const struct replid replid;
@@ -165,7 +229,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size -= len;
         now += 50000000;
         storage.base.ops->state(&storage.base, &st);
-        if (kind % 4 != 0 && len >= WIRE_HEADER_BYTES) {
+        if (kind >= 192) {
+            struct wire_msg made = fuzz_conf_message(bytes, len, kind % 3);
+            bytes = mem_realloc(bytes, wire_size(&made));
+            len = wire_size(&made);
+            wire_encode(&made, bytes);
+        } else if (kind % 4 != 0 && len >= WIRE_HEADER_BYTES) {
             fuzz_mend(bytes, len, &st, kind % 3);
         }
         struct wire_msg msg;
