@@ -311,7 +311,7 @@ START_TEST(failover_is_told)
 {
     lead(1, 5);
     listen_to("*");
-    peers[0].self = true;
+    pass_ms(7000);
     lead(2, 6);
     ck_assert_str_eq(heard(),
                      "+new-epoch 6\n"
@@ -324,6 +324,10 @@ START_TEST(failover_is_told)
                      "+slave slave 10.0.0.3:7003 10.0.0.3 7003 @ mymaster 10.0.0.2 7002\n");
     pass_ms(5000);
     ck_assert_str_eq(heard(), "");
+    ask("SENTINEL MASTER mymaster");
+    ck_assert_str_eq(field("role-reported-time"), "5000");
+    ask("SENTINEL REPLICAS mymaster"); /* we come first, and led before */
+    ck_assert_str_eq(field("role-reported-time"), "5000");
 }
 END_TEST
 
