@@ -217,6 +217,9 @@ static const struct engine_events link_events = {.up = link_up,
 
 void private_start(struct private_pool *pool, const struct replid *replid)
 {
+    if (replid != NULL && pool->started && memcmp(replid, &pool->replid, sizeof *replid) != 0) {
+        private_stop(pool, "Redis has another history now"); /* theirs is over, idle or lent */
+    }
     if (replid != NULL) {
         pool->replid = *replid;
     }

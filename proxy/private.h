@@ -61,7 +61,7 @@ struct private_pool *private_create(struct event_base *base, const struct privat
 void private_destroy(struct private_pool *pool);
 
 /* Links may be made from now on, to the Redis with this replication id (NULL for ENGINE_FORWARD). A
- * no-op if that is so already. */
+ * no-op if that is so already; links to one with another id end. */
 void private_start(struct private_pool *pool, const struct replid *replid);
 /* ENGINE_FORWARD: where to from now on; all links to another place end. port 0: nowhere. */
 void private_target(struct private_pool *pool, const char *host, int port);

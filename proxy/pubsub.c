@@ -78,6 +78,9 @@ void pubsub_destroy(struct pubsub *ps)
 
 void pubsub_start(struct pubsub *ps, const struct replid *replid)
 {
+    if (ps->started && memcmp(replid, &ps->replid, sizeof *replid) != 0) {
+        pubsub_stop(ps, "Redis has another history now");
+    }
     ps->replid = *replid;
     ps->started = true;
     if (ps->follows) {

@@ -6,6 +6,7 @@
 #include "tests/lib/unit.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define BLPOP_REPLY "*2\r\n$1\r\na\r\n$1\r\n1\r\n"
 
@@ -253,8 +254,20 @@ START_TEST(test_stop)
     world_expect_closed(0);
     world_say(1, "BLPOP a 0");
     world_expect(1, "-ERR max number of private connections reached, see limits.private_max\r\n");
-    /* a Redis with another history is none of ours */
+    /* what is idle ends when the history that is wanted changes */
+    memcpy(replid.hex, "0123456789abcdef0123456789abcdef01234567", sizeof replid.hex);
     private_start(world.privates, &replid);
+    world_say(1, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(1, "*-1\r\n");
+    private_start(world.privates, &replid);
+    ck_assert_uint_eq(private_count(world.privates), 1);
+    memset(&replid, '0', sizeof replid);
+    private_start(world.privates, &replid);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+    /* a Redis with another history is none of ours */
     world_say(1, "BLPOP a 0");
     world_link_up(0);
     world_link_expect_closed(0);
