@@ -63,17 +63,8 @@ static void forward_link_ended(void *ctx, struct request *unknown, const char *r
     }
 }
 
-static void forward_link_moved(void *ctx, uint64_t term, const char *address)
-{
-    struct forward *f = ctx;
-
-    if (f->events->moved != NULL) {
-        f->events->moved(f->ctx, term, address);
-    }
-}
-
-static const struct uplink_events forward_link_events = {
-    .answered = forward_link_answered, .ended = forward_link_ended, .moved = forward_link_moved};
+static const struct uplink_events forward_link_events = {.answered = forward_link_answered,
+                                                         .ended = forward_link_ended};
 
 /* ---- life ---- */
 

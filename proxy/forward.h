@@ -30,8 +30,6 @@ struct forward_events {
     /* FORWARD_US: it is ours to execute. Its command is at bytes, r->command_len of them, as it was
      * given; r->db, r->resp and r->block_skips tell how. */
     void (*ours)(void *ctx, struct request *r, const uint8_t *bytes);
-    /* A proxy that doesn't serve says who does. */
-    void (*moved)(void *ctx, uint64_t term, const char *address);
 };
 
 enum forward_aim {

@@ -3,7 +3,6 @@
 #include "common/mem.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char outbox_moved_word[] = "-HOLDFASTMOVED ";
@@ -198,27 +197,6 @@ bool outbox_error_is_moved(const char *head, const char *nonce)
     return nonce[0] != '\0' && strncmp(head, outbox_moved_word, word) == 0 &&
            strncmp(head + word, nonce, OUTBOX_NONCE_LEN) == 0 &&
            head[word + OUTBOX_NONCE_LEN] == ' ';
-}
-
-bool outbox_moved_to(const struct outbox *o, uint64_t *term, char *address, size_t size)
-{
-    const char *at = o->head + sizeof outbox_moved_word - 1 + OUTBOX_NONCE_LEN + 1;
-    char *end = NULL;
-
-    if (!outbox_error_is_moved(o->head, o->nonce)) {
-        return false;
-    }
-    *term = strtoull(at, &end, 10);
-    if (end == at || *end != ' ') {
-        return false;
-    }
-    size_t len = strcspn(end + 1, "\r\n");
-    if (len < 3 || len >= size) {
-        return false;
-    }
-    memcpy(address, end + 1, len);
-    address[len] = '\0';
-    return true;
 }
 
 /* One piece of a reply, whose end it is if done. */

@@ -1,4 +1,4 @@
-/* A outbox: requests on their way to another server over one connection, in order, together with
+/* An outbox: requests on their way to another server over one connection, in order, together with
  * their bytes; what a link to the leading proxy (or to our Redis as a replica) thinks with. Pure:
  * it is told what the connection took, what came back, and that it was lost.
  *
@@ -75,9 +75,6 @@ enum outbox_says outbox_take(struct outbox *o, const uint8_t *bytes, size_t size
 
 /* Whether an error (its head, ended by 0) says "moved" with this nonce. */
 bool outbox_error_is_moved(const char *head, const char *nonce);
-
-/* The server and term that an answer "moved" names; false: it names none. */
-bool outbox_moved_to(const struct outbox *o, uint64_t *term, char *address, size_t size);
 
 /* The connection has ended. Returns those of whom nobody knows whether they were executed, by
  * next_in_batch; they have left the outbox. moved: the other side said that nothing was. */

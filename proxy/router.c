@@ -1,6 +1,5 @@
 #include "proxy/router.h"
 
-#include "common/log.h"
 #include "common/mem.h"
 #include "proxy/acl.h"
 #include "proxy/monitor.h"
@@ -10,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* More keys than this, watched by one client, are "the keyspace": waiting longer is safe. */

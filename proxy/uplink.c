@@ -207,9 +207,6 @@ static void uplink_take_setup(struct uplink *l, const uint8_t *bytes, size_t siz
 
 static void uplink_take(struct uplink *l, const uint8_t *bytes, size_t size)
 {
-    uint64_t term = 0;
-    char address[96];
-
     switch (outbox_take(&l->outbox, bytes, size, l->events->answered, l->ctx)) {
     case OUTBOX_GOES_ON:
         l->backoff_ms = UPLINK_BACKOFF_MIN_MS; /* an answer, not only a connection */
@@ -219,9 +216,6 @@ static void uplink_take(struct uplink *l, const uint8_t *bytes, size_t size)
         }
         return;
     case OUTBOX_MOVED:
-        if (outbox_moved_to(&l->outbox, &term, address, sizeof address)) {
-            l->events->moved(l->ctx, term, address);
-        }
         uplink_end(l, "the proxy there does not serve", true);
         return;
     case OUTBOX_BROKEN:

@@ -45,8 +45,6 @@ struct uplink_events {
     /* The connection has ended: these were sent, and what became of them is unknown (by
      * next_in_batch; may be NULL). What is left in the outbox was not executed. */
     void (*ended)(void *ctx, struct request *unknown, const char *reason);
-    /* Before ended: the proxy there doesn't serve, and says who does. address may be "-". */
-    void (*moved)(void *ctx, uint64_t term, const char *address);
 };
 
 struct uplink {
