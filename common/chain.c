@@ -65,15 +65,15 @@ const uint8_t *chain_head(const struct chain *c, size_t *size)
 /* The second piece becomes the first; there is one. */
 static void chain_shift(struct chain *c)
 {
-    struct chain_piece *piece = c->second;
+    struct chain_piece *piece = c->second, *next = piece->next;
 
-    c->second = piece->next;
-    if (c->second == NULL) {
+    buf_release(&c->first);
+    buf_swap(&c->first, &piece->bytes);
+    free(piece);
+    c->second = next;
+    if (next == NULL) {
         c->last = NULL;
     }
-    buf_release(&c->first);
-    c->first = piece->bytes;
-    free(piece);
 }
 
 void chain_consume(struct chain *c, size_t size)
