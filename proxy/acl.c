@@ -29,10 +29,11 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
     if (c->gate == CLIENT_GATE_GRANTED) {
         return false;
     }
-    if (router_route(router, c, false, false, true) != ROUTE_ENGINE) {
-        client_answer_error(c,
-                            "ERR this proxy does not lead; the command is served by the one that "
-                            "does");
+    /* At a proxy that does not lead, the leader is asked, and has all that this user says. */
+    bool here = router_route(router, c, false, false, true) == ROUTE_ENGINE;
+    struct private_pool *pool = here ? router->privates : router->forward_privates;
+    if (!here && !private_is_started(pool)) {
+        router_wait(router, c);
         return true;
     }
     if (c->unanswered > 0) {
@@ -43,7 +44,7 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
         c->authenticated = false; /* unless it works */
     }
     acl_logout(c);
-    if (!private_lend(router->privates, c)) {
+    if (!private_lend(pool, c)) {
         client_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");
         return true;
@@ -74,7 +75,8 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
         (command->plain && c->transaction == NULL)) {
         return false;
     }
-    if (!engine_is_up(router->engine)) {
+    enum route route = router_route(router, c, false, false, true);
+    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
         client_answer_error(c, "LOADING Redis is loading the dataset in memory");
         return true;
     }
@@ -86,9 +88,12 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
     struct request *r = client_queue(c, REQUEST_GATE);
     r->waiter.harmless = true;
     r->note = mem_strdup(command->name);
-    engine_add(router->engine, r, c->db, 2, words, argc + 3);
-    free(words);
+    struct buf bytes = BUF_INIT;
+    resp_put_request(&bytes, words, argc + 3);
     client_postpone(c);
+    router_send_bytes(router, route, r, buf_head(&bytes), bytes.len, 0);
+    buf_release(&bytes);
+    free(words);
     return true;
 }
 
@@ -124,7 +129,7 @@ void acl_answered(struct request *r)
         if (type == '+') {
             c->authenticated = true;
             c->user = mem_strdup(r->note);
-        } else {
+        } else if (c->link != NULL) {
             private_unkeep(c->link, PRIVATE_USER);
         }
     } else if (type == '$') {

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proxy/acl.h"
 #include "proxy/session.h"
 
 #include <stdio.h>
@@ -28,6 +29,9 @@ void proxy_reply(struct proxy *p, struct request *r)
         return;
     }
     r->stage = REQUEST_ANSWERED;
+    if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
+        acl_answered(r);
+    }
     client_answered(r);
     client_release(r);
 }

@@ -174,6 +174,9 @@ static void router_turn_down(struct request *r, bool replica)
     request_set_reply(r, buf_head(&reply), reply.len);
     buf_release(&reply);
     r->stage = REQUEST_ANSWERED;
+    if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
+        acl_answered(r);
+    }
     client_answered(r);
     client_release(r);
 }
@@ -679,16 +682,17 @@ static bool router_may_be_busy(const struct command *command, const struct resp_
 }
 
 /* At once: what this client asked before may wait for the script, too. */
-static void router_kill(struct router *router, struct client *c, const struct command *command)
+static void router_kill(struct router *router, struct client *c, const struct command *command,
+                        const struct resp_arg *argv, size_t argc)
 {
     enum route route = router_route(router, c, false, false, true);
 
-    if (route != ROUTE_ENGINE) {
-        client_answer_error(c,
-                            "ERR this proxy does not lead; the command is served by the one that "
-                            "does");
-    } else {
+    if (route == ROUTE_ENGINE) {
         router->kill(router->info_ctx, client_queue(c, 0), command->name);
+    } else if (!router_turns_away(router, c, route, false, false) &&
+               router_choose_lane(router, c, true, route)) {
+        buf_clear(&router->hashes);
+        (void)router_send(router, c, route, 0, false, true, argv, argc);
     }
 }
 
@@ -746,7 +750,7 @@ static void router_special(struct router *router, struct client *c, const struct
         return;
     }
     if (router_is_kill(command)) {
-        router_kill(router, c, command);
+        router_kill(router, c, command, argv, argc);
         return;
     }
     if (strcmp(command->name, "monitor") == 0) {

@@ -163,6 +163,9 @@ static void owner_forward_answered(void *ctx, struct request *r)
         return;
     }
     r->stage = REQUEST_ANSWERED;
+    if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
+        acl_answered(r);
+    }
     client_answered(r);
     client_release(r);
 }
@@ -212,7 +215,16 @@ static void owner_forward_private_down(void *ctx, struct client *c, unsigned kep
     }
 }
 
-static const struct private_events forward_private_events = {.fenced = owner_fenced,
+static void owner_forward_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    (void)bound;
+    for (struct request *r = first, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        owner_forward_answered(ctx, r);
+    }
+}
+
+static const struct private_events forward_private_events = {.fenced = owner_forward_fenced,
                                                              .down = owner_forward_private_down};
 
 /* ---- the loop ---- */

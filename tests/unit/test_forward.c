@@ -190,6 +190,41 @@ START_TEST(test_watch)
 }
 END_TEST
 
+/* Another ACL user than that of the links is the leader's to judge, over a link of the client's
+ * own, and so is all that this user says; what is answered here is put to it first. */
+START_TEST(test_users)
+{
+    leader_takes_links();
+    world_say(0, "AUTH joe bad");
+    world_other_link();
+    world_expect_other("AUTH joe bad");
+    world_other("-WRONGPASS no\r\n");
+    world_expect(0, "-WRONGPASS no\r\n");
+    world_say(0, "AUTH joe pw");
+    (void)close(world.other);
+    world_other_link();
+    world_expect_other("AUTH joe pw");
+    world_other("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_expect_other("GET a");
+    world_other("-NOPERM no\r\n");
+    world_expect(0, "-NOPERM no\r\n");
+    int own = world.other;
+    world.other = -1;
+    world_other_joins(true);
+    world_say(0, "CLIENT ID");
+    world_expect_other("ACL DRYRUN joe CLIENT ID");
+    world_other("+OK\r\n");
+    ck_assert_int_eq(*world_hear(0), ':');
+    world_say(0, "CLIENT ID");
+    world_expect_other("ACL DRYRUN joe CLIENT ID");
+    world_other("$4\r\nnope\r\n");
+    ck_assert_int_eq(strncmp(world_hear(0), "-NOPERM ", 8), 0);
+    (void)close(own);
+}
+END_TEST
+
 /* ---- nobody leads ---- */
 
 /* Requests wait for somebody to lead, and are sent then. */
@@ -532,6 +567,7 @@ int main(void)
     tcase_add_test(tc, test_blocking_moved);
     tcase_add_test(tc, test_blocking_waits);
     tcase_add_test(tc, test_watch);
+    tcase_add_test(tc, test_users);
     tcase_add_test(tc, test_waits);
     tcase_add_test(tc, test_waits_too_long);
     tcase_add_test(tc, test_waits_too_much);
