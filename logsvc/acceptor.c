@@ -371,7 +371,9 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
     next.term = msg->term;
     next.history = *theirs;
     next.conf = *conf;
-    if (next.term.n == a->meta.term.n && next.uncertain_to == a->meta.uncertain_to &&
+    next.engine = msg->elected.engine > next.engine ? msg->elected.engine : next.engine;
+    if (next.term.n == a->meta.term.n && next.engine == a->meta.engine &&
+        next.uncertain_to == a->meta.uncertain_to &&
         history_equal(&next.history, &a->meta.history) &&
         conf_id_compare(next.conf.id, a->meta.conf.id) == 0) {
         return ERR_OK;

@@ -77,6 +77,7 @@ static void acceptor_tell(struct acceptor *a, uint64_t now_ns, const struct acce
     m->commit = log.commit;
     m->begin = log.begin;
     m->empty = log.empty;
+    m->engine = a->meta.engine;
     roster_encode(roster, now_ns, &roster_bytes);
     m->roster = (struct wire_roster){.bytes = buf_head(&roster_bytes), .size = roster_bytes.len};
     if (h->count > 0 && h->entries[h->count - 1].term.n != w->known.n) {

@@ -19,6 +19,7 @@ void meta_encode(const struct meta *m, struct buf *out)
     le_put64(at + 24, m->log_id);
     le_put64(at + 32, m->term.n);
     le_put32(at + 40, (uint32_t)conf.len);
+    le_put32(at + 44, m->engine);
     le_put64(at + 48, m->uncertain_to);
     memcpy(at + 56, m->node_id, strnlen(m->node_id, WIRE_NAME_MAX));
     memcpy(at + 120, m->disk.bytes, sizeof m->disk.bytes);
@@ -43,6 +44,7 @@ int meta_decode(const uint8_t *bytes, size_t size, struct meta *m)
     m->log_id = le_get64(bytes + 24);
     m->term = (struct term){le_get64(bytes + 32)};
     size_t conf_bytes = le_get32(bytes + 40);
+    m->engine = le_get32(bytes + 44);
     m->uncertain_to = le_get64(bytes + 48);
     memcpy(m->node_id, bytes + 56, sizeof m->node_id);
     memcpy(m->disk.bytes, bytes + 120, sizeof m->disk.bytes);

@@ -2,7 +2,7 @@
  * two slots (which add version and checksum):
  *
  *   0 magic u32 "HFM1"   4 format u32   8 cluster_id[16]  24 log_id u64   32 term u64
- *  40 conf_bytes u32    44 zero u32     48 uncertain_to u64   56 node_id[64], NUL-padded
+ *  40 conf_bytes u32    44 engine u32   48 uncertain_to u64   56 node_id[64], NUL-padded
  * 120 disk_id[16]      136 conf (conf_encode)   then history (history_encode)
  *
  * Format 1 knew neither disk id nor configuration; such a log is refused. */
@@ -27,6 +27,7 @@ struct meta {
     /* Bytes up to here may once have been acknowledged and were lost with a rotten tail. As long
      * as the log's last whole unit ends below, this node can't vouch for being complete. */
     uint64_t uncertain_to;
+    uint32_t engine;        /* wire.h: the highest that a leader of this log has had */
     struct history history; /* may extend past the end of the local log */
 };
 

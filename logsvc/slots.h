@@ -26,7 +26,8 @@ struct slots {
 /* Makes both files, with version 0 and no body, durably but for the folder's sync. */
 int slots_create(struct disk *d, const char *folder) MUST_CHECK;
 
-/* Whether something was ever saved there, as far as can be read; for a folder that looks unfinished.
+/* Whether something was ever saved there, as far as can be read; for a folder that looks
+ * unfinished.
  */
 int slots_were_used(struct disk *d, const char *folder, bool *used) MUST_CHECK;
 

@@ -243,6 +243,7 @@ static void walk_elected(struct walk *w, struct wire_elected *m)
     walk_u32(w, &m->chain_crc);
     walk_bool(w, &m->reset);
     walk_text(w, m->name, WIRE_NAME_MAX);
+    walk_u32(w, &m->engine);
     walk_history(w, &m->history);
     walk_conf(w, &m->conf);
 }
@@ -396,6 +397,7 @@ static void walk_watch_reply(struct walk *w, struct wire_watch_reply *m)
     walk_u64(w, &m->commit);
     walk_u64(w, &m->begin);
     walk_bool(w, &m->empty);
+    walk_u32(w, &m->engine);
     walk_roster(w, &m->roster);
     walk_history(w, &m->history);
 }

@@ -106,6 +106,12 @@ enum { WIRE_NAME_MAX = CONF_TEXT_MAX, WIRE_REASON_MAX = 127 };
 /* "None", where an offset of a snapshot is told. */
 #define WIRE_NO_SNAPSHOT UINT64_MAX
 
+/* The version of an engine (a Redis) in one number that grows with it, as WIRE_ENGINE(7, 0, 15);
+ * 0: not known. What an engine of one major.minor writes, one of a lower may not understand. */
+#define WIRE_ENGINE(major, minor, patch)                                                           \
+    ((uint32_t)(major) << 16 | (uint32_t)(minor) << 8 | (uint32_t)(patch))
+#define WIRE_ENGINE_MINOR(engine) ((engine) >> 8)
+
 /* An encoded history (history_encode); empty size counts as the empty history. Decoded messages
  * point into their input, and the bytes have been checked with history_decode. */
 struct wire_history {
@@ -170,7 +176,8 @@ struct wire_elected {
     uint64_t start;               /* the highest common point; the log is cut to end there */
     uint32_t chain_crc;           /* at start; used if reset */
     bool reset;                   /* no common term: the log is thrown away and begins at start */
-    char name[WIRE_NAME_MAX + 1]; /* of the leader */
+    char name[WIRE_NAME_MAX + 1]; /* of the leader: its clients' address */
+    uint32_t engine;              /* the leader's */
     struct wire_history history;  /* the leader's, its own term last */
     struct wire_conf conf;        /* the leader's, of its term */
 };
@@ -323,6 +330,7 @@ struct wire_watch_reply {
     uint64_t commit;                /* highest commit offset that it knows; 0: none */
     uint64_t begin;                 /* first offset kept */
     bool empty;                     /* neither history nor bytes */
+    uint32_t engine;                /* the highest that a leader of this log has had */
     struct wire_roster roster;
     struct wire_history history; /* whole; empty if its last term is the one known */
 };

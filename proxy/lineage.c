@@ -51,6 +51,22 @@ const struct history_entry *lineage_label(const struct history *h, uint64_t limi
     return history_at(h, limit);
 }
 
+uint32_t lineage_engine(const char *version)
+{
+    unsigned long parts[3] = {0};
+    char *end = (char *)(uintptr_t)version;
+
+    for (int i = 0; i < 3; i++) {
+        const char *at = end;
+        parts[i] = strtoul(at, &end, 10);
+        if (end == at || parts[i] > 255) {
+            return i < 2 ? 0 : WIRE_ENGINE(parts[0], parts[1], 0);
+        }
+        end += *end == '.';
+    }
+    return WIRE_ENGINE(parts[0], parts[1], parts[2]);
+}
+
 /* What stands behind a key of INFO, or NULL. */
 static const char *lineage_value(const char *info, const char *key)
 {

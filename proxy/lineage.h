@@ -12,6 +12,7 @@
 #define PROXY_LINEAGE_H
 
 #include "logsvc/history.h"
+#include "logsvc/wire.h"
 
 enum lineage_verdict {
     LINEAGE_RESUME,  /* it holds the log up to its offset: go on behind that */
@@ -34,6 +35,9 @@ bool lineage_knows(const struct history *h, const struct replid *replid);
 
 /* Where the term with that replid ends; UINT64_MAX: it is the last one, or not in the history. */
 uint64_t lineage_end(const struct history *h, const struct replid *replid);
+
+/* The version of a Redis, as "7.0.15", in one number (WIRE_ENGINE); 0: it is none. */
+uint32_t lineage_engine(const char *version);
 
 /* What INFO replication says. */
 struct lineage_redis {

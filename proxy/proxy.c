@@ -160,7 +160,7 @@ void proxy_view(const struct proxy *p, struct role_view *view)
 
     *view = (struct role_view){
         .now_ns = now_ns,
-        .redis_up = p->prepared && control_is_up(p->control),
+        .redis_up = p->prepared && !p->outdated && control_is_up(p->control),
         .elected = state == PROPOSER_ELECTED,
         .leading = state == PROPOSER_LEADING,
         .deposed = state == PROPOSER_DEPOSED,
@@ -265,6 +265,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     clients_evict_unsent(&p->clients);
     proxy_observe_sentinel(p);
     control_tick(p->control, now_ns);
+    proxy_tick_redis(p, now_ns);
     engine_tick(p->engine, now_ns);
     proxy_busy_tick(p, now_ns);
     private_tick(p->privates, now_ns);

@@ -101,6 +101,12 @@ struct proxy {
     struct feed *feed;
     struct engine *engine;
     uint64_t engine_retry_ns;
+    uint32_t engine_number; /* the version of our Redis, as WIRE_ENGINE */
+    char control_name[128]; /* of our control connection, at Redis */
+    bool intruder;          /* another proxy was there before us … */
+    bool intruder_told;
+    uint64_t prepare_ns;         /* … when we looked last */
+    bool outdated;               /* it is older than one that has written the log */
     bool prepared;               /* Redis was asked for COMMAND and told our settings */
     bool streaming;              /* the capture is attached and its bytes count */
     bool attach_failed;          /* the capture could not even begin */
@@ -222,6 +228,7 @@ void proxy_correct_info(struct proxy *p, struct request *r);
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;
 void proxy_close_redis(struct proxy *p);
+void proxy_tick_redis(struct proxy *p, uint64_t now_ns);
 void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;
 extern const struct feed_events proxy_feed_events;

@@ -94,6 +94,24 @@ static void peers_judge(struct proxy_outlook *o, const struct leader_peer *self,
     }
 }
 
+/* What a newer Redis has written, an older one may not understand: it goes no further. (A term's
+ * history is told together with the mark, and nothing of that term is fed before.) */
+static void peers_check_engine(struct proxy *p, uint32_t engine)
+{
+    bool outdated = p->prepared && p->engine_number != 0 &&
+                    WIRE_ENGINE_MINOR(engine) > WIRE_ENGINE_MINOR(p->engine_number);
+
+    if (outdated && !p->outdated) {
+        log_error("Redis %s is older than the Redis %u.%u that has written this log: it neither "
+                  "follows nor leads until it is upgraded",
+                  p->router.engine_version, engine >> 16, engine >> 8 & 255);
+        if (p->role.state == ROLE_FOLLOW || p->role.state == ROLE_CAMPAIGN) {
+            follow_stop(p->follow);
+        }
+    }
+    p->outdated = outdated;
+}
+
 void proxy_look_out(struct proxy *p, uint64_t now_ns)
 {
     struct proxy_outlook *o = &p->outlook;
@@ -102,6 +120,7 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
 
     lookout_tick(p->lookout, now_ns);
     lookout_view(p->lookout, now_ns, &view);
+    peers_check_engine(p, view.engine);
     if (view.seen && follow_active(p->follow)) {
         follow_see(p->follow, now_ns, view.history, view.commit);
     }

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/lineage.h"
 
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
@@ -12,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REDIS_MAJOR_MIN = 7, REDIS_DETACH_MS = 500 };
+enum { REDIS_MAJOR_MIN = 7, REDIS_DETACH_MS = 500, REDIS_PREPARE_AGAIN_MS = 1000 };
+#define REDIS_CLIENT_NAME "holdfast-control:"
 
 /* What is set while we are attached. NULL: the backlog, whose size is in our settings. */
 static const struct {
@@ -56,6 +58,8 @@ static void redis_version_cb(void *ctx, const struct redisReply *reply)
     len = len < sizeof p->router.engine_version ? len : sizeof p->router.engine_version - 1;
     memcpy(p->router.engine_version, at, len);
     p->router.engine_version[len] = '\0';
+    p->engine_number = lineage_engine(p->router.engine_version);
+    proposer_set_engine(p->proposer, p->engine_number);
 }
 
 static void redis_command_cb(void *ctx, const struct redisReply *reply)
@@ -140,12 +144,66 @@ static void redis_setting_cb(void *ctx, const struct redisReply *reply)
     redis_set(p, redis_wanted[index].name, wanted);
 }
 
+/* The id of the connection in a line of CLIENT LIST; and whose it is: "proxy:session". False: it is
+ * no proxy's control connection. */
+static bool redis_list_line(const char *line, size_t len, unsigned long long *id, char *owner,
+                            size_t size)
+{
+    static const char key[] = " name=" REDIS_CLIENT_NAME;
+    const char *name = memmem(line, len, key, sizeof key - 1);
+
+    if (len < 4 || memcmp(line, "id=", 3) != 0 || name == NULL) {
+        return false;
+    }
+    name += sizeof key - 1;
+    size_t name_len = strcspn(name, " \n");
+    name_len = name_len < size ? name_len : size - 1;
+    memcpy(owner, name, name_len);
+    owner[name_len] = '\0';
+    *id = strtoull(line + 3, NULL, 10);
+    return true;
+}
+
+/* Two proxies before one Redis would both change it. Each names its control connection and then
+ * looks who else is there: the older connection stays. */
+static void redis_clients_cb(void *ctx, const struct redisReply *reply)
+{
+    struct proxy *p = ctx;
+    unsigned long long own = 0, other = 0, id;
+    char owner[128], other_owner[128] = "";
+
+    p->intruder = false;
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
+        log_debug("Redis does not tell its connections: nobody sees whether another proxy uses it");
+        return;
+    }
+    for (const char *line = reply->str, *end; *line != '\0'; line = end + (*end == '\n')) {
+        end = line + strcspn(line, "\n");
+        if (!redis_list_line(line, (size_t)(end - line), &id, owner, sizeof owner)) {
+            continue;
+        }
+        if (strcmp(owner, p->control_name + strlen(REDIS_CLIENT_NAME)) == 0) {
+            own = id;
+        } else if (other == 0 || id < other) {
+            other = id;
+            (void)snprintf(other_owner, sizeof other_owner, "%s", owner);
+        }
+    }
+    p->intruder = other != 0 && other < own;
+    if (p->intruder && !p->intruder_told) {
+        other_owner[strcspn(other_owner, ":")] = '\0';
+        log_error("the Redis at %s:%d belongs to another proxy already (%s): each needs its own",
+                  p->settings->redis_host, (int)p->settings->redis_port, other_owner);
+    }
+    p->intruder_told = p->intruder;
+}
+
 /* The last answer of the preparation: everything before it is in. */
 static void redis_prepared_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
 
-    if (reply == NULL || p->table == NULL) {
+    if (reply == NULL || p->table == NULL || p->intruder) {
         return;
     }
     if (p->router.config.databases == 0) {
@@ -165,10 +223,31 @@ static void redis_prepared_cb(void *ctx, const struct redisReply *reply)
     p->prepared = true;
 }
 
+static void redis_prepare(struct proxy *p);
+
+/* Everybody's connections are known: ours is the only one, or it must wait. */
+static void redis_check_cb(void *ctx, const struct redisReply *reply)
+{
+    struct proxy *p = ctx;
+
+    if (reply != NULL && !p->intruder) {
+        redis_prepare(p);
+    }
+}
+
 static void redis_up(void *ctx)
 {
     struct proxy *p = ctx;
 
+    p->prepare_ns = clock_now_ns();
+    (void)control_send(p->control, NULL, NULL, "CLIENT SETNAME %s", p->control_name);
+    (void)control_send(p->control, redis_clients_cb, p, "CLIENT LIST TYPE normal");
+    (void)control_send(p->control, redis_check_cb, p, "PING");
+}
+
+/* It is ours: now it is asked, and told what we need. */
+static void redis_prepare(struct proxy *p)
+{
     (void)control_send(p->control, redis_version_cb, p, "INFO server");
     (void)control_send(p->control, redis_command_cb, p, "COMMAND");
     (void)control_send(p->control, redis_databases_cb, p, "CONFIG GET databases");
@@ -178,6 +257,15 @@ static void redis_up(void *ctx)
                            redis_wanted[i].name);
     }
     (void)control_send(p->control, redis_prepared_cb, p, "PING");
+}
+
+/* Whoever was refused looks again now and then. */
+void proxy_tick_redis(struct proxy *p, uint64_t now_ns)
+{
+    if (p->intruder && control_is_up(p->control) &&
+        now_ns - p->prepare_ns >= REDIS_PREPARE_AGAIN_MS * CLOCK_NS_PER_MS) {
+        redis_up(p);
+    }
 }
 
 static void redis_down(void *ctx, const char *reason)
@@ -218,6 +306,16 @@ static char *redis_make_secret(struct proxy *p)
     return secret;
 }
 
+/* What our control connection is called there; a blank would end the name. */
+static void redis_make_name(struct proxy *p)
+{
+    (void)snprintf(p->control_name, sizeof p->control_name, "%s%s:%016llx", REDIS_CLIENT_NAME,
+                   p->settings->name, (unsigned long long)random_seed());
+    for (char *at = p->control_name; *at != '\0'; at++) {
+        *at = *at <= ' ' || *at > '~' ? '_' : *at;
+    }
+}
+
 int proxy_open_redis(struct proxy *p, const struct settings *s)
 {
     struct control_config control = {
@@ -247,6 +345,7 @@ int proxy_open_redis(struct proxy *p, const struct settings *s)
     int rc = ERR_OK;
 
     p->feed_secret = redis_make_secret(p);
+    redis_make_name(p);
     feed.secret = p->feed_secret;
     p->effects = effects_create(NULL, p->tracker, &redis_effects_events, p);
     p->control = control_create(p->base, &control, &redis_control_events, p);

@@ -40,6 +40,7 @@ struct lookout {
     uint32_t counting; /* which of them */
     struct term term;
     uint64_t commit;
+    uint32_t engine;
     struct history history;
     struct roster roster;
 };
@@ -196,6 +197,7 @@ void lookout_receive(struct lookout *l, uint64_t now_ns, unsigned node, const st
     n->empty = m->empty;
     l->term = msg->term.n > l->term.n ? msg->term : l->term;
     l->commit = !m->empty && m->commit > l->commit ? m->commit : l->commit;
+    l->engine = m->engine > l->engine ? m->engine : l->engine;
     lookout_take_history(l, &m->history);
     lookout_take_roster(l, now_ns, &m->roster);
 }
@@ -249,6 +251,7 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
                                  .heir = "",
                                  .term = l->term,
                                  .commit = l->commit,
+                                 .engine = l->engine,
                                  .log_empty = true,
                                  .history = &l->history,
                                  .roster = &l->roster};

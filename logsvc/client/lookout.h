@@ -65,7 +65,8 @@ struct lookout_view {
     const char *heir;        /* whom a leader that has just released names; "": nobody */
     struct term term;        /* the highest promised anywhere */
     uint64_t commit;         /* highest known to be committed anywhere; never falls */
-    bool log_empty;          /* nobody that answers has a log */
+    uint32_t engine; /* the highest that a leader of this log has had (WIRE_ENGINE); 0: not known */
+    bool log_empty;  /* nobody that answers has a log */
     const struct history *history; /* of the node with the newest last term; may have no entry */
     const struct roster *roster;   /* proxies that greeted a node within two seconds or so */
 };

@@ -167,6 +167,7 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
     msg.elected.to = n->disk;
     msg.elected.conf = proposer_wire_conf(p);
     memcpy(msg.elected.name, p->name, sizeof msg.elected.name);
+    msg.elected.engine = p->engine;
     msg.elected.history =
         (struct wire_history){.bytes = buf_head(&p->history_bytes), .size = p->history_bytes.len};
     proposer_ask(p, node, &msg);
@@ -751,6 +752,11 @@ void proposer_destroy(struct proposer *p)
     buf_release(&p->conf_bytes);
     buf_release(&p->mend_records);
     free(p);
+}
+
+void proposer_set_engine(struct proposer *p, uint32_t engine)
+{
+    p->engine = engine;
 }
 
 enum proposer_state proposer_state(const struct proposer *p)

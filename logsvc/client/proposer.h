@@ -104,6 +104,9 @@ struct proposer_donor {
 };
 const struct proposer_donor *proposer_donor(const struct proposer *p);
 
+/* The version of the owner's Redis (WIRE_ENGINE), which marks the log that it leads. */
+void proposer_set_engine(struct proposer *p, uint32_t engine);
+
 /* ELECTED → LEADING: the owner's Redis stands at exactly `begin` (the donor's end, or any offset if
  * the log is empty) and streams from there under this replid. chain_crc is known to the acceptors.
  */

@@ -114,6 +114,7 @@ struct proposer_change {
 struct proposer {
     struct proposer_config config;
     char name[WIRE_NAME_MAX + 1];
+    uint32_t engine; /* of our Redis */
     struct proposer_events events;
     void *ctx;
 

@@ -483,6 +483,42 @@ START_TEST(foreign_cluster)
 }
 END_TEST
 
+/* A second proxy that is configured for the Redis of another is told so, changes nothing there, and
+ * never serves. */
+START_TEST(two_proxies_for_one_redis)
+{
+    char program[512], path[600], config[4096], port[32], output[65536];
+    struct witness witness;
+
+    witness_open(&witness);
+    cluster_program("holdfast-proxy", program, sizeof program);
+    snprintf(path, sizeof path, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    FILE *f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    size_t len = fread(config, 1, sizeof config - 1, f);
+    ck_assert_int_eq(fclose(f), 0);
+    config[len] = '\0';
+    char *name = strstr(config, "proxy1");
+    ck_assert_ptr_nonnull(name);
+    memcpy(name, "second", 6);
+    snprintf(port, sizeof port, "%d", cluster_port(cluster, "proxy1"));
+    char *at = strstr(config, port);
+    ck_assert_ptr_nonnull(at);
+    snprintf(port, sizeof port, "%d", cluster_free_port());
+    memcpy(at, port, 5);
+    snprintf(path, sizeof path, "%s/second.json", cluster_dir(cluster, "proxy1"));
+    f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_ge(fputs(config, f), 0);
+    ck_assert_int_eq(fclose(f), 0);
+    cluster_run((const char *[]){program, "--config", path, NULL}, 3000, output, sizeof output);
+    ck_assert_msg(strstr(output, "leader: serving") == NULL, "%s", output);
+    ck_assert_msg(strstr(output, "belongs to another proxy already (proxy1)") != NULL,
+                  "it doesn't say why: %s", output);
+    witness_close(&witness);
+}
+END_TEST
+
 /* --- configurations ------------------------------------------------------------------------- */
 
 #define LOG_CONFIG(more)                                                                           \
@@ -587,6 +623,7 @@ int main(void)
     tcase_add_test(tc, never_reads_large_replies);
     tcase_add_test(tc, never_reads_small_replies);
     tcase_add_test(tc, foreign_cluster);
+    tcase_add_test(tc, two_proxies_for_one_redis);
     tc = system_case(suite, "log node", system_serve, 120);
     tcase_add_test(tc, garbage_to_a_log_node);
     tc = system_case(suite, "configuration", system_create, 60);

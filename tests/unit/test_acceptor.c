@@ -201,6 +201,7 @@ static void elect(uint64_t start, bool reset, const uint64_t *pairs)
     m.elected.start = start;
     m.elected.reset = reset;
     snprintf(m.elected.name, sizeof m.elected.name, "leader");
+    m.elected.engine = m.term.n == 2 ? WIRE_ENGINE(7, 2, 0) : WIRE_ENGINE(7, 0, 15);
     history_encode(&h, &bytes);
     m.elected.history = (struct wire_history){.bytes = buf_head(&bytes), .size = bytes.len};
     say(&m);
@@ -419,6 +420,7 @@ START_TEST(watch_is_told_of_changes)
     ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8);
     ck_assert_uint_eq(told_count, 3);
     ck_assert_uint_eq(told.leader_term.n, 2);
+    ck_assert_uint_eq(told.engine, WIRE_ENGINE(7, 2, 0)); /* it marks the log from now on */
     struct wire_msg leave = message(WIRE_RELEASE, 2);
     memcpy(leave.release.heir, "h:2", 4);
     say(&leave);

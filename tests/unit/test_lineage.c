@@ -78,6 +78,17 @@ START_TEST(labels)
 }
 END_TEST
 
+/* Versions are compared as numbers. */
+START_TEST(versions)
+{
+    ck_assert_uint_eq(lineage_engine("7.0.15"), WIRE_ENGINE(7, 0, 15));
+    ck_assert_uint_eq(lineage_engine("7.2"), WIRE_ENGINE(7, 2, 0));
+    ck_assert_uint_lt(lineage_engine("7.2.9"), lineage_engine("7.10.0"));
+    ck_assert_uint_eq(lineage_engine("8.0.0-rc1"), WIRE_ENGINE(8, 0, 0));
+    ck_assert_uint_eq(lineage_engine("unstable"), 0);
+}
+END_TEST
+
 static bool parse(const char *role, const char *offset, const char *second,
                   struct lineage_redis *out)
 {
@@ -148,6 +159,7 @@ int main(void)
     tcase_add_test(tc, judges);
     tcase_add_test(tc, waits);
     tcase_add_test(tc, labels);
+    tcase_add_test(tc, versions);
     tcase_add_test(tc, what_redis_says);
     tcase_add_test(tc, lag_is_told);
     suite_add_tcase(suite, tc);
