@@ -263,8 +263,8 @@ void private_target(struct private_pool *pool, const char *host, int port)
 
 void private_sweep(struct private_pool *pool)
 {
-    while (pool->dead != NULL) {
-        struct private_link *link = pool->dead;
+    for (struct private_link *link = pool->dead, *next; link != NULL; link = next) {
+        next = link->next;
         if (link->in_to_send) {
             struct private_link **at = &pool->to_send;
             while (*at != link) {
@@ -272,10 +272,10 @@ void private_sweep(struct private_pool *pool)
             }
             *at = link->next_to_send;
         }
-        link_leave(link);
         engine_destroy(link->engine);
         free(link);
     }
+    pool->dead = NULL;
 }
 
 void private_destroy(struct private_pool *pool)

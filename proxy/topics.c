@@ -53,16 +53,10 @@ static void topic_free(struct topics *t, struct topic_node *node)
 
 void topics_destroy(struct topics *t)
 {
-    struct topic_node *node, *next;
-
-    if (t == NULL) {
-        return;
+    if (t != NULL) {
+        MUST(t->subscriptions == NULL && t->nodes == NULL); /* a topic goes with its last one */
+        free(t);
     }
-    MUST(t->subscriptions == NULL);
-    HASH_ITER (hh, t->nodes, node, next) {
-        topic_free(t, node);
-    }
-    free(t);
 }
 
 /* ---- topics ---- */
@@ -123,14 +117,13 @@ void topics_receivers(const struct topics *t, enum topic_kind kind, const void *
                       size_t *clients, size_t *links)
 {
     const struct topic *topic = topics_find(t, kind, channel, len);
-    struct topic_node *node, *next;
 
     *clients = topic != NULL ? topic->active : 0;
     *links = *clients > 0;
     if (kind != TOPIC_CHANNEL || t->pattern_count == 0) {
         return;
     }
-    HASH_ITER (hh, t->nodes, node, next) {
+    for (const struct topic_node *node = t->nodes; node != NULL; node = node->hh.next) {
         if (node->topic.kind == TOPIC_PATTERN && node->topic.active > 0 &&
             glob_match((const char *)node->topic.name, node->topic.len, channel, len)) {
             *clients += node->topic.active;
@@ -266,9 +259,9 @@ void topics_settle(struct topics *t, struct subscription *s)
 void topics_leave(struct topics *t, struct subscriber *subscriber,
                   void (*left)(void *ctx, const struct topic *topic), void *ctx)
 {
-    while (subscriber->subscriptions != NULL) {
-        struct subscription *s = subscriber->subscriptions;
+    for (struct subscription *s = subscriber->subscriptions, *next; s != NULL; s = next) {
         bool wanted = s->wanted;
+        next = s->next_of_subscriber;
         topics_set_wanted(s, false);
         topics_set_active(s, false);
         s->live = false;
