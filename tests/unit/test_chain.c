@@ -33,7 +33,7 @@ START_TEST(test_order)
     size_t in = 0, out = 0;
 
     random_init(&random, 5);
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1000; round++) {
         struct buf b = BUF_INIT;
         size_t size = (size_t)random_below(&random, round % 7 == 0 ? 100000 : 200);
         fill(&b, in, size);
@@ -50,9 +50,11 @@ START_TEST(test_order)
             const uint8_t *head = chain_head(&c, &size);
             ck_assert_uint_gt(size, 0);
             size = (size_t)random_below(&random, size) + 1;
-            for (size_t i = 0; i < size; i++) {
-                ck_assert_uint_eq(head[i], byte_at(out + i));
+            size_t right = 0;
+            while (right < size && head[right] == byte_at(out + right)) {
+                right++;
             }
+            ck_assert_uint_eq(right, size);
             chain_consume(&c, size);
             out += size;
         }
