@@ -4,6 +4,7 @@
 #include "common/crc32c.h"
 #include "common/mem.h"
 #include "logsvc/lease.h"
+#include "logsvc/mutant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,11 +221,11 @@ static int acceptor_vote(struct acceptor *a, const struct acceptor_call *call)
         return ERR_OK;
     }
     struct wire_msg reply = acceptor_reply(a, call, WIRE_VOTE_REPLY);
-    if (msg->term.n <= a->meta.term.n) {
+    if (MUTANT(VOTE_GE) ? msg->term.n < a->meta.term.n : msg->term.n <= a->meta.term.n) {
         acceptor_answer(a, call, &reply);
         return ERR_OK;
     }
-    int err = acceptor_sync(a);
+    int err = MUTANT(NO_FLUSH_BEFORE_VOTE) ? ERR_OK : acceptor_sync(a);
     if (err != ERR_OK) {
         return err;
     }
@@ -346,10 +347,14 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
     }
     if (verdict != VERDICT_KEEP) {
         next.term = msg->term;
+        if (MUTANT(ADOPT_FIRST)) {
+            next.history = *theirs;
+            next.conf = *conf;
+        }
         if (st->uncertain_to > st->flush_off) {
             acceptor_note_loss(a, &next, theirs, st->uncertain_to);
         }
-        if (verdict == VERDICT_RESET) {
+        if (verdict == VERDICT_RESET && !MUTANT(ADOPT_FIRST)) {
             next.history.count = 0; /* claims nothing while it holds nothing */
         }
         int err = acceptor_save(a, &next);
@@ -679,6 +684,25 @@ int acceptor_receive(struct acceptor *a, uint64_t now_ns, const struct wire_msg 
     return acceptor_conf_admits(a, &call) ? acceptor_dispatch(a, &call) : ERR_OK;
 }
 
+/* Answers the appends since the last turn; the newest answer covers all earlier ones. */
+static void acceptor_acknowledge(struct acceptor *a, const struct storage_state *st)
+{
+    struct wire_append_reply *reply = &a->pending.reply.append_reply;
+
+    if (!a->pending.due) {
+        return;
+    }
+    a->pending.due = false;
+    if (!a->elected || a->pending.reply.term.n != a->meta.term.n) {
+        return; /* a vote or a release came in between: that leader is over */
+    }
+    reply->write_off = st->write_off;
+    reply->unit_off = st->unit_off;
+    reply->commit = a->commit;
+    reply->holes = st->holes;
+    a->events.reply(a->ctx, a->pending.to, &a->pending.reply);
+}
+
 int acceptor_flush(struct acceptor *a, uint64_t now_ns)
 {
     if (a->failed != ERR_OK) {
@@ -686,6 +710,10 @@ int acceptor_flush(struct acceptor *a, uint64_t now_ns)
     }
     struct storage_state st = acceptor_storage_state(a);
     bool wrote = st.write_off != st.flush_off;
+    if (MUTANT(ACK_BEFORE_FLUSH)) {
+        st.unit_off = st.write_off;
+        acceptor_acknowledge(a, &st);
+    }
     int err = acceptor_sync(a);
     if (err != ERR_OK) {
         return err;
@@ -693,19 +721,8 @@ int acceptor_flush(struct acceptor *a, uint64_t now_ns)
     if (wrote) {
         a->idle_at_ns = now_ns + ACCEPTOR_IDLE_MARKER_MS * CLOCK_NS_PER_MS;
     }
-    if (!a->pending.due) {
-        return ERR_OK;
-    }
-    a->pending.due = false;
-    if (!a->elected || a->pending.reply.term.n != a->meta.term.n) {
-        return ERR_OK; /* a vote or a release came in between: that leader is over */
-    }
     st = acceptor_storage_state(a);
-    a->pending.reply.append_reply.write_off = st.write_off;
-    a->pending.reply.append_reply.unit_off = st.unit_off;
-    a->pending.reply.append_reply.commit = a->commit;
-    a->pending.reply.append_reply.holes = st.holes;
-    a->events.reply(a->ctx, a->pending.to, &a->pending.reply);
+    acceptor_acknowledge(a, &st);
     return ERR_OK;
 }
 
@@ -789,6 +806,7 @@ int acceptor_create(struct storage *storage, const struct acceptor_config *confi
     a->events = *events;
     a->ctx = ctx;
     a->t_acc_ns = now_ns;
+    a->released = MUTANT(NO_RESTART_RULE);
     int err = acceptor_load(a);
     a->config.node_id = a->meta.node_id; /* the same text; the caller's may go */
     if (err != ERR_OK) {

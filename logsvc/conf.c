@@ -2,6 +2,7 @@
 
 #include "common/le.h"
 #include "common/mem.h"
+#include "logsvc/mutant.h"
 
 #include <string.h>
 
@@ -113,7 +114,7 @@ uint64_t conf_quorum_value(const struct conf *c,
     }
     unsigned needed = kind == CONF_FOUNDING ? c->now.count : c->now.count / 2 + 1;
     uint64_t best = set_quorum_value(&c->now, needed, value, ctx);
-    if (kind == CONF_JOINT) {
+    if (kind == CONF_JOINT && !MUTANT(JOINT_ONE_SET)) {
         uint64_t old = set_quorum_value(&c->old, c->old.count / 2 + 1, value, ctx);
         best = old < best ? old : best;
     }

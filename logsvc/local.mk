@@ -2,7 +2,6 @@ noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
 	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_conf.c logsvc/acceptor_mend.c logsvc/acceptor_serve.c \
 	logsvc/acceptor_state.h \
-	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_serve.c logsvc/acceptor_state.h \
 	logsvc/acceptor_watch.c \
 	logsvc/client/proposer.c logsvc/client/proposer.h \
 	logsvc/client/proposer_change.c logsvc/client/proposer_conf.c \
@@ -15,6 +14,7 @@ liblog_a_SOURCES = \
 	logsvc/history.c logsvc/history.h \
 	logsvc/lease.h \
 	logsvc/meta.c logsvc/meta.h \
+	logsvc/mutant.h \
 	logsvc/record.c logsvc/record.h \
 	logsvc/roster.c logsvc/roster.h \
 	logsvc/segment.c logsvc/segment.h \

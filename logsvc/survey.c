@@ -1,6 +1,7 @@
 #include "logsvc/survey.h"
 
 #include "common/crc32c.h"
+#include "logsvc/mutant.h"
 
 enum { SURVEY_AHEAD_BYTES = 256 * 1024 };
 
@@ -142,6 +143,9 @@ static void survey_seek(struct survey *v)
     struct record r;
 
     v->seek_pos += SEGMENT_BLOCK_BYTES;
+    if (MUTANT(CUT_ANY_BAD) && v->until == UINT64_MAX) {
+        return;
+    }
     if (survey_bytes(v, pos, SEGMENT_BLOCK_BYTES, &bytes) != ERR_OK ||
         record_decode_header(bytes, RECORD_HEADER_BYTES, &r) != ERR_OK ||
         !survey_may_resume(v, &r, pos)) {
@@ -197,6 +201,10 @@ static void survey_finish(struct survey *v)
     if (v->lost_to > c->offset) {
         s->tail = SEGMENT_TAIL_UNCERTAIN;
         s->uncertain_to = v->lost_to > s->uncertain_to ? v->lost_to : s->uncertain_to;
+    }
+    if (MUTANT(CUT_ANY_BAD) && s->tail == SEGMENT_TAIL_UNCERTAIN) {
+        s->tail = SEGMENT_TAIL_TORN;
+        s->uncertain_to = 0;
     }
 }
 

@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	scripts/install-deps \
 	scripts/lint \
 	scripts/model \
+	scripts/mutants \
 	scripts/quickstart
 
 # make fuzz SECONDS=n: each fuzz target for n seconds, in a build of their own.

@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 #include "logsvc/lease.h"
+#include "logsvc/mutant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -617,7 +618,7 @@ void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
         return;
     }
     proposer_see_term(p, node, msg);
-    if (msg->session != n->session) {
+    if (msg->session != n->session && !(MUTANT(OLD_ACKS) && msg->type == WIRE_APPEND_REPLY)) {
         return; /* of an older session: no effect */
     }
     n->answered_ns = p->now_ns;

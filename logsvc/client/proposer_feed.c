@@ -11,6 +11,7 @@
  * which the window has no more is fed records read from another node of this term. */
 #include "logsvc/client/proposer_state.h"
 #include "logsvc/lease.h"
+#include "logsvc/mutant.h"
 
 #include "common/mem.h"
 
@@ -198,7 +199,9 @@ void proposer_feed_timeouts(struct proposer *p, unsigned node)
 
 static uint64_t counted_end(const struct proposer *p, const struct proposer_node *n)
 {
-    return n->counted && n->unit_off >= p->term_begin ? n->unit_off + 1 : 0;
+    bool of_this_term = n->unit_off >= p->term_begin || MUTANT(NO_TERM_START);
+
+    return n->counted && of_this_term ? n->unit_off + 1 : 0;
 }
 
 uint64_t proposer_commit_counted(const struct proposer *p)
@@ -256,7 +259,9 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
     struct proposer_node *n = &p->nodes[node];
     const struct wire_append_reply *m = &msg->append_reply;
 
-    if (p->state != PROPOSER_LEADING || !n->told || msg->term.n != p->term.n) {
+    if (MUTANT(OLD_ACKS) && p->state == PROPOSER_LEADING && !m->gap) {
+        n->counted = true;
+    } else if (p->state != PROPOSER_LEADING || !n->told || msg->term.n != p->term.n) {
         return;
     }
     if (m->gap) {
@@ -271,7 +276,7 @@ void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wi
     while (n->sent_count > 0 && n->sent[n->sent_head].seq <= msg->seq) {
         const struct proposer_sent *s = &n->sent[n->sent_head];
         if (s->seq == msg->seq && s->sent_ns > n->lease_sent_ns) {
-            n->lease_sent_ns = s->sent_ns;
+            n->lease_sent_ns = MUTANT(RECEIVE_TIME) ? p->now_ns : s->sent_ns;
         }
         n->data_inflight -= s->data;
         n->sent_head = (n->sent_head + 1) % PROPOSER_SENT_MAX;

@@ -8,6 +8,7 @@
 
 #include "common/mem.h"
 #include "logsvc/lease.h"
+#include "logsvc/mutant.h"
 
 #include <stdio.h>
 
@@ -132,6 +133,9 @@ static void proposer_choose_donor(struct proposer *p)
             continue; /* a history that does not reach its own log: it says nothing */
         }
         int better = d->empty ? 1 : log_position_compare(at, d->end);
+        if (MUTANT(DONOR_BY_FLUSH) && !d->empty) {
+            better = at.offset < d->end.offset ? -1 : at.offset > d->end.offset;
+        }
         bool sounder = better == 0 && n->log.holes.count < p->nodes[d->node].log.holes.count;
         if (better > 0 || sounder) {
             *d = (struct proposer_donor){.empty = false, .node = i, .end = at};

@@ -41,6 +41,10 @@ test_sim_LDADD = libsim.a $(UNIT_LDADD)
 SEEDS = 1000
 FIRST = 1
 SEED =
-.PHONY: sim
+.PHONY: sim mutants
 sim: simulate
 	./simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
+
+# make mutants: each broken rule of logsvc/mutant.h must be noticed. MUTANT=name: that one.
+mutants:
+	$(top_srcdir)/scripts/mutants --build $(abs_builddir)/build-mutants $(MUTANT)

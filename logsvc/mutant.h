@@ -1,0 +1,32 @@
+/* The rules of the log protocol that scripts/mutants breaks on purpose, one at a time, to see
+ * whether the simulator notices (docs/testing.md, "Mutants"). Built with
+ * -DHOLDFAST_MUTANT=MUTANT_VOTE_GE the first one is broken; built as always, MUTANT(…) is a
+ * constant 0 and nothing is left of it.
+ *
+ * Each is a mistake that somebody made: the reasons stand where the rule does. */
+#ifndef LOGSVC_MUTANT_H
+#define LOGSVC_MUTANT_H
+
+enum mutant {
+    MUTANT_NONE,
+    MUTANT_VOTE_GE,              /* a term is granted twice */
+    MUTANT_ACK_BEFORE_FLUSH,     /* appends are acknowledged, then made durable */
+    MUTANT_ADOPT_FIRST,          /* the history is adopted before the log is cut */
+    MUTANT_NO_FLUSH_BEFORE_VOTE, /* what was appended becomes durable after the vote */
+    MUTANT_DONOR_BY_FLUSH,       /* the longest log wins, of whatever term */
+    MUTANT_NO_TERM_START,        /* bytes of older terms are committed by counting (figure 8) */
+    MUTANT_UNFENCED_READ,        /* a candidate reads from nodes that promised a later term */
+    MUTANT_RECEIVE_TIME,         /* the lease begins when the answer comes */
+    MUTANT_NO_RESTART_RULE,      /* a node that has restarted says that it renewed no lease */
+    MUTANT_CUT_ANY_BAD,          /* whatever is bad at the log's end is taken for a torn write */
+    MUTANT_OLD_ACKS,             /* acknowledgements of older sessions and terms count */
+    MUTANT_JOINT_ONE_SET,        /* a joint configuration is judged by its new set alone */
+};
+
+#ifndef HOLDFAST_MUTANT
+#define HOLDFAST_MUTANT MUTANT_NONE
+#endif
+
+#define MUTANT(name) (HOLDFAST_MUTANT == MUTANT_##name)
+
+#endif
