@@ -304,13 +304,16 @@ int store_reset(struct storage *base, uint64_t offset, uint32_t chain_crc)
     if (rc != ERR_OK) {
         return rc;
     }
-    /* From here on the new epoch is the log; a crash leaves the rest to store_open. */
+    /* From here on the new epoch is the log; a crash leaves the rest to store_open. `ident` says so
+     * before anything is removed: rot of the new header must not bring the old epoch back. */
+    int told = store_set_begun(s, offset, epoch);
+    rc = told == ERR_NO_SPACE ? ERR_OK : told;
     for (size_t i = 0; i < s->segment_count && rc == ERR_OK; i++) {
         uint64_t begin = s->segments[i].header.begin;
         rc = begin == offset ? ERR_OK : store_unlink_segment(s, begin);
     }
-    if (rc == ERR_OK) {
-        rc = store_set_begun(s, offset, epoch);
+    if (rc == ERR_OK && told == ERR_NO_SPACE) {
+        rc = store_set_begun(s, offset, epoch); /* now there is room */
     }
     if (rc != ERR_OK) {
         disk_close(file);

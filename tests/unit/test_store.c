@@ -477,6 +477,49 @@ START_TEST(uncertain_until_cut)
 }
 END_TEST
 
+/* The epoch that `ident` tells. */
+static uint64_t ident_epoch(void)
+{
+    size_t size;
+    const uint8_t *ident = fake_disk_bytes(m.disk, "d/log/ident", &size);
+
+    ck_assert_ptr_nonnull(ident);
+    ck_assert_uint_eq(size, 512);
+    return le_get64(ident + 112);
+}
+
+/* A reset tells `ident` of the new epoch before it removes anything of the old one, wherever the
+ * power goes: rot of the new segment's header could else pass the old log off as this one. */
+START_TEST(reset_tells_ident_first)
+{
+    unsigned told = 0, removed = 0;
+
+    for (uint64_t step = 1; removed < 3; step++) {
+        size_t size;
+        model_begin();
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+        const char *old = "d/log/seg-00000000000000005000.log";
+        ck_assert_ptr_nonnull(fake_disk_bytes(m.disk, old, &size));
+        fake_disk_die_at(m.disk, fake_disk_ops(m.disk) + step);
+        int rc = m.st->ops->reset(m.st, BEGIN + 1000, 0);
+        store_close(m.store);
+        m.store = NULL;
+        fake_disk_crash(m.disk, FAKE_DISK_KEEP_ALL, step);
+        told += ident_epoch() == 2;
+        if (fake_disk_bytes(m.disk, old, &size) == NULL) {
+            ck_assert_uint_eq(ident_epoch(), 2);
+            removed++;
+        }
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_uint_eq(state().begin, ident_epoch() == 2 ? BEGIN + 1000 : BEGIN);
+        ck_assert(rc != ERR_OK || state().begin == BEGIN + 1000);
+        model_end();
+    }
+    ck_assert_uint_gt(told, removed);
+}
+END_TEST
+
 /* A full disk refuses new appends and changes nothing; the log can be read, and opened again; with
  * room it goes on. */
 START_TEST(full_disk)
@@ -833,6 +876,7 @@ int main(void)
     tcase_add_test(tc, error_everywhere);
     tcase_add_test(tc, rot_everywhere);
     tcase_add_test(tc, uncertain_until_cut);
+    tcase_add_test(tc, reset_tells_ident_first);
     tcase_add_test(tc, full_disk);
     tcase_add_test(tc, refused);
     tcase_add_test(tc, damaged_folders);
