@@ -259,6 +259,14 @@ test_wire_SOURCES = tests/unit/test_wire.c tests/lib/unit.h
 test_wire_CFLAGS = $(UNIT_CFLAGS)
 test_wire_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+# The documents' test vectors.
+check_PROGRAMS += test_vectors
+TESTS += test_vectors
+test_vectors_SOURCES = tests/unit/test_vectors.c tests/lib/fake_disk.c tests/lib/fake_disk.h \
+	tests/lib/unit.h
+test_vectors_CFLAGS = $(UNIT_CFLAGS) -DDOCS_DIR='"$(abs_top_srcdir)/docs"'
+test_vectors_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_acceptor
 TESTS += test_acceptor
 test_acceptor_SOURCES = tests/unit/test_acceptor.c tests/lib/unit.h \
