@@ -66,6 +66,7 @@ holdfast_proxy_SOURCES = \
 	proxy/proxy_busy.c \
 	proxy/proxy_clients.c \
 	proxy/proxy_forward.c \
+	proxy/proxy_found.c \
 	proxy/proxy_log.c \
 	proxy/proxy_peers.c \
 	proxy/proxy_private.c \

@@ -115,6 +115,7 @@ struct proxy {
     uint64_t attach_offset;      /* … at this place */
     unsigned attach_asked;       /* questions without an answer; only the last one's counts */
     char *feed_secret;
+    char redis_run_id[41];
     struct proxy_redis_setting redis_settings[PROXY_REDIS_SETTINGS];
 
     struct forward *forward; /* clients' requests on their way to another proxy that leads */
@@ -228,6 +229,10 @@ void proxy_correct_info(struct proxy *p, struct request *r);
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;
 void proxy_close_redis(struct proxy *p);
+const char *proxy_redis_setting_name(int index);
+/* What Redis was set to before us, over the end of this process; proxy_found.c. */
+void proxy_found_load(struct proxy *p);
+void proxy_found_save(const struct proxy *p);
 void proxy_tick_redis(struct proxy *p, uint64_t now_ns);
 void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;

@@ -28,6 +28,11 @@ static const struct {
     {"repl-backlog-size", NULL}, /* must outlive a reconnect */
 };
 
+const char *proxy_redis_setting_name(int index)
+{
+    return redis_wanted[index].name;
+}
+
 static bool redis_is_error(const struct redisReply *reply, const char *what)
 {
     if (reply == NULL) {
@@ -40,6 +45,26 @@ static bool redis_is_error(const struct redisReply *reply, const char *what)
     return false;
 }
 
+/* Another process of Redis has its own settings: what was found in the former means nothing. */
+static void redis_take_run_id(struct proxy *p, const char *info)
+{
+    static const char key[] = "\nrun_id:";
+    char before[sizeof p->redis_run_id];
+    const char *at = strstr(info, key);
+
+    if (at == NULL) {
+        return;
+    }
+    memcpy(before, p->redis_run_id, sizeof before);
+    (void)snprintf(p->redis_run_id, sizeof p->redis_run_id, "%.40s", at + sizeof key - 1);
+    if (strcmp(before, p->redis_run_id) != 0) {
+        for (int i = 0; i < PROXY_REDIS_SETTINGS; i++) {
+            p->redis_settings[i].known = false;
+        }
+        proxy_found_load(p);
+    }
+}
+
 static void redis_version_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
@@ -48,6 +73,7 @@ static void redis_version_cb(void *ctx, const struct redisReply *reply)
     if (redis_is_error(reply, "INFO server") || reply->str == NULL) {
         return;
     }
+    redis_take_run_id(p, reply->str);
     const char *at = strstr(reply->str, key);
     if (at == NULL) {
         log_error("Redis does not say its version");
@@ -140,6 +166,7 @@ static void redis_setting_cb(void *ctx, const struct redisReply *reply)
     if (!setting->known) {
         (void)snprintf(setting->found, sizeof setting->found, "%s", found);
         setting->known = true;
+        proxy_found_save(p);
     }
     redis_set(p, redis_wanted[index].name, wanted);
 }

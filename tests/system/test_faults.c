@@ -335,6 +335,33 @@ START_TEST(proxy_killed_with_writes_that_were_not_committed)
 }
 END_TEST
 
+/* repl-diskless-sync-delay of Redis; its default is 5. */
+static int sync_delay(void)
+{
+    redisContext *redis = cluster_connect(cluster, "redis1");
+    redisReply *reply = redisCommand(redis, "CONFIG GET repl-diskless-sync-delay");
+
+    ck_assert(reply != NULL && reply->elements == 2);
+    int delay = (int)strtol(reply->element[1]->str, NULL, 10);
+    freeReplyObject(reply);
+    redisFree(redis);
+    return delay;
+}
+
+/* A proxy that was killed leaves Redis with our settings; its successor puts back those of before.
+ */
+START_TEST(settings_are_put_back)
+{
+    ck_assert_int_eq(sync_delay(), 0);
+    cluster_kill(cluster, "proxy1");
+    cluster_spawn(cluster, "proxy1");
+    cluster_wait_leader(cluster);
+    ck_assert_int_eq(sync_delay(), 0);
+    cluster_stop(cluster, "proxy1");
+    ck_assert_int_eq(sync_delay(), 5);
+}
+END_TEST
+
 static void stop_politely(void)
 {
     cluster_stop(cluster, "proxy1");
@@ -448,6 +475,7 @@ int main(void)
     add_test(suite, "redis timeout", system_serve, redis_with_a_timeout);
     add_test(suite, "proxy killed", system_serve, proxy_killed);
     add_test(suite, "uncommitted", system_serve, proxy_killed_with_writes_that_were_not_committed);
+    add_test(suite, "settings", system_serve, settings_are_put_back);
     add_test(suite, "stopped", system_serve, stopped_and_started);
     add_test(suite, "progress", system_serve, rebuild_shows_progress);
     add_test(suite, "adopted", system_create, dataset_is_adopted);
