@@ -541,6 +541,32 @@ START_TEST(documents_tell_the_truth)
 }
 END_TEST
 
+/* Every type of message is in the protocol's table, with its number, and so are the limits that
+ * follow from others. */
+START_TEST(types_are_listed)
+{
+    static const enum wire_type types[] = {
+#define TYPE(name, code, field) name,
+        WIRE_TYPE_MAP(TYPE)
+#undef TYPE
+    };
+    char *text = read_doc(PROTOCOL);
+    char row[128];
+
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        (void)snprintf(row, sizeof row, "\n| %d | %s |", (int)types[i], wire_type_name(types[i]));
+        ck_assert_msg(strstr(text, row) != NULL, "no row%s", row);
+    }
+    (void)snprintf(row, sizeof row, "**message format %d over transport %d**", (int)WIRE_VERSION,
+                   (int)FRAMED_VERSION);
+    ck_assert_ptr_nonnull(strstr(text, row));
+    int overhead = WIRE_OVERHEAD_MAX;
+    (void)snprintf(row, sizeof row, "%d,%03d bytes", overhead / 1000, overhead % 1000);
+    ck_assert_msg(strstr(text, row) != NULL, "the overhead is %s", row);
+    free(text);
+}
+END_TEST
+
 /* What is printed as a message is one: decoded, it says what went in. */
 START_TEST(vectors_can_be_read)
 {
@@ -575,6 +601,7 @@ int main(void)
     TCase *all = tcase_create("all");
 
     tcase_add_test(all, documents_tell_the_truth);
+    tcase_add_test(all, types_are_listed);
     tcase_add_test(all, vectors_can_be_read);
     suite_add_tcase(suite, all);
     return unit_main(suite);
