@@ -211,6 +211,13 @@ static unsigned failovers_wanted(void)
     return n < FAILOVERS_MAX ? (unsigned)n : FAILOVERS_MAX;
 }
 
+/* FAULT=n in the environment: that one of the faults only, for longer runs; else each in turn. */
+static struct fault *fault_next(unsigned i)
+{
+    const char *text = getenv("FAULT");
+    return &faults[(text != NULL ? strtoul(text, NULL, 10) : i) % FAULTS];
+}
+
 /* The leader is lost, in every way, and another takes over; the lost one comes back and follows. */
 START_TEST(leaders_are_lost)
 {
@@ -218,7 +225,7 @@ START_TEST(leaders_are_lost)
     unsigned wanted = failovers_wanted();
 
     for (unsigned i = 0; i < wanted; i++) {
-        struct fault *fault = &faults[i % FAULTS];
+        struct fault *fault = fault_next(i);
         struct pair_names names = leader_names();
         load_run(load, LOAD_MS, NULL, NULL);
         uint64_t since_ns = clock_now_ns();
