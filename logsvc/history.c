@@ -16,6 +16,20 @@ static bool history_may_follow(const struct history *h, struct log_term term, ui
     return term.n > last->term.n && begin >= last->begin;
 }
 
+/* Which entry a full history forgets, when the next one begins at `begin`: the oldest term in which
+ * nothing was written, since that takes no byte's term away; the first one stays as long as it can,
+ * since the log's beginning and its snapshot are known by it. */
+static unsigned history_least(const struct history *h, uint64_t begin)
+{
+    for (unsigned i = 1; i < h->count; i++) {
+        uint64_t end = i + 1 < h->count ? h->entries[i + 1].begin : begin;
+        if (h->entries[i].begin == end) {
+            return i;
+        }
+    }
+    return 0;
+}
+
 int history_append(struct history *h, struct log_term term, uint64_t begin,
                    const struct replid *replid)
 {
@@ -23,8 +37,10 @@ int history_append(struct history *h, struct log_term term, uint64_t begin,
         return ERR_INVALID;
     }
     if (h->count == HISTORY_ENTRIES_MAX) {
+        unsigned least = history_least(h, begin);
         h->count--;
-        memmove(&h->entries[0], &h->entries[1], h->count * sizeof h->entries[0]);
+        memmove(&h->entries[least], &h->entries[least + 1],
+                (h->count - least) * sizeof h->entries[0]);
     }
     h->entries[h->count++] =
         (struct history_entry){.term = term, .begin = begin, .replid = *replid};

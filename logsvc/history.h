@@ -6,8 +6,10 @@
  * up to there, and that term begins at the same offset in both (log matching); this is what
  * history_common stands on.
  *
- * Bounded: when it is full, appending forgets the oldest entry. Whoever lags so far that no common
- * entry is left is told "no common point" and needs a snapshot; nothing is ever guessed. */
+ * Bounded: when it is full, appending forgets the oldest term in which nothing was written (but the
+ * first one), which changes neither the term of any byte or position nor a common point; if there
+ * is none, the oldest entry. Whoever lags so far that no common entry is left is told "no common
+ * point" and needs a snapshot; nothing is ever guessed. */
 #ifndef LOGSVC_HISTORY_H
 #define LOGSVC_HISTORY_H
 
@@ -38,7 +40,7 @@ enum {
 };
 
 /* Begins a term. ERR_INVALID, nothing changed: term 0, not higher than the last one, or begin
- * below the last one's. Full: the oldest entry is forgotten. */
+ * below the last one's. Full: an entry is forgotten. */
 int history_append(struct history *h, struct log_term term, uint64_t begin,
                    const struct replid *replid) MUST_CHECK;
 

@@ -133,6 +133,26 @@ START_TEST(bounded)
 }
 END_TEST
 
+/* Elections in which nothing was written cost a full history nothing that it knows of bytes. */
+START_TEST(forgets_empty_terms_first)
+{
+    struct history h = MAKE(1, 100, 2, 100, 3, 200), here = MAKE(1, 100, 3, 200, 5, 300);
+    struct replid r = replid_of('r');
+    uint64_t at;
+
+    for (uint64_t t = 4; t <= 3 * HISTORY_ENTRIES_MAX; t++) {
+        ck_assert_int_eq(history_append(&h, (struct log_term){t}, 300, &r), ERR_OK);
+        ck_assert_uint_eq(history_last_term(&h, 300).n, t);
+    }
+    ck_assert_uint_eq(h.count, HISTORY_ENTRIES_MAX);
+    ck_assert_uint_eq(h.entries[0].term.n, 1);
+    ck_assert_uint_eq(history_last_term(&h, 150).n, 2);
+    ck_assert_uint_eq(history_last_term(&h, 250).n, 3);
+    ck_assert_int_eq(history_common(&h, &here, 400, &at), ERR_OK);
+    ck_assert_uint_eq(at, 300); /* what term 5 wrote there alone is not ours */
+}
+END_TEST
+
 /* What is encoded is decoded; no cut or lengthened encoding is taken. */
 START_TEST(encoding)
 {
@@ -165,6 +185,7 @@ int main(void)
     tcase_add_test(tc, cut_forgets_what_begins_behind);
     tcase_add_test(tc, common_point);
     tcase_add_test(tc, bounded);
+    tcase_add_test(tc, forgets_empty_terms_first);
     tcase_add_test(tc, encoding);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
