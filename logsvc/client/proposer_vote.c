@@ -157,10 +157,14 @@ static uint64_t vote_is_granted(const struct proposer *p, const struct proposer_
     return n->vote_granted;
 }
 
+/* A voter whose history does not reach its own log (it lags behind the oldest entry that its leader
+ * still knew) is not comparable: it may hold what no other voter has. */
 static uint64_t vote_is_certain(const struct proposer *p, const struct proposer_node *n)
 {
+    bool comparable = n->log.empty || proposer_position(n).term.n > 0;
+
     (void)p;
-    return n->vote_granted && n->log.uncertain_to == 0;
+    return n->vote_granted && n->log.uncertain_to == 0 && comparable;
 }
 
 static uint64_t vote_may_be_granted(const struct proposer *p, const struct proposer_node *n)

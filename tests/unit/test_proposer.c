@@ -387,6 +387,20 @@ START_TEST(uncertain_does_not_vouch)
 }
 END_TEST
 
+/* A node that lags behind the oldest term that its leader still knew can't be compared with others:
+ * it may hold committed bytes that they lack, so it does not vouch either. */
+START_TEST(incomparable_does_not_vouch)
+{
+    to_voting();
+    grant(0, (struct vote){.unit_off = 400, .pairs = PAIRS(9, 500)});
+    grant(2, (struct vote){.unit_off = 300, .pairs = PAIRS(1, 100, 3, 200)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_VOTING);
+    grant(1, (struct vote){.unit_off = 500, .pairs = PAIRS(9, 500)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    ck_assert_uint_eq(proposer_donor(p)->node, 1);
+}
+END_TEST
+
 /* A lost election is tried again with a higher term than any seen. */
 START_TEST(denied)
 {
@@ -1225,6 +1239,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, donor_by_term_then_offset);
     tcase_add_test(tc, donor_ends_with_a_unit);
     tcase_add_test(tc, uncertain_does_not_vouch);
+    tcase_add_test(tc, incomparable_does_not_vouch);
     tcase_add_test(tc, denied);
     tcase_add_test(tc, one_node_counts_once);
     tcase_add_test(tc, foreign_node_is_named_once);
