@@ -754,6 +754,9 @@ int acceptor_tick(struct acceptor *a, uint64_t now_ns)
         .commit = a->commit,
         .wall_ms = a->last_wall_ms,
     };
+    if (marker.term.n == 0) {
+        return ERR_OK; /* older than all that the history still knows */
+    }
     int err = a->storage->ops->append(a->storage, &marker, NULL);
     if (err == ERR_NO_SPACE) {
         return ERR_OK; /* it only narrows a window; the next append will meet the full disk */

@@ -850,6 +850,28 @@ START_TEST(idle_marker_of_the_last_byte)
 }
 END_TEST
 
+/* A log that lags behind all that the leader's history still knows gets no marker: no term fits. */
+START_TEST(no_idle_marker_of_an_unknown_term)
+{
+    lead_term_1();
+    ELECT(BEGIN + 8, false, 1, BEGIN, 3, BEGIN + 20);
+    ELECT(BEGIN + 8, false, 3, BEGIN + 20, 4, BEGIN + 30);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    struct wire_msg m = append_message(4, BEGIN + 8, "ij", true);
+    struct record r;
+    ck_assert_int_eq(record_decode_header(m.data, m.data_size, &r), ERR_OK);
+    r.term.n = 1;
+    record_encode_header(&r, (uint8_t *)(uintptr_t)m.data);
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    flush();
+    (void)fake_storage_trace(&storage);
+    now = acceptor_next_tick_ns(acceptor);
+    ck_assert_int_eq(acceptor_tick(acceptor, now), ERR_OK);
+    ck_assert_str_eq(fake_storage_trace(&storage), "");
+    ck_assert_uint_eq(acceptor_next_tick_ns(acceptor), UINT64_MAX);
+}
+END_TEST
+
 /* A leader that would cut inside a record is not of this log: refused, not obeyed, not fatal. */
 START_TEST(cut_inside_a_record)
 {
@@ -1416,6 +1438,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, commit_is_learnt);
     tcase_add_test(tc, idle_marker);
     tcase_add_test(tc, idle_marker_of_the_last_byte);
+    tcase_add_test(tc, no_idle_marker_of_an_unknown_term);
     tcase_add_test(tc, cut_inside_a_record);
     tcase_add_test(tc, sessions);
     tcase_add_test(tc, strangers);
