@@ -1,5 +1,6 @@
-/* The acceptor's insides, shared by acceptor.c (terms and appends), acceptor_serve.c (reads and
- * snapshots), acceptor_mend.c (holes) and acceptor_conf.c (who counts). Nobody else includes it. */
+/* The acceptor's insides, shared by acceptor.c (terms and appends), acceptor_elected.c (taking up a
+ * leader), acceptor_serve.c (reads and snapshots), acceptor_watch.c (who watches), acceptor_mend.c
+ * (holes) and acceptor_conf.c (who counts). Nobody else includes it. */
 #ifndef LOGSVC_ACCEPTOR_STATE_H
 #define LOGSVC_ACCEPTOR_STATE_H
 
@@ -83,6 +84,14 @@ struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_c
 
 /* Notes that the disk failed, for good, and returns the error. */
 int acceptor_fail(struct acceptor *a, int err);
+struct storage_state acceptor_storage_state(const struct acceptor *a);
+/* Makes every appended record durable. */
+int acceptor_sync(struct acceptor *a) MUST_CHECK;
+/* A leader or candidate was heard. */
+void acceptor_hear(struct acceptor *a, const struct acceptor_call *call);
+/* A session begins: the leader of a term speaks on a new link. What it said on older ones has no
+ * effect from now on. False: this message itself is of an older one. */
+bool acceptor_enter_session(struct acceptor *a, struct term term, uint64_t session);
 /* Whether the message comes from the accepted leader of the current term, in its newest session; if
  * not, it was refused. */
 bool acceptor_from_leader(struct acceptor *a, const struct acceptor_call *call);
@@ -101,15 +110,18 @@ bool acceptor_conf_vote(struct acceptor *a, const struct acceptor_call *call);
 bool acceptor_conf_elected(struct acceptor *a, const struct acceptor_call *call, struct conf *out);
 int acceptor_config(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 
+/* acceptor_elected.c */
+int acceptor_elected(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+
 /* acceptor_mend.c */
 int acceptor_mend(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 
-/* acceptor_serve.c */
 /* acceptor_watch.c */
 void acceptor_watch(struct acceptor *a, const struct acceptor_call *call);
 /* Tells all who watch how things stand now. */
 void acceptor_tell_watchers(struct acceptor *a, uint64_t now_ns);
 
+/* acceptor_serve.c */
 int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
-	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_conf.c logsvc/acceptor_mend.c logsvc/acceptor_serve.c \
-	logsvc/acceptor_state.h \
+	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_conf.c logsvc/acceptor_elected.c \
+	logsvc/acceptor_mend.c logsvc/acceptor_serve.c logsvc/acceptor_state.h \
 	logsvc/acceptor_watch.c \
 	logsvc/client/proposer.c logsvc/client/proposer.h \
 	logsvc/client/proposer_change.c logsvc/client/proposer_conf.c \
