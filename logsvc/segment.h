@@ -8,7 +8,7 @@
  *
  * Every record carries the offset up to which the log was synced before its batch was written. So a
  * record proves that everything below its `flushed` had been complete, and may have been
- * acknowledged; this is what tells a torn write from rot (segment_scan). */
+ * acknowledged; this is what tells a torn write from rot (segment_judge_tail). */
 #ifndef LOGSVC_SEGMENT_H
 #define LOGSVC_SEGMENT_H
 
@@ -150,12 +150,5 @@ int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out) MUST_
 /* Whether the block, which lies behind the bad place where c stands, begins with a record that was
  * written after that place had been synced. */
 bool segment_is_evidence(const struct segment_cursor *c, const uint8_t *block, struct record *r);
-
-/* Walks the whole segment up to offset `until` (UINT64_MAX: as far as it goes, and then judges the
- * tail). ERR_CORRUPT: a bad record, at out->bad_pos, that was complete once: a later record says
- * so, or it is whole but does not belong there. ERR_INVALID: until is inside a record or behind the
- * end. */
-int segment_scan(struct segment_cursor *c, const struct segment_header *h, uint64_t until,
-                 struct segment_index *index, struct segment_scan *out) MUST_CHECK;
 
 #endif
