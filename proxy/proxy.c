@@ -145,10 +145,11 @@ static uint64_t proxy_next_ack_ns(const struct proxy *p)
 
 /* ---- the turn ---- */
 
-/* Whether nothing is left of what was taken from clients: answered, and committed. */
+/* Whether nothing is left of what was taken from clients: answered, committed, and let out. */
 static bool proxy_is_drained(const struct proxy *p)
 {
     return engine_is_idle(p->engine) && tracker_withheld(p->tracker) == 0 &&
+           !tracker_has_ready(p->tracker) &&
            effects_unit_offset(p->effects) == effects_offset(p->effects) &&
            proposer_commit(p->proposer) == proposer_end(p->proposer);
 }
@@ -301,6 +302,7 @@ static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
                          pace_next_ns(&p->pace),
                          p->clients.pause_until_ns != 0 ? p->clients.pause_until_ns : UINT64_MAX,
                          proxy_next_ack_ns(p),
+                         p->role.state == ROLE_YIELD && proxy_is_drained(p) ? now_ns : UINT64_MAX,
                          proxy_next_forward_ns(p)};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {

@@ -522,6 +522,11 @@ struct tracker_waiter *tracker_next_ready(struct tracker *t)
     return w;
 }
 
+bool tracker_has_ready(const struct tracker *t)
+{
+    return t->ready_head != NULL;
+}
+
 void tracker_reset(struct tracker *t, uint64_t committed)
 {
     queue_forget_all(&t->for_stream);

@@ -78,6 +78,9 @@ void tracker_remove(struct tracker *t, struct tracker_waiter *w);
 /* The next ready reply, in the order they became ready, or NULL; it is TRACKER_OUT then. */
 struct tracker_waiter *tracker_next_ready(struct tracker *t);
 
+/* Whether there is one that was not handed out yet. */
+bool tracker_has_ready(const struct tracker *t);
+
 /* Forgets everything (waiters become TRACKER_OUT, unreported) and starts at offset again: the
  * engine was rebuilt there. */
 void tracker_reset(struct tracker *t, uint64_t committed);

@@ -24,6 +24,9 @@ enum {
     FAILOVERS_DEFAULT = 8,
     FAILOVERS_MAX = 10000,
     HANDOVERS = 6,
+    READERS = 4,
+    READS = 20000,
+    READ_HANDOVERS = 3,
     PAUSES = 4,
     TERMS_MAX = 100000,
 };
@@ -246,6 +249,47 @@ START_TEST(leaders_are_lost)
 }
 END_TEST
 
+/* The same with nothing but reads on their way: their replies wait for no commit, and yet have to
+ * leave before the leader does. */
+START_TEST(hand_overs_while_all_read)
+{
+    struct wire readers[READERS], writer;
+    struct buf reply = BUF_INIT;
+
+    wire_open(&writer, cluster_port(cluster, "proxy1"));
+    wire_command(&writer, "SET", "read", "1");
+    wire_expect(&writer, "+OK\r\n");
+    wire_close(&writer);
+    for (int i = 0; i < READ_HANDOVERS; i++) {
+        char said[64];
+        struct pair_names names = leader_names();
+        cluster_wait_followers(cluster);
+        for (int j = 0; j < READERS; j++) {
+            wire_open(&readers[j], cluster_port(cluster, names.proxy));
+            for (int k = 0; k < READS; k++) {
+                wire_queue(&readers[j], "GET", "read");
+            }
+            wire_flush(&readers[j]);
+        }
+        cluster_ask(cluster, names.proxy, said, sizeof said,
+                    (const char *[]){"HOLDFAST", "FAILOVER", NULL});
+        ck_assert_str_eq(said, "OK");
+        for (int j = 0; j < READERS; j++) {
+            for (int k = 0; k < READS; k++) {
+                wire_flush(&readers[j]);
+                ck_assert_int_eq(wire_reply(&readers[j], &reply, BACK_MS), ERR_OK);
+                ck_assert_str_eq((const char *)buf_head(&reply), "$1\r\n1\r\n");
+            }
+            wire_close(&readers[j]);
+        }
+        while (strcmp(cluster_leader(cluster), names.proxy) == 0) {
+            (void)usleep(1000);
+        }
+    }
+    buf_release(&reply);
+}
+END_TEST
+
 /* A planned hand-over: nobody is refused anything, and no connection is closed. */
 START_TEST(hand_overs)
 {
@@ -381,6 +425,7 @@ int main(void)
     Suite *suite = suite_create("failover");
     add_test(suite, "lost", leaders_are_lost, 120 + 20 * (int)failovers_wanted());
     add_test(suite, "hand-overs", hand_overs, 180);
+    add_test(suite, "hand-overs of reads", hand_overs_while_all_read, 180);
     add_test(suite, "frozen", a_frozen_leader_never_answers_with_an_old_value, 180);
     add_test(suite, "written", a_follower_that_was_written_to, 180);
     add_test(suite, "everything", everything_is_lost, 180);

@@ -46,8 +46,11 @@ START_TEST(write_waits_for_its_commit)
     ck_assert_uint_eq(tracker_withheld(t), 1);
     tracker_commit(t, 149);
     ASSERT_NONE;
+    ck_assert(!tracker_has_ready(t));
     tracker_commit(t, 150);
+    ck_assert(tracker_has_ready(t)); /* it waits for nothing, and has not left */
     ASSERT_READY(&w);
+    ck_assert(!tracker_has_ready(t));
     ck_assert_int_eq(w.state, TRACKER_OUT);
     ck_assert_uint_eq(tracker_withheld(t), 0);
     ASSERT_NONE;
