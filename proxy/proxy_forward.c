@@ -94,6 +94,23 @@ static void forward_says_ours(void *ctx, struct request *r, const uint8_t *bytes
     }
 }
 
+/* What waited for our Redis as a replica, and finds it a master: no writes came in there. */
+static void replica_says_ours(void *ctx, struct request *r, const uint8_t *bytes)
+{
+    static const char read_only[] = "READONLY You can't write against a read only replica.";
+    char text[160];
+
+    if (r->client == NULL || (r->flags & REQUEST_PATIENT) == 0) {
+        forward_says_ours(ctx, r, bytes);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%s%s",
+                   (r->flags & REQUEST_BLOCK) != 0 ? "EXECABORT Transaction discarded because of: "
+                                                   : "",
+                   read_only);
+    proxy_reply_error(ctx, r, text);
+}
+
 static const struct forward_events forward_events = {.answered = forward_says_answered,
                                                      .unknown = forward_says_unknown,
                                                      .expired = forward_says_expired,
@@ -101,7 +118,7 @@ static const struct forward_events forward_events = {.answered = forward_says_an
 static const struct forward_events replica_events = {.answered = forward_says_answered,
                                                      .unknown = forward_says_unknown,
                                                      .expired = replica_says_expired,
-                                                     .ours = forward_says_ours};
+                                                     .ours = replica_says_ours};
 
 /* ---- links of clients of their own to the proxy that leads ---- */
 

@@ -550,8 +550,9 @@ static uint32_t router_flags(const struct command *command, enum route route, bo
 {
     uint32_t flags = writes ? REQUEST_PATIENT : 0u;
 
-    /* A replica changes nothing, whatever it is asked. */
-    if (route == ROUTE_REPLICA || (route == ROUTE_FORWARD && route_may_repeat(command))) {
+    /* A replica changes nothing, but what could write (a script) may reach it as it is promoted. */
+    if ((route == ROUTE_REPLICA && !writes) ||
+        (route == ROUTE_FORWARD && route_may_repeat(command))) {
         flags |= REQUEST_RETRY;
     }
     if (!command->plain && strcmp(command->name, "info") == 0) {

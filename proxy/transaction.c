@@ -207,7 +207,7 @@ static uint32_t transaction_flags(const struct transaction *t, enum route route)
 
     flags |= t->selects ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
     flags |= t->writes ? REQUEST_PATIENT : 0u;
-    if (route == ROUTE_REPLICA || (route == ROUTE_FORWARD && t->may_repeat)) {
+    if ((route == ROUTE_REPLICA && !t->writes) || (route == ROUTE_FORWARD && t->may_repeat)) {
         flags |= REQUEST_RETRY;
     }
     return flags;

@@ -505,6 +505,35 @@ START_TEST(test_replica_port)
 }
 END_TEST
 
+/* A script may reach our Redis as it is promoted, and write: it is not sent again. */
+START_TEST(test_replica_script_cut)
+{
+    static const char *const once[] = {"EVAL x 0", "MULTI|EVAL x 0|EXEC"};
+
+    for (size_t i = 0; i < 2; i++) {
+        world_other_joins(false);
+        world_join(0);
+        world.clients[0]->replica_port = true;
+        if (i == 1) {
+            world_say(0, "MULTI");
+        }
+        world_say(0, "EVAL x 0");
+        if (i == 1) {
+            world_say(0, "EXEC");
+            world_expect(0, "+OK\r\n+QUEUED\r\n");
+        }
+        world_expect_other(once[i]);
+        forward_aim(world.replica, FORWARD_NOWHERE, NULL, 0, clock_now_ns());
+        forward_cut(world.replica, "it leads");
+        world_expect_closed(0);
+        world_turn();
+        ck_assert_uint_eq(forward_count(world.replica), 0);
+        (void)close(world.other);
+        world.other = -1;
+    }
+}
+END_TEST
+
 /* Our Redis can't be read any more while reads are under way: their answers, if some still came,
  * could show what may be taken back; they are asked again, of whom may answer then. */
 START_TEST(test_replica_cut)
@@ -582,6 +611,7 @@ int main(void)
     tcase_add_test(tc, test_readonly);
     tcase_add_test(tc, test_readonly_leader);
     tcase_add_test(tc, test_replica_port);
+    tcase_add_test(tc, test_replica_script_cut);
     tcase_add_test(tc, test_replica_cut);
     tcase_add_test(tc, test_replica_stranger);
     tcase_add_test(tc, test_info);
