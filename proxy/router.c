@@ -811,7 +811,7 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     if (c->gate != CLIENT_GATE_NONE && !c->postponed) {
         c->gate = CLIENT_GATE_NONE;
     }
-    if (c->all->monitors != NULL && !c->postponed) {
+    if (c->all->monitors != NULL && !c->postponed && !c->closing) { /* argv went with it */
         monitor_feed(c, command, argv, argc);
     }
 }
