@@ -215,10 +215,16 @@ static void engine_take_fence(struct engine *e, const uint8_t *bytes, size_t siz
     e->fence_len += take;
 }
 
+/* Whether it goes to the Redis whose stream we read, and to no other. */
+static bool engine_is_master_link(const struct engine *e)
+{
+    return e->config.kind == ENGINE_SHARED || e->config.kind == ENGINE_PRIVATE;
+}
+
 /* Whether replies of that kind of link are followed by a fence. */
 static bool engine_fences(const struct engine *e)
 {
-    return (e->config.kind == ENGINE_SHARED || e->config.kind == ENGINE_PRIVATE) && !e->unfenced;
+    return engine_is_master_link(e) && !e->unfenced;
 }
 
 static void engine_batch_done(struct engine *e)
@@ -312,7 +318,7 @@ static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t si
         engine_stop(e, "our Redis is no replica");
         return false;
     }
-    if (engine_fences(e) && !engine_identity_ok(e)) {
+    if (engine_is_master_link(e) && !engine_identity_ok(e)) {
         engine_stranger(e, "it is another Redis than the one whose stream we read");
         return false;
     }

@@ -81,6 +81,9 @@ void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *er
         }
         r->stage = REQUEST_ANSWERED;
         request_set_reply(r, error, strlen(error));
+        if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
+            acl_answered(r); /* this is the answer to the request that waits for it, too */
+        }
         client_answered(r);
         client_release(r);
     }

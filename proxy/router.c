@@ -270,6 +270,29 @@ static void router_link(struct router *router, struct client *c, const struct re
     }
 }
 
+/* Redis knows no rights to HOLDFAST. A user other than the link's own needs the right to say
+ * REPLICAOF, which on a plain Redis does as much. True: to be asked for, or refused. */
+static bool router_own_gate(struct router *router, struct client *c)
+{
+    static const struct resp_arg words[] = {
+        {(const uint8_t *)"REPLICAOF", 9}, {(const uint8_t *)"NO", 2}, {(const uint8_t *)"ONE", 3}};
+    const struct command *command;
+
+    if (c->user == NULL) {
+        return false;
+    }
+    command = command_find(router->table, words, 3, NULL);
+    if (command == NULL) { /* it was renamed */
+        client_answer_error(c, "NOPERM this user has no permissions to run the 'holdfast' command");
+        return true;
+    }
+    bool waits = acl_gate(router, c, command, words, 3);
+    if (!c->postponed) {
+        c->gate = CLIENT_GATE_NONE;
+    }
+    return waits;
+}
+
 /* HOLDFAST …: a command of our own, which Redis does not know. False: nor do we. */
 static bool router_own(struct router *router, struct client *c, const struct resp_arg *argv,
                        size_t argc)
@@ -277,12 +300,15 @@ static bool router_own(struct router *router, struct client *c, const struct res
     if (argc < 2 || !resp_arg_is(&argv[0], "holdfast")) {
         return false;
     }
-    if (resp_arg_is(&argv[1], "link")) {
+    if (resp_arg_is(&argv[1], "link") && c->user == NULL) {
         router_link(router, c, argv, argc);
         return true;
     }
     if (!c->authenticated || c->transaction != NULL || router->admin == NULL) {
         return false; /* refused like anything that is not known */
+    }
+    if (router_own_gate(router, c)) {
+        return true;
     }
     struct buf reply = BUF_INIT; /* router->text holds Redis' error, for what is not known either */
     bool known = router->admin(router->info_ctx, argv, argc, &reply);
@@ -795,8 +821,10 @@ void router_request(struct router *router, struct client *c, const struct resp_a
         return;
     }
     if (router->busy[0] != '\0' && !router_may_be_busy(command, argv, argc)) {
+        if (c->gate != CLIENT_GATE_DENIED) { /* else it has had its answer */
+            router_reject(c, command, router->busy);
+        }
         c->gate = CLIENT_GATE_NONE;
-        router_reject(c, command, router->busy);
         return;
     }
     if (c->all->pause_until_ns != 0 && router_is_paused(router, c, command)) {

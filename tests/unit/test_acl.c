@@ -4,6 +4,8 @@
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"
 
+#include <string.h>
+
 #define WRONGPASS "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 
 /* Client 0 becomes joe, on link 0. */
@@ -125,6 +127,77 @@ START_TEST(test_leaves)
 }
 END_TEST
 
+static bool know_only_log(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out)
+{
+    (void)ctx;
+    if (argc < 2 || !resp_arg_is(&argv[1], "log")) {
+        return false;
+    }
+    buf_append_str(out, "+known\r\n");
+    return true;
+}
+
+/* HOLDFAST, of which Redis knows no rights, takes the right to say REPLICAOF. */
+START_TEST(test_own_commands)
+{
+    log_in();
+    world.router.admin = know_only_log;
+    world_say(0, "HOLDFAST LOG");
+    world_expect_sent("ACL DRYRUN joe REPLICAOF NO ONE");
+    world_redis("$59\r\nThis user has no permissions to run the 'replicaof' command\r\n");
+    world_expect(0, "-NOPERM this user has no permissions to run the 'replicaof' command\r\n");
+    world_say(0, "HOLDFAST LOG");
+    world_expect_sent("ACL DRYRUN joe REPLICAOF NO ONE");
+    world_redis("+OK\r\n");
+    world_expect(0, "+known\r\n");
+    world_say(0, "SELECT 3"); /* that word was for the request before only */
+    world_expect_sent("ACL DRYRUN joe SELECT 3");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "HOLDFAST LINK cluster 1 name 0123456789abcdef"); /* is for proxies alone */
+    world_expect_sent("SELECT 3|ACL DRYRUN joe REPLICAOF NO ONE");
+    world_redis("+OK\r\n+OK\r\n");
+    ck_assert_int_eq(*world_hear(0), '-');
+    ck_assert_str_eq(world.clients[0]->nonce, "");
+}
+END_TEST
+
+/* A script keeps Redis busy: what would have been asked is answered with that, once. */
+START_TEST(test_busy)
+{
+    log_in();
+    world.hold = true;
+    world_say(0, "SELECT 3");
+    world_expect_nothing_sent();
+    strcpy(world.router.busy, "BUSY x");
+    struct request *r = engine_take_unsent(world.engine);
+    ck_assert(r != NULL && r->next_in_batch == NULL);
+    r->stage = REQUEST_ANSWERED;
+    request_set_reply(r, "-BUSY x\r\n", 9);
+    acl_answered(r);
+    client_answered(r);
+    client_release(r);
+    world_expect(0, "-BUSY x\r\n");
+    world_say(0, "SELECT 3");
+    world_expect_nothing_sent();
+    world_expect(0, "-BUSY x\r\n");
+    world.router.busy[0] = '\0';
+    ck_assert_int_eq(world.clients[0]->gate, CLIENT_GATE_NONE);
+}
+END_TEST
+
+/* Such a link has no fences, and yet goes to the Redis whose stream is read, and to no other. */
+START_TEST(test_stranger)
+{
+    world_say(0, "AUTH joe pw");
+    world_link_up_as(0, "+OK\r\n:70\r\n$67\r\nrole:master\r\nmaster_replid:"
+                        "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee\r\n");
+    world_link_expect_closed(0);
+    world_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("acl");
@@ -136,6 +209,9 @@ int main(void)
     tcase_add_test(tc, test_gate);
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_leaves);
+    tcase_add_test(tc, test_own_commands);
+    tcase_add_test(tc, test_busy);
+    tcase_add_test(tc, test_stranger);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
