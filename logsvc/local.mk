@@ -3,7 +3,7 @@ liblog_a_SOURCES = \
 	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_conf.c logsvc/acceptor_elected.c \
 	logsvc/acceptor_mend.c logsvc/acceptor_serve.c logsvc/acceptor_state.h \
 	logsvc/acceptor_watch.c \
-	logsvc/client/proposer.c logsvc/client/proposer.h \
+	logsvc/client/proposer.c logsvc/client/proposer.h logsvc/client/proposer_answers.c \
 	logsvc/client/proposer_change.c logsvc/client/proposer_conf.c \
 	logsvc/client/proposer_vote.c logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
 	logsvc/client/proposer_state.h \

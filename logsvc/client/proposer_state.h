@@ -1,7 +1,7 @@
-/* The proposer's insides, shared by proposer.c (sessions), proposer_vote.c (elections),
- * proposer_feed.c (what each node is sent once we lead, commits, leases), proposer_mend.c (rotten
- * nodes), proposer_conf.c (who counts) and proposer_change.c (replacing a node). Nobody else
- * includes it. */
+/* The proposer's insides, shared by proposer.c (sessions, questions), proposer_answers.c (answers),
+ * proposer_vote.c (elections), proposer_feed.c (what each node is sent once we lead, commits,
+ * leases), proposer_mend.c (rotten nodes), proposer_conf.c (who counts) and proposer_change.c
+ * (replacing a node). Nobody else includes it. */
 #ifndef LOGSVC_CLIENT_PROPOSER_STATE_H
 #define LOGSVC_CLIENT_PROPOSER_STATE_H
 
@@ -171,19 +171,32 @@ void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_
 /* Sends whatever is due to a node now. */
 void proposer_drive(struct proposer *p, unsigned node);
 void proposer_drive_all(struct proposer *p);
-/* Sends a question, remembering when; and whether a message answers it, which closes it. */
+/* Sends a question, remembering when. */
 void proposer_ask(struct proposer *p, unsigned node, const struct wire_msg *msg);
-bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg, enum wire_type type);
-/* Notes why a node is of no use, tells the owner if that is news, and asks again later. */
-void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
-                         const char *reason);
 
 void proposer_set_state(struct proposer *p, enum proposer_state next);
 void proposer_see_time(struct proposer *p, uint64_t now_ns);
 uint64_t proposer_beat_ns(const struct proposer *p);
+
+/* proposer_answers.c */
+/* A node that refused, or is of no use for now, is asked again after so long. */
+enum { PROPOSER_REFUSED_RETRY_MS = 2000 };
+/* Whether a message answers the open question, which closes it. */
+bool proposer_answers_ask(struct proposer_node *n, const struct wire_msg *msg, enum wire_type type);
+/* Notes why a node is of no use, tells the owner if that is news, and asks again later. */
+void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal code,
+                         const char *reason);
 /* Takes a node's picture of its log; false: it makes no sense. */
 bool proposer_learn(struct proposer *p, unsigned node, const struct wire_log *log,
                     const struct wire_history *bytes);
+/* ELECTED: whether the donor has gone away before our Redis had its tail. While we hold the term
+ * nobody else could lead; the next election finds out what is left. */
+bool proposer_donor_is_away(const struct proposer *p);
+/* LEADING: whether the bytes below the term's begin may be lost: the donor went away after it had
+ * voted (or after it had accepted us, before anybody else had them), or its disk lost the end of
+ * the log, and a majority is here but nobody has those bytes. A leader of that log could never
+ * commit; the next election finds out what is left. */
+bool proposer_donor_is_gone(const struct proposer *p);
 
 /* proposer_vote.c */
 /* Whether a node has lately said whether it hears a leader. */
