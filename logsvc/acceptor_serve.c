@@ -66,6 +66,24 @@ int acceptor_read(struct acceptor *a, const struct acceptor_call *call)
     return ERR_OK;
 }
 
+/* Whether the log begins there with a record of that term: then its first leader began it with that
+ * snapshot, however long ago. */
+static bool acceptor_log_begins_with(const struct acceptor *a, const struct snapshot_info *info)
+{
+    struct storage_state st = acceptor_storage_state(a);
+    struct buf records = BUF_INIT;
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+
+    bool same = !st.empty && st.begin == info->offset && st.flush_off > st.begin &&
+                a->storage->ops->read(a->storage, st.begin, 1, &records) == ERR_OK &&
+                wire_record(buf_head(&records), records.len, &r, &payload, &whole) == ERR_OK &&
+                r.begin == st.begin && r.term.n == info->term.n;
+    buf_release(&records);
+    return same;
+}
+
 /* Whether a snapshot's data are a state of this log: its term reaches to its offset. One that a
  * candidate stored for a log that never came to be is not. */
 static bool acceptor_snapshot_fits(const struct acceptor *a, const struct snapshot_info *info)
@@ -73,7 +91,11 @@ static bool acceptor_snapshot_fits(const struct acceptor *a, const struct snapsh
     const struct history *h = &a->meta.history;
     const struct history_entry *e = history_find(h, info->term);
 
-    if (e == NULL || info->offset < e->begin) {
+    if (e == NULL) {
+        bool forgotten = h->count > 0 && info->term.n < h->entries[0].term.n;
+        return forgotten && acceptor_log_begins_with(a, info);
+    }
+    if (info->offset < e->begin) {
         return false;
     }
     return e == &h->entries[h->count - 1] || info->offset <= e[1].begin;

@@ -1350,6 +1350,57 @@ START_TEST(snapshot_is_shipped)
 }
 END_TEST
 
+/* The snapshot that the log began with is offered even when its term is older than all that the
+ * history still knows; one of a candidate that never led is not. */
+START_TEST(snapshot_of_a_forgotten_term)
+{
+    (void)vote(1);
+    struct wire_msg m = snap_begin_message(1, BEGIN - 10, "b");
+    say(&m);
+    snap_write(1, BEGIN - 10, 0, "b");
+    snap_commit(1, BEGIN - 10);
+    (void)vote(2);
+    m = snap_begin_message(2, BEGIN, "a");
+    say(&m);
+    snap_write(2, BEGIN, 0, "a");
+    snap_commit(2, BEGIN);
+    ELECT(BEGIN, true, 2, BEGIN);
+    append(2, BEGIN, "abcdefgh", true);
+    flush();
+    ELECT(BEGIN + 8, false, 2, BEGIN, 3, BEGIN + 8);
+    append(3, BEGIN + 8, "i", true);
+    flush();
+    ELECT(BEGIN + 9, false, 3, BEGIN + 8, 4, BEGIN + 9);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    snap_latest(UINT64_MAX);
+    ck_assert(reply.snap_latest_reply.found);
+    ck_assert_uint_eq(reply.snap_latest_reply.info.offset, BEGIN);
+    snap_latest(BEGIN - 1);
+    ck_assert(!reply.snap_latest_reply.found);
+}
+END_TEST
+
+/* Nor is one at the same offset, if another term's leader began the log there. */
+START_TEST(foreign_snapshot_of_a_forgotten_term)
+{
+    (void)vote(1);
+    struct wire_msg m = snap_begin_message(1, BEGIN, "b");
+    say(&m);
+    snap_write(1, BEGIN, 0, "b");
+    snap_commit(1, BEGIN);
+    ELECT(BEGIN, true, 2, BEGIN);
+    append(2, BEGIN, "abcdefgh", true);
+    flush();
+    ELECT(BEGIN + 8, false, 2, BEGIN, 3, BEGIN + 8);
+    append(3, BEGIN + 8, "i", true);
+    flush();
+    ELECT(BEGIN + 9, false, 3, BEGIN + 8, 4, BEGIN + 9);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    snap_latest(UINT64_MAX);
+    ck_assert(!reply.snap_latest_reply.found);
+}
+END_TEST
+
 /* A snapshot of a log that never came to be is not offered. */
 START_TEST(foreign_snapshot_is_hidden)
 {
@@ -1455,6 +1506,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, hole_is_told);
     tcase_add_test(tc, snapshot_is_shipped);
     tcase_add_test(tc, foreign_snapshot_is_hidden);
+    tcase_add_test(tc, snapshot_of_a_forgotten_term);
+    tcase_add_test(tc, foreign_snapshot_of_a_forgotten_term);
     tcase_add_test(tc, snapshot_is_fenced);
     tcase_add_test(tc, disk_of_another);
 }
