@@ -20,6 +20,7 @@ enum fault_kind {
     KIND_PARTITION,
     KIND_ISOLATE,
     KIND_LONELY,
+    KIND_SLOW_ANSWERS,
     KIND_PAUSE_KILL,
     KIND_RELEASE,
     KIND_EIO,
@@ -33,16 +34,18 @@ enum fault_kind {
 };
 
 static const unsigned fault_weights[KIND_COUNT] = {
-    [KIND_KILL_NODE] = 6, [KIND_KILL_PROXY] = 4, [KIND_REDIS] = 3,      [KIND_DISK_DIES] = 8,
-    [KIND_POWER] = 2,     [KIND_PAUSE] = 6,      [KIND_RECONNECT] = 5,  [KIND_PARTITION] = 8,
-    [KIND_ISOLATE] = 8,   [KIND_LONELY] = 6,     [KIND_PAUSE_KILL] = 4, [KIND_RELEASE] = 3,
-    [KIND_EIO] = 3,       [KIND_NO_SPACE] = 2,   [KIND_SLOW_SYNC] = 3,  [KIND_BIT_FLIP] = 6,
-    [KIND_OLD_FILE] = 4,  [KIND_REPLACE] = 8,    [KIND_EMPTY_DISK] = 2,
+    [KIND_KILL_NODE] = 6, [KIND_KILL_PROXY] = 4,   [KIND_REDIS] = 3,      [KIND_DISK_DIES] = 8,
+    [KIND_POWER] = 2,     [KIND_PAUSE] = 6,        [KIND_RECONNECT] = 5,  [KIND_PARTITION] = 8,
+    [KIND_ISOLATE] = 8,   [KIND_LONELY] = 6,       [KIND_PAUSE_KILL] = 4, [KIND_RELEASE] = 3,
+    [KIND_EIO] = 3,       [KIND_NO_SPACE] = 2,     [KIND_SLOW_SYNC] = 3,  [KIND_BIT_FLIP] = 6,
+    [KIND_OLD_FILE] = 4,  [KIND_SLOW_ANSWERS] = 6, [KIND_REPLACE] = 8,    [KIND_EMPTY_DISK] = 2,
 };
 
 /* The steps of scenes, as arg of EVENT_SCENE; value says whom they are about. */
 enum fault_scene {
     SCENE_HEAL,         /* all partitions end */
+    SCENE_SLOW_2,       /* leader value, whose answers came late, is isolated */
+    SCENE_CALM,         /* nobody is in a hurry any more */
     SCENE_RESUME,       /* process value goes on, unless it is to sleep longer */
     SCENE_WAKE,         /* … in any case */
     SCENE_PAUSE_KILL_2, /* the others have gone on without node value for a while */
@@ -283,6 +286,32 @@ static void faults_isolate(struct world *w)
     faults_later(w, faults_log_uniform(w, world_ms(200), world_ms(6000)), SCENE_HEAL, 0);
 }
 
+/* Answers to the leader come late, by a good part of a lease. Then it is isolated, and the others
+ * are in a hurry to take over. */
+static void faults_slow_answers(struct world *w)
+{
+    unsigned leader = faults_leader(w);
+    uint64_t lease = world_ms(w->lease_ms);
+
+    world_count(w, FAULT_SLOW_ANSWERS);
+    world_trace(w, "answers to pair %u come late", leader);
+    w->network.slow_ns[leader] = lease / 10 + world_below(w, lease * 7 / 10);
+    faults_later(w, lease + world_below(w, lease), SCENE_SLOW_2, leader);
+}
+
+static void faults_slow_answers_2(struct world *w, unsigned leader)
+{
+    w->network.slow_ns[leader] = 0;
+    for (unsigned n = 0; n < w->nodes_count; n++) {
+        faults_cut(w, leader, n, true, false);
+    }
+    w->faults.hurry = true;
+    for (unsigned p = 0; p < w->pairs_count; p++) {
+        w->pairs[p].retry_at = w->now;
+    }
+    faults_later(w, 2 * world_ms(w->lease_ms), SCENE_CALM, 0);
+}
+
 /* The leader reaches one node only, and goes on writing to it. Later it is gone, and that node is
  * back with a log that is longer than what the others agreed on meanwhile. */
 static void faults_lonely(struct world *w)
@@ -510,13 +539,15 @@ static const char *faults_file(struct world *w, unsigned node)
 static void faults_bit_flip(struct world *w, unsigned node)
 {
     struct node *n = &w->nodes[node];
-    const char *path = faults_file(w, node);
+    const char *path =
+        world_chance(w, 40) ? fake_disk_last(n->disk, "log-1/seg-") : faults_file(w, node);
 
     if (path == NULL || !faults_may_damage(n, path, false)) {
         return;
     }
     for (uint64_t i = 0, flips = 1 + world_below(w, 2); i < flips; i++) {
-        uint64_t block = fake_disk_written(n->disk, path, random_next(&w->random));
+        uint64_t block = fake_disk_written(
+            n->disk, path, world_chance(w, 40) ? UINT64_MAX : random_next(&w->random));
         if (block == UINT64_MAX) {
             return;
         }
@@ -710,6 +741,9 @@ static void faults_do(struct world *w, enum fault_kind kind)
     case KIND_LONELY:
         faults_lonely(w);
         break;
+    case KIND_SLOW_ANSWERS:
+        faults_slow_answers(w);
+        break;
     case KIND_PAUSE_KILL:
         faults_pause_kill(w);
         break;
@@ -772,6 +806,13 @@ void faults_scene(struct world *w, const struct event *e)
     case SCENE_WAKE:
         world_resume(w, node);
         break;
+    case SCENE_SLOW_2:
+        faults_slow_answers_2(w, node);
+        break;
+    case SCENE_CALM:
+        w->faults.hurry = false;
+        network_heal(w);
+        break;
     case SCENE_PAUSE_KILL_2:
         faults_pause_kill_2(w, node);
         break;
@@ -791,7 +832,8 @@ void faults_scene(struct world *w, const struct event *e)
 void faults_stop(struct world *w)
 {
     world_trace(w, "the faults stop");
-    w->faults.on = false;
+    w->faults.on = w->faults.hurry = false;
+    memset(w->network.slow_ns, 0, sizeof w->network.slow_ns);
     network_heal(w);
     for (unsigned i = 0; i < WORLD_PROCS; i++) {
         world_resume(w, i);

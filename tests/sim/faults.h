@@ -18,6 +18,7 @@
     X(FAULT_PARTITION, "partitions")                                                               \
     X(FAULT_ISOLATE, "leaders isolated")                                                           \
     X(FAULT_LONELY, "leaders left with one node")                                                  \
+    X(FAULT_SLOW_ANSWERS, "leaders answered late, then isolated")                                  \
     X(FAULT_KILL_NODE, "nodes killed")                                                             \
     X(FAULT_KILL_PROXY, "proxies killed")                                                          \
     X(FAULT_KILL_REDIS, "Redises killed")                                                          \
@@ -49,6 +50,7 @@ struct faults {
     uint64_t delay_min_ns, delay_ns, tail_ns;
     bool in_order;              /* within a connection */
     unsigned impatient_percent; /* pre-votes that are told that nobody leads */
+    bool hurry;                 /* … all of them */
 
     /* Machines. */
     uint64_t sync_ns, slow_max_ns, pause_max_ns;

@@ -32,6 +32,8 @@ static void network_queue(struct world *w, struct packet *packet)
     uint64_t at = packet->leave_at + network_delay(w);
     uint64_t *last = &link->last_at[packet->to >= WORLD_PAIR];
 
+    at += packet->to >= WORLD_PAIR ? w->network.slow_ns[packet->to - WORLD_PAIR] : 0;
+
     if (w->faults.in_order && at <= *last) {
         at = *last + 1;
     }

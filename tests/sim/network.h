@@ -15,6 +15,7 @@ struct network_link {
 
 struct network {
     bool cut[SIM_PROCS][SIM_PROCS];
+    uint64_t slow_ns[SIM_PAIRS_MAX]; /* every message to that pair takes so much longer */
     struct network_link links[SIM_PAIRS_MAX][SIM_NODES_MAX];
 };
 

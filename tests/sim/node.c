@@ -71,7 +71,7 @@ static void node_check_vote(struct world *w, unsigned node, const struct wire_ms
                         node, shadow_durable_end(s), shadow_end(s));
     }
     s->promised = msg->term.n;
-    truth_granted(w, node, msg->term.n);
+    truth_granted(w, node, msg->term.n, m->log.uncertain_to == 0);
     if (m->elapsed_ns != WIRE_NEVER && n->accepted_any) {
         uint64_t real = w->now - n->accepted_at;
         uint64_t most = real + real / 100 + 1000;

@@ -443,7 +443,8 @@ static void pair_campaign(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
 
-    if (pair_hears_leader(w, pair) && !world_chance(w, w->faults.impatient_percent)) {
+    if (pair_hears_leader(w, pair) && !w->faults.hurry &&
+        !world_chance(w, w->faults.impatient_percent)) {
         p->retry_at = w->now + world_below(w, world_ms(w->lease_ms)) / 2;
         return;
     }
@@ -597,8 +598,8 @@ void pair_message(struct world *w, unsigned pair, unsigned node, struct wire_msg
         reader_receive(p->reader, now, (unsigned)slot, msg);
         return;
     }
-    if (msg->type == WIRE_HELLO_REPLY && w->faults.on && w->faults.impatient_percent > 0 &&
-        world_chance(w, w->faults.impatient_percent)) {
+    if (msg->type == WIRE_HELLO_REPLY && w->faults.on &&
+        world_chance(w, w->faults.hurry ? 100 : w->faults.impatient_percent)) {
         msg->hello_reply.heard_ns = WIRE_NEVER; /* no safety rests on it */
     }
     uint64_t commit = proposer_commit(p->proposer), lease = proposer_lease_end_ns(p->proposer);

@@ -125,13 +125,20 @@ static bool truth_set_has(const struct world *w, const struct conf_set *set, boo
 }
 
 /* Counted anew here, without the product's own function for it. */
+static bool truth_majorities(const struct world *w, const struct conf *c, truth_question *has,
+                             uint64_t term, uint64_t offset)
+{
+    return truth_set_has(w, &c->now, false, has, term, offset) &&
+           (c->old.count == 0 || truth_set_has(w, &c->old, false, has, term, offset));
+}
+
 static bool truth_quorum(const struct world *w, const struct conf *c, truth_question *has,
                          uint64_t term, uint64_t offset)
 {
     bool founding = c->id.generation == 1;
 
-    return truth_set_has(w, &c->now, founding, has, term, offset) &&
-           (c->old.count == 0 || truth_set_has(w, &c->old, false, has, term, offset));
+    return truth_majorities(w, c, has, term, offset) &&
+           truth_set_has(w, &c->now, founding, has, term, offset);
 }
 
 static bool truth_node_granted(const struct world *w, unsigned node, uint64_t term, uint64_t offset)
@@ -161,9 +168,16 @@ static bool truth_node_has_conf(const struct world *w, unsigned node, uint64_t t
     return conf_id_compare(w->nodes[node].shadow.meta.conf.id, id) >= 0;
 }
 
-void truth_granted(struct world *w, unsigned node, uint64_t term)
+static bool truth_node_vouched(const struct world *w, unsigned node, uint64_t term, uint64_t offset)
+{
+    (void)offset;
+    return term < w->truth.term_count && (w->truth.terms[term].certain & 1u << node) != 0;
+}
+
+void truth_granted(struct world *w, unsigned node, uint64_t term, bool certain)
 {
     truth_term(&w->truth, term)->granted |= 1u << node;
+    truth_term(&w->truth, term)->certain |= (unsigned)certain << node;
 }
 
 void truth_disk_lost(struct world *w, unsigned node)
@@ -295,6 +309,12 @@ void truth_elected(struct world *w, unsigned pair)
     if (!truth_quorum(w, proposer_conf(p), truth_node_granted, term, 0)) {
         truth_violation(w, I1_ONE_LEADER,
                         "pair %u is elected in term %" PRIu64 " without the votes of a quorum",
+                        pair, term);
+    }
+    if (!truth_majorities(w, proposer_conf(p), truth_node_vouched, term, 0)) {
+        truth_violation(w, I14_NO_SILENT_LOSS,
+                        "pair %u is elected in term %" PRIu64
+                        " by votes that don't vouch for their logs",
                         pair, term);
     }
     if (!truth_is_complete(&w->truth, donor, term)) {

@@ -49,6 +49,7 @@ struct truth_conf {
 /* A term, once somebody was elected in it. */
 struct truth_term {
     uint32_t granted; /* bits: nodes that gave it their vote */
+    uint32_t certain; /* … and vouch for their logs */
     unsigned winner;  /* pair + 1; 0: nobody */
     bool led;
     uint64_t begin;
@@ -93,7 +94,7 @@ void truth_violation(struct world *w, enum truth_invariant i, const char *fmt, .
     __attribute__((format(printf, 3, 4)));
 
 /* A node has granted a term. */
-void truth_granted(struct world *w, unsigned node, uint64_t term);
+void truth_granted(struct world *w, unsigned node, uint64_t term, bool certain);
 /* Somebody has this configuration. */
 void truth_conf(struct world *w, const struct conf *c, const char *who);
 /* A pair's proposer may have made a new configuration. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORLD_HEAL_MS = 20000, WORLD_SLICE_MS = 100 };
+enum { WORLD_HEAL_MS = 20000, WORLD_SLICE_MS = 100, WORLD_SCRUB_BYTES_PER_S = 8 << 20 };
 
 const char *world_count_name(enum world_count c)
 {
@@ -269,31 +269,6 @@ static void world_run_until(struct world *w, uint64_t until)
 
 /* --- a run --- */
 
-/* A node that can't read what it holds is taken out by its operator. */
-static void world_take_out(struct world *w)
-{
-    struct buf bytes = BUF_INIT;
-
-    for (unsigned i = 0; i < w->nodes_count; i++) {
-        struct node *n = &w->nodes[i];
-        uint64_t at = n->shadow.begin, end = shadow_durable_end(&n->shadow);
-        int err = ERR_OK;
-        while (n->damaged && n->acceptor != NULL && n->shadow.has_begin && at < end &&
-               err == ERR_OK) {
-            buf_clear(&bytes);
-            err = n->shadow.real->ops->read(n->shadow.real, at, 1, &bytes);
-            at = err == ERR_OK ? at + bytes.len - RECORD_HEADER_BYTES : at;
-        }
-        if (err != ERR_OK) {
-            world_trace(w, "node %u has a hole and is taken out", i);
-            n->lost = true;
-            world_count(w, COUNT_NODES_LOST);
-            node_crash(w, i, FAKE_DISK_KEEP_ALL, 0);
-        }
-    }
-    buf_release(&bytes);
-}
-
 static void world_heal(struct world *w)
 {
     faults_stop(w);
@@ -305,7 +280,11 @@ static void world_heal(struct world *w)
             world_start(w, i);
         }
     }
-    world_take_out(w);
+    for (unsigned i = 0; i < w->nodes_count; i++) { /* every disk is looked over now */
+        w->nodes[i].scrub.config = (struct scrub_config){.bytes_per_s = WORLD_SCRUB_BYTES_PER_S};
+        w->nodes[i].rounds = 0;
+    }
+    w->faults.scrub = (struct scrub_config){.bytes_per_s = WORLD_SCRUB_BYTES_PER_S};
     for (unsigned p = 0; p < w->pairs_count && !world_failed(w); p++) {
         for (unsigned n = 0; n < w->nodes_count; n++) {
             pair_link(w, p, n, true);
@@ -314,16 +293,35 @@ static void world_heal(struct world *w)
     }
 }
 
-/* Why the cluster is not done healing; NULL: it is. Nodes that are damaged beyond repair don't
- * count. */
-static const char *world_unhealed(const struct world *w)
+/* The configuration that counts; NULL: nobody leads. */
+static const struct conf *world_conf(const struct world *w)
 {
-    uint64_t end = truth_committed_end(&w->truth);
     const struct conf *conf = NULL;
 
     for (unsigned i = 0; i < w->pairs_count; i++) {
         conf = pair_leads(w, i) ? proposer_conf(w->pairs[i].proposer) : conf;
     }
+    return conf;
+}
+
+static bool world_is_member(const struct world *w, const struct node *n)
+{
+    const struct meta *meta = &n->shadow.meta;
+    const struct conf *conf = world_conf(w);
+
+    return conf != NULL && n->shadow.has_meta &&
+           conf_find(conf, meta->node_id, &meta->disk) != NULL;
+}
+
+static const char world_uncertain[] = "a node is still uncertain";
+
+/* Why the cluster is not done healing; NULL: it is. Nodes that are damaged beyond repair don't
+ * count. */
+static const char *world_unhealed(const struct world *w)
+{
+    uint64_t end = truth_committed_end(&w->truth);
+    const struct conf *conf = world_conf(w);
+
     if (conf == NULL) {
         return "nobody leads";
     }
@@ -333,8 +331,7 @@ static const char *world_unhealed(const struct world *w)
     for (unsigned i = 0; i < w->nodes_count; i++) {
         const struct node *n = &w->nodes[i];
         struct wire_log log;
-        if (n->lost || !n->shadow.has_meta ||
-            conf_find(conf, n->shadow.meta.node_id, &n->shadow.meta.disk) == NULL) {
+        if (n->lost || !world_is_member(w, n)) {
             continue;
         }
         if (n->acceptor == NULL) {
@@ -342,7 +339,10 @@ static const char *world_unhealed(const struct world *w)
         }
         acceptor_log(n->acceptor, &log);
         if (log.uncertain_to != 0) {
-            return "a node is still uncertain";
+            return world_uncertain;
+        }
+        if (n->damaged && (n->rounds < 2 || log.holes.count > 0)) {
+            return "what has rotted is not mended";
         }
         if (log.flush_off != end) {
             return "a node does not catch up";
@@ -364,11 +364,12 @@ static void world_trace_state(const struct world *w)
             acceptor_log(n->acceptor, &log);
         }
         world_trace(w,
-                    "node %u: %s%s term %" PRIu64 ", log %" PRIu64 " to %" PRIu64 " (units %" PRIu64
-                    ", uncertain %" PRIu64 ", commit %" PRIu64 ")",
+                    "node %u: %s%s holes %u at %" PRIu64 " to %" PRIu64 ", rounds %u, term %" PRIu64
+                    ", log %" PRIu64 " to %" PRIu64 " (units %" PRIu64 ", uncertain %" PRIu64
+                    ", commit %" PRIu64 ")",
                     i, n->acceptor != NULL ? "up" : "down", n->damaged ? ", damaged," : ",",
-                    n->shadow.meta.term.n, log.begin, log.flush_off, log.unit_off, log.uncertain_to,
-                    log.commit);
+                    log.holes.count, log.holes.from, log.holes.to, n->rounds, n->shadow.meta.term.n,
+                    log.begin, log.flush_off, log.unit_off, log.uncertain_to, log.commit);
     }
     for (unsigned i = 0; i < w->pairs_count; i++) {
         const struct pair *p = &w->pairs[i];
@@ -387,6 +388,7 @@ static void world_check_liveness(struct world *w)
 {
     uint64_t healed_at = w->now, limit = w->now + world_ms(WORLD_HEAL_MS);
     const char *why = "no write is answered";
+    bool handed = false;
 
     while (!world_failed(w) && w->now < limit && w->clients.answered_at <= healed_at &&
            w->clients.next_key < KV_KEYS_MAX) {
@@ -400,6 +402,15 @@ static void world_check_liveness(struct world *w)
         world_run_until(w, w->now + world_ms(WORLD_SLICE_MS));
         if (w->clients.done) {
             why = world_unhealed(w);
+        }
+        if (why == world_uncertain && !handed && w->now > healed_at + world_ms(WORLD_HEAL_MS) / 3) {
+            handed = true; /* what it may have acknowledged in this very term, only the next ends */
+            for (unsigned p = 0; p < w->pairs_count; p++) {
+                if (pair_leads(w, p)) {
+                    pair_release(w, p);
+                    break;
+                }
+            }
         }
     }
     if (!world_failed(w) && why != NULL) {
@@ -423,7 +434,7 @@ static void world_check_disks(struct world *w)
         while (!n->lost && n->shadow.has_begin && at < end) {
             buf_clear(&bytes);
             int err = n->shadow.real->ops->read(n->shadow.real, at, 65536, &bytes);
-            if (err != ERR_OK && !n->damaged) {
+            if (err != ERR_OK && (!n->damaged || world_is_member(w, n))) {
                 truth_violation(w, I5_NOTHING_GOES_BACK, "node %u can't read its log at %" PRIu64,
                                 i, at);
             }
