@@ -29,6 +29,10 @@ void scrub_done(struct scrub *s, uint64_t now_ns, const struct storage_check *wh
         return;
     }
     s->urgent_ns = now_ns + SCRUB_WAIT_MS * CLOCK_NS_PER_MS;
+    if (s->resting) { /* damage made it begin before its time, or it is its time */
+        s->resting = false;
+        s->round_ns = now_ns;
+    }
     if (pause_ns < SCRUB_STEP_MS * CLOCK_NS_PER_MS) {
         pause_ns = SCRUB_STEP_MS * CLOCK_NS_PER_MS;
     }
@@ -36,6 +40,6 @@ void scrub_done(struct scrub *s, uint64_t now_ns, const struct storage_check *wh
     if (what->round_ended) {
         uint64_t round_ns = s->round_ns + s->config.round_ms * CLOCK_NS_PER_MS;
         s->next_ns = round_ns > s->next_ns ? round_ns : s->next_ns;
-        s->round_ns = s->next_ns;
+        s->resting = true;
     }
 }

@@ -18,6 +18,7 @@ struct scrub {
     uint64_t next_ns;   /* of the round's next step */
     uint64_t urgent_ns; /* of the next step while something is damaged */
     uint64_t round_ns;  /* when the round began */
+    bool resting;       /* it has ended, and the next one has not begun */
 };
 
 enum { SCRUB_STEP_BYTES = 128 * 1024 };

@@ -77,6 +77,22 @@ START_TEST(rest)
 }
 END_TEST
 
+/* Rounds that damage has hurried along don't put off the ones after it. */
+START_TEST(rest_after_damage)
+{
+    struct scrub_config config = {.bytes_per_s = 1000000, .round_ms = 5000};
+    struct storage_check round = {.bytes = 10, .round_ended = true};
+    uint64_t now = 0;
+    struct scrub s;
+
+    scrub_init(&s, &config, now);
+    (void)run(&s, &now, 2000, true, round); /* many rounds, waiting for others to mend something */
+    ck_assert_uint_le(scrub_next_ns(&s, false), now + 5000 * MS);
+    uint64_t bytes = run(&s, &now, 60000, false, round);
+    ck_assert_uint_ge(bytes, 110);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("scrub");
@@ -85,6 +101,7 @@ int main(void)
     tcase_add_test(tc, rate);
     tcase_add_test(tc, off);
     tcase_add_test(tc, rest);
+    tcase_add_test(tc, rest_after_damage);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
