@@ -205,6 +205,14 @@ static void proposer_drive_leading(struct proposer *p, unsigned node)
     }
 }
 
+/* Once for each session. Also those whose votes are not needed to win are asked, later: only a node
+ * of our term can be read from, and the donor may turn out to be rotten where another is not. */
+static bool proposer_may_ask_vote(const struct proposer *p, const struct proposer_node *n)
+{
+    return n->refusal == 0 && !n->vote_asked && !n->vote_granted && !n->vote_denied &&
+           proposer_is_member(p, n);
+}
+
 void proposer_drive(struct proposer *p, unsigned node)
 {
     struct proposer_node *n = &p->nodes[node];
@@ -226,13 +234,14 @@ void proposer_drive(struct proposer *p, unsigned node)
     case PROPOSER_ELECTED: /* keeps others from campaigning while our Redis catches up */
         if (proposer_must_ask(p, n)) {
             proposer_ask_hello(p, node);
+        } else if (p->state == PROPOSER_ELECTED && proposer_may_ask_vote(p, n)) {
+            proposer_ask_vote(p, node); /* counts for nothing any more; it fences */
         }
         return;
     case PROPOSER_VOTING:
         if (n->node_id[0] == '\0') {
             proposer_ask_hello(p, node);
-        } else if (n->refusal == 0 && !n->vote_asked && !n->vote_granted && !n->vote_denied &&
-                   proposer_is_member(p, n)) {
+        } else if (proposer_may_ask_vote(p, n)) {
             proposer_ask_vote(p, node);
         }
         return;

@@ -827,6 +827,24 @@ START_TEST(donor_gone_after_elected)
 }
 END_TEST
 
+/* Who had no part in the election is asked for its vote afterwards: until it is in our term nothing
+ * can be read from it. That changes neither the donor nor what was won. */
+START_TEST(vote_after_winning)
+{
+    to_elected_empty();
+    proposer_link_up(p, now, 2, false);
+    empty_boxes();
+    proposer_link_up(p, now, 2, true);
+    greet(2, WIRE_NEVER, OLD_TERM);
+    pass_ms(30);
+    ck_assert_uint_eq(boxes[2][0].msg.term.n, TERM);
+    grant(2, (struct vote){.unit_off = END, .pairs = PAIRS(1, 100)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    ck_assert(proposer_donor(p)->empty);
+    ck_assert_uint_eq(proposer_safe_at_ns(p), 0);
+}
+END_TEST
+
 /* It was gone before our own Redis had been brought to its end. */
 START_TEST(donor_gone_before_leading)
 {
@@ -1260,6 +1278,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, donor_never_returns);
     tcase_add_test(tc, donor_gone_after_elected);
     tcase_add_test(tc, donor_gone_before_leading);
+    tcase_add_test(tc, vote_after_winning);
     tcase_add_test(tc, lease_from_send_time);
     tcase_add_test(tc, heartbeats);
     tcase_add_test(tc, safe_at);
