@@ -827,6 +827,40 @@ START_TEST(donor_gone_after_elected)
 }
 END_TEST
 
+/* It came back with another disk before that, or unsure of its end. */
+START_TEST(donor_lost_before_leading)
+{
+    for (int unsure = 0; unsure < 2; unsure++) {
+        to_voting();
+        grant(0, (struct vote){.unit_off = END, .pairs = PAIRS(1, 100, 4, 300)});
+        grant(1, (struct vote){.unit_off = 350, .pairs = PAIRS(1, 100, 4, 300)});
+        ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+        proposer_link_up(p, now, 0, false);
+        empty_boxes();
+        proposer_link_up(p, now, 0, true);
+        ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+        if (unsure) {
+            struct wire_msg q = last(0, WIRE_HELLO);
+            struct wire_msg m = wire_reply_to(&q, WIRE_HELLO_REPLY, q.term, (struct conf_id){0});
+            m.hello_reply.lease_ms = LEASE_MS;
+            m.hello_reply.log = (struct wire_log){
+                .begin = 100, .flush_off = END, .unit_off = END, .uncertain_to = END + 1};
+            m.hello_reply.history = history_of(PAIRS(1, 100, 4, 300));
+            strcpy(m.hello_reply.node_id, "a");
+            m.hello_reply.disk = disk_of("a");
+            m.hello_reply.conf = conf_here();
+            hear(0, &m);
+        } else {
+            greet_on(0, "a", disk_of("x"), WIRE_NEVER, TERM);
+        }
+        pass_ms(30);
+        ck_assert_int_eq(proposer_state(p), PROPOSER_DEPOSED);
+        teardown();
+        setup();
+    }
+}
+END_TEST
+
 /* Who had no part in the election is asked for its vote afterwards: until it is in our term nothing
  * can be read from it. That changes neither the donor nor what was won. */
 START_TEST(vote_after_winning)
@@ -1278,6 +1312,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, donor_never_returns);
     tcase_add_test(tc, donor_gone_after_elected);
     tcase_add_test(tc, donor_gone_before_leading);
+    tcase_add_test(tc, donor_lost_before_leading);
     tcase_add_test(tc, vote_after_winning);
     tcase_add_test(tc, lease_from_send_time);
     tcase_add_test(tc, heartbeats);
