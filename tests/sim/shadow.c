@@ -222,19 +222,28 @@ static int shadow_read(struct storage *base, uint64_t from, size_t max_bytes, st
     return s->real->ops->read(s->real, from, max_bytes, out);
 }
 
+/* Both may bring what was queued to the disk, to go on in another segment. */
 static int shadow_check(struct storage *base, size_t max_bytes, struct storage_check *out)
 {
     struct shadow *s = shadow_of(base);
+    int err = s->real->ops->check(s->real, max_bytes, out);
 
-    *out = (struct storage_check){0};
-    return s->real->ops->check != NULL ? s->real->ops->check(s->real, max_bytes, out) : ERR_OK;
+    if (err == ERR_OK) {
+        shadow_follow(s);
+    }
+    return err;
 }
 
 static int shadow_mend(struct storage *base, const void *records, size_t size)
 {
     struct shadow *s = shadow_of(base);
+    int err = s->real->ops->mend(s->real, records, size);
 
-    return s->real->ops->mend != NULL ? s->real->ops->mend(s->real, records, size) : ERR_INVALID;
+    if (err == ERR_OK) {
+        world_count(s->world, COUNT_MENDS);
+        shadow_follow(s);
+    }
+    return err;
 }
 
 /* --- what the acceptor remembers --- */

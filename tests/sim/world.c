@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORLD_HEAL_MS = 20000, WORLD_SLICE_MS = 100, WORLD_SCRUB_BYTES_PER_S = 8 << 20 };
+enum {
+    WORLD_HEAL_MS = 20000,
+    WORLD_SLICE_MS = 100,
+    WORLD_SCRUB_BYTES_PER_S = 8 << 20,
+    WORLD_SCRUB_ROUND_MS = 300
+};
 
 const char *world_count_name(enum world_count c)
 {
@@ -280,11 +285,16 @@ static void world_heal(struct world *w)
             world_start(w, i);
         }
     }
+    const struct scrub_config fast = {.bytes_per_s = WORLD_SCRUB_BYTES_PER_S,
+                                      .round_ms = WORLD_SCRUB_ROUND_MS};
+    w->faults.scrub = fast;
     for (unsigned i = 0; i < w->nodes_count; i++) { /* every disk is looked over now */
-        w->nodes[i].scrub.config = (struct scrub_config){.bytes_per_s = WORLD_SCRUB_BYTES_PER_S};
-        w->nodes[i].rounds = 0;
+        struct node *n = &w->nodes[i];
+        n->scrub.config = fast;
+        n->scrub.next_ns = 0;
+        n->rounds = 0;
+        world_later(w, 0, EVENT_NODE_SCRUB, i, 0, 0);
     }
-    w->faults.scrub = (struct scrub_config){.bytes_per_s = WORLD_SCRUB_BYTES_PER_S};
     for (unsigned p = 0; p < w->pairs_count && !world_failed(w); p++) {
         for (unsigned n = 0; n < w->nodes_count; n++) {
             pair_link(w, p, n, true);

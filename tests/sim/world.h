@@ -63,6 +63,7 @@ struct process {
     X(COUNT_HISTORIES, "histories checked")                                                        \
     X(COUNT_UNDECIDED, "histories undecided")                                                      \
     X(COUNT_UNCERTAIN, "uncertain nodes")                                                          \
+    X(COUNT_MENDS, "pieces of log mended")                                                         \
     X(COUNT_CHANGES, "members replaced")                                                           \
     X(COUNT_NODES_LOST, "damaged nodes refused")
 
