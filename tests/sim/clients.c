@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLIENTS_OPS_PER_KEY = 60, CLIENTS_SEARCH_MAX = 400000, CLIENTS_RETRY_MS = 200 };
+enum { CLIENTS_OPS_PER_KEY = 45, CLIENTS_SEARCH_MAX = 200000, CLIENTS_RETRY_MS = 200 };
 
 static void clients_new_key(struct clients *c, unsigned slot)
 {

@@ -330,7 +330,6 @@ static void pair_rebuild(struct world *w, unsigned pair)
     p->reading = range.from < range.to;
     p->brought = !p->reading;
     if (p->reading) {
-        reader_nodes(p->reader, pair_clock(w, pair), proposer_members(p->proposer));
         reader_start(p->reader, pair_clock(w, pair), &range);
         reader_room(p->reader, pair_clock(w, pair), SIZE_MAX / 2);
     } else {
@@ -568,6 +567,7 @@ void pair_turn(struct world *w, unsigned pair)
     struct pair *p = pair_of(w, pair);
 
     truth_follow_conf(w, pair);
+    reader_nodes(p->reader, pair_clock(w, pair), proposer_members(p->proposer));
     pair_follow_commit(w, pair);
     pair_step(w, pair);
     if (p->appended) {

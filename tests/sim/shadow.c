@@ -185,6 +185,13 @@ static int shadow_truncate(struct storage *base, uint64_t offset)
     return err;
 }
 
+static uint64_t shadow_cuttable(struct storage *base, uint64_t offset)
+{
+    struct shadow *s = shadow_of(base);
+
+    return s->real->ops->cuttable(s->real, offset);
+}
+
 static void shadow_did_reset(struct shadow *s)
 {
     s->resetting = false;
@@ -352,6 +359,7 @@ static const struct storage_ops shadow_ops = {
     .append = shadow_append,
     .flush = shadow_flush,
     .truncate = shadow_truncate,
+    .cuttable = shadow_cuttable,
     .reset = shadow_reset,
     .read = shadow_read,
     .check = shadow_check,
