@@ -375,8 +375,10 @@ int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
     }
     out->tail = zero ? SEGMENT_TAIL_TORN : SEGMENT_TAIL_UNCERTAIN;
     if (!zero) {
-        uint64_t most = used_to - c->pos > size ? used_to - c->pos - RECORD_HEADER_BYTES : 1;
-        out->uncertain_to = c->offset + (good && r.len_bytes > 0 ? r.len_bytes : most);
+        /* Records behind it in the same batch are lost with it, and were acknowledged with it. */
+        uint64_t used = used_to - c->pos;
+        uint64_t most = used > RECORD_HEADER_BYTES ? used - RECORD_HEADER_BYTES : 1;
+        out->uncertain_to = c->offset + (good && r.len_bytes > most ? r.len_bytes : most);
     }
     return ERR_OK;
 }

@@ -440,6 +440,32 @@ START_TEST(rot_everywhere)
 }
 END_TEST
 
+/* What was written and acknowledged together with a damaged record is lost with it. */
+START_TEST(uncertain_of_the_whole_batch)
+{
+    size_t size;
+
+    model_begin();
+    ck_assert_int_eq(reopen(), ERR_OK);
+    ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+    ck_assert_int_eq(append(100), ERR_OK);
+    ck_assert_int_eq(flush(), ERR_OK);
+    ck_assert_int_eq(append(300), ERR_OK);
+    ck_assert_int_eq(append(2000), ERR_OK);
+    ck_assert_int_eq(append(200), ERR_OK);
+    ck_assert_int_eq(flush(), ERR_OK);
+    store_close(m.store);
+    const char *path = fake_disk_last(m.disk, "d/log/seg-");
+    fake_disk_bytes(m.disk, path, &size)[2 * SEGMENT_BLOCK_BYTES + 100] ^= 1;
+    fake_disk_settle(m.disk, path);
+    ck_assert_int_eq(reopen(), ERR_OK);
+    ck_assert_uint_eq(state().flush_off, BEGIN + 100);
+    ck_assert_uint_ge(state().uncertain_to, BEGIN + 2600);
+    store_close(m.store);
+    model_end();
+}
+END_TEST
+
 /* A damaged last record leaves the node uncertain, also after it was started again, until the log
  * is cut there by a leader; then it is whole again. */
 START_TEST(uncertain_until_cut)
@@ -875,6 +901,7 @@ int main(void)
     tcase_add_test(tc, power_failure_while_opening);
     tcase_add_test(tc, error_everywhere);
     tcase_add_test(tc, rot_everywhere);
+    tcase_add_test(tc, uncertain_of_the_whole_batch);
     tcase_add_test(tc, uncertain_until_cut);
     tcase_add_test(tc, reset_tells_ident_first);
     tcase_add_test(tc, full_disk);
