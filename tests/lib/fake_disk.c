@@ -770,7 +770,7 @@ uint64_t fake_disk_written(const struct fake_disk *f, const char *path, uint64_t
     if (count == 0) {
         return UINT64_MAX;
     }
-    choice %= count;
+    choice = choice == UINT64_MAX ? count - 1 : choice % count;
     for (size_t i = 0;; i++) {
         if (n->now->blocks[i].cache != NULL && choice-- == 0) {
             return (uint64_t)i * DISK_BLOCK_BYTES;

@@ -57,7 +57,7 @@ void fake_disk_put(struct fake_disk *f, const char *path, const void *bytes, siz
 /* Flips bits of one byte wherever it is kept; false: there is no such byte. */
 bool fake_disk_flip(struct fake_disk *f, const char *path, uint64_t at, uint8_t mask);
 /* The position of one of the file's blocks that were ever written to with more than zeros; which
- * one, choice decides. UINT64_MAX: there is none. */
+ * one, choice decides (UINT64_MAX: the last). UINT64_MAX: there is none. */
 uint64_t fake_disk_written(const struct fake_disk *f, const char *path, uint64_t choice);
 /* The path of the i-th file; NULL: there are not so many. Valid until the next change. */
 const char *fake_disk_name(const struct fake_disk *f, size_t i);

@@ -107,8 +107,8 @@ static void faults_draw_machines(struct world *w)
 
     f->sync_ns = faults_log_uniform(w, 20000, world_ms(3));
     f->slow_max_ns = faults_log_uniform(w, world_ms(100), world_ms(30000));
-    f->scrub.bytes_per_s = 128 * 1024 << world_below(w, 6);
-    f->scrub.round_ms = (uint32_t)world_below(w, 8000);
+    f->scrub.bytes_per_s = 32 * 1024 << world_below(w, 5);
+    f->scrub.round_ms = 1000 + (uint32_t)world_below(w, 8000);
     f->pause_max_ns = faults_log_uniform(w, world_ms(100), world_ms(60000));
     f->reply_pause_permille = world_chance(w, 70) ? 0 : (unsigned)world_below(w, 30);
     for (unsigned i = 0; i < allowed; i++) {
@@ -534,25 +534,25 @@ static const char *faults_file(struct world *w, unsigned node)
     return count > 0 ? fake_disk_name(d, world_below(w, count)) : NULL;
 }
 
-/* Flips bits in one or a few places of one file, mostly where something was written; most often
- * just before the node starts again, when it is read. */
+/* Flips bits in one or two places of one file, mostly where something was written, and often in
+ * what was written last, of which nothing else on that disk tells. */
 static void faults_bit_flip(struct world *w, unsigned node)
 {
     struct node *n = &w->nodes[node];
-    const char *path =
-        world_chance(w, 40) ? fake_disk_last(n->disk, "log-1/seg-") : faults_file(w, node);
+    bool newest = world_chance(w, 50), last = world_chance(w, 60);
+    const char *path = newest ? fake_disk_last(n->disk, "log-1/seg-") : faults_file(w, node);
 
     if (path == NULL || !faults_may_damage(n, path, false)) {
         return;
     }
     for (uint64_t i = 0, flips = 1 + world_below(w, 2); i < flips; i++) {
-        uint64_t block = fake_disk_written(
-            n->disk, path, world_chance(w, 40) ? UINT64_MAX : random_next(&w->random));
+        uint64_t choice = last ? UINT64_MAX : random_next(&w->random);
+        uint64_t block = fake_disk_written(n->disk, path, choice);
         if (block == UINT64_MAX) {
             return;
         }
         /* Records begin a block, and are mostly short. */
-        uint64_t at = block + world_below(w, world_chance(w, 60) ? 256 : DISK_BLOCK_BYTES);
+        uint64_t at = block + world_below(w, world_chance(w, 70) ? 128 : DISK_BLOCK_BYTES);
         if (fake_disk_flip(n->disk, path, at, (uint8_t)(1u << world_below(w, 8)))) {
             n->damaged = true;
             world_count(w, FAULT_BIT_FLIP);

@@ -469,7 +469,7 @@ static void pair_step(struct world *w, unsigned pair)
         } else if (state == PROPOSER_DEPOSED) {
             pair_over(w, pair, "deposed before it was ready");
         } else if (state == PROPOSER_ASKING && pair_hears_leader(w, pair) &&
-                   w->now - p->campaign_at > 2 * world_ms(w->lease_ms)) {
+                   w->now - p->campaign_at > world_ms(w->lease_ms) / 2) {
             proposer_release(p->proposer, pair_clock(w, pair));
             p->state = PAIR_REST;
             p->retry_at = w->now + world_ms(w->lease_ms) / 4;

@@ -151,7 +151,13 @@ static void shadow_check_cut(struct shadow *s, uint64_t to)
 {
     struct world *w = s->world;
     uint64_t known = w->nodes[s->node].commit_seen;
+    struct storage_state st = shadow_real_state(s);
 
+    if (w->nodes[s->node].damaged && st.holes.count > 0 && st.holes.from <= to) {
+        s->told_any = false; /* what is behind has rotted, and the node will say so */
+        s->counted_to = 0;
+        return;
+    }
     if (known > to && shadow_end(s) > to) {
         truth_violation(w, I6_NO_COMMITTED_CUT,
                         "node %u cuts its log at %" PRIu64 ", it knows %" PRIu64 " as committed",

@@ -14,7 +14,7 @@ enum {
     WORLD_HEAL_MS = 20000,
     WORLD_SLICE_MS = 100,
     WORLD_SCRUB_BYTES_PER_S = 8 << 20,
-    WORLD_SCRUB_ROUND_MS = 300
+    WORLD_SCRUB_ROUND_MS = 1000
 };
 
 const char *world_count_name(enum world_count c)
@@ -288,8 +288,11 @@ static void world_heal(struct world *w)
     const struct scrub_config fast = {.bytes_per_s = WORLD_SCRUB_BYTES_PER_S,
                                       .round_ms = WORLD_SCRUB_ROUND_MS};
     w->faults.scrub = fast;
-    for (unsigned i = 0; i < w->nodes_count; i++) { /* every disk is looked over now */
+    for (unsigned i = 0; i < w->nodes_count; i++) { /* their disks are looked over now */
         struct node *n = &w->nodes[i];
+        if (!n->damaged) {
+            continue;
+        }
         n->scrub.config = fast;
         n->scrub.next_ns = 0;
         n->rounds = 0;
@@ -323,7 +326,36 @@ static bool world_is_member(const struct world *w, const struct node *n)
            conf_find(conf, meta->node_id, &meta->disk) != NULL;
 }
 
-static const char world_uncertain[] = "a node is still uncertain";
+static bool world_is_uncertain(const struct world *w)
+{
+    struct wire_log log = {0};
+
+    for (unsigned i = 0; i < w->nodes_count; i++) {
+        if (w->nodes[i].acceptor != NULL && world_is_member(w, &w->nodes[i])) {
+            acceptor_log(w->nodes[i].acceptor, &log);
+            if (log.uncertain_to != 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What a node may have acknowledged in the present term only the next one ends; after a while the
+ * operator has the leadership handed over. Whether he has now. */
+static bool world_end_doubts(struct world *w, uint64_t healed_at)
+{
+    if (w->now < healed_at + world_ms(WORLD_HEAL_MS) / 4 || !world_is_uncertain(w)) {
+        return false;
+    }
+    for (unsigned i = 0; i < w->pairs_count; i++) {
+        if (pair_leads(w, i)) {
+            pair_release(w, i);
+            return true;
+        }
+    }
+    return false;
+}
 
 /* Why the cluster is not done healing; NULL: it is. Nodes that are damaged beyond repair don't
  * count. */
@@ -349,7 +381,7 @@ static const char *world_unhealed(const struct world *w)
         }
         acceptor_log(n->acceptor, &log);
         if (log.uncertain_to != 0) {
-            return world_uncertain;
+            return "a node is still uncertain";
         }
         if (n->damaged && (n->rounds < 2 || log.holes.count > 0)) {
             return "what has rotted is not mended";
@@ -400,9 +432,11 @@ static void world_check_liveness(struct world *w)
     const char *why = "no write is answered";
     bool handed = false;
 
-    while (!world_failed(w) && w->now < limit && w->clients.answered_at <= healed_at &&
-           w->clients.next_key < KV_KEYS_MAX) {
+    while (!world_failed(w) && w->now < limit && w->clients.next_key < KV_KEYS_MAX &&
+           (w->clients.answered_at <= healed_at ||
+            (world_is_uncertain(w) && w->now < healed_at + world_ms(WORLD_HEAL_MS) / 2))) {
         world_run_until(w, w->now + world_ms(WORLD_SLICE_MS));
+        handed = handed || world_end_doubts(w, healed_at);
     }
     if (w->clients.answered_at > healed_at || w->clients.next_key >= KV_KEYS_MAX) {
         clients_read_all(w);
@@ -410,17 +444,9 @@ static void world_check_liveness(struct world *w)
     }
     while (!world_failed(w) && w->now < limit && why != NULL) {
         world_run_until(w, w->now + world_ms(WORLD_SLICE_MS));
+        handed = handed || world_end_doubts(w, healed_at);
         if (w->clients.done) {
             why = world_unhealed(w);
-        }
-        if (why == world_uncertain && !handed && w->now > healed_at + world_ms(WORLD_HEAL_MS) / 3) {
-            handed = true; /* what it may have acknowledged in this very term, only the next ends */
-            for (unsigned p = 0; p < w->pairs_count; p++) {
-                if (pair_leads(w, p)) {
-                    pair_release(w, p);
-                    break;
-                }
-            }
         }
     }
     if (!world_failed(w) && why != NULL) {
