@@ -461,7 +461,6 @@ START_TEST(uncertain_of_the_whole_batch)
     ck_assert_int_eq(reopen(), ERR_OK);
     ck_assert_uint_eq(state().flush_off, BEGIN + 100);
     ck_assert_uint_ge(state().uncertain_to, BEGIN + 2600);
-    store_close(m.store);
     model_end();
 }
 END_TEST
