@@ -57,6 +57,7 @@ struct client {
     size_t pending_count;         /* of them */
     size_t unanswered;            /* of them, those that wait for the engine */
     enum client_lane lane;        /* where those are */
+    bool blocks;                  /* the last of them may block, and shares no fence */
     size_t forwarded;             /* of them, those that are in a forward's links */
     size_t withheld_bytes;        /* of their replies */
     size_t reply_mean_bytes;      /* of its recent replies: what each pending one may bring */

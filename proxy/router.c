@@ -553,6 +553,11 @@ bool router_choose_lane(struct router *router, struct client *c, bool needs_priv
 {
     struct private_pool *pool = route == ROUTE_ENGINE ? router->privates : router->forward_privates;
 
+    if (c->blocks && c->unanswered > 0) {
+        client_postpone(c);
+        return false;
+    }
+    c->blocks = false;
     if (c->link != NULL && private_kept(c->link) != 0) {
         needs_private = true;
     }
@@ -612,10 +617,15 @@ static void router_pass(struct router *router, struct client *c, const struct co
     if (router_turns_away(router, c, route, writes, may_follow)) {
         return;
     }
+    if (blocks && c->unanswered > 0) {
+        client_postpone(c); /* replies before it must not wait for the fence behind it */
+        return;
+    }
     if ((blocks || c->lane != CLIENT_LANE_SHARED) &&
         !router_choose_lane(router, c, blocks, route)) {
         return;
     }
+    c->blocks = blocks;
     uint32_t flags = router_flags(command, route, writes, argv, argc);
     struct request *r = router_send(router, c, route, flags, !known, harmless, argv, argc);
     if (r != NULL && !command->plain && route == ROUTE_ENGINE && router_is_publish(command)) {

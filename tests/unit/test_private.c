@@ -74,6 +74,35 @@ START_TEST(test_order)
 }
 END_TEST
 
+/* What may block has a fence of its own, though more came with it: neither what stands before it
+ * nor its own reply waits for another one that blocks. */
+START_TEST(test_blocks_alone)
+{
+    world_say_raw(0, "BLPOP a 0\r\nBLPOP b 0\r\n");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, BLPOP_REPLY);
+    world_expect(0, BLPOP_REPLY);
+    world_link_expect_sent(0, "BLPOP b 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    world_say(0, "WATCH c");
+    world_link_expect_sent(0, "WATCH c");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say_raw(0, "GET c\r\nBLPOP b 0\r\nGET d\r\n");
+    world_link_expect_sent(0, "GET c");
+    world_link_redis(0, "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+    world_link_expect_sent(0, "BLPOP b 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    world_link_expect_sent(0, "GET d");
+    world_link_redis(0, "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+}
+END_TEST
+
 /* From WATCH to EXEC everything goes over the link; EXEC reveals what is watched as well. */
 START_TEST(test_watch)
 {
@@ -382,6 +411,7 @@ int main(void)
     tcase_add_test(tc, test_lent_and_returned);
     tcase_add_test(tc, test_name);
     tcase_add_test(tc, test_order);
+    tcase_add_test(tc, test_blocks_alone);
     tcase_add_test(tc, test_watch);
     tcase_add_test(tc, test_watch_ends);
     tcase_add_test(tc, test_limit);
