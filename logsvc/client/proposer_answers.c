@@ -157,8 +157,13 @@ static uint64_t proposer_donor_patience_ns(const struct proposer *p)
 
 bool proposer_donor_is_away(const struct proposer *p)
 {
-    return !p->donor.empty && proposer_quorum_value(p, is_alive) > 0 &&
-           p->now_ns - p->nodes[p->donor.node].answered_ns >= proposer_donor_patience_ns(p);
+    const struct proposer_node *n = &p->nodes[p->donor.node];
+    bool silent = p->now_ns - n->answered_ns >= proposer_donor_patience_ns(p);
+    /* It has lost its disk, or is no longer sure of what it voted with. */
+    bool less = !n->vote_granted ||
+                (n->known && (n->log.unit_off < p->donor.end.offset || n->log.uncertain_to > 0));
+
+    return !p->donor.empty && proposer_quorum_value(p, is_alive) > 0 && (silent || less);
 }
 
 /* Whether this node, which had the bytes below the term's begin, may still have them. */

@@ -189,8 +189,9 @@ void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal co
 /* Takes a node's picture of its log; false: it makes no sense. */
 bool proposer_learn(struct proposer *p, unsigned node, const struct wire_log *log,
                     const struct wire_history *bytes);
-/* ELECTED: whether the donor has gone away before our Redis had its tail. While we hold the term
- * nobody else could lead; the next election finds out what is left. */
+/* ELECTED: whether the donor has gone away before our Redis had its tail, has lost its disk, or is
+ * no longer sure of what it voted with. While we hold the term nobody else could lead; the next
+ * election finds out what is left. */
 bool proposer_donor_is_away(const struct proposer *p);
 /* LEADING: whether the bytes below the term's begin may be lost: the donor went away after it had
  * voted (or after it had accepted us, before anybody else had them), or its disk lost the end of
