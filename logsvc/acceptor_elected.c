@@ -33,7 +33,9 @@ static enum acceptor_verdict acceptor_judge(const struct acceptor *a,
             *reason = "nothing in common, and committed bytes are here";
             return VERDICT_REFUSE;
         }
-        if (!m->reset || m->start < theirs->entries[0].begin) {
+        /* An empty log may begin before all that a trimmed history still knows: until it reaches
+         * that, it can't be compared, and does not vouch. */
+        if (!m->reset || (a->meta.history.count > 0 && m->start < theirs->entries[0].begin)) {
             *reason = "nothing in common: a begin of the log is needed";
             return VERDICT_REFUSE;
         }

@@ -150,8 +150,8 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
     int err = history_common(&p->history, &n->history, n->log.flush_off, &start);
 
     if (n->log.empty || err == ERR_NOT_FOUND) {
-        if (!p->log_begin_known) {
-            proposer_ask_later(p, node); /* needs a snapshot first: the log's beginning is gone */
+        if (!p->log_begin_known && !n->log.empty) {
+            proposer_ask_later(p, node); /* lags behind all that our history knows */
             return;
         }
         msg.elected.reset = true;

@@ -606,6 +606,39 @@ START_TEST(elected_resets_what_is_foreign)
 }
 END_TEST
 
+/* An empty node takes a log from its begin although the history has forgotten the terms there;
+ * until it has come to where that begins it has no position. One that has a log of its own does
+ * not. */
+START_TEST(empty_log_before_a_trimmed_history)
+{
+    (void)vote(9);
+    ELECT(BEGIN, true, 7, BEGIN + 3, 9, BEGIN + 20);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    struct wire_msg m = append_message(9, BEGIN, "abc", true);
+    struct record r;
+    ck_assert_int_eq(record_decode_header(m.data, m.data_size, &r), ERR_OK);
+    r.term.n = 2;
+    record_encode_header(&r, (uint8_t *)(uintptr_t)m.data);
+    ck_assert(vote(10));
+    ck_assert(!reply.vote_reply.log.empty);
+    struct history h;
+    ck_assert_int_eq(
+        history_decode(reply.vote_reply.history.bytes, reply.vote_reply.history.size, &h), ERR_OK);
+    ck_assert_uint_eq(h.count, 0);
+    ELECT(BEGIN, false, 7, BEGIN + 3, 10, BEGIN + 20);
+    m.term.n = m.conf.term.n = 10;
+    ck_assert_int_eq(receive(&m), ERR_OK);
+    flush();
+    ck_assert_uint_eq(reply.append_reply.unit_off, BEGIN + 3);
+    ck_assert(vote(11));
+    ck_assert_int_eq(
+        history_decode(reply.vote_reply.history.bytes, reply.vote_reply.history.size, &h), ERR_OK);
+    ck_assert_uint_eq(h.count, 1);
+    ELECT(BEGIN, true, 11, BEGIN + 10);
+    expect_refused(WIRE_REFUSED_DIVERGED);
+}
+END_TEST
+
 /* A crash right behind the reset leaves a node that claims nothing. */
 START_TEST(reset_claims_nothing)
 {
@@ -1479,6 +1512,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, elected_raises_the_term);
     tcase_add_test(tc, elected_resets_what_is_foreign);
     tcase_add_test(tc, reset_claims_nothing);
+    tcase_add_test(tc, empty_log_before_a_trimmed_history);
     tcase_add_test(tc, append_is_acknowledged_after_the_flush);
     tcase_add_test(tc, append_needs_a_good_flush);
     tcase_add_test(tc, append_needs_elected);

@@ -401,6 +401,25 @@ START_TEST(incomparable_does_not_vouch)
 }
 END_TEST
 
+/* An empty node is fed from the log's begin, also if the history has forgotten the terms there. */
+START_TEST(empty_node_before_a_trimmed_history)
+{
+    to_voting();
+    struct wire_msg q = last(0, WIRE_VOTE);
+    struct wire_msg m = wire_reply_to(&q, WIRE_VOTE_REPLY, q.term, (struct conf_id){0});
+    m.vote_reply.granted = true;
+    m.vote_reply.history = history_of(PAIRS(7, 400, 9, 500));
+    m.vote_reply.log = (struct wire_log){.begin = 100, .flush_off = 600, .unit_off = 600};
+    hear(0, &m);
+    grant(1, (struct vote){0});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    proposer_lead(p, now, 600, &replid);
+    struct wire_msg elected = last(1, WIRE_ELECTED);
+    ck_assert(elected.elected.reset);
+    ck_assert_uint_eq(elected.elected.start, 100);
+}
+END_TEST
+
 /* A lost election is tried again with a higher term than any seen. */
 START_TEST(denied)
 {
@@ -1292,6 +1311,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, donor_ends_with_a_unit);
     tcase_add_test(tc, uncertain_does_not_vouch);
     tcase_add_test(tc, incomparable_does_not_vouch);
+    tcase_add_test(tc, empty_node_before_a_trimmed_history);
     tcase_add_test(tc, denied);
     tcase_add_test(tc, one_node_counts_once);
     tcase_add_test(tc, foreign_node_is_named_once);
