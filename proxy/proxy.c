@@ -197,10 +197,11 @@ unsigned proxy_nodes_answering(const struct proxy *p)
         return p->outlook.nodes_up;
     }
 
-    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
-        answering += node.state != PROPOSER_NODE_DOWN && node.state != PROPOSER_NODE_REFUSED;
+        answering +=
+            node.member && node.state != PROPOSER_NODE_DOWN && node.state != PROPOSER_NODE_REFUSED;
     }
     return answering;
 }
@@ -396,10 +397,10 @@ static void proxy_turn(struct proxy *p)
 
 static bool proxy_links_are_quiet(const struct proxy *p)
 {
-    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
-        if (node.state != PROPOSER_NODE_DOWN && !transport_ready(p->transport, i)) {
+        if (node.used && node.state != PROPOSER_NODE_DOWN && !transport_ready(p->transport, i)) {
             return false;
         }
     }

@@ -181,10 +181,10 @@ static void proxy_client_wait(void *ctx, struct request *r)
     unsigned have = 0;
     char reply[32];
 
-    for (unsigned i = 0; i < p->settings->log_nodes.count; i++) {
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
-        have += node.flushed >= commit;
+        have += node.member && node.acked && node.flushed >= commit;
     }
     int len = snprintf(reply, sizeof reply, ":%u\r\n", have);
     request_set_reply(r, reply, (size_t)len);

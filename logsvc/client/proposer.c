@@ -453,6 +453,7 @@ void proposer_node(const struct proposer *p, unsigned node, struct proposer_node
         .used = n->used,
         .member = proposer_is_member(p, n),
         .state = proposer_node_state(p, n),
+        .acked = counted,
         .flushed = counted ? n->acked_off : n->log.flush_off,
         .snapshot = n->snapshot,
         .holes = n->mend.holes,

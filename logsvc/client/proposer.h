@@ -177,9 +177,10 @@ struct proposer_node_info {
     bool used; /* the slot; if not, the rest means nothing */
     bool member;
     enum proposer_node_state state;
-    uint64_t flushed;           /* acknowledged offset */
-    uint64_t snapshot;          /* offset of its newest snapshot; UINT64_MAX: none, or not known */
-    struct storage_holes holes; /* what has rotted there, as it told last */
+    bool acked;        /* `flushed` was acknowledged in this term; else the node's log may differ */
+    uint64_t flushed;  /* acknowledged offset */
+    uint64_t snapshot; /* offset of its newest snapshot; UINT64_MAX: none, or not known */
+    struct storage_holes holes;      /* what has rotted there, as it told last */
     char node_id[WIRE_NAME_MAX + 1]; /* "": never greeted */
     char address[CONF_TEXT_MAX + 1];
     struct conf_id conf;                    /* the highest that it has told */

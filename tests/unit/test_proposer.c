@@ -497,6 +497,23 @@ START_TEST(elected_first)
 }
 END_TEST
 
+/* What a node had before it followed this leader is no part of this log, however long it is. */
+START_TEST(acknowledged_in_this_term)
+{
+    struct proposer_node_info info;
+
+    to_leading_old();
+    proposer_node(p, 0, &info);
+    ck_assert(info.member && !info.acked);
+    ck_assert_uint_eq(info.flushed, END);
+    accept_elected(0, END);
+    proposer_node(p, 0, &info);
+    ck_assert(info.acked);
+    proposer_node(p, 1, &info);
+    ck_assert(!info.acked);
+}
+END_TEST
+
 /* A node that comes late is asked what it has, and an empty one begins where the log begins. */
 START_TEST(late_node)
 {
@@ -1317,6 +1334,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, foreign_node_is_named_once);
     tcase_add_test(tc, senseless_vote);
     tcase_add_test(tc, elected_first);
+    tcase_add_test(tc, acknowledged_in_this_term);
     tcase_add_test(tc, late_node);
     tcase_add_test(tc, appends_gather);
     tcase_add_test(tc, inflight_is_bounded);
