@@ -191,6 +191,10 @@ void sentinel_do_command_info(struct sentinel *s, struct sentinel_client *c,
         } else {
             resp_put_null(&c->out, (int)c->resp);
         }
+        if (c->out.len > s->config.out_max_bytes) {
+            c->overflowed = true; /* a few bytes ask for kilobytes */
+            return;
+        }
     }
 }
 

@@ -421,6 +421,20 @@ START_TEST(bounded_memory)
 }
 END_TEST
 
+/* One request does not fill the memory either. */
+START_TEST(much_at_once)
+{
+    struct resp_arg argv[512] = {{(const uint8_t *)"COMMAND", 7}, {(const uint8_t *)"INFO", 4}};
+
+    for (size_t i = 2; i < 512; i++) {
+        argv[i] = (struct resp_arg){(const uint8_t *)"sentinel", 8};
+    }
+    sentinel_request(sentinel, &listener, argv, 512);
+    ck_assert(listener.overflowed);
+    ck_assert_uint_lt(listener.out.len, OUT_MAX_BYTES + 64 * 1024);
+}
+END_TEST
+
 /* Who does not read what he subscribed to is to be closed, before he fills the memory. */
 START_TEST(slow_listener)
 {
@@ -567,6 +581,7 @@ int main(void)
     tcase_add_test(tc, followers_come_and_go);
     tcase_add_test(tc, bounded_memory);
     tcase_add_test(tc, slow_listener);
+    tcase_add_test(tc, much_at_once);
     tcase_add_test(tc, subscriptions);
     tcase_add_test(tc, subscriptions_are_bounded);
     tcase_add_test(tc, failover_is_asked_for);
