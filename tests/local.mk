@@ -150,7 +150,8 @@ endif
 check_PROGRAMS += test_psync_redis
 TESTS += test_psync_redis
 test_psync_redis_SOURCES = tests/system/test_psync_redis.c tests/lib/unit.h \
-	tests/lib/redis_server.c tests/lib/redis_server.h tests/lib/cluster.c tests/lib/cluster.h
+	tests/lib/redis_server.c tests/lib/redis_server.h tests/lib/cluster.c tests/lib/cluster.h \
+	tests/lib/relay.c tests/lib/relay.h
 test_psync_redis_CFLAGS = $(UNIT_CFLAGS)
 test_psync_redis_LDADD = $(PROXY_IO_LIBS) $(CHECK_LIBS)
 

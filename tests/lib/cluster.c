@@ -41,6 +41,7 @@ struct cluster_process {
     char name[16];
     char dir[CLUSTER_PATH_MAX];
     int port;
+    int relay_port;                /* where others reach it; without relays: port */
     int sentinel_port;             /* of a proxy; 0: none */
     bool redis;                    /* a redis-server */
     const char *const *redis_args; /* its own arguments, or NULL */
@@ -57,6 +58,7 @@ struct cluster {
     unsigned log_nodes, pairs;
     size_t count;
     struct cluster_process processes[CLUSTER_PROCESSES_MAX];
+    struct relay *relay;            /* NULL: none */
     struct cluster_options options; /* what it points to is constant */
 };
 
@@ -156,8 +158,16 @@ static struct cluster_process *process_add(struct cluster *c, const char *name)
     ck_assert_int_eq(mkdir(p->dir, 0700), 0);
     file_path(p, "data", data, sizeof data);
     ck_assert_int_eq(mkdir(data, 0700), 0);
-    p->port = cluster_free_port();
+    p->port = p->relay_port = cluster_free_port();
     return p;
+}
+
+static void process_relay(struct cluster *c, struct cluster_process *p)
+{
+    if (c->relay != NULL) {
+        p->relay_port = cluster_free_port();
+        relay_add(c->relay, p->name, p->relay_port, p->port);
+    }
 }
 
 /* "proxy" and 2: "proxy2"; valid until the next call but three. */
@@ -224,9 +234,12 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
             "\"user\": \"\", \"password\": \"\"},\n \"log\": {\"id\": 1, \"nodes\": [",
             p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->port);
     for (unsigned i = 0; i < c->log_nodes; i++) {
-        fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].port);
+        fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].relay_port);
     }
     fprintf(f, "]}");
+    if (p->relay_port != p->port) {
+        fprintf(f, ",\n \"announce_port\": %d", p->relay_port);
+    }
     if (p->sentinel_port != 0) {
         fprintf(f, ",\n \"sentinel\": {\"port\": %d, %s}", p->sentinel_port,
                 c->options.sentinel_json);
@@ -263,10 +276,11 @@ struct cluster *cluster_create(const struct cluster_options *options)
     snprintf(c->cluster_id, sizeof c->cluster_id, "%016llx%016x",
              (unsigned long long)clock_now_ns(), (unsigned)getpid());
 
+    c->relay = c->options.relays ? relay_create() : NULL;
     for (unsigned i = 1; i <= c->log_nodes; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "log%u", i);
-        config_log(c, process_add(c, name));
+        struct cluster_process *p = process_add(c, cluster_name("log", i));
+        process_relay(c, p);
+        config_log(c, p);
     }
     for (unsigned i = 1; i <= c->pairs; i++) {
         cluster_add_redis(c, cluster_name("redis", i), c->options.redis_args);
@@ -277,7 +291,11 @@ struct cluster *cluster_create(const struct cluster_options *options)
     for (unsigned i = 1; i <= c->pairs; i++) {
         struct cluster_process *p = process_add(c, cluster_name("proxy", i));
         p->sentinel_port = c->options.sentinel_json != NULL ? cluster_free_port() : 0;
+        process_relay(c, p);
         config_proxy(c, p, cluster_name("redis", i));
+    }
+    if (c->relay != NULL) {
+        relay_start(c->relay);
     }
     return c;
 }
@@ -341,6 +359,7 @@ void cluster_destroy(struct cluster *c)
         return;
     }
     cluster_kill_all(c);
+    relay_destroy(c->relay);
     for (size_t i = 0; c->tests_passed != c->tests_begun && i < c->count; i++) {
         log_print_tail(&c->processes[i]);
     }
@@ -542,6 +561,9 @@ void cluster_spawn(struct cluster *c, const char *name)
     close(fd);
     ck_assert(process_stat(pid, &p->started) != '\0');
     p->pid = pid;
+    if (c->relay != NULL) {
+        relay_set_pid(c->relay, name, pid);
+    }
     cluster_wait(name, CLUSTER_START_TIMEOUT_MS, process_settled, p);
     ck_assert_msg(process_alive(p), "%s ended right after its start", name);
 }
@@ -618,6 +640,12 @@ void cluster_resume(struct cluster *c, const char *name)
     struct cluster_process *p = process_of(c, name);
     ck_assert_msg(process_alive(p), "%s does not run", name);
     process_signal(p, SIGCONT);
+}
+
+void cluster_cut(struct cluster *c, const char *name, enum relay_cut cut)
+{
+    ck_assert_msg(c->relay != NULL, "this cluster has no relays");
+    relay_set_cut(c->relay, name, cut);
 }
 
 int cluster_port(const struct cluster *c, const char *name)

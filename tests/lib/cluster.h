@@ -15,6 +15,8 @@
 #ifndef TESTS_LIB_CLUSTER_H
 #define TESTS_LIB_CLUSTER_H
 
+#include "tests/lib/relay.h"
+
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +31,7 @@ struct cluster_options {
     const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
     const char *sentinel_json;     /* keys of "sentinel" besides "port"; NULL: no such port */
     const char *log_json;          /* NULL: smaller segments than the default */
+    bool relays;                   /* between proxies and log nodes, and among proxies */
 };
 
 struct cluster;
@@ -76,6 +79,10 @@ int cluster_stop(struct cluster *c, const char *name);
 
 void cluster_pause(struct cluster *c, const char *name);
 void cluster_resume(struct cluster *c, const char *name);
+
+/* Only with `relays`: cuts a proxy or a log node off from all others of them, or heals it. Its own
+ * Redis, and whoever uses cluster_port, still reach it. */
+void cluster_cut(struct cluster *c, const char *name, enum relay_cut cut);
 
 int cluster_port(const struct cluster *c, const char *name);
 /* Where a proxy answers as a Sentinel; 0: nowhere. */

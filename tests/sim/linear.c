@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINEAR_WORDS = LINEAR_OPS_MAX / 64 };
-
 /* A call or a return, in order of time, in a list from which operations are lifted while they are
  * part of the order that is being tried. */
 struct linear_entry {
@@ -18,27 +16,23 @@ struct linear_entry {
     bool is_call;
 };
 
-struct linear_config {
-    uint64_t done[LINEAR_WORDS];
-    uint64_t state;
-};
-
-/* What was tried: a hash table of configurations. */
+/* What was tried: a hash table of configurations, each of `words` words: the state, and a bit for
+ * each operation, whether it is in the order yet. */
 struct linear_tried {
-    struct linear_config *slots;
+    uint64_t *slots;
     bool *used;
-    size_t count, cap;
+    size_t words, count, cap;
 };
 
 struct linear_search {
-    struct linear_entry entries[2 * LINEAR_OPS_MAX + 1];
+    struct linear_entry *entries; /* two for each operation, and the head */
     struct linear_entry *head;
-    struct linear_config now;
+    uint64_t *now; /* the configuration */
     struct linear_tried tried;
     struct linear_frame {
         struct linear_entry *entry;
         uint64_t state;
-    } stack[LINEAR_OPS_MAX];
+    } * stack;
     size_t depth;
     size_t returns_left;
 };
@@ -60,45 +54,45 @@ void linear_fini(struct linear_history *h)
 
 /* --- what was tried --- */
 
-static size_t linear_hash(const struct linear_config *c)
+static size_t linear_hash(const struct linear_tried *t, const uint64_t *c)
 {
-    uint64_t h = c->state * 0x9e3779b97f4a7c15ull;
+    uint64_t h = c[0] * 0x9e3779b97f4a7c15ull;
 
-    for (int i = 0; i < LINEAR_WORDS; i++) {
-        h = (h ^ c->done[i]) * 0xff51afd7ed558ccdull;
+    for (size_t i = 1; i < t->words; i++) {
+        h = (h ^ c[i]) * 0xff51afd7ed558ccdull;
         h ^= h >> 32;
     }
     return (size_t)h;
 }
 
-static bool linear_put(struct linear_tried *t, const struct linear_config *c)
+static bool linear_put(struct linear_tried *t, const uint64_t *c)
 {
-    size_t i = linear_hash(c) & (t->cap - 1);
+    size_t i = linear_hash(t, c) & (t->cap - 1);
 
     while (t->used[i]) {
-        if (memcmp(&t->slots[i], c, sizeof *c) == 0) {
+        if (memcmp(&t->slots[i * t->words], c, t->words * sizeof *c) == 0) {
             return false;
         }
         i = (i + 1) & (t->cap - 1);
     }
-    t->slots[i] = *c;
+    memcpy(&t->slots[i * t->words], c, t->words * sizeof *c);
     t->used[i] = true;
     t->count++;
     return true;
 }
 
 /* False: it was tried before. */
-static bool linear_try(struct linear_tried *t, const struct linear_config *c)
+static bool linear_try(struct linear_tried *t, const uint64_t *c)
 {
     if (2 * t->count >= t->cap) {
         struct linear_tried old = *t;
         t->cap = old.cap > 0 ? 4 * old.cap : 256;
-        t->slots = mem_alloc(t->cap * sizeof *t->slots);
+        t->slots = mem_alloc(t->cap * t->words * sizeof *t->slots);
         t->used = mem_calloc(t->cap, sizeof *t->used);
         t->count = 0;
         for (size_t i = 0; i < old.cap; i++) {
             if (old.used[i]) {
-                (void)linear_put(t, &old.slots[i]);
+                (void)linear_put(t, &old.slots[i * t->words]);
             }
         }
         free(old.slots);
@@ -168,7 +162,7 @@ static void linear_build(struct linear_search *s, const struct linear_history *h
         }
     }
     qsort(s->entries + 1, n - 1, sizeof *s->entries, linear_compare);
-    struct linear_entry *calls[LINEAR_OPS_MAX] = {NULL};
+    struct linear_entry **calls = mem_calloc(h->count + 1, sizeof(struct linear_entry *));
     s->head = &s->entries[0];
     for (size_t i = 1; i < n; i++) {
         struct linear_entry *e = &s->entries[i];
@@ -180,6 +174,12 @@ static void linear_build(struct linear_search *s, const struct linear_history *h
             calls[e->id]->match = e;
         }
     }
+    free(calls);
+}
+
+static void linear_mark(struct linear_search *s, const struct linear_entry *e)
+{
+    s->now[1 + e->id / 64] ^= 1ull << (e->id % 64);
 }
 
 /* Takes the call as next in the order; false: it would have been answered otherwise, or that was
@@ -187,17 +187,17 @@ static void linear_build(struct linear_search *s, const struct linear_history *h
 static bool linear_take(struct linear_search *s, struct linear_entry *e)
 {
     const struct linear_op *op = e->op;
-    uint64_t next, before = s->now.state;
+    uint64_t next, before = s->now[0];
     uint64_t answer = kv_step(op->command, op->counter, op->token, before, &next);
 
     if (op->ret != LINEAR_UNKNOWN && answer != op->answer) {
         return false;
     }
-    s->now.done[e->id / 64] |= 1ull << (e->id % 64);
-    s->now.state = next;
-    if (!linear_try(&s->tried, &s->now)) {
-        s->now.done[e->id / 64] &= ~(1ull << (e->id % 64));
-        s->now.state = before;
+    linear_mark(s, e);
+    s->now[0] = next;
+    if (!linear_try(&s->tried, s->now)) {
+        linear_mark(s, e);
+        s->now[0] = before;
         return false;
     }
     s->stack[s->depth++] = (struct linear_frame){e, before};
@@ -221,8 +221,8 @@ static enum linear_verdict linear_search(struct linear_search *s, uint64_t steps
             return LINEAR_VIOLATED; /* this one must have happened by now, and can't have */
         }
         const struct linear_frame *f = &s->stack[--s->depth];
-        s->now.done[f->entry->id / 64] &= ~(1ull << (f->entry->id % 64));
-        s->now.state = f->state;
+        linear_mark(s, f->entry);
+        s->now[0] = f->state;
         linear_unlift(s, f->entry);
         e = f->entry->next;
     }
@@ -231,13 +231,19 @@ static enum linear_verdict linear_search(struct linear_search *s, uint64_t steps
 
 enum linear_verdict linear_check(const struct linear_history *h, uint64_t steps_max)
 {
-    struct linear_search *s = mem_calloc(1, sizeof *s);
+    struct linear_search s = {.tried.words = 1 + (h->count + 63) / 64};
 
     MUST(h->count <= LINEAR_OPS_MAX);
-    linear_build(s, h);
-    enum linear_verdict verdict = linear_search(s, steps_max);
-    free(s->tried.slots);
-    free(s->tried.used);
-    free(s);
+    s.entries = mem_calloc(2 * h->count + 1, sizeof *s.entries);
+    s.stack = mem_calloc(h->count + 1, sizeof *s.stack);
+    s.now = mem_calloc(s.tried.words, sizeof *s.now);
+    s.now[0] = h->begin;
+    linear_build(&s, h);
+    enum linear_verdict verdict = linear_search(&s, steps_max);
+    free(s.tried.slots);
+    free(s.tried.used);
+    free(s.now);
+    free(s.stack);
+    free(s.entries);
     return verdict;
 }

@@ -22,9 +22,10 @@ struct linear_op {
 struct linear_history {
     struct linear_op *ops;
     size_t count, cap;
+    uint64_t begin; /* the key's state before them (kv.h); 0: it does not exist */
 };
 
-enum { LINEAR_OPS_MAX = 256 };
+enum { LINEAR_OPS_MAX = 4096 };
 
 enum linear_verdict {
     LINEAR_OK,
@@ -35,8 +36,8 @@ enum linear_verdict {
 void linear_add(struct linear_history *h, const struct linear_op *op);
 void linear_fini(struct linear_history *h);
 
-/* steps_max bounds the search. At most LINEAR_OPS_MAX operations; the key does not exist at the
- * beginning. The order of the array means nothing. */
+/* steps_max bounds the search. At most LINEAR_OPS_MAX operations. The order of the array means
+ * nothing. */
 enum linear_verdict linear_check(const struct linear_history *h, uint64_t steps_max);
 
 #endif

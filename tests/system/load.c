@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "tests/lib/wire.h"
+#include "tests/sim/linear.h"
 
 #include <check.h>
 #include <poll.h>
@@ -17,6 +18,7 @@ enum {
     REFUSED_MAX = 256,
     REPLY_TIMEOUT_MS = 20000,
     RECONNECT_MS = 20,
+    SEARCH_MAX = 1000000,
 };
 
 enum key_kind { KEY_SET, KEY_INCR, KEY_PAIR };
@@ -27,6 +29,8 @@ struct key {
     long long acked, seen, sent;
     long long refused[REFUSED_MAX]; /* the last ones */
     unsigned refused_count;
+    struct linear_history history; /* since the base */
+    bool history_has_gaps;         /* a write found no room in it */
 };
 
 struct operation {
@@ -57,6 +61,7 @@ struct load {
     unsigned connection_count;
     unsigned seed;
     struct load_counts counts;
+    struct load_histories histories;
 };
 
 /* Connections go round all ports. */
@@ -98,13 +103,98 @@ struct load *load_create(const struct load_options *options)
     return l;
 }
 
+/* --- histories ------------------------------------------------------------------------------ */
+
+/* A key's state, as the checker of histories knows it. */
+static uint64_t state_of(const struct key *key, long long value)
+{
+    uint64_t state = (uint64_t)value;
+
+    if (value != 0 && key->kind != KEY_INCR) {
+        (void)kv_step(KV_SET, false, (uint64_t)value, 0, &state);
+    }
+    return state;
+}
+
+/* A read that finds no room may be left out: what remains is linearizable if all is. */
+static void history_add(struct key *key, const struct linear_op *op)
+{
+    if (key->history.count < LINEAR_OPS_MAX) {
+        linear_add(&key->history, op);
+    } else {
+        key->history_has_gaps |= op->command != KV_GET;
+    }
+}
+
+static void history_write(struct key *key, const struct operation *op, uint64_t ret, uint64_t reply)
+{
+    bool counter = key->kind == KEY_INCR;
+    history_add(key, &(struct linear_op){.call = op->sent_ns,
+                                         .ret = ret,
+                                         .command = counter ? KV_INCR : KV_SET,
+                                         .counter = counter,
+                                         .token = counter ? 0 : (uint64_t)op->value,
+                                         .answer = counter ? reply : 0});
+}
+
+static void history_read(struct key *key, uint64_t call, long long value)
+{
+    history_add(key, &(struct linear_op){.call = call,
+                                         .ret = clock_now_ns(),
+                                         .command = KV_GET,
+                                         .counter = key->kind == KEY_INCR,
+                                         .answer = state_of(key, value)});
+}
+
+static void history_print(const struct key *key)
+{
+    for (size_t i = 0; i < key->history.count; i++) {
+        const struct linear_op *op = &key->history.ops[i];
+        fprintf(stderr, "%s %llu %lld %s token %llu answer %llx\n", key->name,
+                (unsigned long long)op->call, op->ret == LINEAR_UNKNOWN ? -1 : (long long)op->ret,
+                op->command == KV_GET ? "read" : "write", (unsigned long long)op->token,
+                (unsigned long long)op->answer);
+    }
+}
+
+/* Nothing is in flight, and `value` has just been read. */
+static void history_judge(struct load *l, struct key *key, long long value)
+{
+    enum linear_verdict verdict = LINEAR_UNDECIDED;
+
+    if (!key->history_has_gaps) {
+        verdict = linear_check(&key->history, SEARCH_MAX);
+    }
+    if (verdict == LINEAR_VIOLATED) {
+        history_print(key);
+    }
+    ck_assert_msg(verdict != LINEAR_VIOLATED,
+                  "the history of %s (%zu operations) is not that of one Redis", key->name,
+                  key->history.count);
+    l->histories.operations += key->history.count;
+    l->histories.judged += verdict == LINEAR_OK;
+    l->histories.undecided += verdict == LINEAR_UNDECIDED;
+    key->history.count = 0;
+    key->history.begin = state_of(key, value);
+    key->history_has_gaps = false;
+}
+
+struct load_histories load_histories(const struct load *l)
+{
+    return l->histories;
+}
+
 static void connection_close(struct load *l, struct connection *c)
 {
     if (c->open) {
         wire_close(&c->wire);
         c->open = false;
         for (unsigned i = 0; i < c->count; i++) {
-            l->counts.unknown += c->flight[(c->first + i) % DEPTH_MAX].write;
+            struct operation *op = &c->flight[(c->first + i) % DEPTH_MAX];
+            if (op->write) {
+                history_write(op->key, op, LINEAR_UNKNOWN, 0);
+                l->counts.unknown++;
+            }
         }
         c->first = c->count = 0;
         c->retry_ns = clock_now_ns() + RECONNECT_MS * CLOCK_NS_PER_MS;
@@ -116,6 +206,9 @@ void load_destroy(struct load *l)
 {
     for (unsigned i = 0; i < l->connection_count; i++) {
         connection_close(l, &l->connections[i]);
+    }
+    for (unsigned i = 0; i < l->key_count; i++) {
+        linear_fini(&l->keys[i].history);
     }
     free(l->connections);
     free(l->keys);
@@ -242,6 +335,7 @@ static void write_acked(struct load *l, struct operation *op, const char *reply)
         ck_assert_msg(strncmp(reply, "*2\r\n+OK\r\n+OK\r\n", 14) == 0, "EXEC %s: %.60s", key->name,
                       reply);
     }
+    history_write(key, op, clock_now_ns(), (uint64_t)value);
     key->acked = max_of(key->acked, value);
     l->counts.writes_acked++;
     l->counts.acked_sent_ns = op->sent_ns;
@@ -284,6 +378,7 @@ static void reply_take(struct load *l, struct connection *c, const char *reply)
         write_acked(l, op, reply);
     } else if (last) {
         long long value = read_value(op->key, reply);
+        history_read(op->key, op->sent_ns, value);
         check_value(op->key, value, op->at_least);
         op->key->seen = max_of(op->key->seen, value);
         l->counts.reads_done++;
@@ -409,6 +504,7 @@ void load_check(struct load *l)
     wire_open(&wire, l->options.port);
     for (unsigned i = 0; i < l->key_count; i++) {
         struct key *key = &l->keys[i];
+        uint64_t sent_ns = clock_now_ns();
         if (key->kind == KEY_PAIR) {
             wire_command(&wire, "MGET", key->name, key->twin);
         } else {
@@ -418,6 +514,8 @@ void load_check(struct load *l)
         ck_assert_msg(rv == ERR_OK, "reading %s: %s", key->name, err_text(rv));
         long long value = read_value(key, (const char *)buf_head(&reply));
         check_value(key, value, max_of(key->acked, key->seen));
+        history_read(key, sent_ns, value);
+        history_judge(l, key, value);
         key->acked = key->seen = value;
         if (key->kind == KEY_INCR) {
             key->sent = value; /* what was sent and lost leaves no gap in an INCR */

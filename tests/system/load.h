@@ -10,6 +10,9 @@
  * and so must the first read after any crash: an acknowledged write is never lost, and what was
  * once visible never goes away. A value whose write was refused must never be seen.
  *
+ * Besides, what happened to each key is recorded, and load_check judges by it whether one Redis
+ * would have answered so (tests/sim/linear.h).
+ *
  * One thread, several connections, pipelined. Violations fail the running test. */
 #ifndef TESTS_SYSTEM_LOAD_H
 #define TESTS_SYSTEM_LOAD_H
@@ -35,8 +38,13 @@ struct load_counts {
     uint64_t loading;        /* answers -LOADING, and reads' -MASTERDOWN (no lease) */
     uint64_t closed;         /* connections closed by the other side, or not to be made */
     uint64_t unknown;        /* writes on the way when their connection was closed */
-    uint64_t acked_sent_ns; /* when the write was sent that was acknowledged last */
+    uint64_t acked_sent_ns;  /* when the write was sent that was acknowledged last */
     uint64_t latency_max_us; /* of all replies since load_counts_clear */
+};
+
+struct load_histories {
+    uint64_t judged, operations;
+    uint64_t undecided; /* not judged: too long, or too many possibilities */
 };
 
 struct load *load_create(const struct load_options *options);
@@ -52,12 +60,14 @@ bool load_settle(struct load *l, uint64_t timeout_ms);
 /* The other side has been killed: takes what still arrives, and closes all connections. */
 void load_hang_up(struct load *l);
 
-/* Reads every key over a new connection and compares; from then on these values are the base.
- * Only after load_settle or load_hang_up. */
+/* Reads every key over a new connection and compares, and judges the histories up to here; from
+ * then on these values are the base. Only after load_settle or load_hang_up. */
 void load_check(struct load *l);
 
 struct load_counts load_counts(const struct load *l);
 void load_counts_clear(struct load *l);
+/* Since load_create. */
+struct load_histories load_histories(const struct load *l);
 
 /* Any other error reply than these fails the test at once. */
 

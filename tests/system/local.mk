@@ -8,10 +8,14 @@ check_LIBRARIES += libsystem.a
 libsystem_a_SOURCES = \
 	tests/lib/cluster.c tests/lib/cluster.h \
 	tests/lib/duel.c tests/lib/duel.h \
+	tests/lib/relay.c tests/lib/relay.h \
 	tests/lib/system.h \
-	tests/lib/wire.c tests/lib/wire.h
+	tests/lib/wire.c tests/lib/wire.h \
+	tests/sim/kv.c tests/sim/kv.h \
+	tests/sim/linear.c tests/sim/linear.h \
+	tests/system/load.c tests/system/load.h
 libsystem_a_CFLAGS = $(UNIT_CFLAGS)
-SYSTEM_LDADD = libsystem.a $(COMMON_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
+SYSTEM_LDADD = libsystem.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 SYSTEM_TESTS = \
 	test_any_proxy \
@@ -24,6 +28,7 @@ SYSTEM_TESTS = \
 	test_links \
 	test_membership \
 	test_messages \
+	test_partition \
 	test_repair \
 	test_sentinel_port \
 	test_stream \
@@ -38,13 +43,17 @@ test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/sys
 test_basic_CFLAGS = $(UNIT_CFLAGS)
 test_basic_LDADD = $(SYSTEM_LDADD)
 
-test_durability_SOURCES = tests/system/test_durability.c tests/system/load.c tests/system/load.h
+test_durability_SOURCES = tests/system/test_durability.c
 test_durability_CFLAGS = $(UNIT_CFLAGS)
 test_durability_LDADD = $(SYSTEM_LDADD)
 
-test_failover_SOURCES = tests/system/test_failover.c tests/system/load.c tests/system/load.h
+test_failover_SOURCES = tests/system/test_failover.c
 test_failover_CFLAGS = $(UNIT_CFLAGS)
 test_failover_LDADD = $(SYSTEM_LDADD)
+
+test_partition_SOURCES = tests/system/test_partition.c
+test_partition_CFLAGS = $(UNIT_CFLAGS)
+test_partition_LDADD = $(SYSTEM_LDADD)
 
 test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/system/commands.h
 test_stream_CFLAGS = $(UNIT_CFLAGS)
@@ -54,7 +63,7 @@ test_withhold_SOURCES = tests/system/test_withhold.c
 test_withhold_CFLAGS = $(UNIT_CFLAGS)
 test_withhold_LDADD = $(SYSTEM_LDADD)
 
-test_faults_SOURCES = tests/system/test_faults.c tests/system/load.c tests/system/load.h
+test_faults_SOURCES = tests/system/test_faults.c
 test_faults_CFLAGS = $(UNIT_CFLAGS)
 test_faults_LDADD = $(SYSTEM_LDADD)
 
@@ -62,7 +71,7 @@ test_bad_input_SOURCES = tests/system/test_bad_input.c
 test_bad_input_CFLAGS = $(UNIT_CFLAGS)
 test_bad_input_LDADD = $(SYSTEM_LDADD)
 
-test_membership_SOURCES = tests/system/test_membership.c tests/system/load.c tests/system/load.h
+test_membership_SOURCES = tests/system/test_membership.c
 test_membership_CFLAGS = $(UNIT_CFLAGS)
 test_membership_LDADD = $(SYSTEM_LDADD)
 
@@ -109,6 +118,6 @@ check-unit:
 	    case ' $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS) ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"
 
 test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c \
-	tests/system/commands.h tests/system/load.c tests/system/load.h
+	tests/system/commands.h
 test_any_proxy_CFLAGS = $(UNIT_CFLAGS)
 test_any_proxy_LDADD = $(SYSTEM_LDADD)

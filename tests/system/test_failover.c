@@ -3,7 +3,9 @@
  * acknowledged is there, all Redis hold the same data in the end, and no term has two leaders.
  *
  * FAILOVERS=n sets how many (make check: a few); the time from the fault to the next acknowledged
- * write is printed for each kind. */
+ * write is printed for each kind. PAUSES=n and PAUSE_MS=ms: how often a leader is frozen to see
+ * whether it answers with something old, and for how long (make check: a few, until another leads).
+ */
 #include "common/clock.h"
 #include "tests/lib/system.h"
 #include "tests/lib/wire.h"
@@ -27,7 +29,9 @@ enum {
     READERS = 4,
     READS = 20000,
     READ_HANDOVERS = 3,
-    PAUSES = 4,
+    PAUSES_DEFAULT = 4,
+    PAUSE_ASKERS = 4,
+    AWAKE_MS = 500,
     TERMS_MAX = 100000,
 };
 
@@ -129,6 +133,14 @@ static void expect_all_well(struct load *load)
     expect_one_leader_per_term();
 }
 
+static void histories_print(const struct load *load)
+{
+    struct load_histories h = load_histories(load);
+    printf("%llu histories of %llu operations are linearizable, %llu were not judged\n",
+           (unsigned long long)h.judged, (unsigned long long)h.operations,
+           (unsigned long long)h.undecided);
+}
+
 /* ---- faults ---- */
 
 struct fault {
@@ -207,11 +219,16 @@ static void faults_print(void)
     }
 }
 
+static unsigned wanted_of(const char *variable, unsigned otherwise)
+{
+    const char *text = getenv(variable);
+    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : otherwise;
+    return n < FAILOVERS_MAX ? (unsigned)n : FAILOVERS_MAX;
+}
+
 static unsigned failovers_wanted(void)
 {
-    const char *text = getenv("FAILOVERS");
-    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : FAILOVERS_DEFAULT;
-    return n < FAILOVERS_MAX ? (unsigned)n : FAILOVERS_MAX;
+    return wanted_of("FAILOVERS", FAILOVERS_DEFAULT);
 }
 
 /* FAULT=n in the environment: that one of the faults only, for longer runs; else each in turn. */
@@ -245,6 +262,7 @@ START_TEST(leaders_are_lost)
                       (unsigned long long)took_ms);
     }
     faults_print();
+    histories_print(load);
     load_destroy(load);
 }
 END_TEST
@@ -324,52 +342,165 @@ START_TEST(hand_overs)
 }
 END_TEST
 
-static bool another_leads(void *arg)
+struct pauses {
+    struct load *load;
+    uint64_t times_ms[FAILOVERS_MAX]; /* from the pause to the next acknowledged write */
+    unsigned count;
+    uint64_t answers, errors, closed, old; /* of a frozen leader that goes on */
+    struct wire askers[PAUSE_ASKERS];      /* connections to it, opened before */
+    unsigned asked[PAUSE_ASKERS];          /* and not answered yet */
+    /* Of those, asked before it was frozen. It may have been on the point of sending such a
+     * reply, long since judged to be of its lease; and nobody can tell that one from a slow
+     * network's. So they may have the value of before. */
+    unsigned early[PAUSE_ASKERS];
+    uint64_t early_answers; /* that had it */
+    long long newest;
+};
+
+static void asker_ask(struct pauses *p, int i)
 {
-    const struct pair_names *names = arg;
-    const char *leader = cluster_leader(cluster);
-    return leader[0] != '\0' && strcmp(leader, names->proxy) != 0;
+    enum { ASKS = 16 };
+
+    for (; p->askers[i].fd >= 0 && p->asked[i] < ASKS; p->asked[i]++) {
+        wire_queue(&p->askers[i], "GET", "old");
+    }
+    if (p->askers[i].fd >= 0) {
+        wire_flush(&p->askers[i]);
+    }
 }
 
-/* A leader that was frozen and goes on answers nothing that is old: what it was asked before and
- * while it slept gets the newest value, an error, or a closed connection. */
+static void asker_close(struct pauses *p, int i)
+{
+    p->closed += p->askers[i].fd >= 0;
+    wire_close(&p->askers[i]);
+    p->askers[i].fd = -1;
+    p->asked[i] = p->early[i] = 0;
+}
+
+static bool is_value(const char *reply, size_t len, long long value)
+{
+    char number[24], expected[40];
+
+    snprintf(number, sizeof number, "%lld", value);
+    snprintf(expected, sizeof expected, "$%zu\r\n%s\r\n", strlen(number), number);
+    return len == strlen(expected) && memcmp(reply, expected, len) == 0;
+}
+
+static void asker_judge(struct pauses *p, int i, const char *reply, size_t len)
+{
+    bool newest = is_value(reply, len, p->newest);
+
+    p->answers++;
+    p->errors += reply[0] == '-';
+    if (p->early[i] > 0) {
+        p->early[i]--;
+        p->early_answers += !newest && reply[0] != '-';
+        newest |= is_value(reply, len, p->newest - 1);
+    }
+    p->old += reply[0] != '-' && !newest;
+    ck_assert_msg(reply[0] == '-' || newest, "%.*s after %lld was written", (int)len, reply,
+                  p->newest);
+}
+
+static void askers_take(struct pauses *p)
+{
+    const char *reply;
+
+    for (int i = 0; i < PAUSE_ASKERS; i++) {
+        if (p->askers[i].fd < 0) {
+            continue;
+        }
+        wire_fill(&p->askers[i]);
+        for (size_t len; (len = wire_take(&p->askers[i], &reply)) > 0; p->asked[i]--) {
+            asker_judge(p, i, reply, len);
+        }
+        if (p->askers[i].ended) {
+            asker_close(p, i);
+        }
+    }
+}
+
+static void askers_ask(struct pauses *p)
+{
+    for (int i = 0; i < PAUSE_ASKERS; i++) {
+        asker_ask(p, i);
+    }
+}
+
+/* For load_run, which goes on. */
+static bool askers_turn(void *arg)
+{
+    askers_take(arg);
+    askers_ask(arg);
+    return false;
+}
+
+static void set_old(const char *proxy, long long value)
+{
+    char reply[64], number[24];
+
+    snprintf(number, sizeof number, "%lld", value);
+    cluster_ask(cluster, proxy, reply, sizeof reply, (const char *[]){"SET", "old", number, NULL});
+}
+
+static void pause_once(struct pauses *p, unsigned pause_ms)
+{
+    struct pair_names names = leader_names();
+    uint64_t answers = p->answers;
+
+    cluster_wait_followers(cluster);
+    set_old(names.proxy, ++p->newest);
+    for (int i = 0; i < PAUSE_ASKERS; i++) {
+        wire_open(&p->askers[i], cluster_port(cluster, names.proxy));
+        wire_queue(&p->askers[i], "PING");
+        wire_flush(&p->askers[i]);
+        wire_expect(&p->askers[i], "+PONG\r\n");
+    }
+    load_run(p->load, LOAD_MS, askers_turn, p);
+    uint64_t since_ns = clock_now_ns();
+    cluster_pause(cluster, names.proxy);
+    askers_take(p); /* what was answered before */
+    memcpy(p->early, p->asked, sizeof p->early);
+    askers_ask(p);
+    p->answers = answers;
+    p->times_ms[p->count++] = wait_served_ms(p->load, since_ns);
+    uint64_t slept_ms = (clock_now_ns() - since_ns) / CLOCK_NS_PER_MS;
+    load_run(p->load, pause_ms > slept_ms ? pause_ms - slept_ms : 0, NULL, NULL);
+    set_old(leader_names().proxy, ++p->newest);
+    cluster_resume(cluster, names.proxy);
+    load_run(p->load, AWAKE_MS, askers_turn, p);
+    for (int i = 0; i < PAUSE_ASKERS; i++) {
+        wire_close(&p->askers[i]);
+        p->asked[i] = p->early[i] = 0;
+    }
+}
+
+/* A leader that was frozen and goes on answers nothing that is old: what it was asked while it
+ * slept, and what it is asked then, gets the newest value, an error, or a closed
+ * connection. The load's own readers look at the same, over connections of before. */
 START_TEST(a_frozen_leader_never_answers_with_an_old_value)
 {
-    enum { ASKS = 50 };
-    struct buf reply = BUF_INIT;
+    static struct pauses p;
+    unsigned wanted = wanted_of("PAUSES", PAUSES_DEFAULT), pause_ms = wanted_of("PAUSE_MS", 0);
 
-    for (int i = 0; i < PAUSES; i++) {
-        char before[16], after[16], text[32], expected[40];
-        struct pair_names names = leader_names();
-        struct wire asker;
-
-        cluster_wait_followers(cluster);
-        snprintf(before, sizeof before, "%d", 2 * i);
-        snprintf(after, sizeof after, "%d", 2 * i + 1);
-        cluster_ask(cluster, names.proxy, text, sizeof text,
-                    (const char *[]){"SET", "old", before, NULL});
-        wire_open(&asker, cluster_port(cluster, names.proxy));
-        cluster_pause(cluster, names.proxy);
-        for (int k = 0; k < ASKS; k++) {
-            wire_queue(&asker, "GET", "old");
-        }
-        wire_flush(&asker);
-        cluster_wait("another leader", BACK_MS, another_leads, &names);
-        cluster_ask(cluster, leader_names().proxy, text, sizeof text,
-                    (const char *[]){"SET", "old", after, NULL});
-        cluster_resume(cluster, names.proxy);
-        snprintf(expected, sizeof expected, "$%zu\r\n%s\r\n", strlen(after), after);
-        for (int k = 0; k < ASKS; k++) {
-            if (wire_reply(&asker, &reply, BACK_MS) != ERR_OK) {
-                break; /* closed */
-            }
-            const char *got = (const char *)buf_head(&reply);
-            ck_assert_msg(got[0] == '-' || strcmp(got, expected) == 0, "%s after %s was written",
-                          got, after);
-        }
-        wire_close(&asker);
+    p.load = load_begin();
+    for (unsigned i = 0; i < wanted; i++) {
+        pause_once(&p, pause_ms);
+        load_end(p.load);
     }
-    buf_release(&reply);
+    cluster_wait_followers(cluster);
+    expect_all_well(p.load);
+    qsort(p.times_ms, p.count, sizeof p.times_ms[0], compare_times);
+    printf(
+        "%u leaders were frozen for %u ms or more; next acknowledged write: p50 %llu ms, max "
+        "%llu ms\ngoing on they gave %llu answers (%llu errors, %llu old values; %llu to requests "
+        "of before, with the value of then) and closed %llu connections\n",
+        p.count, pause_ms, (unsigned long long)p.times_ms[p.count / 2],
+        (unsigned long long)p.times_ms[p.count - 1], (unsigned long long)p.answers,
+        (unsigned long long)p.errors, (unsigned long long)p.old,
+        (unsigned long long)p.early_answers, (unsigned long long)p.closed);
+    histories_print(p.load);
+    load_destroy(p.load);
 }
 END_TEST
 
@@ -426,7 +557,9 @@ int main(void)
     add_test(suite, "lost", leaders_are_lost, 120 + 20 * (int)failovers_wanted());
     add_test(suite, "hand-overs", hand_overs, 180);
     add_test(suite, "hand-overs of reads", hand_overs_while_all_read, 180);
-    add_test(suite, "frozen", a_frozen_leader_never_answers_with_an_old_value, 180);
+    add_test(
+        suite, "frozen", a_frozen_leader_never_answers_with_an_old_value,
+        180 + (int)(wanted_of("PAUSES", PAUSES_DEFAULT) * (30 + wanted_of("PAUSE_MS", 0) / 1000)));
     add_test(suite, "written", a_follower_that_was_written_to, 180);
     add_test(suite, "everything", everything_is_lost, 180);
     return unit_main(suite);
