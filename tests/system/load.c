@@ -472,11 +472,28 @@ static bool load_is_idle(const struct load *l)
     return true;
 }
 
+/* Whose replies do not come. */
+static void load_print_waiting(const struct load *l)
+{
+    for (unsigned i = 0; i < l->connection_count; i++) {
+        const struct connection *c = &l->connections[i];
+        const struct operation *op = &c->flight[c->first];
+        if (c->count > 0) {
+            fprintf(stderr, "port %d, connection %u: %u wait, first the %s of %s, for %llu ms\n",
+                    c->port, i, c->count, op->write ? "write" : "read", op->key->name,
+                    (unsigned long long)((clock_now_ns() - op->sent_ns) / CLOCK_NS_PER_MS));
+        }
+    }
+}
+
 bool load_settle(struct load *l, uint64_t timeout_ms)
 {
     uint64_t end = clock_now_ns() + timeout_ms * CLOCK_NS_PER_MS;
     while (!load_is_idle(l) && clock_now_ns() < end) {
         load_turn(l);
+    }
+    if (!load_is_idle(l)) {
+        load_print_waiting(l);
     }
     return load_is_idle(l);
 }
