@@ -51,6 +51,14 @@ void segment_encode_footer(const struct segment_footer *f, uint8_t out[SEGMENT_B
 int segment_decode_footer(const uint8_t bytes[SEGMENT_BLOCK_BYTES],
                           struct segment_footer *f) MUST_CHECK;
 
+/* Whether it is not known that a unit ends where the segment begins, nor that none does: what was
+ * before had rotted when it was begun (store_cut.c, store_recover.c). Its unit_off says too little
+ * until a unit ends in it. */
+static inline bool segment_begins_in_doubt(const struct segment_header *h)
+{
+    return h->unit_off != h->begin && h->uncertain_to > h->begin;
+}
+
 /* "seg-<20 digits>.log" */
 void segment_name(uint64_t begin, char out[SEGMENT_NAME_BYTES]);
 /* ERR_NOT_FOUND: not the name of a segment. */

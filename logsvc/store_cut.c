@@ -115,8 +115,9 @@ static int store_cut_behind(struct store *s, size_t i)
 }
 
 /* A new file for segment i, with its records up to scan->end. */
-static int store_cut_copy(struct store *s, size_t i, struct segment_scan *scan)
+static int store_cut_copy(struct store *s, size_t i, const struct survey *v)
 {
+    struct segment_scan scan = v->scan;
     struct disk_file *file = NULL, *source = NULL;
     uint64_t data_end;
 
@@ -130,15 +131,15 @@ static int store_cut_copy(struct store *s, size_t i, struct segment_scan *scan)
         return store_fail(s, rc);
     }
     struct store_segment *g = store_open_segment(s);
-    g->header.uncertain_to = 0;
-    g->header.file_bytes = store_segment_size(s, g->header.file_bytes, scan);
-    rc = store_segment_make(s, &g->header, source, scan, &file);
+    g->header.uncertain_to = v->unit_known ? 0 : scan.end + 1;
+    g->header.file_bytes = store_segment_size(s, g->header.file_bytes, &scan);
+    rc = store_segment_make(s, &g->header, source, &scan, &file);
     disk_close(source);
     if (rc == ERR_OK) {
         g->health = STORE_SOUND;
         g->summed = false;
         segment_index_release(&g->index);
-        store_segment_enter(s, file, scan);
+        store_segment_enter(s, file, &scan);
     }
     return rc;
 }
@@ -201,7 +202,7 @@ static int store_cut_look(struct store *s, size_t i, uint64_t offset, struct sur
         (!v->damaged || v->resumed || offset == v->from)) {
         return ERR_OK;
     }
-    if (v->damaged && v->begin_known) {
+    if (v->damaged) {
         /* Is it the record at v->from that goes past the offset, or has it rotted? */
         struct survey whole = {0};
         bool there = store_survey_now(s, i, store_segment_end(s, i), &whole);
@@ -218,7 +219,7 @@ static int store_cut_look(struct store *s, size_t i, uint64_t offset, struct sur
         if (known) {
             return ERR_OK;
         }
-        if (sound && g->health != STORE_DAMAGED) {
+        if (sound && v->begin_known && g->health != STORE_DAMAGED) {
             return ERR_INVALID;
         }
     }
@@ -273,8 +274,7 @@ int store_truncate(struct storage *base, uint64_t offset)
         const struct store_segment *g = &s->segments[i];
         bool little = v.scan.end_pos <= g->header.file_bytes / STORE_CUT_COPY_PART;
         bool copy = survey_is_whole(&v) && (little || offset == g->header.begin);
-        struct segment_scan scan = v.scan;
-        rc = copy ? store_cut_copy(s, i, &scan) : store_cut_behind_new(s, i, &v);
+        rc = copy ? store_cut_copy(s, i, &v) : store_cut_behind_new(s, i, &v);
     }
     survey_end(&v);
     store_holes_update(s);

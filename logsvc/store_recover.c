@@ -38,7 +38,10 @@ static int store_recover_sound(struct store *s, struct disk_file *old, struct se
     if (scan->tail == SEGMENT_TAIL_UNCERTAIN && scan->uncertain_to > h.uncertain_to) {
         h.uncertain_to = scan->uncertain_to;
     }
-    h.uncertain_to = h.uncertain_to > scan->end ? h.uncertain_to : 0;
+    if (h.uncertain_to <= scan->end) {
+        /* That a unit's end was not known where it begins matters when it is cut again. */
+        h.uncertain_to = segment_begins_in_doubt(&h) ? h.begin + 1 : 0;
+    }
     h.file_bytes = store_segment_size(s, g->header.file_bytes, scan);
     int rc = spare_take(s->spare, true);
     if (rc == ERR_OK) {

@@ -14,7 +14,8 @@ void survey_begin(struct survey *v, struct disk_file *file, uint64_t data_end,
     segment_cursor_init(&v->cursor, file, data_end, SURVEY_AHEAD_BYTES);
     if (header != NULL) {
         segment_cursor_begin(&v->cursor, header);
-        v->begin_known = v->chain_known = v->unit_known = true;
+        v->begin_known = v->chain_known = true;
+        v->unit_known = !segment_begins_in_doubt(header);
         v->scan.unit_off = header->unit_off;
         v->scan.commit = header->commit;
     } else {
