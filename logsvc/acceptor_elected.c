@@ -67,6 +67,9 @@ static void acceptor_note_loss(const struct acceptor *a, struct meta *next,
     next->uncertain_to = to > next->uncertain_to ? to : next->uncertain_to;
 }
 
+/* The log's chain checksum at its first byte. */
+enum { ACCEPTOR_CHAIN_AT_BEGIN = 0 };
+
 /* Cuts the log to where the leader says, or in front of a hole that it says. */
 static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint64_t start,
                         struct meta *next, const struct history *theirs)
@@ -75,6 +78,11 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     uint64_t to = s->ops->cuttable != NULL ? s->ops->cuttable(s, start) : start;
     int err = to < start ? ERR_CORRUPT : s->ops->truncate(s, start);
 
+    if (start == st->begin && (err == ERR_CORRUPT || err == ERR_INVALID)) {
+        /* The first segment's header has rotted, and with it what the log begins with; but nothing
+         * of the log is to stay. */
+        return s->ops->reset(s, start, ACCEPTOR_CHAIN_AT_BEGIN);
+    }
     if (err != ERR_CORRUPT || s->ops->cuttable == NULL) {
         return err;
     }
