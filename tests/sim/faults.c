@@ -2,7 +2,10 @@
 
 #include "tests/sim/world.h"
 
+#include "common/crc32c.h"
+#include "common/le.h"
 #include "common/mem.h"
+#include "logsvc/slots.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -507,6 +510,24 @@ static void faults_slow_sync(struct world *w)
     n->slow_ns = faults_log_uniform(w, world_ms(10), w->faults.slow_max_ns);
 }
 
+/* Whether the other slot of votes holds what was saved; a crash may have torn it. */
+static bool faults_other_slot_is_good(struct node *n, const char *path)
+{
+    char other[sizeof((struct faults *)NULL)->old_path];
+    size_t len = strlen(path), size = 0;
+
+    MUST(len < sizeof other);
+    memcpy(other, path, len + 1);
+    other[len - 1] = path[len - 1] == 'a' ? 'b' : 'a';
+    const uint8_t *bytes = fake_disk_bytes(n->disk, other, &size);
+    if (bytes == NULL || size < SLOTS_HEADER_BYTES || le_get32(bytes) != SLOTS_MAGIC) {
+        return false;
+    }
+    size_t body = le_get32(bytes + 16);
+    return body <= size - SLOTS_HEADER_BYTES &&
+           le_get32(bytes + 4) == crc32c_extend(0, bytes + 8, SLOTS_HEADER_BYTES - 8 + body);
+}
+
 /* An old copy of one slot of votes is seen by the other one; if that rots, too, what is left is a
  * promise forgotten without a trace. One node gets one of both. */
 static bool faults_may_damage(struct node *n, const char *path, bool old)
@@ -514,7 +535,7 @@ static bool faults_may_damage(struct node *n, const char *path, bool old)
     if (strstr(path, "/meta-") == NULL) {
         return true;
     }
-    if (old ? n->votes_rotted : n->votes_old) {
+    if (old ? n->votes_rotted || !faults_other_slot_is_good(n, path) : n->votes_old) {
         return false;
     }
     n->votes_rotted = n->votes_rotted || !old;

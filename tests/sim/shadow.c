@@ -153,7 +153,7 @@ static void shadow_check_cut(struct shadow *s, uint64_t to)
     uint64_t known = w->nodes[s->node].commit_seen;
     struct storage_state st = shadow_real_state(s);
 
-    if (w->nodes[s->node].damaged && st.holes.count > 0 && st.holes.from <= to) {
+    if (w->nodes[s->node].damaged && st.holes.count > 0 && st.holes.end > to) {
         s->told_any = false; /* what is behind has rotted, and the node will say so */
         s->counted_to = 0;
         return;
