@@ -473,7 +473,8 @@ inline merge_vote(a, t)
     }
 
 #ifdef MUT_UNFENCED_READ
-#define IS_DONOR(a, t) (OF(A[a].vote, t) & VOTE_DONOR)
+/* One that comes back shorter than it voted would be noticed (proposer_donor_is_gone). */
+#define IS_DONOR(a, t) ((OF(A[a].vote, t) & VOTE_DONOR) && A[a].flen >= L[t].size)
 #else
 #define IS_DONOR(a, t) ((OF(A[a].vote, t) & VOTE_DONOR) && A[a].term == t)
 #endif
