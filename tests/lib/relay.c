@@ -236,7 +236,10 @@ static void relay_accept(struct relay *r, int endpoint)
     while (slot < RELAY_CONNECTIONS_MAX && connections[slot] != NULL) {
         slot++;
     }
-    if (fd < 0 || slot == RELAY_CONNECTIONS_MAX) {
+    if (fd < 0) {
+        return;
+    }
+    if (slot == RELAY_CONNECTIONS_MAX) {
         close(fd);
         return;
     }
