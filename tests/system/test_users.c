@@ -37,9 +37,10 @@ END_TEST
 
 START_TEST(users_who_wait_and_listen)
 {
-    DUEL("H ACL SETUSER alice reset on >pw ~a:* &ch:* +blpop +subscribe +unsubscribe +psubscribe "
-         "+publish +ping +get",
-         "A AUTH alice pw", "A~BLPOP a:l 0", "=1", "H RPUSH a:l 1", "A<", "A BLPOP b:l 0",
+    static const char user[] = "H ACL SETUSER alice reset on >pw ~a:* &ch:* +blpop +subscribe "
+                               "+unsubscribe +psubscribe +publish +ping +get";
+
+    DUEL(user, "A AUTH alice pw", "A~BLPOP a:l 0", "=1", "H RPUSH a:l 1", "A<", "A BLPOP b:l 0",
          "A BLPOP a:l 0.02", "A PUBLISH ch:1 x", "A PUBLISH other x", "A SUBSCRIBE other",
          "A SUBSCRIBE ch:1", "H PUBLISH ch:1 hi", "A<", "A GET a:1", "A PING", "A UNSUBSCRIBE",
          "A PSUBSCRIBE *", "A GET a:1", "A MONITOR");

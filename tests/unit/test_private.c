@@ -293,7 +293,7 @@ START_TEST(test_stop)
     world_expect(1, "*-1\r\n");
     private_start(world.privates, &replid);
     ck_assert_uint_eq(private_count(world.privates), 1);
-    memset(&replid, '0', sizeof replid);
+    memset(replid.hex, 'f', sizeof replid.hex);
     private_start(world.privates, &replid);
     ck_assert_uint_eq(private_count(world.privates), 0);
     /* a Redis with another history is none of ours */
