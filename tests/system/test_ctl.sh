@@ -142,7 +142,8 @@ second=$((first % 3 + 1))
 other=$((second % 3 + 1))
 redis-cli -p "${sentinels[other - 1]}" SUBSCRIBE +switch-master >"$password.events" &
 listener=$!
-check "hands over by name, asked of another" says 0 "^127\.0\.0\.1:$((port + second - 1)) leads in term [0-9]+, after [0-9]+ ms$" \
+# What the leader hears of the others is a moment old, so it may call one that has caught up behind.
+check "hands over by name, asked of another" eventually says 0 "^127\.0\.0\.1:$((port + second - 1)) leads in term [0-9]+, after [0-9]+ ms$" \
     --proxy "127.0.0.1:$((port + other - 1))" --password-file "$password" failover "proxy$second"
 check "that one leads" [ "$(leader)" = "$second" ]
 check "refuses to hand over to the leader" says 1 'leads already' "${at[@]}" failover "proxy$second"
@@ -150,14 +151,17 @@ for number in 1 2 3; do
     check "Sentinel $number knows" eventually sentinel_says "$number" "$((port + second - 1))"
 done
 check "all are caught up again" eventually all_follow
-check "hands over as JSON" says 0 '^\{"leader": "127\.0\.0\.1:[0-9]+", "term": [0-9]+, "took_ms": [0-9]+\}$' \
+check "hands over as JSON" eventually says 0 '^\{"leader": "127\.0\.0\.1:[0-9]+", "term": [0-9]+, "took_ms": [0-9]+\}$' \
     "${at[@]}" --json failover "127.0.0.1:$((port + first - 1))"
 check "all are caught up once more" eventually all_follow
 # Asked of a Sentinel whose proxy does not lead.
-check "SENTINEL FAILOVER is taken" [ "$(redis-cli -p "${sentinels[other - 1]}" SENTINEL FAILOVER mymaster)" = OK ]
+# It is answered before the leader is asked, who may refuse.
+sentinel_fails_over() { [ "$(redis-cli -p "${sentinels[other - 1]}" SENTINEL FAILOVER mymaster)" = OK ]; }
+check "SENTINEL FAILOVER is taken" sentinel_fails_over
 leads_not() { [[ $(leader) != "$1" && -n $(leader) ]]; }
-check "and another leads" eventually leads_not "$first"
-switches() { (($(grep -c '^mymaster 127.0.0.1 ' "$password.events") == 3)); }
+leads_not_or_asks() { leads_not "$1" || { sentinel_fails_over; sleep 1; leads_not "$1"; }; }
+check "and another leads" eventually leads_not_or_asks "$first"
+switches() { (($(grep -c '^mymaster 127.0.0.1 ' "$password.events") >= 3)); }
 check "every switch was told, by a follower's Sentinel" eventually switches
 kill "$listener"
 
