@@ -1,79 +1,79 @@
 # The pure core of the proxy, linked by the program, the tests and the fuzzers.
 noinst_LIBRARIES += libproxy.a
 libproxy_a_SOURCES = \
-	proxy/resp.c proxy/resp.h \
-	proxy/resp_put.c \
-	proxy/resp_reply.c
-libproxy_a_SOURCES += proxy/effects.c proxy/effects.h
-libproxy_a_SOURCES += proxy/leader.c proxy/leader.h
-libproxy_a_SOURCES += proxy/lag.c proxy/lag.h proxy/lineage.c proxy/lineage.h
-libproxy_a_SOURCES += proxy/pace.c proxy/pace.h
-libproxy_a_SOURCES += proxy/replinfo.c proxy/replinfo.h
-libproxy_a_SOURCES += proxy/role.c proxy/role.h
-libproxy_a_SOURCES += proxy/glob.c proxy/glob.h
+	proxy/protocol/resp.c proxy/protocol/resp.h \
+	proxy/protocol/resp_put.c \
+	proxy/protocol/resp_reply.c
+libproxy_a_SOURCES += proxy/engine/effects.c proxy/engine/effects.h
+libproxy_a_SOURCES += proxy/forward/leader.c proxy/forward/leader.h
+libproxy_a_SOURCES += proxy/follow/lag.c proxy/follow/lag.h proxy/follow/lineage.c proxy/follow/lineage.h
+libproxy_a_SOURCES += proxy/engine/pace.c proxy/engine/pace.h
+libproxy_a_SOURCES += proxy/forward/replinfo.c proxy/forward/replinfo.h
+libproxy_a_SOURCES += proxy/node/role.c proxy/node/role.h
+libproxy_a_SOURCES += proxy/protocol/glob.c proxy/protocol/glob.h
 libproxy_a_SOURCES += \
-	proxy/sentinel.c proxy/sentinel.h \
-	proxy/sentinel_commands.c \
-	proxy/sentinel_impl.h \
-	proxy/sentinel_pubsub.c \
-	proxy/sentinel_session.c \
-	proxy/sentinel_tell.c
-libproxy_a_SOURCES += proxy/route.c proxy/route.h
-libproxy_a_SOURCES += proxy/topics.c proxy/topics.h
-libproxy_a_SOURCES += proxy/tracker.c proxy/tracker.h
+	proxy/sentinel/sentinel.c proxy/sentinel/sentinel.h \
+	proxy/sentinel/sentinel_commands.c \
+	proxy/sentinel/sentinel_impl.h \
+	proxy/sentinel/sentinel_pubsub.c \
+	proxy/sentinel/sentinel_session.c \
+	proxy/sentinel/sentinel_tell.c
+libproxy_a_SOURCES += proxy/forward/route.c proxy/forward/route.h
+libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h
+libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h
 libproxy_a_SOURCES += \
-	proxy/command.c proxy/command.h \
-	proxy/command_keys.c \
-	proxy/command_parse.c \
-	proxy/command_spec.h
-libproxy_a_SOURCES += proxy/psync.c proxy/psync.h proxy/psync_master.c proxy/psync_replica.c
+	proxy/protocol/command.c proxy/protocol/command.h \
+	proxy/protocol/command_keys.c \
+	proxy/protocol/command_parse.c \
+	proxy/protocol/command_spec.h
+libproxy_a_SOURCES += proxy/protocol/psync.c proxy/protocol/psync.h proxy/protocol/psync_master.c proxy/protocol/psync_replica.c
 PROXY_LIBS = libproxy.a $(LOG_LIBS)
 
 # The parts that touch the world through libevent.
 noinst_LIBRARIES += libproxyio.a
 libproxyio_a_SOURCES =
-libproxyio_a_SOURCES += proxy/capture.c proxy/capture.h
-libproxyio_a_SOURCES += proxy/feed.c proxy/feed.h
+libproxyio_a_SOURCES += proxy/engine/capture.c proxy/engine/capture.h
+libproxyio_a_SOURCES += proxy/follow/feed.c proxy/follow/feed.h
 PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)
-libproxyio_a_SOURCES += proxy/control.c proxy/control.h proxy/net.c proxy/net.h
-libproxyio_a_SOURCES += proxy/sentinel_port.c proxy/sentinel_port.h
-libproxyio_a_SOURCES += proxy/engine.c proxy/engine.h proxy/request.c proxy/request.h
+libproxyio_a_SOURCES += proxy/engine/control.c proxy/engine/control.h proxy/node/net.c proxy/node/net.h
+libproxyio_a_SOURCES += proxy/sentinel/sentinel_port.c proxy/sentinel/sentinel_port.h
+libproxyio_a_SOURCES += proxy/engine/engine.c proxy/engine/engine.h proxy/clients/request.c proxy/clients/request.h
 libproxyio_a_SOURCES += \
-	proxy/acl.c proxy/acl.h \
-	proxy/adopt.c proxy/adopt.h \
-	proxy/client.c proxy/client.h \
-	proxy/private.c proxy/private.h \
-	proxy/forward.c proxy/forward.h \
-	proxy/outbox.c proxy/outbox.h \
-	proxy/pubsub.c proxy/pubsub.h \
-	proxy/pubsub_commands.c proxy/pubsub_link.h \
-	proxy/follow.c proxy/follow.h \
-	proxy/router.c proxy/router.h \
-	proxy/session.c proxy/session.h \
-	proxy/session_client.c \
-	proxy/monitor.c proxy/monitor.h \
-	proxy/settings.c proxy/settings.h \
-	proxy/transaction.c proxy/transaction.h \
-	proxy/uplink.c proxy/uplink.h
+	proxy/engine/acl.c proxy/engine/acl.h \
+	proxy/engine/adopt.c proxy/engine/adopt.h \
+	proxy/clients/client.c proxy/clients/client.h \
+	proxy/engine/private.c proxy/engine/private.h \
+	proxy/forward/forward.c proxy/forward/forward.h \
+	proxy/forward/outbox.c proxy/forward/outbox.h \
+	proxy/clients/pubsub.c proxy/clients/pubsub.h \
+	proxy/clients/pubsub_commands.c proxy/clients/pubsub_link.h \
+	proxy/follow/follow.c proxy/follow/follow.h \
+	proxy/clients/router.c proxy/clients/router.h \
+	proxy/clients/session.c proxy/clients/session.h \
+	proxy/clients/session_client.c \
+	proxy/clients/monitor.c proxy/clients/monitor.h \
+	proxy/node/settings.c proxy/node/settings.h \
+	proxy/clients/transaction.c proxy/clients/transaction.h \
+	proxy/forward/uplink.c proxy/forward/uplink.h
 
 # The program.
 bin_PROGRAMS += holdfast-proxy
 holdfast_proxy_SOURCES = \
-	proxy/admin.c \
-	proxy/info.c \
-	proxy/main.c \
-	proxy/proxy.c proxy/proxy.h \
-	proxy/proxy_busy.c \
-	proxy/proxy_clients.c \
-	proxy/proxy_forward.c \
-	proxy/proxy_found.c \
-	proxy/proxy_log.c \
-	proxy/proxy_peers.c \
-	proxy/proxy_private.c \
-	proxy/proxy_redis.c \
-	proxy/proxy_role.c \
-	proxy/proxy_sentinel.c \
-	proxy/proxy_ship.c
+	proxy/node/admin.c \
+	proxy/node/info.c \
+	proxy/node/main.c \
+	proxy/node/proxy.c proxy/node/proxy.h \
+	proxy/node/proxy_busy.c \
+	proxy/node/proxy_clients.c \
+	proxy/node/proxy_forward.c \
+	proxy/node/proxy_found.c \
+	proxy/node/proxy_log.c \
+	proxy/node/proxy_peers.c \
+	proxy/node/proxy_private.c \
+	proxy/node/proxy_redis.c \
+	proxy/node/proxy_role.c \
+	proxy/node/proxy_sentinel.c \
+	proxy/node/proxy_ship.c
 holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
 
 # The program that asks and commands proxies. Its texts are tested on their own.

@@ -4,7 +4,7 @@
 #include "common/options.h"
 #include "proxy/ctl/ctl.h"
 #include "proxy/ctl/ctl_link.h"
-#include "proxy/settings.h"
+#include "proxy/node/settings.h"
 
 #include <errno.h>
 #include <stdarg.h>

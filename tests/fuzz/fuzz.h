@@ -3,7 +3,7 @@
 #define TESTS_FUZZ_FUZZ_H
 
 #include "common/mem.h"
-#include "proxy/resp.h"
+#include "proxy/protocol/resp.h"
 
 #include <stdlib.h>
 #include <string.h>

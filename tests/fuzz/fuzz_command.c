@@ -1,6 +1,6 @@
 /* Any bytes as the reply to COMMAND, and any request against the table that comes of them. The
  * first byte is the length of the request behind it, whose words are separated by NULs. */
-#include "proxy/command.h"
+#include "proxy/protocol/command.h"
 
 #include "common/mem.h"
 

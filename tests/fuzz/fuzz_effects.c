@@ -2,7 +2,7 @@
  * byte, and holds no more than its limits.
  *
  * Input: mode, seed of the pieces, then the bytes (or, by mode, lines that become commands). */
-#include "proxy/effects.h"
+#include "proxy/engine/effects.h"
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/commands.h"

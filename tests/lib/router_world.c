@@ -1,10 +1,10 @@
 #include "tests/lib/router_world.h"
 
 #include "common/clock.h"
-#include "proxy/acl.h"
-#include "proxy/monitor.h"
-#include "proxy/session.h"
-#include "proxy/transaction.h"
+#include "proxy/clients/monitor.h"
+#include "proxy/clients/session.h"
+#include "proxy/clients/transaction.h"
+#include "proxy/engine/acl.h"
 
 #include "tests/lib/commands.h"
 #include "tests/lib/sockets.h"

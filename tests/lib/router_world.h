@@ -4,8 +4,8 @@
 #ifndef TESTS_LIB_ROUTER_WORLD_H
 #define TESTS_LIB_ROUTER_WORLD_H
 
-#include "proxy/pubsub.h"
-#include "proxy/router.h"
+#include "proxy/clients/pubsub.h"
+#include "proxy/clients/router.h"
 
 enum { WORLD_CLIENTS_MAX = 4, WORLD_LINKS_MAX = 2 };
 

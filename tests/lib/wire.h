@@ -1,7 +1,7 @@
 /* A raw RESP connection for tests: what is sent and what comes back are bytes, so that replies can
  * be compared with those of a plain Redis byte for byte, RESP3 and protocol errors included
- * (hiredis shows neither). Finds the end of a reply by its own means, not with proxy/resp, which is
- * what is being tested. */
+ * (hiredis shows neither). Finds the end of a reply by its own means, not with proxy/protocol/resp,
+ * which is what is being tested. */
 #ifndef TESTS_LIB_WIRE_H
 #define TESTS_LIB_WIRE_H
 

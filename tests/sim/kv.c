@@ -1,7 +1,7 @@
 #include "tests/sim/kv.h"
 
 #include "common/mem.h"
-#include "proxy/resp.h"
+#include "proxy/protocol/resp.h"
 
 #include <stdio.h>
 #include <string.h>

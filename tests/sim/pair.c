@@ -1,7 +1,7 @@
 #include "tests/sim/pair.h"
 
 #include "common/mem.h"
-#include "proxy/command.h"
+#include "proxy/protocol/command.h"
 #include "tests/lib/commands.h"
 #include "tests/sim/redis.h"
 #include "tests/sim/world.h"

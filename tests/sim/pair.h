@@ -1,6 +1,6 @@
 /* A proxy and its Redis. The proxy is the product's proposer, reader, tracker and effect reader,
- * and around them what proxy/role.c and proxy_turn do with them: campaign, bring Redis to the log's
- * end, lead, take in the stream, withhold replies, look at the lease last.
+ * and around them what proxy/node/role.c and proxy_turn do with them: campaign, bring Redis to the
+ * log's end, lead, take in the stream, withhold replies, look at the lease last.
  *
  *   REST ─▶ CAMPAIGN ─elected▶ BRING ─Redis is where the log ends▶ LEAD
  *     ▲──────────deposed, Redis lost, released, reading failed───────┘
@@ -11,8 +11,8 @@
 
 #include "logsvc/client/proposer.h"
 #include "logsvc/client/reader.h"
-#include "proxy/effects.h"
-#include "proxy/tracker.h"
+#include "proxy/clients/tracker.h"
+#include "proxy/engine/effects.h"
 #include "tests/sim/kv.h"
 #include "tests/sim/sim.h"
 

@@ -1,7 +1,7 @@
 /* Both ends of replication against real redis-servers: capture as a replica of one, feed as the
  * master of another (DESIGN §3; §5, promotion and demotion). */
-#include "proxy/capture.h"
-#include "proxy/feed.h"
+#include "proxy/engine/capture.h"
+#include "proxy/follow/feed.h"
 
 #include "common/buf.h"
 #include "common/clock.h"

@@ -1,6 +1,6 @@
 /* The adoption with a snapshot ship that is played here: what it does in which order, and that
  * every failure is told once and leaves nothing behind. */
-#include "proxy/adopt.h"
+#include "proxy/engine/adopt.h"
 
 #include "common/crc32c.h"
 #include "common/mem.h"

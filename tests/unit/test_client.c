@@ -1,7 +1,7 @@
 /* Clients over real sockets and a real event loop, in front of an owner that does what the first
  * word of a request says. Run with sanitizers it also shows that nothing leaks and nothing is
  * touched that has gone. */
-#include "proxy/client.h"
+#include "proxy/clients/client.h"
 
 #include "common/mem.h"
 

@@ -1,6 +1,6 @@
 /* The command table as the real COMMAND of Redis 7.0.15 tells it (tests/data), what it finds in
  * requests, and that no broken reply harms it. */
-#include "proxy/command.h"
+#include "proxy/protocol/command.h"
 
 #include "common/mem.h"
 #include "tests/lib/unit.h"

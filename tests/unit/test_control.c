@@ -1,5 +1,5 @@
 /* The control connection against a Redis that is played here. */
-#include "proxy/control.h"
+#include "proxy/engine/control.h"
 
 #include "common/clock.h"
 

@@ -1,6 +1,6 @@
 /* The effect reader: a stream recorded from a redis-server 7.0.15 gives the same units wherever it
  * is cut; what is beyond a limit, unknown or not understood is keyspace-wide and never missed. */
-#include "proxy/effects.h"
+#include "proxy/engine/effects.h"
 
 #include "common/mem.h"
 #include "tests/lib/commands.h"

@@ -1,6 +1,6 @@
 /* The engine against a Redis that is played here, byte by byte: what the link says, whose reply
  * each byte is, and what becomes of the requests when it ends. */
-#include "proxy/engine.h"
+#include "proxy/engine/engine.h"
 
 #include "common/clock.h"
 #include "common/mem.h"

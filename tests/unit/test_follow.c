@@ -1,6 +1,6 @@
 /* The follower with all its parts played here: what it asks of whom in which order, what it answers
  * to whatever Redis asks for, and that every failure is told once and leaves it idle. */
-#include "proxy/follow.h"
+#include "proxy/follow/follow.h"
 
 #include "common/clock.h"
 #include "common/mem.h"

@@ -1,6 +1,6 @@
 /* Clients of a proxy that doesn't lead: real clients, a router, a link to a leader and one to a
  * replica that are played here. */
-#include "proxy/forward.h"
+#include "proxy/forward/forward.h"
 
 #include "common/clock.h"
 

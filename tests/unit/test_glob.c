@@ -1,5 +1,5 @@
 /* Patterns match as Redis' do. */
-#include "proxy/glob.h"
+#include "proxy/protocol/glob.h"
 #include "tests/lib/unit.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Who leads, for those who ask: changes are told once, addresses are read, peers are kept. */
-#include "proxy/leader.h"
+#include "proxy/forward/leader.h"
 #include "tests/lib/unit.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 /* What a Redis holds is judged rightly, by its replid and offset and the log's history; and how far
  * behind a follower is. */
-#include "proxy/lineage.h"
+#include "proxy/follow/lineage.h"
 
 #include "common/clock.h"
-#include "proxy/lag.h"
+#include "proxy/follow/lag.h"
 #include "tests/lib/unit.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* MONITOR: who is told of what, in Redis' words. */
-#include "proxy/monitor.h"
+#include "proxy/clients/monitor.h"
 
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"

@@ -1,6 +1,6 @@
 /* The outbox: requests on their way to another server, what is known of each when the connection is
  * lost, and what a proxy says that doesn't serve. */
-#include "proxy/outbox.h"
+#include "proxy/forward/outbox.h"
 
 #include "tests/lib/unit.h"
 

@@ -1,6 +1,6 @@
 /* The pace of appends: at once when nothing is gained by waiting, together when something is, and
  * never held for long. */
-#include "proxy/pace.h"
+#include "proxy/engine/pace.h"
 
 #include "tests/lib/unit.h"
 

@@ -1,6 +1,6 @@
 /* Private links: who gets one, what goes over it, when it is given back, and what its end means.
  * The Redis at the other end is played here (tests/lib/router_world.h). */
-#include "proxy/private.h"
+#include "proxy/engine/private.h"
 
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"

@@ -1,6 +1,6 @@
 /* The conversations of replication, over every split of their bytes into two and into single ones.
  */
-#include "proxy/psync.h"
+#include "proxy/protocol/psync.h"
 
 #include "tests/lib/unit.h"
 

@@ -1,6 +1,6 @@
 /* Pub/sub: what is asked of Redis for many clients, and when messages and replies are handed out.
  * The Redis behind the link is played here (tests/lib/router_world.h); its link is link 0. */
-#include "proxy/pubsub.h"
+#include "proxy/clients/pubsub.h"
 
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"

@@ -1,6 +1,6 @@
 /* What ROLE and INFO replication say: by whom we are, with the addresses that clients connect to.
  */
-#include "proxy/replinfo.h"
+#include "proxy/forward/replinfo.h"
 
 #include "tests/lib/unit.h"
 

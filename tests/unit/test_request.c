@@ -1,5 +1,5 @@
 /* One request's keys and reply, small and large, and the pool that it comes from. */
-#include "proxy/request.h"
+#include "proxy/clients/request.h"
 
 #include "common/mem.h"
 

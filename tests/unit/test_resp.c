@@ -1,7 +1,7 @@
 /* RESP framing: every message gives the same result in whatever pieces it arrives, and what is
  * refused is refused with Redis' words. The texts and the odd cases in `cases` are answers that a
  * stock redis-server 7.0.15 gave to these very bytes. */
-#include "proxy/resp.h"
+#include "proxy/protocol/resp.h"
 
 #include "common/mem.h"
 #include "tests/lib/unit.h"

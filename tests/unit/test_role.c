@@ -1,6 +1,6 @@
 /* The role machine: each road from following to serving and back, and that it never does two things
  * at once. */
-#include "proxy/role.h"
+#include "proxy/node/role.h"
 
 #include "tests/lib/unit.h"
 

@@ -1,5 +1,5 @@
 /* Where requests go: the whole decision, state by state, and what may be asked of a replica. */
-#include "proxy/route.h"
+#include "proxy/forward/route.h"
 
 #include "common/mem.h"
 

@@ -1,7 +1,7 @@
 /* The router with the sessions and transactions behind it: real clients over sockets, a real engine
  * in front of a Redis that is played here, and the table that redis-server 7.0.15 gives. Answers'
  * texts are those of redis-server 7.0.15. */
-#include "proxy/router.h"
+#include "proxy/clients/router.h"
 
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"

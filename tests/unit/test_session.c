@@ -1,6 +1,6 @@
 /* What the proxy answers for a connection's own state. Each text is what redis-server 7.0.15 says
  * to the same words. */
-#include "proxy/session.h"
+#include "proxy/clients/session.h"
 
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"

@@ -1,6 +1,6 @@
 /* The proxy's settings: the defaults, that every key reaches its own field, and the bounds that the
  * program relies on. */
-#include "proxy/settings.h"
+#include "proxy/node/settings.h"
 
 #include "tests/lib/unit.h"
 

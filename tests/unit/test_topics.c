@@ -1,5 +1,5 @@
 /* The table of subscriptions: stages, counts, and that nothing is left of who has gone. */
-#include "proxy/topics.h"
+#include "proxy/clients/topics.h"
 
 #include "tests/lib/unit.h"
 

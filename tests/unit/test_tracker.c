@@ -1,6 +1,6 @@
 /* The tracker: each of its rules by itself, then random histories against a model that keeps
  * everything and looks at all of it each time. Nothing leaves early, nothing stays late. */
-#include "proxy/tracker.h"
+#include "proxy/clients/tracker.h"
 
 #include "common/mem.h"
 #include "tests/lib/unit.h"

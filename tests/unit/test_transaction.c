@@ -1,6 +1,6 @@
 /* MULTI … EXEC: queued here, sent in one piece. Each text is what redis-server 7.0.15 says to the
  * same words. */
-#include "proxy/transaction.h"
+#include "proxy/clients/transaction.h"
 
 #include "common/mem.h"
 

@@ -1,0 +1,211 @@
+/* A client's session: bytes in → requests → replies out, in order. It owns the socket, what is
+ * buffered in both directions, the queue of its requests and the state that Redis keeps for a
+ * connection (database, protocol, name, transaction).
+ *
+ * Reading pauses while too much is pending or unsent for this client, while a barrier request is
+ * out (later requests depend on its reply), or while the whole proxy is over a memory bound. */
+#ifndef PROXY_CLIENTS_CLIENT_H
+#define PROXY_CLIENTS_CLIENT_H
+
+#include "proxy/clients/request.h"
+#include "proxy/protocol/resp.h"
+
+#include <stdbool.h>
+
+struct event;
+struct event_base;
+struct client;
+struct clients;
+struct transaction;
+struct private_link;
+struct subscriber;
+
+/* Where a client's unanswered requests are. Those for another place wait until they are answered,
+ * so that Redis runs all of them in the client's order. */
+enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB };
+
+/* What Redis said of the request that is presented next; acl.h. */
+enum client_gate { CLIENT_GATE_NONE, CLIENT_GATE_GRANTED, CLIENT_GATE_DENIED };
+
+enum client_reply_mode {
+    CLIENT_REPLY_ON,
+    CLIENT_REPLY_OFF,
+    CLIENT_REPLY_SKIP, /* of the next request only */
+};
+
+struct client {
+    struct clients *all;
+    struct client *prev, *next;   /* list of all clients */
+    struct client *next_to_flush; /* list of those with something to do this turn */
+    bool in_flush_list;
+    bool closing;         /* freed at the end of the turn */
+    bool close_when_sent; /* what is queued goes out first, nothing more is read */
+    bool reading;
+    bool barrier;   /* a REQUEST_BARRIER is out */
+    bool postponed; /* the next request waits, unread, until nothing is unanswered */
+    int fd;
+    struct event *readable, *writable;
+    struct event *hangup; /* while postponed: nobody reads, yet who leaves must be noticed */
+
+    struct buf in;                /* the unfinished request */
+    size_t wanted_bytes;          /* of in, as far as known; 0: not known */
+    struct resp_framer *framer;   /* NULL while nothing is unfinished */
+    size_t query_bytes;           /* that in and framer hold */
+    size_t unsent_counted;        /* of out, in all->unsent_bytes */
+    struct chain out;             /* released replies that the socket has not taken */
+    struct request *first, *last; /* requests in order, by next_of_client */
+    size_t pending_count;         /* of them */
+    size_t unanswered;            /* of them, those that wait for the engine */
+    enum client_lane lane;        /* where those are */
+    bool blocks;                  /* the last of them may block, and shares no fence */
+    size_t forwarded;             /* of them, those that are in a forward's links */
+    size_t withheld_bytes;        /* of their replies */
+    size_t reply_mean_bytes;      /* of its recent replies: what each pending one may bring */
+    uint64_t oldest_ns;           /* when the first of them was taken in */
+
+    uint64_t id;
+    unsigned db;
+    unsigned resp; /* 2 or 3 */
+    bool authenticated;
+    uint64_t waits_since_ns; /* postponed since then, until somebody leads; 0: it isn't */
+    bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
+    bool replica_port;       /* it came in there: reads only */
+    bool moved;              /* of a link: it was told so; nothing more of it is executed */
+    char nonce[17];          /* of a link from another proxy (HOLDFAST LINK); "": it is none */
+    enum client_reply_mode reply_mode;
+    char *name;                      /* CLIENT SETNAME; NULL: none */
+    struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
+    struct private_link *link;       /* private.h; NULL: none */
+    char *user;                      /* ACL user; NULL: the link's own */
+    enum client_gate gate;
+    struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
+    size_t acks;                   /* REQUEST_ACK in the queue that are released */
+    bool tracking;                 /* CLIENT TRACKING: on the private link */
+    bool monitors;                 /* MONITOR */
+    struct client *next_monitor;
+    bool watches;       /* WATCH: on the private link */
+    bool watches_many;  /* more keys than are remembered */
+    struct buf watched; /* hashes of the keys that are watched */
+    uint64_t created_ns, used_ns;
+    const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
+};
+
+struct client_limits {
+    size_t clients_max;
+    size_t pending_max;        /* requests of one client on their way */
+    size_t withheld_max_bytes; /* replies of one client, withheld or unsent, before reading stops */
+    size_t query_max_bytes;    /* one client's unfinished request */
+    size_t query_total_max_bytes; /* all clients' */
+    size_t withheld_total_max_bytes;
+    struct resp_limits resp;
+};
+
+struct client_events {
+    /* A framed request. The owner queues exactly one answer for it with client_answer or
+     * client_queue (or closes the client), or postpones it. argv is valid during the call. */
+    void (*request)(void *ctx, struct client *c, const struct resp_arg *argv, size_t argc);
+    /* A request is dropped since its client has gone; the owner takes it out of where it is. */
+    void (*abandoned)(void *ctx, struct request *r);
+    /* The client is closed: what the owner hung on it (its transaction) goes. */
+    void (*closed)(void *ctx, struct client *c);
+    /* A WAIT's reply is to be made now, into r. */
+    void (*wait_reply)(void *ctx, struct request *r);
+};
+
+/* All clients and what they share. */
+struct clients {
+    struct event_base *base;
+    struct client_limits limits;
+    const struct client_events *events;
+    void *ctx;
+    struct request_pool *pool;
+    struct client *list;
+    struct client *to_flush;
+    struct client *to_free;     /* closed in this turn, by next */
+    struct resp_framer *framer; /* for requests that arrive in one piece */
+    uint8_t *scratch;
+    size_t count;
+    uint64_t next_id;
+    size_t query_bytes;    /* unfinished requests and transactions of all clients */
+    size_t withheld_bytes; /* by all clients */
+    size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
+    bool paused;           /* nobody is read: a bound of the whole proxy is reached */
+    bool auth_required;
+    struct client *monitors; /* by next_monitor; NULL: none */
+    uint64_t pause_until_ns; /* CLIENT PAUSE; 0: not paused */
+    bool pause_writes_only;
+    uint64_t now_ns; /* of this turn */
+    uint64_t accepted, rejected;
+};
+
+void clients_init(struct clients *all, struct event_base *base, const struct client_limits *limits,
+                  const struct client_events *events, void *ctx, struct request_pool *pool);
+void clients_fini(struct clients *all);
+
+/* Takes over an accepted socket. Over clients_max it is refused as Redis does, and NULL returned.
+ */
+struct client *clients_accept(struct clients *all, int fd);
+
+/* Once per turn, after replies were released: sends what may leave, resumes who may be read, frees
+ * who has gone. */
+void clients_flush(struct clients *all);
+
+/* While more is unsent than withheld_total_max_bytes, closes the client that takes up most of it: a
+ * few that do not read must neither fill the memory nor hold up the others. Now and then. */
+void clients_evict_unsent(struct clients *all);
+
+/* CLIENT PAUSE is over: what was postponed is taken up. */
+void clients_end_pause(struct clients *all);
+
+/* Stops or resumes reading from everybody. */
+void clients_pause(struct clients *all, bool paused);
+
+/* Answers the current request at once (but behind everything before it): whole RESP bytes. */
+void client_answer(struct client *c, const void *reply, size_t size, uint32_t request_flags);
+void client_answer_error(struct client *c, const char *text); /* "ERR …" */
+
+/* The same, whatever CLIENT REPLY says. */
+void client_answer_always(struct client *c, const void *reply, size_t size);
+
+/* Puts a push into the queue before a request that waits for its reply (NULL: behind all): stage
+ * ANSWERED, with its reply; the owner releases it. */
+struct request *client_insert(struct client *c, struct request *before, const void *bytes,
+                              size_t size);
+
+/* Sends head and rest as soon as it can, between replies: behind all that leave now, and behind
+ * those with REQUEST_ACK that are released. */
+void client_push(struct client *c, char head, const uint8_t *rest, size_t size);
+
+/* Queues a request whose reply comes later. It is the client's from now on. */
+struct request *client_queue(struct client *c, uint32_t request_flags);
+
+/* Instead of an answer: the request is handed over again, and none behind it, when everything
+ * before it is answered, or client_resume is called. */
+void client_postpone(struct client *c);
+void client_resume(struct client *c);
+
+/* For requests that go to this lane. True: it was postponed, since another lane is in use. */
+static inline bool client_lane_busy(struct client *c, enum client_lane lane)
+{
+    if (c->lane == lane) {
+        return false;
+    }
+    if (c->unanswered > 0) {
+        client_postpone(c);
+        return true;
+    }
+    c->lane = lane;
+    return false;
+}
+
+/* Its whole reply is here (stage ANSWERED): from now on it counts as withheld memory. */
+void client_answered(struct request *r);
+
+/* Its reply may leave. Called by the owner after tracker and lease. */
+void client_release(struct request *r);
+
+/* Ends the session. Replies not yet sent are dropped, its requests abandoned. Safe anywhere; the
+ * memory lives until the end of the turn. reason goes to the log (level debug). */
+void client_close(struct client *c, const char *reason);
+
+#endif

@@ -1,0 +1,69 @@
+/* Pub/sub: clients' subscriptions over one RESP3 link to Redis, on which each channel or pattern is
+ * subscribed to once, however many clients want it (DESIGN §4, "Connections with state").
+ *
+ * What comes over the link (messages, and where each SUBSCRIBE stands among them) is gathered into
+ * parcels. A fence behind a parcel bounds it: whatever its messages may reveal lies before that. A
+ * parcel is opened once all that is committed, in the order of the link; so a client sees exactly
+ * what it would see at Redis, later. */
+#ifndef PROXY_CLIENTS_PUBSUB_H
+#define PROXY_CLIENTS_PUBSUB_H
+
+#include "proxy/clients/router.h"
+#include "proxy/clients/topics.h"
+
+struct pubsub;
+
+struct pubsub_config {
+    const char *host;
+    int port;
+    const char *user, *password;
+    uint32_t connect_timeout_ms;
+    size_t withheld_max_bytes; /* of parcels; beyond it the link and all subscribers are closed */
+    size_t unsent_max_bytes;   /* of one subscriber; beyond it it is closed */
+    size_t unsent_soft_bytes;  /* beyond it for unsent_soft_ms likewise */
+    uint32_t unsent_soft_ms;
+};
+
+struct pubsub *pubsub_create(struct event_base *base, const struct pubsub_config *config,
+                             struct tracker *tracker, struct request_pool *pool);
+/* All clients have gone. */
+void pubsub_destroy(struct pubsub *ps);
+
+/* As private_start and private_stop: stopping closes all subscribers. Not from within the link's
+ * callbacks. */
+void pubsub_start(struct pubsub *ps, const struct replid *replid);
+void pubsub_stop(struct pubsub *ps, const char *reason);
+/* From now on our Redis is a replica: what is published comes with the log, committed, and its
+ * messages are handed out at once. */
+void pubsub_follow(struct pubsub *ps);
+bool pubsub_follows(const struct pubsub *ps);
+
+/* SUBSCRIBE, UNSUBSCRIBE and their P and S forms, PUBSUB CHANNELS and the like; what a RESP2
+ * subscriber may say, and what PING answers it. True: handled. */
+bool pubsub_handle(struct router *router, struct client *c, const struct command *command,
+                   const struct resp_arg *argv, size_t argc);
+/* RESET of a subscriber: true if it takes the way over the link; reply is its answer then. */
+bool pubsub_reset(struct pubsub *ps, struct client *c, const char *reply);
+/* Whether the client is subscribed to anything. */
+bool pubsub_has(const struct client *c);
+
+/* PUBLISH: the number in the reply is made the number of clients that it goes to. */
+void pubsub_publish(const struct pubsub *ps, struct request *r, const struct resp_arg *argv,
+                    const struct command *command);
+void pubsub_published(const struct pubsub *ps, struct request *r);
+
+/* The client has gone; its request has (REQUEST_ACK; it is freed by the caller). */
+void pubsub_client_gone(struct pubsub *ps, struct client *c);
+void pubsub_abandoned(struct request *r);
+
+/* The parcel of a waiter that the tracker handed out (tracker_waiter.parcel): hands out what may
+ * be, in order. The lease has been checked. */
+void pubsub_ready(struct pubsub *ps, struct tracker_waiter *w);
+
+/* Once per turn; a few times a second. */
+void pubsub_flush(struct pubsub *ps, uint64_t now_ns);
+void pubsub_tick(struct pubsub *ps, uint64_t now_ns);
+
+size_t pubsub_topics(const struct pubsub *ps);
+
+#endif

@@ -1,0 +1,145 @@
+#include "proxy/clients/request.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { REQUEST_POOL_MAX = 16384 };
+
+struct request *request_take(struct request_pool *pool)
+{
+    struct request *r = pool->free;
+
+    if (r != NULL) {
+        pool->free = r->next_of_client;
+        pool->free_count--;
+    } else {
+        r = mem_alloc(sizeof *r);
+    }
+    /* Everything but the inline arrays, which are written before they are read. */
+    memset(r, 0, offsetof(struct request, inline_hashes));
+    pool->live_count++;
+    return r;
+}
+
+static void request_free_keys(struct request *r)
+{
+    if (r->waiter.hashes != r->inline_hashes) {
+        free((void *)(uintptr_t)r->waiter.hashes);
+    }
+    r->waiter.hashes = NULL;
+    r->waiter.hash_count = 0;
+}
+
+void request_give(struct request_pool *pool, struct request *r)
+{
+    MUST(r->waiter.state == TRACKER_OUT);
+    request_free_keys(r);
+    free(r->note);
+    buf_release(&r->reply);
+    MUST(pool->live_count > 0);
+    pool->live_count--;
+    if (pool->free_count >= REQUEST_POOL_MAX) {
+        free(r);
+        return;
+    }
+    r->next_of_client = pool->free;
+    pool->free = r;
+    pool->free_count++;
+}
+
+void request_pool_release(struct request_pool *pool)
+{
+    while (pool->free != NULL) {
+        struct request *r = pool->free;
+        pool->free = r->next_of_client;
+        free(r);
+    }
+    pool->free_count = 0;
+}
+
+void request_set_keys(struct request *r, const uint64_t *hashes, uint32_t count)
+{
+    uint64_t *own = r->inline_hashes;
+
+    request_free_keys(r);
+    if (count > REQUEST_INLINE_KEYS) {
+        own = mem_alloc(count * sizeof *own);
+    }
+    if (count > 0) {
+        memcpy(own, hashes, count * sizeof *own);
+    }
+    r->waiter.hashes = own;
+    r->waiter.hash_count = count;
+}
+
+void request_add_reply(struct request *r, const void *bytes, size_t size)
+{
+    if (r->reply.len == 0 && r->inline_len + size <= REQUEST_INLINE_BYTES) {
+        memcpy(r->inline_reply + r->inline_len, bytes, size);
+        r->inline_len += (uint32_t)size;
+        return;
+    }
+    if (r->inline_len > 0) {
+        buf_append(&r->reply, r->inline_reply, r->inline_len);
+        r->inline_len = 0;
+    }
+    buf_append(&r->reply, bytes, size);
+}
+
+size_t request_reply_bytes(const struct request *r)
+{
+    return r->inline_len + r->reply.len;
+}
+
+uint8_t request_reply_type(const struct request *r)
+{
+    if (r->inline_len > 0) {
+        return r->inline_reply[0];
+    }
+    return r->reply.len > 0 ? *buf_head(&r->reply) : 0;
+}
+
+void request_move_reply(struct request *r, struct buf *out)
+{
+    if (r->inline_len > 0) {
+        buf_append(out, r->inline_reply, r->inline_len);
+        r->inline_len = 0;
+    } else if (out->len == 0) {
+        buf_swap(out, &r->reply);
+    } else {
+        buf_append(out, buf_head(&r->reply), r->reply.len);
+    }
+    buf_release(&r->reply);
+}
+
+void request_cut_reply(struct request *r)
+{
+    const uint8_t *bytes = r->inline_len > 0 ? r->inline_reply : buf_head(&r->reply);
+    size_t size = request_reply_bytes(r);
+    const uint8_t *end = size > 0 ? memchr(bytes, '\n', size) : NULL;
+
+    if (end != NULL && r->inline_len > 0) {
+        r->inline_len = (uint32_t)(end + 1 - bytes);
+    } else if (end != NULL) {
+        buf_truncate(&r->reply, (size_t)(end + 1 - bytes));
+    }
+}
+
+void request_send_reply(struct request *r, struct chain *out)
+{
+    if (r->inline_len > 0) {
+        chain_append(out, r->inline_reply, r->inline_len);
+        r->inline_len = 0;
+        return;
+    }
+    chain_take(out, &r->reply);
+}
+
+void request_set_reply(struct request *r, const void *bytes, size_t size)
+{
+    r->inline_len = 0;
+    buf_clear(&r->reply);
+    request_add_reply(r, bytes, size);
+}

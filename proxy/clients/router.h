@@ -1,0 +1,142 @@
+/* The router: for each request, where it goes: to the engine, answered here, or refused. It keeps
+ * Redis' order of checks (processCommand in server.c): existence and arity, authentication,
+ * transaction queueing, then whether the service can take it; if not, whether another proxy can.
+ *
+ * Another proxy's link begins with HOLDFAST LINK (uplink.h). What comes over it is executed here or
+ * not at all: once we do not serve, it is answered with "moved", and so is all that comes behind on
+ * that connection, even if we serve again. That is what lets the other side send it elsewhere. */
+#ifndef PROXY_CLIENTS_ROUTER_H
+#define PROXY_CLIENTS_ROUTER_H
+
+#include "proxy/clients/client.h"
+#include "proxy/clients/tracker.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/private.h"
+#include "proxy/forward/forward.h"
+#include "proxy/forward/leader.h"
+#include "proxy/forward/route.h"
+#include "proxy/protocol/command.h"
+
+/* What the proxy can do right now; the role sets it. */
+enum service {
+    SERVICE_FULL,
+    SERVICE_NO_QUORUM, /* no lease: writes and reads are refused before they reach Redis */
+    SERVICE_LOADING,   /* no engine: being rebuilt, or not there */
+};
+
+struct router_config {
+    const char *password; /* what clients must AUTH with; NULL or "": nothing */
+    const char *user;     /* its user name besides "default"; NULL or "" */
+    unsigned databases;
+    size_t transaction_max_bytes;
+    const char *cluster_id; /* in hex: whose links we take; NULL: nobody's */
+    uint64_t log_id;
+};
+
+struct pubsub;
+
+struct router {
+    struct router_config config;
+    struct clients *clients;
+    struct engine *engine;
+    struct private_pool *privates;
+    struct pubsub *pubsub;
+    struct private_pool *forward_privates; /* links to the proxy that leads */
+    struct tracker *tracker;
+    struct forward *forward;     /* to the proxy that leads; NULL: there is no other */
+    struct forward *replica;     /* to our Redis while it is a replica; NULL: never */
+    const struct leader *leader; /* who that is; NULL: nobody else can */
+    size_t waiting;              /* clients that wait, unread, for a link to whoever leads next */
+    uint64_t wait_ns;            /* for how long */
+    bool others;                 /* there are other proxies, so a leader will be found */
+    const struct command_table *table; /* NULL until the engine was asked */
+    char engine_version[32];
+    enum service service;
+    uint64_t
+        lease_end_ns;  /* behind it SERVICE_FULL means SERVICE_NO_QUORUM; UINT64_MAX: not known */
+    struct buf keys;   /* scratch: struct command_key */
+    struct buf hashes; /* scratch: uint64_t */
+    struct buf text;   /* scratch: an answer */
+    uint64_t commands;
+    char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
+    /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
+     * r is queued, and answered later. */
+    void (*kill)(void *ctx, struct request *r, const char *name);
+    /* The texts of INFO holdfast and INFO replication and the reply to ROLE, appended to out. */
+    void (*info_text)(void *ctx, struct buf *out);
+    /* Answers HOLDFAST … for those who run the cluster; false: it is not known, out is as it was.
+     * May be NULL. */
+    bool (*admin)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
+    void (*replication_text)(void *ctx, struct buf *out);
+    void (*role_reply)(void *ctx, struct buf *out);
+    void *info_ctx;
+};
+
+void router_init(struct router *router, const struct router_config *config);
+void router_fini(struct router *router);
+
+/* Whether a request for the command can be forwarded without a further look, outside of MULTI; for
+ * command_table_mark. */
+bool router_is_plain(const struct command *command);
+
+/* client_events.request */
+void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
+                    size_t argc);
+
+/* The rest is for session.c and transaction.c. */
+
+/* Collects what a request touches into router->hashes; false: the keyspace. *harmless: no data. */
+bool router_scope(struct router *router, unsigned db, const struct command *command,
+                  const struct resp_arg *argv, size_t argc, bool *harmless);
+
+/* Whether the command may change data; scripts may. */
+bool router_writes(const struct command *command);
+
+/* Whether requests are executed here now: we lead, hold the lease, and Redis is there. */
+bool router_serves(const struct router *router);
+
+/* Where a request of this client goes. may_follow: a replica's answer would do. harmless: it
+ * reveals no data. */
+enum route router_route(const struct router *router, const struct client *c, bool writes,
+                        bool may_follow, bool harmless);
+
+/* NULL, or the error with which a request is refused now. */
+const char *router_refusal(const struct router *router, const struct client *c, bool writes,
+                           bool may_follow);
+
+/* The error for a request that was never executed, and never will be: nobody leads (replica: our
+ * Redis can't be read). */
+const char *router_gave_up(const struct request *r, bool replica);
+
+/* The client's request can't be taken now: nobody leads, or no link that it needs can be had. It
+ * waits for that, and nothing more of the client is read; not for too long, then it is refused. */
+void router_wait(struct router *router, struct client *c);
+/* Clients that wait so are read again: somebody does, or it is time to
+ * look at how long they wait. Once in a while, and when the leader changes. */
+void router_wake(struct router *router);
+
+/* The other proxy whose link this is can do with its request what it likes. */
+void router_answer_moved(struct router *router, struct client *c);
+/* The same as the reply of a request that was never executed; nothing behind it will be. */
+void router_set_moved(struct router *router, struct request *r);
+
+/* Before a request is queued that is executed: whether on a link of its own (c->lane), which may
+ * have to be lent (c->link). False: it was postponed or refused, and nothing is left to be done. */
+bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
+                        enum route route);
+/* Then: queues the request and sends it where the route says: ROUTE_ENGINE, _FORWARD or _REPLICA.
+ * What it touches stands in router->hashes, if not the keyspace. NULL: turned down, and answered.
+ */
+struct request *router_send(struct router *router, struct client *c, enum route route,
+                            uint32_t flags, bool keyspace, bool harmless,
+                            const struct resp_arg *argv, size_t argc);
+/* Bytes (a block, with skips replies before the one that counts) of a request that is queued and
+ * whose waiter is filled in; not over a private link. */
+void router_send_bytes(struct router *router, enum route route, struct request *r,
+                       const void *bytes, size_t size, uint32_t skips);
+
+/* Answers that session.c and transaction.c give. router_answer sends router->text. */
+void router_answer(struct router *router, struct client *c, uint32_t request_flags);
+void router_answer_ok(struct client *c);
+
+#endif

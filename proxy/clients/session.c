@@ -1,0 +1,320 @@
+#include "proxy/clients/session.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "proxy/clients/monitor.h"
+#include "proxy/clients/pubsub.h"
+#include "proxy/clients/transaction.h"
+#include "proxy/engine/acl.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char session_wrongpass[] =
+    "WRONGPASS invalid username-password pair or user is disabled.";
+const char session_bad_name[] =
+    "ERR Client names cannot contain spaces, newlines or special characters.";
+
+bool session_before_auth(const struct command *command)
+{
+    return (command->flags & COMMAND_FLAG_NO_AUTH) != 0;
+}
+
+/* ---- AUTH, HELLO ---- */
+
+/* Takes as long for a wrong guess as for the right one. */
+static bool session_same_secret(const struct resp_arg *given, const char *secret)
+{
+    size_t len = strlen(secret);
+    unsigned char differs = given->len != len;
+
+    for (size_t i = 0; i < given->len; i++) {
+        differs |= (unsigned char)(given->bytes[i] ^ (unsigned char)secret[len > 0 ? i % len : 0]);
+    }
+    return differs == 0;
+}
+
+bool session_same_text(const struct resp_arg *given, const char *text)
+{
+    return given->len == strlen(text) && memcmp(given->bytes, text, given->len) == 0;
+}
+
+static bool session_has_password(const struct router *router)
+{
+    return router->config.password != NULL && router->config.password[0] != '\0';
+}
+
+/* The engine's link is one user; so that user's name and password is what clients come in with. */
+static bool session_user_ok(const struct router *router, const struct resp_arg *user)
+{
+    const char *own = router->config.user != NULL && router->config.user[0] != '\0'
+                          ? router->config.user
+                          : "default";
+    return session_same_text(user, own);
+}
+
+/* Without a password of ours any will do ("nopass"). */
+static bool session_password_ok(const struct router *router, const struct resp_arg *password)
+{
+    return !session_has_password(router) || session_same_secret(password, router->config.password);
+}
+
+/* Back to the user that the shared link is. False: postponed. */
+static bool session_own_user(struct client *c)
+{
+    if (c->user != NULL && c->unanswered > 0) {
+        client_postpone(c);
+        return false;
+    }
+    if (c->user != NULL) {
+        acl_logout(c);
+    }
+    return true;
+}
+
+static void session_auth(struct router *router, struct client *c, const struct resp_arg *argv,
+                         size_t argc)
+{
+    if (argc > 3) {
+        client_answer_error(c, "ERR syntax error");
+    } else if (argc == 2 && !session_has_password(router)) {
+        client_answer_error(c, "ERR AUTH <password> called without any password configured for the "
+                               "default user. Are you sure your configuration is correct?");
+    } else if (argc == 3 && !session_user_ok(router, &argv[1])) {
+        if (!acl_login(router, c, &argv[1], &argv[2])) {
+            router_answer_ok(c);
+        }
+    } else if (session_password_ok(router, &argv[argc - 1])) {
+        if (!session_own_user(c)) {
+            return;
+        }
+        c->authenticated = true;
+        router_answer_ok(c);
+    } else {
+        client_answer_error(c, session_wrongpass);
+    }
+}
+
+/* The characters that Redis takes in a client's name: printable and no blank. */
+bool session_name_ok(const struct resp_arg *name)
+{
+    for (size_t i = 0; i < name->len; i++) {
+        if (name->bytes[i] < '!' || name->bytes[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+void session_set_name(struct client *c, const struct resp_arg *name)
+{
+    free(c->name);
+    c->name = NULL;
+    if (name->len > 0) {
+        c->name = mem_alloc(name->len + 1);
+        memcpy(c->name, name->bytes, name->len);
+        c->name[name->len] = '\0';
+    }
+}
+
+void session_name_link(struct client *c, const struct resp_arg *proxy)
+{
+    if (session_name_ok(proxy)) {
+        session_set_name(c, proxy);
+    }
+}
+
+static void session_put_pair(struct buf *b, const char *key, const char *value)
+{
+    resp_put_bulk(b, key, strlen(key));
+    resp_put_bulk(b, value, strlen(value));
+}
+
+static void session_hello_reply(struct router *router, struct client *c)
+{
+    struct buf *b = &router->text;
+
+    buf_clear(b);
+    buf_append_str(b, c->resp == 3 ? "%7\r\n" : "*14\r\n");
+    session_put_pair(b, "server", "redis");
+    session_put_pair(b, "version", router->engine_version);
+    resp_put_bulk(b, "proto", 5);
+    resp_put_integer(b, c->resp);
+    resp_put_bulk(b, "id", 2);
+    resp_put_integer(b, (long long)c->id);
+    session_put_pair(b, "mode", "standalone");
+    session_put_pair(b, "role",
+                     router->leader == NULL || leader_info(router->leader)->self ||
+                             router_serves(router)
+                         ? "master"
+                         : "replica");
+    resp_put_bulk(b, "modules", 7);
+    resp_put_array(b, 0);
+    router_answer(router, c, 0);
+}
+
+/* False: answered, or postponed. */
+static bool session_hello_auth(struct router *router, struct client *c, const struct resp_arg *argv)
+{
+    if (!session_user_ok(router, &argv[0])) {
+        return !acl_login(router, c, &argv[0], &argv[1]);
+    }
+    if (!session_password_ok(router, &argv[1])) {
+        client_answer_error(c, session_wrongpass);
+        return false;
+    }
+    if (!session_own_user(c)) {
+        return false;
+    }
+    c->authenticated = true;
+    return true;
+}
+
+/* HELLO [2|3 [AUTH user password] [SETNAME name]], as helloCommand in networking.c: what an option
+ * says is done before the next one is looked at. */
+static void session_hello(struct router *router, struct client *c, const struct resp_arg *argv,
+                          size_t argc)
+{
+    long long version = c->resp;
+    char text[160];
+
+    if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
+        return; /* RESP2 may make it a connection for messages alone */
+    }
+    if (argc >= 2 && !resp_arg_integer(&argv[1], &version)) {
+        client_answer_error(c, "ERR Protocol version is not an integer or out of range");
+        return;
+    }
+    if (version < 2 || version > 3) {
+        client_answer_error(c, "NOPROTO unsupported protocol version");
+        return;
+    }
+    for (size_t i = 2; i < argc; i++) {
+        size_t more = argc - 1 - i;
+        if (resp_arg_is(&argv[i], "auth") && more >= 2) {
+            if (!session_hello_auth(router, c, &argv[i + 1])) {
+                return;
+            }
+            i += 2;
+        } else if (resp_arg_is(&argv[i], "setname") && more >= 1) {
+            if (!session_name_ok(&argv[++i])) {
+                client_answer_error(c, session_bad_name);
+                return;
+            }
+            session_set_name(c, &argv[i]);
+        } else {
+            (void)snprintf(text, sizeof text, "ERR Syntax error in HELLO option '%.*s'",
+                           (int)(argv[i].len < 100 ? argv[i].len : 100),
+                           (const char *)argv[i].bytes);
+            client_answer_error(c, text);
+            return;
+        }
+    }
+    if (!c->authenticated) {
+        client_answer_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
+                               "otherwise the HELLO AUTH <user> <pass> option can be used to "
+                               "authenticate the client and select the RESP protocol version at "
+                               "the same time");
+        return;
+    }
+    if (argc >= 2) {
+        c->resp = (unsigned)version;
+    }
+    session_hello_reply(router, c);
+}
+
+/* ---- SELECT, RESET, WAIT ---- */
+
+static void session_select(struct router *router, struct client *c, const struct resp_arg *argv)
+{
+    long long db;
+
+    if (!resp_arg_integer(&argv[1], &db)) {
+        client_answer_error(c, "ERR value is not an integer or out of range");
+    } else if (db < INT_MIN || db > INT_MAX) {
+        client_answer_error(c, "ERR value is out of range, value must between -2147483648 and "
+                               "2147483647");
+    } else if (db < 0 || db >= (long long)router->config.databases) {
+        client_answer_error(c, "ERR DB index is out of range");
+    } else {
+        c->db = (unsigned)db;
+        router_answer_ok(c);
+    }
+}
+
+static void session_reset(struct router *router, struct client *c)
+{
+    if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
+        return;
+    }
+    if (!session_own_user(c)) {
+        return;
+    }
+    transaction_unwatch(c);
+    transaction_discard(c);
+    c->db = 0;
+    c->resp = 2;
+    c->reply_mode = CLIENT_REPLY_ON;
+    c->readonly = false;
+    c->authenticated = !session_has_password(router);
+    free(c->name);
+    c->name = NULL;
+    monitor_leave(c);
+    c->tracking = false;
+    if (c->link != NULL && (private_kept(c->link) & PRIVATE_TRACKING) != 0) {
+        private_spoil(c->link); /* what else was set there goes with it */
+        private_unkeep(c->link, PRIVATE_TRACKING);
+    }
+    if (!pubsub_reset(router->pubsub, c, "+RESET\r\n")) {
+        client_answer(c, "+RESET\r\n", 8, 0);
+    }
+}
+
+static void session_wait(struct client *c, const struct resp_arg *argv)
+{
+    long long replicas, timeout;
+
+    if (!resp_arg_integer(&argv[1], &replicas)) {
+        client_answer_error(c, "ERR value is not an integer or out of range");
+    } else if (!resp_arg_integer(&argv[2], &timeout)) {
+        client_answer_error(c, "ERR timeout is not an integer or out of range");
+    } else if (timeout < 0) {
+        client_answer_error(c, "ERR timeout is negative");
+    } else {
+        /* The count is made when the reply leaves: everything this client wrote is committed then.
+         */
+        client_answer(c, "", 0, REQUEST_WAIT);
+    }
+}
+
+bool session_handle(struct router *router, struct client *c, const struct command *command,
+                    const struct resp_arg *argv, size_t argc)
+{
+    const char *name = command->name;
+
+    if (strncmp(name, "client|", 7) == 0) {
+        return session_client(router, c, command, argv, argc);
+    }
+    if (strcmp(name, "select") == 0) {
+        session_select(router, c, argv);
+    } else if (strcmp(name, "hello") == 0) {
+        session_hello(router, c, argv, argc);
+    } else if (strcmp(name, "auth") == 0) {
+        session_auth(router, c, argv, argc);
+    } else if (strcmp(name, "reset") == 0) {
+        session_reset(router, c);
+    } else if (strcmp(name, "quit") == 0) {
+        client_answer(c, "+OK\r\n", 5, REQUEST_CLOSE);
+    } else if (strcmp(name, "wait") == 0 &&
+               router_route(router, c, false, false, true) == ROUTE_ENGINE) {
+        session_wait(c, argv);
+    } else if (strcmp(name, "readonly") == 0 || strcmp(name, "readwrite") == 0) {
+        c->readonly = name[4] == 'o';
+        router_answer_ok(c);
+    } else {
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,34 @@
+/* The commands whose state is the connection itself, answered by the proxy since clients share the
+ * engine's connection: AUTH, HELLO, SELECT, CLIENT, RESET, QUIT, WAIT, READONLY. Texts are Redis'
+ * own (networking.c, acl.c, db.c). */
+#ifndef PROXY_CLIENTS_SESSION_H
+#define PROXY_CLIENTS_SESSION_H
+
+#include "proxy/clients/router.h"
+
+/* Whether the command belongs here; if so it has been answered. Existence and arity were checked.
+ */
+bool session_handle(struct router *router, struct client *c, const struct command *command,
+                    const struct resp_arg *argv, size_t argc);
+
+/* The name in CLIENT LIST of another proxy's link. */
+void session_name_link(struct client *c, const struct resp_arg *proxy);
+
+/* CLIENT …; session_client.c. False: Redis is to answer. */
+bool session_client(struct router *router, struct client *c, const struct command *command,
+                    const struct resp_arg *argv, size_t argc);
+
+/* CLIENT TRACKING is answered by the private link (REQUEST_TRACKS, REQUEST_UNTRACKS), before the
+ * reply is let out. */
+void session_tracked(struct request *r);
+
+/* For session_client.c: names as CLIENT SETNAME takes them, and what is said of others. */
+bool session_name_ok(const struct resp_arg *name);
+void session_set_name(struct client *c, const struct resp_arg *name);
+extern const char session_bad_name[];
+bool session_same_text(const struct resp_arg *given, const char *text);
+
+/* AUTH, HELLO, QUIT and RESET may be used before authentication. */
+bool session_before_auth(const struct command *command);
+
+#endif

@@ -1,0 +1,285 @@
+#include "proxy/clients/transaction.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* More keys than this are tracked as "the keyspace": waiting longer is safe, growing is not. */
+enum { TRANSACTION_KEYS_MAX = 4096 };
+
+struct transaction {
+    struct buf commands; /* MULTI and what was queued, as RESP */
+    struct buf hashes;   /* of the keys that they name */
+    size_t bytes;        /* of both, as accounted for */
+    uint32_t count;
+    unsigned db; /* of the next command: SELECT may be among them */
+    bool selects;
+    bool spoiled;
+    bool writes;
+    bool keyspace;
+    bool harmless;
+    bool may_follow; /* all of it: a replica's answer would do */
+    bool may_repeat; /* all of it changes nothing */
+};
+
+int transaction_length(const struct client *c)
+{
+    return c->transaction != NULL ? (int)c->transaction->count : -1;
+}
+
+bool transaction_writes(const struct client *c)
+{
+    return c->transaction != NULL && c->transaction->writes;
+}
+
+/* What it holds counts among the unfinished requests of all clients. */
+static void transaction_account(struct client *c)
+{
+    struct transaction *t = c->transaction;
+    size_t bytes = t->commands.len + t->hashes.len;
+
+    c->all->query_bytes += bytes;
+    c->all->query_bytes -= t->bytes;
+    t->bytes = bytes;
+}
+
+/* It will never run: what it holds is needed no more. */
+static void transaction_empty(struct client *c)
+{
+    buf_release(&c->transaction->commands);
+    buf_release(&c->transaction->hashes);
+    transaction_account(c);
+}
+
+void transaction_spoil(struct client *c)
+{
+    if (c->transaction != NULL) {
+        c->transaction->spoiled = true;
+        transaction_empty(c);
+    }
+}
+
+void transaction_discard(struct client *c)
+{
+    if (c->transaction != NULL) {
+        transaction_empty(c);
+        free(c->transaction);
+        c->transaction = NULL;
+    }
+}
+
+void transaction_watch_ends(struct client *c)
+{
+    c->watches = c->watches_many = false;
+    buf_release(&c->watched);
+    private_unkeep(c->link, PRIVATE_WATCH);
+}
+
+void transaction_unwatch(struct client *c)
+{
+    if (c->watches) {
+        private_tell(c->link, "UNWATCH");
+        transaction_watch_ends(c);
+    }
+}
+
+static void transaction_begin(struct client *c)
+{
+    c->transaction = mem_calloc(1, sizeof *c->transaction);
+    c->transaction->db = c->db;
+    c->transaction->harmless = true;
+    c->transaction->may_follow = c->readonly || c->replica_port;
+    c->transaction->may_repeat = true;
+    buf_append_str(&c->transaction->commands, "*1\r\n$5\r\nMULTI\r\n");
+    router_answer_ok(c);
+}
+
+/* Commands that would change the shared connection itself, or answer for it. */
+static bool transaction_refuses(const struct command *command)
+{
+    static const char *const names[] = {"hello",        "auth",       "monitor",     "subscribe",
+                                        "psubscribe",   "ssubscribe", "unsubscribe", "punsubscribe",
+                                        "sunsubscribe", "readonly",   "readwrite"};
+
+    if ((command->flags & COMMAND_FLAG_NO_MULTI) != 0 ||
+        strncmp(command->name, "client|", 7) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(command->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void transaction_scope(struct router *router, struct transaction *t,
+                              const struct command *command, const struct resp_arg *argv,
+                              size_t argc)
+{
+    bool harmless = false;
+
+    if (!router_scope(router, t->db, command, argv, argc, &harmless)) {
+        t->keyspace = true;
+    }
+    if (harmless) {
+        return;
+    }
+    t->harmless = false;
+    buf_append(&t->hashes, buf_head(&router->hashes), router->hashes.len);
+    if (t->hashes.len > TRANSACTION_KEYS_MAX * sizeof(uint64_t)) {
+        t->keyspace = true;
+        buf_release(&t->hashes);
+    }
+}
+
+/* A bad index fails inside EXEC, as in Redis; the database is then what it was. */
+static void transaction_select(const struct router *router, struct transaction *t,
+                               const struct resp_arg *argv)
+{
+    long long db;
+
+    if (resp_arg_integer(&argv[1], &db) && db >= 0 && db < (long long)router->config.databases) {
+        t->db = (unsigned)db;
+    }
+    t->selects = true;
+}
+
+static void transaction_queue(struct router *router, struct client *c,
+                              const struct command *command, const struct resp_arg *argv,
+                              size_t argc)
+{
+    struct transaction *t = c->transaction;
+    bool writes = router_writes(command);
+    bool may_follow = t->may_follow && route_may_follow(command, c->replica_port);
+    const char *refusal = router_refusal(router, c, writes, may_follow);
+
+    if (refusal == NULL && transaction_refuses(command)) {
+        refusal = "ERR Command not allowed inside a transaction";
+    }
+    if (refusal == NULL && t->commands.len > router->config.transaction_max_bytes) {
+        refusal = "ERR the transaction is larger than limits.transaction_max_bytes";
+    }
+    if (refusal == NULL && c->all->query_bytes > c->all->limits.query_total_max_bytes) {
+        refusal = "ERR unfinished requests are over limits.query_total_max_bytes";
+    }
+    if (refusal != NULL) {
+        transaction_spoil(c);
+        client_answer_error(c, refusal);
+        return;
+    }
+    t->count++;
+    if (t->spoiled) {
+        client_answer(c, "+QUEUED\r\n", 9, 0);
+        return;
+    }
+    if (strcmp(command->name, "select") == 0) {
+        transaction_select(router, t, argv);
+    }
+    transaction_scope(router, t, command, argv, argc);
+    t->writes = t->writes || writes;
+    t->may_follow = may_follow;
+    t->may_repeat = t->may_repeat && route_may_repeat(command);
+    resp_put_request(&t->commands, argv, argc);
+    transaction_account(c);
+    client_answer(c, "+QUEUED\r\n", 9, 0);
+}
+
+static void transaction_send(struct router *router, struct client *c, struct request *r,
+                             enum route route)
+{
+    struct transaction *t = c->transaction;
+
+    if (c->lane == CLIENT_LANE_PRIVATE) {
+        private_add_block(c->link, r, &t->commands, t->count + 2, t->selects);
+        if (c->watches) {
+            transaction_watch_ends(c); /* by EXEC, whatever comes of it */
+        }
+    } else {
+        router_send_bytes(router, route, r, buf_head(&t->commands), t->commands.len, t->count + 1);
+    }
+}
+
+static uint32_t transaction_flags(const struct transaction *t, enum route route)
+{
+    uint32_t flags = REQUEST_BLOCK;
+
+    flags |= t->selects ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
+    flags |= t->writes ? REQUEST_PATIENT : 0u;
+    if ((route == ROUTE_REPLICA && !t->writes) || (route == ROUTE_FORWARD && t->may_repeat)) {
+        flags |= REQUEST_RETRY;
+    }
+    return flags;
+}
+
+static void transaction_exec(struct router *router, struct client *c)
+{
+    struct transaction *t = c->transaction;
+    const char *refusal = router_refusal(router, c, t->writes, t->may_follow);
+    enum route route = router_route(router, c, t->writes, t->may_follow, false);
+    char text[160];
+
+    if (!t->spoiled && refusal == NULL && !router_choose_lane(router, c, false, route)) {
+        return; /* postponed; a link that is needed for WATCH is here */
+    }
+    if (t->spoiled) {
+        client_answer_error(c, "EXECABORT Transaction discarded because of previous errors.");
+    } else if (refusal != NULL) {
+        strcpy(text, "EXECABORT Transaction discarded because of: ");
+        strncat(text, refusal, sizeof text - strlen(text) - 1);
+        client_answer_error(c, text);
+    } else {
+        struct request *r = client_queue(c, transaction_flags(t, route));
+        buf_append_str(&t->commands, "*1\r\n$4\r\nEXEC\r\n");
+        buf_append(&t->hashes, buf_head(&c->watched), c->watched.len);
+        t->keyspace = t->keyspace || c->watches_many;
+        r->waiter.keyspace = t->keyspace;
+        r->waiter.harmless = t->harmless && !t->keyspace && !c->watches;
+        request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
+                         t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
+        r->db_if_failed = c->db;
+        transaction_send(router, c, r, route);
+        c->db = t->db;
+    }
+    transaction_unwatch(c);
+    transaction_discard(c);
+}
+
+bool transaction_handle(struct router *router, struct client *c, const struct command *command,
+                        const struct resp_arg *argv, size_t argc)
+{
+    const char *name = command->name;
+    bool inside = c->transaction != NULL;
+
+    if (strcmp(name, "multi") == 0) {
+        if (inside) {
+            client_answer_error(c, "ERR MULTI calls can not be nested");
+        } else {
+            transaction_begin(c);
+        }
+        return true;
+    }
+    if (strcmp(name, "exec") == 0 || strcmp(name, "discard") == 0) {
+        if (!inside) {
+            client_answer_error(c, *name == 'e' ? "ERR EXEC without MULTI"
+                                                : "ERR DISCARD without MULTI");
+        } else if (*name == 'e') {
+            transaction_exec(router, c);
+        } else {
+            transaction_unwatch(c);
+            transaction_discard(c);
+            router_answer_ok(c);
+        }
+        return true;
+    }
+    if (!inside || strcmp(name, "quit") == 0 || strcmp(name, "reset") == 0) {
+        return false;
+    }
+    if (strcmp(name, "watch") == 0) {
+        client_answer_error(c, "ERR WATCH inside MULTI is not allowed");
+        return true;
+    }
+    transaction_queue(router, c, command, argv, argc);
+    return true;
+}

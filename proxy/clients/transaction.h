@@ -1,0 +1,29 @@
+/* MULTI … EXEC of one client: queued here, sent to the engine in one piece, so that no other
+ * client's request can fall into it (DESIGN §4). */
+#ifndef PROXY_CLIENTS_TRANSACTION_H
+#define PROXY_CLIENTS_TRANSACTION_H
+
+#include "proxy/clients/router.h"
+
+/* MULTI, EXEC, DISCARD, and whatever comes in between. True: handled (answered or queued). */
+bool transaction_handle(struct router *router, struct client *c, const struct command *command,
+                        const struct resp_arg *argv, size_t argc);
+
+/* A request inside a transaction was refused: its EXEC will be as well. */
+void transaction_spoil(struct client *c);
+
+/* Whether something that is queued may change data. */
+bool transaction_writes(const struct client *c);
+
+/* What the client watches is forgotten, here and on its private link. */
+void transaction_unwatch(struct client *c);
+/* The same, where the link has been told, or will be by what was just sent. */
+void transaction_watch_ends(struct client *c);
+
+/* Forgets the transaction, if there is one. */
+void transaction_discard(struct client *c);
+
+/* Queued commands, or -1 outside of a transaction (as CLIENT LIST shows it). */
+int transaction_length(const struct client *c);
+
+#endif

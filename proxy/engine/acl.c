@@ -1,0 +1,144 @@
+/* Redis is asked by a request of the client itself, while the one it is about is postponed: if
+ * Redis agrees, the asking is silent and the request presented again (CLIENT_GATE_GRANTED);
+ * otherwise what Redis said is the answer, and the request is passed over (CLIENT_GATE_DENIED). */
+#include "proxy/engine/acl.h"
+
+#include "common/mem.h"
+#include "proxy/clients/transaction.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void acl_logout(struct client *c)
+{
+    free(c->user);
+    c->user = NULL;
+    if (c->link != NULL) {
+        c->watches = c->watches_many = c->tracking = false;
+        buf_release(&c->watched);
+        private_drop(c->link);
+    }
+}
+
+bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
+               const struct resp_arg *password)
+{
+    struct resp_arg words[3] = {{(const uint8_t *)"AUTH", 4}, *user, *password};
+
+    if (c->gate == CLIENT_GATE_GRANTED) {
+        return false;
+    }
+    /* At a proxy that does not lead, the leader is asked, and has all that this user says. */
+    bool here = router_route(router, c, false, false, true) == ROUTE_ENGINE;
+    struct private_pool *pool = here ? router->privates : router->forward_privates;
+    if (!here && !private_is_started(pool)) {
+        router_wait(router, c);
+        return true;
+    }
+    if (c->unanswered > 0) {
+        client_postpone(c);
+        return true;
+    }
+    if (c->user != NULL) {
+        c->authenticated = false; /* unless it works */
+    }
+    acl_logout(c);
+    if (!private_lend(pool, c)) {
+        client_answer_error(c, "ERR max number of private connections reached, see "
+                               "limits.private_max");
+        return true;
+    }
+    c->lane = CLIENT_LANE_PRIVATE;
+    private_keep(c->link, PRIVATE_USER);
+    private_spoil(c->link);
+    private_unfence(c->link); /* the user may not be allowed to ask for ROLE */
+    struct request *r = client_queue(c, REQUEST_AUTH);
+    char *name = mem_alloc(user->len + 1);
+    memcpy(name, user->bytes, user->len);
+    name[user->len] = '\0';
+    r->note = name;
+    r->waiter.harmless = true;
+    private_add(c->link, r, words, 3);
+    client_postpone(c);
+    return true;
+}
+
+bool acl_gate(struct router *router, struct client *c, const struct command *command,
+              const struct resp_arg *argv, size_t argc)
+{
+    if (c->gate == CLIENT_GATE_DENIED) {
+        return true; /* it has had its answer */
+    }
+    if (c->gate == CLIENT_GATE_GRANTED || c->user == NULL ||
+        (command->flags & COMMAND_FLAG_NO_AUTH) != 0 ||
+        (command->plain && c->transaction == NULL)) {
+        return false;
+    }
+    enum route route = router_route(router, c, false, false, true);
+    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
+        client_answer_error(c, "LOADING Redis is loading the dataset in memory");
+        return true;
+    }
+    struct resp_arg *words = mem_alloc((argc + 3) * sizeof *words);
+    words[0] = (struct resp_arg){(const uint8_t *)"ACL", 3};
+    words[1] = (struct resp_arg){(const uint8_t *)"DRYRUN", 6};
+    words[2] = (struct resp_arg){(const uint8_t *)c->user, strlen(c->user)};
+    memcpy(words + 3, argv, argc * sizeof *argv);
+    struct request *r = client_queue(c, REQUEST_GATE);
+    r->waiter.harmless = true;
+    r->note = mem_strdup(command->name);
+    struct buf bytes = BUF_INIT;
+    resp_put_request(&bytes, words, argc + 3);
+    client_postpone(c);
+    router_send_bytes(router, route, r, buf_head(&bytes), bytes.len, 0);
+    buf_release(&bytes);
+    free(words);
+    return true;
+}
+
+/* The words with which Redis refuses a command, from those of DRYRUN. */
+static void acl_refuse(struct request *r, const char *said)
+{
+    struct buf text = BUF_INIT;
+
+    if (strstr(said, "the '") != NULL && strstr(said, "' command") != NULL) {
+        buf_printf(&text, "-NOPERM this user has no permissions to run the '%s' command\r\n",
+                   (const char *)r->note);
+    } else {
+        buf_printf(&text,
+                   "-NOPERM this user has no permissions to access one of the %s used as "
+                   "arguments\r\n",
+                   strstr(said, "' channel") != NULL ? "channels" : "keys");
+    }
+    request_set_reply(r, buf_head(&text), text.len);
+    buf_release(&text);
+}
+
+void acl_answered(struct request *r)
+{
+    struct client *c = r->client;
+    uint8_t type = request_reply_type(r);
+    struct buf said = BUF_INIT;
+
+    c->gate = type == '+' ? CLIENT_GATE_GRANTED : CLIENT_GATE_DENIED;
+    if (type == '+') {
+        r->flags |= REQUEST_SILENT;
+    }
+    if ((r->flags & REQUEST_AUTH) != 0) {
+        if (type == '+') {
+            c->authenticated = true;
+            c->user = mem_strdup(r->note);
+        } else if (c->link != NULL) {
+            private_unkeep(c->link, PRIVATE_USER);
+        }
+    } else if (type == '$') {
+        request_move_reply(r, &said);
+        buf_append(&said, "", 1);
+        acl_refuse(r, (const char *)buf_head(&said));
+        buf_release(&said);
+    }
+    if (c->gate == CLIENT_GATE_DENIED && c->transaction != NULL) {
+        transaction_spoil(c);
+    }
+}

@@ -1,0 +1,24 @@
+/* ACL users other than the link's own. Each such client has a private link that is logged in as
+ * that user, so that Redis itself enforces the user's rights. What does not go over that link
+ * (SUBSCRIBE, CLIENT, what MULTI queues …) is put to Redis first: ACL DRYRUN. */
+#ifndef PROXY_ENGINE_ACL_H
+#define PROXY_ENGINE_ACL_H
+
+#include "proxy/clients/router.h"
+
+/* AUTH, or HELLO's AUTH, with the name of another user: true if the request must wait for Redis'
+ * word (it is presented again then), or is answered with an error. False, once Redis has agreed. */
+bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
+               const struct resp_arg *password);
+/* The client is the link's own user (again), or nobody. Only when nothing is unanswered. */
+void acl_logout(struct client *c);
+
+/* Whether a request of a client with a user of its own has to wait for Redis' word, or has had its
+ * answer. */
+bool acl_gate(struct router *router, struct client *c, const struct command *command,
+              const struct resp_arg *argv, size_t argc);
+
+/* Redis' word is here, in r (REQUEST_AUTH, REQUEST_GATE), which is to be released next. */
+void acl_answered(struct request *r);
+
+#endif

@@ -1,0 +1,448 @@
+/* Each link is an engine of its own kind; this file is who has which one, and for how long. A link
+ * stands in exactly one of three lists: lent, idle, dead. Links end from within their engine's
+ * callbacks, so their memory goes in private_sweep only. */
+#include "proxy/engine/private.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct private_link {
+    struct private_pool *pool;
+    struct engine *engine;
+    struct client *client; /* NULL: idle or dead */
+    struct private_link *prev, *next;
+    struct private_link **list;        /* that it stands in */
+    struct private_link *next_to_send; /* in pool->to_send */
+    bool in_to_send;
+    bool named; /* it has a client's name */
+    bool spoiled;
+    unsigned kept;
+    unsigned unanswered; /* requests under way */
+};
+
+struct private_pool {
+    struct event_base *base;
+    struct private_config config;
+    const struct private_events *events;
+    void *ctx;
+    struct request_pool *requests;
+    char *host;
+    bool started;
+    struct replid replid;
+    uint8_t *scratch; /* of all links */
+    struct private_link *lent, *idle, *dead;
+    struct private_link *to_send;
+    size_t count, idle_count; /* count: lent and idle */
+};
+
+struct private_pool *private_create(struct event_base *base, const struct private_config *config,
+                                    const struct private_events *events, void *ctx,
+                                    struct request_pool *requests)
+{
+    struct private_pool *pool = mem_calloc(1, sizeof *pool);
+
+    pool->base = base;
+    pool->config = *config;
+    pool->host = mem_strdup(config->host != NULL ? config->host : "");
+    pool->events = events;
+    pool->ctx = ctx;
+    pool->requests = requests;
+    pool->scratch = mem_alloc(ENGINE_READ_BYTES);
+    return pool;
+}
+
+/* ---- lists ---- */
+
+static void link_enter(struct private_link *link, struct private_link **list)
+{
+    link->prev = NULL;
+    link->next = *list;
+    if (link->next != NULL) {
+        link->next->prev = link;
+    }
+    *list = link;
+    link->list = list;
+}
+
+static void link_leave(struct private_link *link)
+{
+    if (link->prev != NULL) {
+        link->prev->next = link->next;
+    } else {
+        *link->list = link->next;
+    }
+    if (link->next != NULL) {
+        link->next->prev = link->prev;
+    }
+}
+
+static void link_wants_send(struct private_link *link)
+{
+    if (!link->in_to_send) {
+        link->in_to_send = true;
+        link->next_to_send = link->pool->to_send;
+        link->pool->to_send = link;
+    }
+}
+
+/* Out of whatever it stands in, and into dead; its engine is down, or will be made so. */
+static void link_bury(struct private_link *link)
+{
+    struct private_pool *pool = link->pool;
+
+    if (link->list == &pool->dead) {
+        return;
+    }
+    pool->idle_count -= link->list == &pool->idle;
+    pool->count--;
+    link_leave(link);
+    link_enter(link, &pool->dead);
+    if (link->client != NULL) {
+        link->client->link = NULL;
+        link->client = NULL;
+    }
+}
+
+/* ---- events of the engines ---- */
+
+static void link_up(void *ctx)
+{
+    link_wants_send(ctx);
+}
+
+/* Nothing is under way and nothing is kept: whoever needs one next may have it. */
+static void link_return(struct private_link *link)
+{
+    struct private_pool *pool = link->pool;
+
+    if (link->spoiled || pool->idle_count >= pool->config.idle_max || !pool->started) {
+        link_bury(link);
+        return;
+    }
+    link->client->link = NULL;
+    link->client = NULL;
+    link_leave(link);
+    link_enter(link, &pool->idle);
+    pool->idle_count++;
+}
+
+static void link_settle(struct private_link *link)
+{
+    if (link->client != NULL && link->kept == 0 && link->unanswered == 0) {
+        link_return(link);
+    }
+}
+
+static void link_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    struct private_link *link = ctx;
+
+    for (struct request *r = first; r != NULL; r = r->next_in_batch) {
+        MUST(link->unanswered > 0);
+        link->unanswered--;
+    }
+    link->pool->events->fenced(link->pool->ctx, first, bound);
+    if (engine_may_flush(link->engine)) {
+        link_wants_send(link);
+    }
+    link_settle(link);
+}
+
+/* Requests that nobody waits for any more. */
+static struct request *link_sift(struct private_link *link, struct request *list)
+{
+    struct request *left = NULL, **end = &left;
+
+    for (struct request *r = list, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(link->pool->requests, r);
+        } else {
+            *end = r;
+            end = &r->next_in_batch;
+        }
+    }
+    return left;
+}
+
+static void link_down(void *ctx, struct request *unknown, struct request *unsent,
+                      const char *reason)
+{
+    struct private_link *link = ctx;
+    struct private_pool *pool = link->pool;
+    struct client *c = link->client;
+    unsigned kept = link->kept;
+
+    link_bury(link);
+    unknown = link_sift(link, unknown);
+    unsent = link_sift(link, unsent);
+    if (c == NULL) {
+        MUST(unknown == NULL && unsent == NULL);
+        return;
+    }
+    log_debug("a private link ended: %s", reason);
+    pool->events->down(pool->ctx, c, kept, unknown, unsent, reason);
+}
+
+static void link_stranger(void *ctx, const char *reason)
+{
+    struct private_link *link = ctx;
+
+    if (link->pool->events->stranger != NULL) {
+        link->pool->events->stranger(link->pool->ctx, reason);
+    }
+}
+
+static void link_push(void *ctx, const uint8_t *bytes, size_t size, struct request *before)
+{
+    struct private_link *link = ctx;
+
+    if (link->client != NULL) {
+        link->pool->events->push(link->pool->ctx, link->client, bytes, size, before);
+    }
+}
+
+static const struct engine_events link_events = {.up = link_up,
+                                                 .fenced = link_fenced,
+                                                 .down = link_down,
+                                                 .stranger = link_stranger,
+                                                 .push = link_push};
+
+/* ---- life ---- */
+
+void private_start(struct private_pool *pool, const struct replid *replid)
+{
+    if (replid != NULL && pool->started && memcmp(replid, &pool->replid, sizeof *replid) != 0) {
+        private_stop(pool, "Redis has another history now"); /* theirs is over, idle or lent */
+    }
+    if (replid != NULL) {
+        pool->replid = *replid;
+    }
+    pool->started = pool->config.kind == ENGINE_PRIVATE || pool->config.port != 0;
+}
+
+bool private_is_started(const struct private_pool *pool)
+{
+    return pool->started;
+}
+
+static void private_end_all(struct private_link *list, const char *reason)
+{
+    for (struct private_link *link = list, *next; link != NULL; link = next) {
+        next = link->next;
+        engine_stop(link->engine, reason);
+        link_bury(link);
+    }
+}
+
+void private_stop(struct private_pool *pool, const char *reason)
+{
+    pool->started = false;
+    while (pool->lent != NULL) {
+        private_end_all(pool->lent, reason);
+    }
+    private_end_all(pool->idle, reason);
+}
+
+void private_target(struct private_pool *pool, const char *host, int port)
+{
+    if (port == pool->config.port && strcmp(host, pool->host) == 0) {
+        return;
+    }
+    private_stop(pool, "the leader is another one now");
+    free(pool->host);
+    pool->host = mem_strdup(host);
+    pool->config.port = port;
+    private_start(pool, NULL);
+}
+
+void private_sweep(struct private_pool *pool)
+{
+    for (struct private_link *link = pool->dead, *next; link != NULL; link = next) {
+        next = link->next;
+        if (link->in_to_send) {
+            struct private_link **at = &pool->to_send;
+            while (*at != link) {
+                at = &(*at)->next_to_send;
+            }
+            *at = link->next_to_send;
+        }
+        engine_destroy(link->engine);
+        free(link);
+    }
+    pool->dead = NULL;
+}
+
+void private_destroy(struct private_pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    private_stop(pool, "the proxy ends");
+    private_sweep(pool);
+    free(pool->scratch);
+    free(pool->host);
+    free(pool);
+}
+
+/* ---- lending ---- */
+
+static struct private_link *link_create(struct private_pool *pool)
+{
+    struct private_link *link = mem_calloc(1, sizeof *link);
+    struct engine_config config = {
+        .kind = pool->config.kind,
+        .scratch = pool->scratch,
+        .host = pool->host,
+        .port = pool->config.port,
+        .user = pool->config.user,
+        .password = pool->config.password,
+        .name = pool->config.name,
+        .cluster_id = pool->config.cluster_id,
+        .log_id = pool->config.log_id,
+        .connect_timeout_ms = pool->config.connect_timeout_ms,
+        .batches_in_flight = 1,
+    };
+
+    link->pool = pool;
+    link->engine = engine_create(pool->base, &config, &link_events, link);
+    link_enter(link, &pool->lent);
+    pool->count++;
+    engine_start(link->engine, &pool->replid, clock_now_ns());
+    return link;
+}
+
+bool private_lend(struct private_pool *pool, struct client *c)
+{
+    struct private_link *link = pool->idle;
+
+    if (c->link != NULL) {
+        return true;
+    }
+    if (!pool->started || (link == NULL && pool->count >= pool->config.links_max)) {
+        return false;
+    }
+    if (link != NULL) {
+        pool->idle_count--;
+        link_leave(link);
+        link_enter(link, &pool->lent);
+    } else {
+        link = link_create(pool);
+        if (engine_is_down(link->engine)) {
+            return false; /* buried already */
+        }
+    }
+    if (pool->config.kind == ENGINE_PRIVATE && (c->name != NULL || link->named)) {
+        link->named = c->name != NULL;
+        engine_set_name(link->engine, c->name != NULL ? c->name : "");
+    }
+    engine_set_prefix(link->engine, NULL);
+    link->kept = 0;
+    link->client = c;
+    c->link = link;
+    return true;
+}
+
+void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
+                 size_t argc)
+{
+    link->unanswered++;
+    engine_add(link->engine, r, link->client->db, link->client->resp, argv, argc);
+    link_wants_send(link);
+}
+
+void private_add_block(struct private_link *link, struct request *r, const struct buf *commands,
+                       uint32_t command_count, bool selects)
+{
+    link->unanswered++;
+    engine_add_block(link->engine, r, link->client->db, link->client->resp, commands, command_count,
+                     selects);
+    link_wants_send(link);
+}
+
+void private_prefix(struct private_link *link, const char *prefix)
+{
+    engine_set_prefix(link->engine, prefix);
+}
+
+void private_tell(struct private_link *link, const char *word)
+{
+    struct resp_arg argv = {(const uint8_t *)word, strlen(word)};
+    private_add(link, request_take(link->pool->requests), &argv, 1);
+}
+
+void private_keep(struct private_link *link, unsigned why)
+{
+    link->kept |= why;
+}
+
+void private_unkeep(struct private_link *link, unsigned why)
+{
+    link->kept &= ~why;
+    link_settle(link);
+}
+
+unsigned private_kept(const struct private_link *link)
+{
+    return link->kept;
+}
+
+void private_spoil(struct private_link *link)
+{
+    link->spoiled = true;
+}
+
+void private_drop(struct private_link *link)
+{
+    if (link->client != NULL) {
+        link->client->link = NULL;
+        link->client = NULL;
+    }
+    link_bury(link);
+    engine_stop(link->engine, "its client has gone");
+}
+
+void private_unfence(struct private_link *link)
+{
+    engine_unfence(link->engine);
+}
+
+uint64_t private_id(const struct private_link *link)
+{
+    return engine_id(link->engine);
+}
+
+/* ---- the turn ---- */
+
+bool private_wants_flush(const struct private_pool *pool)
+{
+    return pool->to_send != NULL;
+}
+
+void private_flush(struct private_pool *pool, uint64_t now_ns)
+{
+    while (pool->to_send != NULL) {
+        struct private_link *link = pool->to_send;
+        pool->to_send = link->next_to_send;
+        link->in_to_send = false;
+        engine_flush(link->engine, now_ns);
+    }
+}
+
+void private_tick(struct private_pool *pool, uint64_t now_ns)
+{
+    for (struct private_link *link = pool->lent, *next; link != NULL; link = next) {
+        next = link->next;
+        engine_tick(link->engine, now_ns);
+    }
+}
+
+size_t private_count(const struct private_pool *pool)
+{
+    return pool->count;
+}

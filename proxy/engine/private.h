@@ -1,0 +1,117 @@
+/* Private links: connections that one client has for itself while its commands keep state on a
+ * connection (WATCH), may wait (BLPOP), get pushes (CLIENT TRACKING), or run as an ACL user of
+ * their own (DESIGN §4, "Connections with state"). Counted, bounded, and returned exactly once:
+ * what is clean again is kept for the next client, up to idle_max; everything else is closed.
+ *
+ *   lent (c->link) ──clean, nothing unanswered──▶ idle ──▶ lent …
+ *        └──client gone, spoiled, link down──▶ closed
+ *
+ * Their target is our Redis (kind ENGINE_PRIVATE: fenced, its identity checked), or the leading
+ * proxy's client port (ENGINE_FORWARD: no fences, since that one withholds). */
+#ifndef PROXY_ENGINE_PRIVATE_H
+#define PROXY_ENGINE_PRIVATE_H
+
+#include "proxy/clients/client.h"
+#include "proxy/engine/engine.h"
+
+struct private_pool;
+struct private_link;
+
+/* What keeps a link with its client; bits. */
+enum {
+    PRIVATE_WATCH = 1u << 0,
+    PRIVATE_TRACKING = 1u << 1,
+    PRIVATE_USER = 1u << 2,
+    PRIVATE_FORWARD = 1u << 3, /* for as long as the client is connected */
+};
+
+struct private_config {
+    enum engine_kind kind; /* ENGINE_PRIVATE or ENGINE_FORWARD */
+    const char *host;
+    int port;
+    const char *user, *password; /* NULL or "": none */
+    const char *name;            /* ENGINE_FORWARD: as engine_config */
+    const char *cluster_id;
+    uint64_t log_id;
+    size_t links_max; /* lent and idle */
+    size_t idle_max;
+    uint32_t connect_timeout_ms;
+};
+
+/* Called from the event loop only, but for down, which also comes from private_stop. */
+struct private_events {
+    /* As engine_events.fenced: these are answered; of the link's client, or of none (r->client). */
+    void (*fenced)(void *ctx, struct request *first, uint64_t bound);
+    /* The link has ended; c->link is NULL already. What the client asked and what it had set there
+     * is lost: the owner closes it, or, if nothing but unsent is lost (kept == 0, unknown == NULL),
+     * answers those with an error. Both lists are the owner's. Requests without a client may be
+     * among them. c may be NULL. */
+    void (*down)(void *ctx, struct client *c, unsigned kept, struct request *unknown,
+                 struct request *unsent, const char *reason);
+    /* As engine_events.push, of the client's link. */
+    void (*push)(void *ctx, struct client *c, const uint8_t *bytes, size_t size,
+                 struct request *before);
+    /* As engine_events.stranger. May be NULL. */
+    void (*stranger)(void *ctx, const char *reason);
+};
+
+struct private_pool *private_create(struct event_base *base, const struct private_config *config,
+                                    const struct private_events *events, void *ctx,
+                                    struct request_pool *requests);
+void private_destroy(struct private_pool *pool);
+
+/* Links may be made from now on, to the Redis with this replication id (NULL for ENGINE_FORWARD). A
+ * no-op if that is so already; links to one with another id end. */
+void private_start(struct private_pool *pool, const struct replid *replid);
+/* ENGINE_FORWARD: where to from now on; all links to another place end. port 0: nowhere. */
+void private_target(struct private_pool *pool, const char *host, int port);
+/* All links end (events.down for those that are lent), and none are made before private_start. */
+void private_stop(struct private_pool *pool, const char *reason);
+
+/* Whether there is somewhere to make links to. */
+bool private_is_started(const struct private_pool *pool);
+
+/* Gives the client a link (c->link) if it has none, as the link's own user. False: links_max are
+ * lent, or links can't be made now. */
+bool private_lend(struct private_pool *pool, struct client *c);
+/* Sends a request of the link's client; as engine_add, engine_add_block. */
+void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
+                 size_t argc);
+void private_add_block(struct private_link *link, struct request *r, const struct buf *commands,
+                       uint32_t command_count, bool selects);
+/* As engine_set_prefix. */
+void private_prefix(struct private_link *link, const char *prefix);
+/* Sends a command of the proxy's own: its reply is thrown away. */
+void private_tell(struct private_link *link, const char *word);
+
+/* What the link is needed for, besides the requests that are under way on it. Once that is nothing
+ * and everything is answered, the client loses it. */
+void private_keep(struct private_link *link, unsigned why);
+void private_unkeep(struct private_link *link, unsigned why);
+unsigned private_kept(const struct private_link *link);
+/* It has state that can't be taken back: it is closed, not kept for others, when it is returned. */
+void private_spoil(struct private_link *link);
+
+/* The client has gone, or is done with what can't be waited for: the link is closed. Its requests
+ * are handed to events.fenced, if they have no client (abandoned), else to down. */
+void private_drop(struct private_link *link);
+
+/* As engine_unfence; nothing is under way. */
+void private_unfence(struct private_link *link);
+
+/* What Redis calls the link (CLIENT ID); 0: not known yet. */
+uint64_t private_id(const struct private_link *link);
+
+/* Whether something waits to be sent. */
+bool private_wants_flush(const struct private_pool *pool);
+/* Sends what was gathered in this turn (once per turn; not while the log has no room). */
+void private_flush(struct private_pool *pool, uint64_t now_ns);
+/* Frees links that ended. At the end of each turn, and never from within a callback. */
+void private_sweep(struct private_pool *pool);
+/* Time-outs. A few times a second. */
+void private_tick(struct private_pool *pool, uint64_t now_ns);
+
+/* Links there are, lent or idle. */
+size_t private_count(const struct private_pool *pool);
+
+#endif

@@ -1,0 +1,271 @@
+/* The proxy's parts and how they hang together. Callbacks parse and enqueue; decisions are made in
+ * proxy_turn, once per turn of the event loop:
+ *
+ *   Redis' stream ─▶ effects ─▶ tracker (dirty), proposer (append) ─▶ log nodes
+ *   clients ─▶ router ─▶ engine (batch + fence) ─▶ Redis ─▶ tracker ─▶ commit, lease ─▶ clients */
+#ifndef PROXY_NODE_PROXY_H
+#define PROXY_NODE_PROXY_H
+
+#include "common/histogram.h"
+#include "common/random.h"
+#include "logsvc/client/lookout.h"
+#include "logsvc/client/proposer.h"
+#include "logsvc/client/reader.h"
+#include "logsvc/client/snapship.h"
+#include "logsvc/client/transport.h"
+#include "proxy/clients/client.h"
+#include "proxy/clients/pubsub.h"
+#include "proxy/clients/router.h"
+#include "proxy/engine/adopt.h"
+#include "proxy/engine/capture.h"
+#include "proxy/engine/control.h"
+#include "proxy/engine/effects.h"
+#include "proxy/engine/engine.h"
+#include "proxy/engine/pace.h"
+#include "proxy/engine/private.h"
+#include "proxy/follow/feed.h"
+#include "proxy/follow/follow.h"
+#include "proxy/forward/leader.h"
+#include "proxy/forward/replinfo.h"
+#include "proxy/node/role.h"
+#include "proxy/node/settings.h"
+#include "proxy/sentinel/sentinel_port.h"
+
+enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5 };
+enum { PROXY_SENTINEL_OUT_MAX_BYTES = 1 << 20 };
+
+/* A setting of our Redis that we change while we are attached. */
+struct proxy_redis_setting {
+    struct proxy *proxy;
+    bool known;
+    char found[128]; /* to be put back */
+};
+
+/* When the stream stood where; to tell how long commits take. */
+struct proxy_mark {
+    uint64_t offset;
+    uint64_t at_ns;
+};
+
+/* What is known of the other proxies at this turn; proxy_peers.c makes it. */
+struct proxy_outlook {
+    bool other_leads;
+    bool nobody_leads;
+    unsigned nodes_up; /* log nodes that answer */
+    uint64_t commit;   /* highest offset that is known to be committed */
+    bool heir;         /* we are named */
+    unsigned rank;
+    uint64_t random; /* drawn anew each turn */
+    struct term term, leader_term;
+    char leader[LEADER_TEXT_MAX + 1];
+    struct leader_peer peers[LEADER_PEERS_MAX]; /* without us */
+    size_t peer_count;
+    const struct leader_peer *successor; /* who could take over at once, the best one; or NULL */
+};
+
+/* A hand-over that our Sentinel port was asked for while another proxy leads. */
+struct proxy_hand_over {
+    struct control *link; /* to that one; NULL: nothing is under way */
+    struct leader_address leader;
+    uint64_t until_ns;
+    bool over;
+};
+
+struct proxy {
+    const struct settings *settings;
+    struct event_base *base;
+    struct random random;
+    bool stopping;
+
+    int listen_fd;
+    struct event *accept_event;
+    struct event *tick_event;
+    struct event *transport_event;
+    struct event *signal_events[2];
+    uint64_t tick_due_ns;  /* when tick_event is set to fire */
+    uint64_t slow_tick_ns; /* when the slow work was last done */
+    uint64_t repair_ns;    /* when snapshots were last looked at */
+    uint64_t
+        accept_rests_ns; /* since when nobody is accepted (no descriptors left); 0: accepting */
+
+    struct transport *transport;
+    uint32_t links_gone; /* slots whose links were given up, and not everybody knows */
+    struct proposer *proposer;
+    struct reader *reader;
+    struct lookout *lookout;
+    struct snapship *snapship;
+    struct buf wire; /* scratch for encoding */
+
+    struct control *control;
+    struct capture *capture;
+    struct feed *feed;
+    struct engine *engine;
+    uint64_t engine_retry_ns;
+    uint32_t engine_number; /* the version of our Redis, as WIRE_ENGINE */
+    char control_name[128]; /* of our control connection, at Redis */
+    bool intruder;          /* another proxy was there before us … */
+    bool intruder_told;
+    uint64_t prepare_ns;         /* … when we looked last */
+    bool outdated;               /* it is older than one that has written the log */
+    bool prepared;               /* Redis was asked for COMMAND and told our settings */
+    bool streaming;              /* the capture is attached and its bytes count */
+    bool attach_failed;          /* the capture could not even begin */
+    bool attaching;              /* Redis is asked whether it can go on … */
+    struct replid attach_replid; /* … in this history … */
+    uint64_t attach_offset;      /* … at this place */
+    unsigned attach_asked;       /* questions without an answer; only the last one's counts */
+    char *feed_secret;
+    char redis_run_id[41];
+    struct proxy_redis_setting redis_settings[PROXY_REDIS_SETTINGS];
+
+    struct forward *forward; /* clients' requests on their way to another proxy that leads */
+    struct forward *replica; /* reads on their way to our Redis while it is a replica */
+    struct private_pool *forward_privates; /* links that a client has for itself, to that proxy */
+    unsigned ways;                         /* what could be asked in the last turn; bits */
+    uint64_t served_offset;                /* what was committed when we last served */
+    char cluster_hex[33];
+    int replica_fd; /* the port for reads; -1: none */
+    struct event *replica_event;
+
+    struct command_table *table;
+    struct effects *effects;
+    struct tracker *tracker;
+    struct request_pool pool;
+    struct clients clients;
+    struct private_pool *privates;
+    struct pubsub *pubsub;
+    bool busy_asked; /* whether it is busy; the answer is to come */
+    struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
+    struct router router;
+    struct role role;
+    struct leader *leader; /* who leads; brought up to date once a turn */
+    struct proxy_hand_over hand_over;
+    struct sentinel_port *sentinel; /* NULL: sentinel.port is 0 */
+    struct adopt *adopt;
+    struct follow *follow;
+    char address[LEADER_TEXT_MAX + 1]; /* of our clients, as others are told it */
+    struct proxy_outlook outlook;      /* what this turn knows of the others */
+    char refusal[192];                 /* scratch: of a hand-over */
+    char heir[LEADER_TEXT_MAX + 1];    /* address of whom a hand-over was asked for; "": nobody */
+
+    struct pace pace;
+    uint64_t acked, acked_ns; /* what Redis was told to be committed, and when */
+    struct histogram_window commit_us;
+    struct proxy_mark marks[PROXY_COMMIT_MARKS]; /* ring */
+    unsigned mark_first, mark_count;
+    uint64_t commits;
+    uint64_t commit_seen;
+};
+
+/* Sets everything up; ERR_OK, or an error that has been logged. proxy_close frees in any case. */
+int proxy_open(struct proxy *p, const struct settings *settings) MUST_CHECK;
+/* Runs until proxy_stop or a signal. */
+void proxy_run(struct proxy *p);
+void proxy_stop(struct proxy *p);
+void proxy_close(struct proxy *p);
+
+/* The side towards the log nodes; proxy_log.c. */
+int proxy_open_log(struct proxy *p, const struct settings *s) MUST_CHECK;
+/* Tells everybody who uses the log nodes which of them count now. */
+void proxy_follow_members(struct proxy *p);
+/* Sends a message to a log node; false: its link is busy or down (for the machines of the log). */
+bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
+
+/* How many log nodes answer. */
+unsigned proxy_nodes_answering(const struct proxy *p);
+
+/* A log node refuses us for good; for the machines of the log. */
+void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
+
+/* What the role looks at. */
+void proxy_view(const struct proxy *p, struct role_view *view);
+
+/* Clients and the engine; proxy_clients.c. The engine comes first: the router needs it. */
+void proxy_open_engine(struct proxy *p, const struct settings *s);
+void proxy_open_clients(struct proxy *p, const struct settings *s);
+void proxy_accept_cb(int fd, short what, void *arg);
+/* Links that one client has for itself; proxy_private.c. */
+void proxy_open_privates(struct proxy *p, const struct settings *s);
+/* All clients have gone. */
+void proxy_close_privates(struct proxy *p);
+
+/* A push or a reply that no fence of its own link bounds: the next one of the shared link does. */
+void proxy_unbound(struct proxy *p, struct request *r);
+/* A fence of the shared link is back: it bounds pushes of private links that came before it. */
+void proxy_bound_pushes(struct proxy *p, uint64_t bound);
+/* Once per turn: asks for such a fence if there is need. */
+void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
+
+/* A script may keep Redis from answering: finds out. A few times a second; proxy_busy.c. */
+void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
+/* router.kill */
+void proxy_kill_script(void *ctx, struct request *r, const char *name);
+
+/* The requests of a batch are answered, and bounded by this offset. */
+void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);
+/* Requests that never reached Redis: an error (a whole reply) is the truth. */
+void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error);
+/* That Redis is not the one whose stream we read, or no master any more. */
+void proxy_redis_is_strange(struct proxy *p, const char *reason);
+
+/* Requests that another server answers; proxy_forward.c. Opened behind the clients. */
+void proxy_open_forward(struct proxy *p, const struct settings *s);
+void proxy_close_forward(struct proxy *p);
+/* Aims the links where they are to go, and sends. */
+void proxy_turn_forward(struct proxy *p, uint64_t now_ns);
+void proxy_flush_forward(struct proxy *p, uint64_t now_ns);
+void proxy_tick_forward(struct proxy *p, uint64_t now_ns);
+uint64_t proxy_next_forward_ns(const struct proxy *p);
+/* A request of a client that is there, gathered by the engine and not sent when its link ended:
+ * true if another proxy can have it, or was told that it may. */
+bool proxy_forward_unsent(struct proxy *p, struct request *r);
+/* Answers with the reply that the request has, without withholding. */
+void proxy_reply(struct proxy *p, struct request *r);
+/* Answers a request that was never executed with the error for that. */
+void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
+/* Puts right what Redis says in INFO. */
+void proxy_correct_info(struct proxy *p, struct request *r);
+
+/* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
+int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;
+void proxy_close_redis(struct proxy *p);
+const char *proxy_redis_setting_name(int index);
+/* What Redis was set to before us, over the end of this process; proxy_found.c. */
+void proxy_found_load(struct proxy *p);
+void proxy_found_save(const struct proxy *p);
+void proxy_tick_redis(struct proxy *p, uint64_t now_ns);
+void proxy_start_role(struct proxy *p, const struct settings *s);
+extern const struct capture_events proxy_capture_events;
+extern const struct feed_events proxy_feed_events;
+
+/* Who leads and who else is there, and planned hand-overs; proxy_peers.c. */
+void proxy_open_lookout(struct proxy *p, const struct proposer_config *log);
+/* Once a turn, before and behind the role's step. */
+void proxy_look_out(struct proxy *p, uint64_t now_ns);
+void proxy_tell_leader(struct proxy *p, const struct role_view *view);
+/* Hands over to the proxy of that name or address ("": the best one). NULL: it has begun; else an
+ * error text for the client, valid until the next call. */
+const char *proxy_hand_over(struct proxy *p, const char *name);
+
+/* The reader and the snapshot ship, and what they fetch; proxy_ship.c. */
+void proxy_open_shipping(struct proxy *p, const struct proposer_config *log);
+void proxy_close_shipping(struct proxy *p);
+void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns);
+
+/* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
+void proxy_drop_withheld(struct proxy *p, const char *why);
+
+/* The Sentinel port; proxy_sentinel.c. It looks at the world a few times a second, and when the
+ * leader has changed. */
+int proxy_open_sentinel(struct proxy *p, const struct settings *s) MUST_CHECK;
+void proxy_observe_sentinel(struct proxy *p);
+void proxy_close_sentinel(struct proxy *p);
+
+/* The text of INFO holdfast; info.c. */
+void info_text(void *ctx, struct buf *out);
+/* The rows of the log nodes in it, and in HOLDFAST LOG STATUS ("node1:…" with `long_form`). */
+void info_nodes(const struct proxy *p, bool long_form, struct buf *out);
+/* HOLDFAST LOG …: router.admin; admin.c. */
+bool admin_answer(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
+
+#endif

@@ -1,0 +1,301 @@
+/* The two ends of a request: what clients ask and what becomes of it, what the engine answers and
+ * what its end means for those who wait. */
+#include "proxy/node/proxy.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "proxy/clients/monitor.h"
+#include "proxy/clients/transaction.h"
+#include "proxy/engine/acl.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+enum { PROXY_ACCEPTS_A_TURN = 256, PROXY_ENGINE_RETRY_MS = 100, PROXY_FILES_RESERVED = 256 };
+
+/* ---- the engine's events ---- */
+
+static void proxy_engine_up(void *ctx)
+{
+    (void)ctx;
+    log_debug("the engine's link is up");
+}
+
+/* Redis' answer is about the link; the client's is about the proxy's clients. */
+static void proxy_amend_reply(struct proxy *p, struct request *r)
+{
+    if ((r->flags & REQUEST_INFO) != 0) {
+        proxy_correct_info(p, r);
+    } else if ((r->flags & REQUEST_GATE) != 0) {
+        acl_answered(r);
+    } else {
+        pubsub_published(p->pubsub, r);
+    }
+}
+
+void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
+{
+    for (struct request *r = first, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED;
+        if ((r->flags & (REQUEST_INFO | REQUEST_PUBLISH | REQUEST_GATE)) != 0) {
+            proxy_amend_reply(p, r);
+        }
+        client_answered(r);
+        if (r->waiter.harmless) {
+            client_release(r);
+        } else if (bound == 0) {
+            proxy_unbound(p, r);
+        } else {
+            tracker_add(p->tracker, &r->waiter, bound);
+        }
+    }
+}
+
+static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound)
+{
+    struct proxy *p = ctx;
+
+    p->router.busy[0] = '\0';
+    proxy_fenced(p, first, bound);
+    proxy_bound_pushes(p, bound);
+}
+
+void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error)
+{
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client == NULL) {
+            request_give(&p->pool, r);
+            continue;
+        }
+        r->stage = REQUEST_ANSWERED;
+        request_set_reply(r, error, strlen(error));
+        if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
+            acl_answered(r); /* this is the answer to the request that waits for it, too */
+        }
+        client_answered(r);
+        client_release(r);
+    }
+}
+
+static void proxy_engine_down(void *ctx, struct request *unknown, struct request *unsent,
+                              const char *reason)
+{
+    struct proxy *p = ctx;
+    size_t closed = 0;
+
+    for (struct request *r = unknown, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        if (r->client != NULL) {
+            client_close(r->client, "its request's outcome is unknown");
+            closed++;
+        }
+        request_give(&p->pool, r);
+    }
+    for (struct request *r = unsent, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        /* It never reached Redis, so an error is the truth. */
+        if (r->client == NULL || !proxy_forward_unsent(p, r)) {
+            proxy_refuse_unsent(p, r, true);
+        }
+    }
+    log_warn("the engine's link ended: %s; %zu clients closed, outcome unknown", reason, closed);
+    p->engine_retry_ns = clock_now_ns() + PROXY_ENGINE_RETRY_MS * CLOCK_NS_PER_MS;
+}
+
+/* The stream of that Redis is not to be gone on with either; taking it up again finds out what has
+ * become of it. */
+void proxy_redis_is_strange(struct proxy *p, const char *reason)
+{
+    struct role_view view;
+
+    if (!p->streaming) {
+        return; /* it is being looked at already */
+    }
+    capture_stop(p->capture);
+    p->streaming = false;
+    proxy_view(p, &view);
+    role_detached(&p->role, &view, reason);
+}
+
+static void proxy_engine_stranger(void *ctx, const char *reason)
+{
+    proxy_redis_is_strange(ctx, reason);
+}
+
+/* ---- the clients' events ---- */
+
+static void proxy_client_request(void *ctx, struct client *c, const struct resp_arg *argv,
+                                 size_t argc)
+{
+    struct proxy *p = ctx;
+    router_request(&p->router, c, argv, argc);
+}
+
+static void proxy_client_abandoned(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+
+    if (r->op != NULL) {
+        pubsub_abandoned(r);
+    }
+    if ((r->flags & REQUEST_UNBOUNDED) != 0) {
+        return; /* it is let go of when a fence is back */
+    }
+    if (r->stage == REQUEST_SENT) {
+        return; /* the engine or the forward hands it back */
+    }
+    tracker_remove(p->tracker, &r->waiter);
+    request_give(&p->pool, r);
+}
+
+static void proxy_client_closed(void *ctx, struct client *c)
+{
+    struct proxy *p = ctx;
+
+    transaction_discard(c);
+    pubsub_client_gone(p->pubsub, c);
+    monitor_leave(c);
+    if (c->link != NULL) {
+        private_drop(c->link);
+    }
+}
+
+/* WAIT: how many log nodes have all that is committed, which is all that this client wrote. */
+static void proxy_client_wait(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+    uint64_t commit = proposer_commit(p->proposer);
+    unsigned have = 0;
+    char reply[32];
+
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        have += node.member && node.acked && node.flushed >= commit;
+    }
+    int len = snprintf(reply, sizeof reply, ":%u\r\n", have);
+    request_set_reply(r, reply, (size_t)len);
+}
+
+void proxy_accept_cb(int fd, short what, void *arg)
+{
+    struct proxy *p = arg;
+
+    (void)what;
+    for (int i = 0; i < PROXY_ACCEPTS_A_TURN; i++) {
+        struct sockaddr_storage peer;
+        socklen_t peer_len = sizeof peer;
+        int client_fd =
+            accept4(fd, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client_fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                log_warn("accepting a client: %s; more are accepted later", strerror(errno));
+                (void)event_del(p->accept_event); /* it stays readable; until the slow tick */
+                if (p->replica_event != NULL) {
+                    (void)event_del(p->replica_event);
+                }
+                p->accept_rests_ns = clock_now_ns();
+            }
+            return;
+        }
+        struct client *c = clients_accept(&p->clients, client_fd);
+        if (c != NULL) {
+            c->replica_port = fd == p->replica_fd;
+        }
+    }
+}
+/* ---- set-up ---- */
+
+static const struct engine_events proxy_engine_events = {.up = proxy_engine_up,
+                                                         .fenced = proxy_engine_fenced,
+                                                         .down = proxy_engine_down,
+                                                         .stranger = proxy_engine_stranger};
+static const struct client_events proxy_client_events = {.request = proxy_client_request,
+                                                         .abandoned = proxy_client_abandoned,
+                                                         .closed = proxy_client_closed,
+                                                         .wait_reply = proxy_client_wait};
+/* As many descriptors as clients_max may need, as far as the system lets us. Returns how many
+ * clients fit: they must leave some for our own connections, which may have to be made anew. */
+static size_t proxy_raise_file_limit(const struct settings *s)
+{
+    struct rlimit limit;
+    size_t clients = (size_t)s->clients_max;
+    rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)s->private_max + (rlim_t)s->forward_links +
+                      (s->sentinel_port != 0 ? (rlim_t)s->sentinel_clients_max : 0);
+    rlim_t wanted = (rlim_t)clients + reserved;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return clients;
+    }
+    struct rlimit raised = {.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted,
+                            .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        limit = raised;
+    }
+    if (limit.rlim_cur < wanted) {
+        clients = limit.rlim_cur > 2 * reserved ? limit.rlim_cur - reserved : limit.rlim_cur / 2;
+        log_warn("only %llu files may be open: %zu clients fit, not limits.clients_max",
+                 (unsigned long long)limit.rlim_cur, clients);
+    }
+    return clients;
+}
+
+void proxy_open_clients(struct proxy *p, const struct settings *s)
+{
+    struct client_limits limits = {
+        .clients_max = proxy_raise_file_limit(s),
+        .pending_max = (size_t)s->pending_max,
+        .withheld_max_bytes = (size_t)s->withheld_client_max_bytes,
+        .query_max_bytes = (size_t)s->query_client_max_bytes,
+        .query_total_max_bytes = (size_t)s->query_total_max_bytes,
+        .withheld_total_max_bytes = (size_t)s->withheld_total_max_bytes,
+        .resp = RESP_LIMITS_REDIS,
+    };
+    struct router_config router = {
+        .password = s->redis_password,
+        .user = s->redis_user,
+        .databases = 16,
+        .transaction_max_bytes = (size_t)s->transaction_max_bytes,
+    };
+
+    limits.resp.bulk_max_bytes = (size_t)s->bulk_max_bytes;
+    clients_init(&p->clients, p->base, &limits, &proxy_client_events, p, &p->pool);
+    p->clients.auth_required = s->redis_password[0] != '\0';
+    router_init(&p->router, &router);
+    p->router.clients = &p->clients;
+    p->router.engine = p->engine;
+    p->router.tracker = p->tracker;
+    p->router.privates = p->privates;
+    p->router.pubsub = p->pubsub;
+    p->router.info_text = info_text;
+    p->router.kill = proxy_kill_script;
+    p->router.admin = admin_answer;
+    p->router.info_ctx = p;
+}
+void proxy_open_engine(struct proxy *p, const struct settings *s)
+{
+    struct engine_config engine = {
+        .host = s->redis_host,
+        .port = (int)s->redis_port,
+        .user = s->redis_user,
+        .password = s->redis_password,
+        .name = "holdfast",
+        .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
+        .stall_ms = (uint32_t)s->redis_stall_ms,
+        .batches_in_flight = (unsigned)s->redis_batches_in_flight,
+    };
+    p->engine = engine_create(p->base, &engine, &proxy_engine_events, p);
+}
