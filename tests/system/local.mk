@@ -35,7 +35,7 @@ SYSTEM_TESTS = \
 	test_users \
 	test_withhold
 SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
-EXTRA_DIST += $(SYSTEM_SHELL_TESTS)
+EXTRA_DIST += $(SYSTEM_SHELL_TESTS) tests/lib/ports.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS)
 

@@ -8,7 +8,9 @@ dev_cluster=$srcdir/scripts/dev-cluster
 export HOLDFAST_BIN=${HOLDFAST_BIN:-$PWD}
 ctl=$HOLDFAST_BIN/holdfast-ctl
 dir=$PWD/test-run-ctl.$$
-port=$((15000 + $$ % 2000))
+# shellcheck source=tests/lib/ports.sh
+. "$srcdir/tests/lib/ports.sh"
+port=$(free_port 14000)
 password=$dir.password
 checks=0
 failures=0

@@ -6,7 +6,9 @@ srcdir=${srcdir:-$(dirname "$(readlink -f "$0")")/../..}
 dev_cluster=$srcdir/scripts/dev-cluster
 export HOLDFAST_BIN=${HOLDFAST_BIN:-$PWD}
 dir=$PWD/test-run-dev-cluster.$$
-port=$((13000 + $$ % 2000))
+# shellcheck source=tests/lib/ports.sh
+. "$srcdir/tests/lib/ports.sh"
+port=$(free_port 10000)
 checks=0
 failures=0
 
