@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int disk_path(char out[DISK_PATH_BYTES], const char *folder, const char *name)
 {
@@ -20,6 +21,23 @@ void *disk_memory(size_t size)
     MUST(size > 0 && size % DISK_BLOCK_BYTES == 0);
     MUST(posix_memalign(&p, DISK_BLOCK_BYTES, size) == 0);
     return p;
+}
+
+int disk_settle_names(struct disk *d, const char *folder)
+{
+    char parent[DISK_PATH_BYTES];
+    int len = snprintf(parent, sizeof parent, "%s", folder);
+
+    if (len < 0 || (size_t)len >= sizeof parent) {
+        return ERR_TOO_BIG;
+    }
+    char *slash = strrchr(parent, '/');
+    const char *in = slash == NULL ? "." : slash == parent ? "/" : parent;
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    int rc = d->ops->sync_folder(d, in);
+    return rc == ERR_OK ? d->ops->sync_folder(d, folder) : rc;
 }
 
 int disk_write_file(struct disk *d, const char *folder, const char *name, const void *bytes,

@@ -106,6 +106,11 @@ int disk_path(char out[DISK_PATH_BYTES], const char *folder, const char *name) M
  * multiple of the block. Not zeroed. */
 void *disk_memory(size_t size) __attribute__((malloc, returns_nonnull));
 
+/* To be called before believing what the folder shows: makes its own name and all names in it
+ * durable. The process before may have ended because syncing a folder failed; the cache then shows
+ * names that a power failure takes back, and with them all that is promised from now on. */
+int disk_settle_names(struct disk *d, const char *folder) MUST_CHECK;
+
 /* Makes folder/name hold exactly these bytes, durably and at once or not at all: temporary file
  * (name + ".tmp"), sync, rename, sync of the folder. */
 int disk_write_file(struct disk *d, const char *folder, const char *name, const void *bytes,

@@ -108,6 +108,9 @@ int node_dir_open(struct disk *d, const char *folder, const char *node_id,
         log_error("%s is in use by another process", folder);
     }
     if (rc == ERR_OK) {
+        rc = d->ops->sync_folder(d, folder); /* as disk_settle_names; its own name is its owner's */
+    }
+    if (rc == ERR_OK) {
         rc = node_dir_identify(d, folder, node_id, cluster);
     }
     if (rc != ERR_OK) {

@@ -1,9 +1,9 @@
 /* Opening a log: who it belongs to, what the last process left unfinished, which segments there
  * are, and how far the last one is good.
  *
- * Nothing that is found is believed before it was synced (store_recover.c); the votes are written
- * again (slots.c). Rot does not keep a log from being opened as long as it is known who it belongs
- * to and how far it reached at least. */
+ * Nothing that is found is believed before it was synced (names: disk_settle_names; the newest
+ * segment: store_recover.c); the votes are written again (slots.c). Rot does not keep a log from
+ * being opened as long as it is known who it belongs to and how far it reached at least. */
 #include "logsvc/store_impl.h"
 
 #include "common/crc32c.h"
@@ -175,8 +175,6 @@ static int store_remove_temporary(struct store *s, const struct store_listing *l
 /* Makes what a log without a byte has. */
 static int store_create(struct store *s, const struct store_listing *l)
 {
-    char parent[DISK_PATH_BYTES];
-
     if (l->begin_count > 0) {
         log_error("%s holds segments but no file %s", s->folder, IDENT_NAME);
         s->ident_bad = true; /* the segments say whose log it is */
@@ -191,18 +189,7 @@ static int store_create(struct store *s, const struct store_listing *l)
     if (rc == ERR_OK) {
         rc = slots_create(store_disk(s), s->folder);
     }
-    if (rc == ERR_OK) {
-        rc = store_ident_write(s);
-    }
-    if (rc == ERR_OK) {
-        memcpy(parent, s->folder, sizeof parent);
-        char *slash = strrchr(parent, '/');
-        if (slash && slash != parent) {
-            *slash = '\0';
-            rc = store_disk(s)->ops->sync_folder(store_disk(s), parent);
-        }
-    }
-    return rc;
+    return rc == ERR_OK ? store_ident_write(s) : rc;
 }
 
 /* --- the segments --- */
@@ -480,6 +467,9 @@ int store_open(const struct store_config *config, struct store **out)
     }
     s->config.folder = s->folder;
     s->config.node_id = s->node_id;
+    if (rc == ERR_OK) {
+        rc = disk_settle_names(store_disk(s), s->folder);
+    }
     if (rc == ERR_OK) {
         rc = store_disk(s)->ops->list(store_disk(s), s->folder, store_list_cb, &l);
     }

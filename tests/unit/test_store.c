@@ -391,6 +391,40 @@ START_TEST(error_everywhere)
 }
 END_TEST
 
+/* One operation fails while a log is begun or opened. The process starts again on the same machine,
+ * finds names that the disk may not have, and promises; a power failure takes nothing of it back.
+ */
+START_TEST(error_while_opening)
+{
+    for (int begun = 0; begun < 2; begun++) {
+        for (uint64_t op = 0, failed = 1; failed > 0; op++) {
+            model_begin();
+            if (begun != 0) {
+                ck_assert_int_eq(reopen(), ERR_OK);
+                ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+                store_close(m.store);
+                fake_disk_crash(m.disk, FAKE_DISK_KEEP_ALL, 0);
+            }
+            fake_disk_fail_at(m.disk, fake_disk_ops(m.disk) + op);
+            failed = reopen() != ERR_OK;
+            if (failed > 0) {
+                fake_disk_crash(m.disk, FAKE_DISK_KEEP_ALL, 0);
+                ck_assert_msg(reopen() == ERR_OK, "op %llu", (unsigned long long)op);
+            }
+            fake_disk_fail_at(m.disk, 0);
+            ck_assert_int_eq(save_meta(), ERR_OK);
+            store_close(m.store);
+            m.store = NULL;
+            fake_disk_crash(m.disk, FAKE_DISK_LOSE_ALL, 0);
+            ck_assert_msg(reopen() == ERR_OK, "op %llu", (unsigned long long)op);
+            check_reopened();
+            ck_assert_uint_eq(m.meta_promised, 1);
+            model_end();
+        }
+    }
+}
+END_TEST
+
 /* Any flipped bit of any segment: the log is refused, or says "uncertain", or the damaged part is
  * refused when it is read; wrong bytes are never handed out, and a shorter log is never passed off
  * as whole. */
@@ -899,6 +933,7 @@ int main(void)
     tcase_add_test(tc, power_failure_everywhere);
     tcase_add_test(tc, power_failure_while_opening);
     tcase_add_test(tc, error_everywhere);
+    tcase_add_test(tc, error_while_opening);
     tcase_add_test(tc, rot_everywhere);
     tcase_add_test(tc, uncertain_of_the_whole_batch);
     tcase_add_test(tc, uncertain_until_cut);
