@@ -22,6 +22,20 @@ static bool acceptor_mend_ok(const struct acceptor *a, const struct wire_msg *ms
     return msg->data_size > 0;
 }
 
+/* A single record across an end of the hole shows that the records around it are not this log's. */
+static bool acceptor_mend_crosses(const struct acceptor *a, const struct wire_msg *msg,
+                                  const struct storage_holes *holes)
+{
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+
+    return wire_record(msg->data, msg->data_size, &r, &payload, &whole) == ERR_OK &&
+           whole == msg->data_size && r.len_bytes > 0 && (r.flags & RECORD_IDLE) == 0 &&
+           record_crosses(&r, holes->next, holes->to) && acceptor_term_fits(a, &r) &&
+           record_payload_ok(&r, payload);
+}
+
 int acceptor_mend(struct acceptor *a, const struct acceptor_call *call)
 {
     const struct wire_msg *msg = call->msg;
@@ -35,7 +49,7 @@ int acceptor_mend(struct acceptor *a, const struct acceptor_call *call)
     bool wanted = st.holes.from < st.holes.to && msg->mend.from == st.holes.next &&
                   st.holes.next < st.holes.to && a->storage->ops->mend != NULL;
     if (wanted) {
-        if (!acceptor_mend_ok(a, msg, st.holes.to)) {
+        if (!acceptor_mend_ok(a, msg, st.holes.to) && !acceptor_mend_crosses(a, msg, &st.holes)) {
             acceptor_refuse(a, call, WIRE_REFUSED_BAD, "a record does not fit into the hole");
             return ERR_OK;
         }

@@ -45,6 +45,12 @@ static inline uint64_t record_end(const struct record *r)
     return r->begin + r->len_bytes;
 }
 
+/* Whether offset a or b lies inside of the record, not at one of its ends. */
+static inline bool record_crosses(const struct record *r, uint64_t a, uint64_t b)
+{
+    return (r->begin < a && a < record_end(r)) || (r->begin < b && b < record_end(r));
+}
+
 void record_encode_header(const struct record *r, uint8_t out[RECORD_HEADER_BYTES]);
 
 /* Reads a header. ERR_MORE: fewer than 64 bytes; ERR_CORRUPT: magic, checksum or flags are wrong.

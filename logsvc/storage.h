@@ -94,6 +94,8 @@ struct storage_ops {
      * checked them on their own. They count when the hole is gone: after the last of them, and if
      * they fit to what surrounds them, it disappears in one of the next steps of check, durably.
      * ERR_INVALID: not what is missing next, or not fitting; the hole stays, and may be larger.
+     * A single record that lies across holes.next or holes.to is such a one: what surrounds the
+     * hole is of another log then, and becomes part of it.
      * ERR_NO_SPACE. Any other error is final. NULL as check. */
     int (*mend)(struct storage *s, const void *records, size_t size);
 

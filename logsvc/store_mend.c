@@ -281,6 +281,21 @@ static bool store_mend_goal(const struct store *s, size_t i, uint32_t *chain)
     return g->resumed || !next->bad;
 }
 
+/* What is around the hole of segment i is not of this log: all of it is a hole. */
+static void store_mend_give_up(struct store *s, size_t i)
+{
+    struct store_segment *g = &s->segments[i];
+
+    store_mend_stop(s);
+    g->bad = true;
+    g->resumed = g->first_known = false;
+    g->hole_from = g->header.begin;
+    g->hole_to = store_segment_end(s, i);
+    log_error("%s: the whole segment that begins at %llu is not of this log", s->folder,
+              (unsigned long long)g->header.begin);
+    store_holes_update(s);
+}
+
 /* The hole is filled, or there was none: goes on with what is behind it. */
 static int store_mend_filled(struct store *s, size_t i)
 {
@@ -298,13 +313,7 @@ static int store_mend_filled(struct store *s, size_t i)
         if (!meets || m->lower_bad) {
             store_mend_stop(s);
             if (meets) {
-                /* What follows is right, so what is in front is not. */
-                g->bad = true;
-                g->resumed = g->first_known = false;
-                g->hole_from = g->header.begin;
-                g->hole_to = store_segment_end(s, i);
-                log_error("%s: the whole segment that begins at %llu is not of this log", s->folder,
-                          (unsigned long long)g->header.begin);
+                store_mend_give_up(s, i); /* what follows is right, so what is in front is not */
             }
             store_holes_update(s);
             return ERR_INVALID;
@@ -417,6 +426,18 @@ static bool store_mend_fits(const struct store *s, const uint8_t *bytes, size_t 
     return size > 0;
 }
 
+/* Whether the log has a record across an end of the hole, where the segment has records that end or
+ * begin there. */
+static bool store_mend_crosses(const struct store *s, const uint8_t *bytes, size_t size)
+{
+    struct record r;
+
+    return record_decode_header(bytes, size, &r) == ERR_OK && r.len_bytes > 0 &&
+           r.len_bytes == size - RECORD_HEADER_BYTES &&
+           record_payload_ok(&r, bytes + RECORD_HEADER_BYTES) &&
+           record_crosses(&r, s->holes.next, s->holes.to);
+}
+
 int store_mend(struct storage *base, const void *records, size_t size)
 {
     struct store *s = (struct store *)base;
@@ -427,6 +448,10 @@ int store_mend(struct storage *base, const void *records, size_t size)
 
     if (s->errored) {
         return ERR_IO;
+    }
+    if (m->phase == STORE_MEND_FEED && store_mend_crosses(s, bytes, size)) {
+        store_mend_give_up(s, store_find_segment(s, m->begin));
+        return ERR_INVALID;
     }
     if (m->phase != STORE_MEND_FEED || !store_mend_fits(s, bytes, size, &lower_bad)) {
         return ERR_INVALID;

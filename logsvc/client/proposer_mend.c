@@ -114,7 +114,9 @@ static struct proposer_node *mend_reader(struct proposer *p, unsigned source, ui
     return NULL;
 }
 
-/* The records of an answer that lie in the hole, without the source's own idle markers. */
+/* The records of an answer that lie in the hole, without the source's own idle markers. If the log
+ * has a record across an end of the hole, that one alone: the node then finds that it holds records
+ * of another log there. */
 static void mend_pick(const struct storage_holes *holes, const struct wire_msg *msg,
                       struct buf *out)
 {
@@ -131,7 +133,9 @@ static void mend_pick(const struct storage_holes *holes, const struct wire_msg *
         if (r.len_bytes == 0) {
             continue;
         }
+        bool crosses = record_crosses(&r, holes->next, holes->to);
         if (r.begin != end || record_end(&r) > holes->to) {
+            buf_append(out, msg->data + at, crosses && out->len == 0 ? whole : 0);
             return;
         }
         buf_append(out, msg->data + at, whole);

@@ -200,6 +200,9 @@ static int fake_mend(struct storage *s, const void *records, size_t size)
     buf_append(&f->mended, records, size);
     for (size_t at = 0; effect && at < size; at += RECORD_HEADER_BYTES + r.len_bytes) {
         MUST(record_decode_header(bytes + at, size - at, &r) == ERR_OK);
+        if (record_crosses(&r, f->holes.next, f->holes.to)) {
+            return ERR_INVALID;
+        }
         MUST(r.begin == f->holes.next && record_end(&r) <= f->holes.to);
         f->holes.next = record_end(&r);
         f->holes.mended_bytes += r.len_bytes;

@@ -1240,6 +1240,27 @@ START_TEST(mend_checks_records)
 }
 END_TEST
 
+/* A record across the begin or the end of the hole goes to the storage alone: it shows that what is
+ * around the hole is of another log. Together with another one, or wrong in itself, it does not. */
+START_TEST(mend_across_the_edge)
+{
+    lead_term_1();
+    for (int wrong = 0; wrong < 4; wrong++) {
+        rot(wrong == 3 ? BEGIN : BEGIN + 2, wrong == 3 ? BEGIN + 3 : BEGIN + 8);
+        struct wire_msg m = mend_message(1, 0, wrong == 1 ? 2 : 1);
+        m.mend.from = storage.holes.next;
+        if (wrong == 2) {
+            ((uint8_t *)(uintptr_t)m.data)[RECORD_HEADER_BYTES] ^= 1;
+        }
+        size_t before = storage.mended.len;
+        say(&m);
+        bool passed = wrong == 0 || wrong == 3;
+        ck_assert_uint_eq(storage.mended.len - before, passed ? RECORD_HEADER_BYTES + 5 : 0);
+        expect_refused(WIRE_REFUSED_BAD);
+    }
+}
+END_TEST
+
 /* A full disk refuses the mend, and no more; any other error of the disk is the end. */
 START_TEST(mend_on_a_bad_disk)
 {
@@ -1534,6 +1555,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, cut_in_a_hole);
     tcase_add_test(tc, mend_on_a_bad_disk);
     tcase_add_test(tc, mend_checks_records);
+    tcase_add_test(tc, mend_across_the_edge);
     tcase_add_test(tc, mend_is_fenced);
     tcase_add_test(tc, mend);
     tcase_add_test(tc, hole_is_not_read);

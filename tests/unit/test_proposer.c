@@ -1140,12 +1140,11 @@ static bool was_sent(unsigned node, enum wire_type type, struct wire_msg *m)
     return false;
 }
 
-/* Answers a READ with records of 50 bytes, from what was asked on, and an idle marker. */
-static void serve_read(unsigned source, const struct wire_msg *q, unsigned count)
+/* Answers a READ with records of 50 bytes, from there on, and an idle marker. */
+static void serve_read_at(unsigned source, const struct wire_msg *q, uint64_t at, unsigned count)
 {
     uint8_t *data = mem_calloc(1, (count + 1) * (RECORD_HEADER_BYTES + 50));
     size_t size = 0;
-    uint64_t at = q->read.from;
 
     for (unsigned i = 0; i <= count; i++) {
         bool idle = i == 1;
@@ -1163,6 +1162,45 @@ static void serve_read(unsigned source, const struct wire_msg *q, unsigned count
     hear(source, &m);
     free(data);
 }
+
+/* From what was asked on. */
+static void serve_read(unsigned source, const struct wire_msg *q, unsigned count)
+{
+    serve_read_at(source, q, q->read.from, count);
+}
+
+/* A hole that begins inside of a record of the log: that record is sent, alone, and tells the node
+ * that what it has in front of the hole is not of this log. */
+START_TEST(shows_other_boundaries)
+{
+    struct wire_msg q, m;
+
+    to_leading_with_hole();
+    ck_assert(was_sent(1, WIRE_READ, &q));
+    serve_read_at(1, &q, q.read.from - 20, 3);
+    ck_assert(was_sent(0, WIRE_MEND, &m));
+    ck_assert_uint_eq(m.mend.from, 100);
+    ck_assert_uint_eq(m.data_size, RECORD_HEADER_BYTES + 50);
+    empty_boxes();
+    refuse(0, &m, WIRE_REFUSED_BAD);
+    for (int i = 0; i < 30 && !was_sent(1, WIRE_READ, &q); i++) {
+        empty_boxes();
+        pass_ms(100);
+        for (unsigned node = 0; node < 2 && !was_sent(1, WIRE_READ, &q); node++) {
+            struct wire_msg beat = last(node, WIRE_APPEND);
+            struct wire_msg a = wire_reply_to(&beat, WIRE_APPEND_REPLY, beat.term, beat.conf);
+            a.append_reply.write_off = a.append_reply.unit_off = END;
+            if (node == 0) {
+                a.append_reply.holes = hole;
+                a.append_reply.holes.from = a.append_reply.holes.next = 80;
+            }
+            hear(node, &a);
+        }
+    }
+    ck_assert(was_sent(1, WIRE_READ, &q)); /* another hole: the same source may have it */
+    ck_assert_uint_eq(q.read.from, 80);
+}
+END_TEST
 
 /* What rotted on a node is read from another one, in pieces, and sent to it, without markers and
  * not past the hole, until it says that nothing is missing. */
@@ -1360,6 +1398,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, frozen_node);
     tcase_add_test(tc, mends_a_hole);
     tcase_add_test(tc, mends_from_another);
+    tcase_add_test(tc, shows_other_boundaries);
     tcase_add_test(tc, mend_refused);
     tcase_add_test(tc, late_answers_mend_nothing);
     tcase_add_test(tc, mends_slowly);

@@ -202,6 +202,27 @@ static void encode(uint64_t from, uint64_t to, size_t max, struct buf *out)
     }
 }
 
+/* The first record that lies across one of the two offsets. */
+static const struct record *crossing(uint64_t a, uint64_t b)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (record_crosses(&records[i], a, b)) {
+            return &records[i];
+        }
+    }
+    return NULL;
+}
+
+static void encode_crossing(uint64_t a, uint64_t b, struct buf *out)
+{
+    const struct record *r = crossing(a, b);
+
+    buf_clear(out);
+    if (r != NULL) {
+        encode(r->begin, record_end(r), SIZE_MAX, out);
+    }
+}
+
 /* Looks after the log for several rounds, handing in what is asked for, until all is well. */
 static void heal(const char *what, bool feeds)
 {
@@ -217,6 +238,9 @@ static void heal(const char *what, bool feeds)
         if (h.next < h.to && feeds) {
             buf_clear(&b);
             encode(h.next, h.to, 6000, &b);
+            if (b.len == 0 || crossing(h.next, h.to) != NULL) {
+                encode_crossing(h.next, h.to, &b);
+            }
             ck_assert_msg(b.len > 0, "%s: a hole that is not at records: %llu to %llu", what,
                           (unsigned long long)h.from, (unsigned long long)h.to);
             int rc = st->ops->mend(st, buf_head(&b), b.len);
@@ -710,6 +734,58 @@ START_TEST(another_history)
 }
 END_TEST
 
+/* Makes a file that begins with a record of `len` bytes where the log's own first one there has
+ * another length, and ends behind it: what a segment held before it was cut and written anew. */
+static void put_other_begin(const char *path, uint32_t len)
+{
+    uint8_t block[SEGMENT_BLOCK_BYTES];
+    struct record r;
+    size_t size;
+    uint8_t *at = fake_disk_bytes(disk, path, &size);
+    uint8_t *first = at + SEGMENT_BLOCK_BYTES;
+
+    ck_assert_int_eq(record_decode_header(first, size, &r), ERR_OK);
+    ck_assert_uint_ne(r.len_bytes, len);
+    ck_assert_uint_lt(len, sizeof block - RECORD_HEADER_BYTES);
+    uint32_t chain = crc32c_rewind(r.chain_crc, first + RECORD_HEADER_BYTES, r.len_bytes);
+    memset(block, 0, sizeof block);
+    memset(block + RECORD_HEADER_BYTES, 'x', len);
+    r.len_bytes = len;
+    r.flags |= RECORD_BATCH_END;
+    r.payload_crc = crc32c_extend(0, block + RECORD_HEADER_BYTES, len);
+    r.chain_crc = crc32c_extend(chain, block + RECORD_HEADER_BYTES, len);
+    record_encode_header(&r, block);
+    memset(first, 0, size - SEGMENT_BLOCK_BYTES);
+    memcpy(first, block, sizeof block);
+    fake_disk_settle(disk, path);
+}
+
+/* An old copy of a segment from before it was cut and written anew with other records: the hole
+ * behind its records begins where the log has no boundary. The log's record that lies there shows
+ * it, and all of the segment is fetched again. */
+START_TEST(other_boundaries)
+{
+    static const uint32_t lens[] = {5, 333, 2000};
+    char what[100];
+
+    for (size_t i = 0; i < file_count; i++) {
+        if (!is_segment(i) || i + 1 == file_count || !is_segment(i + 1)) {
+            continue;
+        }
+        for (size_t k = 0; k < sizeof lens / sizeof lens[0]; k++) {
+            (void)snprintf(what, sizeof what, "%.60s begins with %u others", files[i].path,
+                           lens[k]);
+            restore_files();
+            put_other_begin(files[i].path, lens[k]);
+            ck_assert_int_eq(open_log(), ERR_OK);
+            heal(what, true);
+            check_whole(what);
+            ck_assert_uint_eq(state().uncertain_to, 0);
+        }
+    }
+}
+END_TEST
+
 /* Records of another history, sound in themselves, for a segment that is gone: they do not meet
  * what follows, and are refused with the last of them; the right ones mend it then. */
 START_TEST(mended_from_another_history)
@@ -923,6 +999,7 @@ int main(void)
     tcase_add_test(tc, power_failure_while_mending);
     tcase_add_test(tc, old_copies);
     tcase_add_test(tc, another_history);
+    tcase_add_test(tc, other_boundaries);
     tcase_add_test(tc, mended_from_another_history);
     tcase_add_test(tc, cuts);
     tcase_add_test(tc, cut_where_a_hole_ends);
