@@ -317,6 +317,25 @@ static struct private_link *link_create(struct private_pool *pool)
     return link;
 }
 
+/* So that who looks at Redis' own CLIENT LIST or SLOWLOG sees the client's name there. One that we
+ * might use ourselves is marked: by it proxies tell whether a Redis is another one's. */
+static void link_take_name(struct private_link *link, const char *name)
+{
+    struct buf text = BUF_INIT;
+
+    if (name == NULL && !link->named) {
+        return;
+    }
+    link->named = name != NULL;
+    if (name != NULL && strncmp(name, PRIVATE_NAMES_OURS, strlen(PRIVATE_NAMES_OURS)) == 0) {
+        buf_append_str(&text, "client:");
+    }
+    buf_append_str(&text, name != NULL ? name : "");
+    buf_append(&text, "", 1);
+    engine_set_name(link->engine, (const char *)buf_head(&text));
+    buf_release(&text);
+}
+
 bool private_lend(struct private_pool *pool, struct client *c)
 {
     struct private_link *link = pool->idle;
@@ -337,9 +356,8 @@ bool private_lend(struct private_pool *pool, struct client *c)
             return false; /* buried already */
         }
     }
-    if (pool->config.kind == ENGINE_PRIVATE && (c->name != NULL || link->named)) {
-        link->named = c->name != NULL;
-        engine_set_name(link->engine, c->name != NULL ? c->name : "");
+    if (pool->config.kind == ENGINE_PRIVATE) {
+        link_take_name(link, c->name);
     }
     engine_set_prefix(link->engine, NULL);
     link->kept = 0;

@@ -14,6 +14,9 @@
 #include "proxy/clients/client.h"
 #include "proxy/engine/engine.h"
 
+/* Names of connections to Redis that begin so are a proxy's own; no client's reaches Redis so. */
+#define PRIVATE_NAMES_OURS "holdfast"
+
 struct private_pool;
 struct private_link;
 

@@ -53,6 +53,22 @@ START_TEST(test_name)
 }
 END_TEST
 
+/* A client can't pass its link off as a proxy's: by that name another proxy would take Redis for
+ * somebody else's. */
+START_TEST(test_name_of_ours)
+{
+    world_say(0, "CLIENT SETNAME holdfast-control:p:0");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "WATCH a");
+    world_link_up(0);
+    world_link_expect_sent(0, "CLIENT SETNAME client:holdfast-control:p:0|WATCH a");
+    world_link_redis(0, "+OK\r\n+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "CLIENT GETNAME");
+    world_expect(0, "$20\r\nholdfast-control:p:0\r\n");
+}
+END_TEST
+
 /* Requests for the other lane wait until everything before them is answered, in both directions. */
 START_TEST(test_order)
 {
@@ -410,6 +426,7 @@ int main(void)
     tcase_add_checked_fixture(tc, world_setup, world_teardown);
     tcase_add_test(tc, test_lent_and_returned);
     tcase_add_test(tc, test_name);
+    tcase_add_test(tc, test_name_of_ours);
     tcase_add_test(tc, test_order);
     tcase_add_test(tc, test_blocks_alone);
     tcase_add_test(tc, test_watch);
