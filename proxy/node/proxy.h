@@ -31,14 +31,14 @@
 #include "proxy/node/settings.h"
 #include "proxy/sentinel/sentinel_port.h"
 
-enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5 };
+enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5, PROXY_REDIS_SETTING_BYTES = 512 };
 enum { PROXY_SENTINEL_OUT_MAX_BYTES = 1 << 20 };
 
 /* A setting of our Redis that we change while we are attached. */
 struct proxy_redis_setting {
     struct proxy *proxy;
     bool known;
-    char found[128]; /* to be put back */
+    char found[PROXY_REDIS_SETTING_BYTES]; /* to be put back */
 };
 
 /* When the stream stood where; to tell how long commits take. */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FOUND_PATH_BYTES = 4200, FOUND_LINE_BYTES = 256 };
+enum { FOUND_PATH_BYTES = 4200, FOUND_LINE_BYTES = PROXY_REDIS_SETTING_BYTES + 64 };
 
 static void found_path(const struct proxy *p, const char *suffix, char *path)
 {

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum { REDIS_MAJOR_MIN = 7, REDIS_DETACH_MS = 500, REDIS_PREPARE_AGAIN_MS = 1000 };
-#define REDIS_CLIENT_NAME "holdfast-control:"
+#define REDIS_CLIENT_NAME PRIVATE_NAMES_OURS "-control:"
 
 /* What is set while we are attached. NULL: the backlog, whose size is in our settings. */
 static const struct {
@@ -163,7 +163,10 @@ static void redis_setting_cb(void *ctx, const struct redisReply *reply)
         (void)snprintf(backlog, sizeof backlog, "%lld", theirs > ours ? theirs : ours);
         wanted = backlog;
     }
-    if (!setting->known) {
+    if (!setting->known && strlen(found) >= sizeof setting->found) {
+        log_warn("%s is too long to be remembered: it will not be put back",
+                 redis_wanted[index].name);
+    } else if (!setting->known) {
         (void)snprintf(setting->found, sizeof setting->found, "%s", found);
         setting->known = true;
         proxy_found_save(p);
