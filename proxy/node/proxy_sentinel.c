@@ -137,6 +137,7 @@ int proxy_open_sentinel(struct proxy *p, const struct settings *s)
         .clients_max = (size_t)s->sentinel_clients_max,
         .sentinel = {.master_name = s->sentinel_master_name,
                      .password = s->sentinel_password,
+                     .data_password = s->redis_password,
                      .address = leader_peer(p->leader, 0)->address,
                      .down_after_ms = (uint32_t)s->sentinel_down_after_ms,
                      .out_max_bytes = PROXY_SENTINEL_OUT_MAX_BYTES},

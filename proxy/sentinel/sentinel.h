@@ -25,6 +25,7 @@ enum {
 struct sentinel_config {
     const char *master_name;       /* kept by reference, as the rest */
     const char *password;          /* what clients must AUTH with; "": nothing */
+    const char *data_password;     /* of the clients' port: what FAILOVER takes if password is "" */
     uint8_t cluster_id[16];        /* with an address it makes the ids */
     struct leader_address address; /* where our clients connect to */
     int port;                      /* our Sentinel port */
@@ -71,6 +72,7 @@ struct sentinel_client {
     char peer[SENTINEL_ADDRESS_MAX], own[SENTINEL_ADDRESS_MAX]; /* "address:port" */
     unsigned resp;                                              /* 2 or 3 */
     bool authenticated;
+    bool trusted; /* it has said data_password */
     bool close_when_sent;
     bool overflowed; /* it does not read what it subscribed to: to be closed */
     char *name;      /* CLIENT SETNAME; NULL: none */

@@ -66,6 +66,8 @@ void sentinel_put_map(struct sentinel_client *c, size_t pairs);
 void sentinel_put_text(struct buf *b, const char *text);
 void sentinel_put_error(struct sentinel_client *c, const char *text);
 void sentinel_put_ok(struct sentinel_client *c);
+/* Whether it may change who leads; if not, it has been answered. */
+bool sentinel_may_command(const struct sentinel *s, struct sentinel_client *c);
 
 /* sentinel_commands.c */
 extern const struct sentinel_command sentinel_commands[];

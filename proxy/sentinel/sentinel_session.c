@@ -138,17 +138,40 @@ void sentinel_request(struct sentinel *s, struct sentinel_client *c, const struc
 
 /* ---- AUTH, HELLO ---- */
 
-/* Without a password any will do; with one, a wrong guess takes as long as the right one. */
-static bool sentinel_password_ok(const struct sentinel *s, const struct resp_arg *given)
+/* A wrong guess takes as long as the right one. Nothing is no secret. */
+static bool sentinel_same_secret(const struct resp_arg *given, const char *secret)
 {
-    const char *secret = s->config.password;
     size_t len = strlen(secret);
-    unsigned char differs = given->len != len;
+    unsigned char differs = given->len != len || len == 0;
 
     for (size_t i = 0; len > 0 && i < given->len; i++) {
         differs |= (unsigned char)(given->bytes[i] ^ (unsigned char)secret[i % len]);
     }
-    return len == 0 || differs == 0;
+    return differs == 0;
+}
+
+/* Without a password any will do. */
+static bool sentinel_password_ok(const struct sentinel *s, const struct resp_arg *given)
+{
+    return s->config.password[0] == '\0' || sentinel_same_secret(given, s->config.password);
+}
+
+/* A connection has shown, or not, that its owner might as well command the leader. */
+static bool sentinel_trust(const struct sentinel *s, struct sentinel_client *c,
+                           const struct resp_arg *given)
+{
+    c->trusted = sentinel_same_secret(given, s->config.data_password);
+    return c->trusted;
+}
+
+bool sentinel_may_command(const struct sentinel *s, struct sentinel_client *c)
+{
+    if (s->config.password[0] != '\0' || s->config.data_password[0] == '\0' || c->trusted) {
+        return true;
+    }
+    sentinel_put_error(c, "NOAUTH this needs AUTH with the password of the clients' port, or "
+                          "sentinel.password to be set");
+    return false;
 }
 
 static bool sentinel_user_ok(const struct resp_arg *user)
@@ -166,11 +189,12 @@ void sentinel_do_auth(struct sentinel *s, struct sentinel_client *c, const struc
 {
     if (argc > 3) {
         sentinel_put_error(c, "ERR syntax error");
-    } else if (argc == 2 && s->config.password[0] == '\0') {
+    } else if (argc == 2 && s->config.password[0] == '\0' && !sentinel_trust(s, c, &argv[1])) {
         sentinel_put_error(c, "ERR AUTH <password> called without any password configured for the "
                               "default user. Are you sure your configuration is correct?");
     } else if (sentinel_password_ok(s, &argv[argc - 1]) &&
                (argc == 2 || sentinel_user_ok(&argv[1]))) {
+        (void)sentinel_trust(s, c, &argv[argc - 1]);
         c->authenticated = true;
         sentinel_put_ok(c);
     } else {
@@ -212,6 +236,7 @@ static bool sentinel_hello_options(struct sentinel *s, struct sentinel_client *c
                 sentinel_put_error(c, sentinel_wrongpass);
                 return false;
             }
+            (void)sentinel_trust(s, c, &argv[i + 2]);
             c->authenticated = true;
             i += 2;
         } else if (resp_arg_is(&argv[i], "setname") && more >= 1) {

@@ -312,7 +312,7 @@ void sentinel_do_failover(struct sentinel *s, struct sentinel_client *c,
                           const struct resp_arg *argv, size_t argc)
 {
     (void)argc;
-    if (!sentinel_check_name(s, c, &argv[2])) {
+    if (!sentinel_may_command(s, c) || !sentinel_check_name(s, c, &argv[2])) {
         return;
     }
     const char *error = s->actions->failover(s->ctx);
@@ -330,6 +330,9 @@ void sentinel_do_reset(struct sentinel *s, struct sentinel_client *c, const stru
     char text[SENTINEL_TEXT_MAX];
 
     (void)argc;
+    if (!sentinel_may_command(s, c)) {
+        return;
+    }
     if (!glob_match((const char *)argv[2].bytes, argv[2].len, name, strlen(name))) {
         resp_put_integer(&c->out, 0);
         return;

@@ -54,11 +54,14 @@ static void lead(int n, uint64_t term)
     look();
 }
 
+static const char *data_password = "";
+
 static void setup_with(const char *password)
 {
     struct sentinel_config config = {
         .master_name = "mymaster",
         .password = password,
+        .data_password = data_password,
         .address = {"10.0.0.1", 7001},
         .port = 9001,
         .down_after_ms = 1000,
@@ -235,6 +238,7 @@ START_TEST(ids_agree)
 {
     struct sentinel_config config = {.master_name = "mymaster",
                                      .password = "",
+                                     .data_password = "",
                                      .address = peers[1].address,
                                      .port = 9002,
                                      .down_after_ms = 1000,
@@ -523,6 +527,31 @@ START_TEST(password)
 }
 END_TEST
 
+/* Without a password of its own, the port tells everybody where the leader is; but who is to change
+ * that must know the password of the clients' port, if there is one. */
+START_TEST(failover_needs_the_other_password)
+{
+    static const char refused[] = "-NOAUTH this needs AUTH";
+
+    teardown();
+    data_password = "secret";
+    setup_with("");
+    ck_assert_int_eq(ask("SENTINEL MASTERS")[0], '*');
+    ck_assert_int_eq(strncmp(ask("SENTINEL FAILOVER mymaster"), refused, strlen(refused)), 0);
+    ck_assert_int_eq(strncmp(ask("SENTINEL RESET *"), refused, strlen(refused)), 0);
+    ck_assert_int_eq(strncmp(ask("AUTH wrong"), "-ERR AUTH <password> called", 27), 0);
+    ck_assert_str_eq(ask("AUTH default wrong"), "+OK\r\n"); /* clients that think there is one */
+    ck_assert_int_eq(strncmp(ask("SENTINEL FAILOVER mymaster"), refused, strlen(refused)), 0);
+    ck_assert_uint_eq(failovers, 0);
+    ck_assert_str_eq(ask("AUTH secret"), "+OK\r\n");
+    ck_assert_str_eq(ask("SENTINEL FAILOVER mymaster"), "+OK\r\n");
+    ck_assert_int_eq(ask_from(&listener, "HELLO 3 AUTH default secret")[0], '%');
+    ck_assert_str_eq(ask_from(&listener, "SENTINEL FAILOVER mymaster"), "+OK\r\n");
+    ck_assert_uint_eq(failovers, 2);
+    data_password = "";
+}
+END_TEST
+
 /* In RESP3 maps are maps and messages are pushes, and a subscriber may go on asking. */
 START_TEST(resp3)
 {
@@ -586,6 +615,7 @@ int main(void)
     tcase_add_test(tc, subscriptions_are_bounded);
     tcase_add_test(tc, failover_is_asked_for);
     tcase_add_test(tc, password);
+    tcase_add_test(tc, failover_needs_the_other_password);
     tcase_add_test(tc, resp3);
     tcase_add_test(tc, connection);
     suite_add_tcase(suite, tc);
