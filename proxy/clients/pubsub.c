@@ -35,7 +35,7 @@ struct parcel {
     size_t bytes;
 };
 
-static void pubsub_make_link(struct pubsub *ps, enum engine_kind kind)
+static void pubsub_make_link(struct pubsub *ps, enum engine_kind kind, int master_port)
 {
     struct engine_config engine = {
         .kind = kind,
@@ -43,6 +43,7 @@ static void pubsub_make_link(struct pubsub *ps, enum engine_kind kind)
         .port = ps->config.port,
         .user = ps->config.user,
         .password = ps->config.password,
+        .master_port = master_port,
         .connect_timeout_ms = ps->config.connect_timeout_ms,
         .batches_in_flight = 1,
     };
@@ -62,7 +63,7 @@ struct pubsub *pubsub_create(struct event_base *base, const struct pubsub_config
     ps->tracker = tracker;
     ps->pool = pool;
     ps->topics = topics_create();
-    pubsub_make_link(ps, ENGINE_PRIVATE);
+    pubsub_make_link(ps, ENGINE_PRIVATE, 0);
     return ps;
 }
 
@@ -84,15 +85,15 @@ void pubsub_start(struct pubsub *ps, const struct replid *replid)
     ps->replid = *replid;
     ps->started = true;
     if (ps->follows) {
-        pubsub_make_link(ps, ENGINE_PRIVATE);
+        pubsub_make_link(ps, ENGINE_PRIVATE, 0);
     }
 }
 
-void pubsub_follow(struct pubsub *ps)
+void pubsub_follow(struct pubsub *ps, int master_port)
 {
     ps->started = true;
     if (!ps->follows) {
-        pubsub_make_link(ps, ENGINE_REPLICA);
+        pubsub_make_link(ps, ENGINE_REPLICA, master_port);
     }
 }
 

@@ -35,7 +35,7 @@ void pubsub_start(struct pubsub *ps, const struct replid *replid);
 void pubsub_stop(struct pubsub *ps, const char *reason);
 /* From now on our Redis is a replica: what is published comes with the log, committed, and its
  * messages are handed out at once. */
-void pubsub_follow(struct pubsub *ps);
+void pubsub_follow(struct pubsub *ps, int master_port);
 bool pubsub_follows(const struct pubsub *ps);
 
 /* SUBSCRIBE, UNSUBSCRIBE and their P and S forms, PUBSUB CHANNELS and the like; what a RESP2

@@ -267,15 +267,18 @@ static void engine_forward_done(struct engine *e, struct batch *b, struct reques
     e->events->fenced(e->ctx, r, 0);
 }
 
-/* Whether INFO replication is that of a replica in touch with its master: not of one that was
- * restarted. */
+/* Whether INFO replication is that of our replica, in touch with us: not of one that was restarted,
+ * or made another's. */
 static bool engine_is_replica(struct engine *e)
 {
-    static const char slave[] = "\nrole:slave", up[] = "\nmaster_link_status:up";
+    static const char slave[] = "role:slave\r\n", up[] = "\nmaster_link_status:up\r\n";
+    char master[64];
 
+    (void)snprintf(master, sizeof master, "\nmaster_host:127.0.0.1\r\nmaster_port:%d\r\n",
+                   e->config.master_port);
     buf_append(&e->identity, "", 1);
     const char *text = (const char *)buf_head(&e->identity);
-    return strstr(text, slave) != NULL && strstr(text, up) != NULL;
+    return strstr(text, slave) != NULL && strstr(text, up) != NULL && strstr(text, master) != NULL;
 }
 
 /* Whether INFO replication names the Redis whose stream we read, as a master. */
@@ -315,7 +318,7 @@ static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t si
         return true;
     }
     if (e->config.kind == ENGINE_REPLICA && !engine_is_replica(e)) {
-        engine_stop(e, "our Redis is no replica");
+        engine_stop(e, "our Redis is no replica of ours");
         return false;
     }
     if (engine_is_master_link(e) && !engine_identity_ok(e)) {

@@ -42,6 +42,7 @@ struct engine_config {
     const char *name;       /* CLIENT SETNAME; of ENGINE_FORWARD in HOLDFAST LINK (uplink.h) */
     const char *cluster_id; /* ENGINE_FORWARD: in hex */
     uint64_t log_id;        /* and the log */
+    int master_port; /* ENGINE_REPLICA: our feed's, on 127.0.0.1, whose replica Redis must be */
     uint32_t connect_timeout_ms;
     uint32_t stall_ms; /* a batch without any reply for this long: the link is given up */
     unsigned batches_in_flight;

@@ -20,6 +20,7 @@ struct forward {
     uint8_t *scratch;
     uint64_t total;
     bool complained; /* about links to where we aim now */
+    bool held;
     struct uplink links[FORWARD_LINKS_MAX];
 };
 
@@ -84,6 +85,16 @@ struct forward *forward_create(struct event_base *base, const struct forward_con
                     f->scratch);
     }
     return f;
+}
+
+void forward_hold(struct forward *f, bool held)
+{
+    f->held = held;
+}
+
+void forward_set_master(struct forward *f, int port)
+{
+    f->config.uplink.master_port = port;
 }
 
 void forward_cut(struct forward *f, const char *reason)
@@ -212,7 +223,8 @@ void forward_flush(struct forward *f, uint64_t now_ns)
             uplink_flush(l, now_ns);
         } else if (l->state == UPLINK_DOWN && f->aim == FORWARD_THERE && now_ns >= l->retry_ns) {
             uplink_connect(l, f->host, f->port, random_seed(), now_ns);
-        } else if (l->state == UPLINK_DOWN && f->aim == FORWARD_US && l->outbox.first != NULL) {
+        } else if (l->state == UPLINK_DOWN && f->aim == FORWARD_US && !f->held &&
+                   l->outbox.first != NULL) {
             forward_hand_over(f, l);
         }
     }
@@ -220,9 +232,9 @@ void forward_flush(struct forward *f, uint64_t now_ns)
 
 /* A link that is up has sent, or is sending, what it holds; one that leaves still learns something.
  */
-static bool forward_link_expires(const struct uplink *l)
+static bool forward_link_expires(const struct forward *f, const struct uplink *l)
 {
-    return l->state != UPLINK_UP && l->state != UPLINK_LEAVING;
+    return !f->held && l->state != UPLINK_UP && l->state != UPLINK_LEAVING;
 }
 
 void forward_tick(struct forward *f, uint64_t now_ns)
@@ -232,7 +244,7 @@ void forward_tick(struct forward *f, uint64_t now_ns)
     for (unsigned i = 0; i < f->config.links; i++) {
         struct uplink *l = &f->links[i];
         uplink_tick(l, now_ns);
-        if (!forward_link_expires(l) || now_ns < wait_ns) {
+        if (!forward_link_expires(f, l) || now_ns < wait_ns) {
             continue;
         }
         for (struct request *r = outbox_expire(&l->outbox, now_ns - wait_ns), *next; r != NULL;
@@ -253,7 +265,7 @@ uint64_t forward_next_ns(const struct forward *f)
         if (l->state == UPLINK_DOWN && f->aim == FORWARD_THERE) {
             due_ns = l->retry_ns;
         }
-        if (forward_link_expires(l) && l->outbox.first != NULL) {
+        if (forward_link_expires(f, l) && l->outbox.first != NULL) {
             uint64_t over_ns = l->outbox.first->queued_ns + f->config.wait_ms * CLOCK_NS_PER_MS;
             due_ns = over_ns < due_ns ? over_ns : due_ns;
         }

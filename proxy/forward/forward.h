@@ -45,6 +45,10 @@ struct forward *forward_create(struct event_base *base, const struct forward_con
                                struct request_pool *pool);
 /* What waits is told to be unknown; whoever closes the clients first hears of none of them. */
 void forward_destroy(struct forward *f);
+/* While held, what waits is not handed over to us (FORWARD_US), and does not expire. */
+void forward_hold(struct forward *f, bool held);
+/* UPLINK_REPLICA: whose replica Redis must be (uplink_config.master_port). */
+void forward_set_master(struct forward *f, int port);
 
 /* Where requests go from now on. Cheap if nothing changes. host and port: of FORWARD_THERE. */
 void forward_aim(struct forward *f, enum forward_aim aim, const char *host, int port,

@@ -144,13 +144,16 @@ static void uplink_write_setup(struct uplink *l)
     }
 }
 
-/* "*5 $5 slave …  $9 connected …": a Redis that was restarted is a master, or still without one. */
+/* "*5 $5 slave $9 127.0.0.1 :PORT $9 connected …": a Redis that was restarted is a master, or still
+ * without one; and one that somebody made a replica of another server has other data. */
 static bool uplink_is_replica(const struct uplink *l)
 {
-    static const char head[] = "*5\r\n$5\r\nslave\r\n";
+    char head[64];
+    int len = snprintf(head, sizeof head,
+                       "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:%d\r\n$9\r\nconnected\r\n",
+                       l->config->master_port);
 
-    return strncmp(l->answer, head, sizeof head - 1) == 0 &&
-           strstr(l->answer, "\r\n$9\r\nconnected\r\n") != NULL;
+    return strncmp(l->answer, head, (size_t)len) == 0;
 }
 
 static void uplink_note_answer(struct uplink *l, const uint8_t *bytes, size_t size)
@@ -166,7 +169,7 @@ static void uplink_note_answer(struct uplink *l, const uint8_t *bytes, size_t si
 static void uplink_up(struct uplink *l)
 {
     if (l->config->kind == UPLINK_REPLICA && !uplink_is_replica(l)) {
-        uplink_end(l, "our Redis is no replica", false);
+        uplink_end(l, "our Redis is no replica of ours", false);
         return;
     }
     l->state = UPLINK_UP;

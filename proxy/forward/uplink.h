@@ -32,6 +32,7 @@ struct uplink_config {
     const char *name;            /* of this proxy */
     const char *cluster_id;      /* in hex */
     uint64_t log_id;
+    int master_port; /* UPLINK_REPLICA: our feed's, on 127.0.0.1, whose replica Redis must be */
     uint32_t connect_timeout_ms;
     uint32_t stall_ms; /* something sent has no answer for this long: the connection is given up */
     uint32_t leave_ms; /* how long LEAVING waits for answers */

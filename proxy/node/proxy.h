@@ -221,7 +221,8 @@ uint64_t proxy_next_forward_ns(const struct proxy *p);
 bool proxy_forward_unsent(struct proxy *p, struct request *r);
 /* Answers with the reply that the request has, without withholding. */
 void proxy_reply(struct proxy *p, struct request *r);
-/* Answers a request that was never executed with the error for that. */
+/* Answers a request that was never executed with this error; or with the one for that. */
+void proxy_refuse(struct proxy *p, struct request *r, const char *error);
 void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
 /* Puts right what Redis says in INFO. */
 void proxy_correct_info(struct proxy *p, struct request *r);

@@ -18,7 +18,6 @@ enum { PROXY_STALL_MS = 100 };
 static void busy_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
-    char line[sizeof p->router.busy + 4];
 
     p->busy_asked = false;
     if (reply == NULL || reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "BUSY", 4) != 0 ||
@@ -30,8 +29,11 @@ static void busy_cb(void *ctx, const struct redisReply *reply)
         log_warn("a script keeps Redis busy; clients are told so");
     }
     (void)snprintf(p->router.busy, sizeof p->router.busy, "%s", reply->str);
-    (void)snprintf(line, sizeof line, "-%s\r\n", p->router.busy);
-    proxy_answer_unsent(p, engine_take_unsent(p->engine), line);
+    for (struct request *r = engine_take_unsent(p->engine), *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        proxy_refuse(p, r, p->router.busy);
+    }
 }
 
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns)

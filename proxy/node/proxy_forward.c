@@ -36,16 +36,20 @@ void proxy_reply(struct proxy *p, struct request *r)
     client_release(r);
 }
 
-void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica)
+void proxy_refuse(struct proxy *p, struct request *r, const char *error)
 {
-    const char *error = router_gave_up(r, replica);
-    char text[160] = "EXECABORT Transaction discarded because of: ";
+    char text[256] = "EXECABORT Transaction discarded because of: ";
 
     if ((r->flags & REQUEST_BLOCK) != 0) {
         strncat(text, error, sizeof text - strlen(text) - 1);
         error = text;
     }
     proxy_reply_error(p, r, error);
+}
+
+void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica)
+{
+    proxy_refuse(p, r, router_gave_up(r, replica));
 }
 
 /* ---- the forwards' events ---- */
@@ -88,6 +92,8 @@ static void forward_says_ours(void *ctx, struct request *r, const uint8_t *bytes
         request_give(&p->pool, r);
     } else if (!engine_is_up(p->engine)) {
         proxy_refuse_unsent(p, r, true);
+    } else if (p->router.busy[0] != '\0') {
+        proxy_refuse(p, r, p->router.busy);
     } else {
         r->replies_of_link = r->replies_to_skip = 0;
         engine_add_bytes(p->engine, r, r->db, r->resp, bytes, r->command_len, r->block_skips);
@@ -98,17 +104,12 @@ static void forward_says_ours(void *ctx, struct request *r, const uint8_t *bytes
 static void replica_says_ours(void *ctx, struct request *r, const uint8_t *bytes)
 {
     static const char read_only[] = "READONLY You can't write against a read only replica.";
-    char text[160];
 
     if (r->client == NULL || (r->flags & REQUEST_PATIENT) == 0) {
         forward_says_ours(ctx, r, bytes);
-        return;
+    } else {
+        proxy_refuse(ctx, r, read_only);
     }
-    (void)snprintf(text, sizeof text, "%s%s",
-                   (r->flags & REQUEST_BLOCK) != 0 ? "EXECABORT Transaction discarded because of: "
-                                                   : "",
-                   read_only);
-    proxy_reply_error(ctx, r, text);
 }
 
 static const struct forward_events forward_events = {.answered = forward_says_answered,
@@ -214,7 +215,7 @@ static void proxy_follow_messages(struct proxy *p, bool serves)
     if (pubsub_follows(p->pubsub) && !reads) {
         pubsub_stop(p->pubsub, "our Redis can't be read now");
     } else if (reads && !pubsub_follows(p->pubsub)) {
-        pubsub_follow(p->pubsub);
+        pubsub_follow(p->pubsub, feed_port(p->feed));
     }
 }
 
@@ -229,6 +230,8 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
     const struct settings *s = p->settings;
     bool serves = router_serves(&p->router);
 
+    forward_hold(p->forward, serves && p->clients.pause_until_ns != 0);
+    forward_hold(p->replica, serves && p->clients.pause_until_ns != 0);
     p->router.others = leader_peer_count(p->leader) > 1 || (info->known && !info->self);
     if (serves) {
         p->served_offset = proposer_commit(p->proposer);

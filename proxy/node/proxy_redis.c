@@ -385,6 +385,7 @@ int proxy_open_redis(struct proxy *p, const struct settings *s)
         log_error("the feed port can't be opened: %s", err_text(rc));
         return rc;
     }
+    forward_set_master(p->replica, feed_port(p->feed));
     proxy_start_role(p, s);
     return ERR_OK;
 }

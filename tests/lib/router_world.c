@@ -378,6 +378,7 @@ static void open_parts(void)
     world.router.service = SERVICE_FULL;
     world.forward = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
     forward.uplink.kind = UPLINK_REPLICA;
+    forward.uplink.master_port = 7777;
     world.replica = forward_create(world.base, &forward, &forward_events, NULL, &world.pool);
     links.kind = ENGINE_FORWARD;
     links.name = "unit";
@@ -761,7 +762,7 @@ void world_other_joins(bool leader)
     buf_clear(&world.heard);
     ck_assert(other_take_setup(leader));
     world_other(leader ? "+OK\r\n+OK\r\n"
-                       : "+OK\r\n+OK\r\n+OK\r\n*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n"
+                       : "+OK\r\n+OK\r\n+OK\r\n*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7777\r\n"
                          "$9\r\nconnected\r\n:1\r\n");
     for (int waits = 0; forward_links_up(f) == 0 && waits < WAITS_MAX; waits++) {
         turn();

@@ -379,6 +379,24 @@ START_TEST(test_ours)
 }
 END_TEST
 
+/* While clients are paused (CLIENT PAUSE), what waited for a leader is not executed by us either,
+ * and does not expire: it waits for the end of the pause. */
+START_TEST(test_ours_held)
+{
+    world_say(0, "SET a 1");
+    forward_hold(world.forward, true);
+    world.router.service = SERVICE_FULL;
+    forward_aim(world.forward, FORWARD_US, NULL, 0, clock_now_ns());
+    forward_tick(world.forward, clock_now_ns() + 10 * CLOCK_NS_PER_S);
+    ck_assert_uint_eq(forward_next_ns(world.forward), UINT64_MAX);
+    world_expect_nothing_sent();
+    forward_hold(world.forward, false);
+    world_expect_sent("SET a 1");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
 /* ---- we lead, and another proxy forwards to us ---- */
 
 /* A link says whose it is: of our cluster and log, and authenticated. */
@@ -554,12 +572,21 @@ START_TEST(test_replica_cut)
 }
 END_TEST
 
-/* A Redis that was restarted is no replica: it is not read. */
+/* A Redis that was restarted is no replica, and somebody else's replica has other data: they are
+ * not read. */
 START_TEST(test_replica_stranger)
 {
+    static const char *const roles[] = {
+        "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
+        "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7778\r\n$9\r\nconnected\r\n:1\r\n",
+        "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.2\r\n:7777\r\n$9\r\nconnected\r\n:1\r\n",
+        "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7777\r\n$10\r\nconnecting\r\n:1\r\n",
+    };
+
     forward_aim(world.replica, FORWARD_THERE, "127.0.0.1", world.other_port, clock_now_ns());
     world_other_accept();
-    world_other("+OK\r\n+OK\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+    world_other("+OK\r\n+OK\r\n+OK\r\n");
+    world_other(roles[_i]);
     for (int i = 0; i < 20; i++) {
         world_turn();
         sockets_wait(-1, 0, 1);
@@ -606,6 +633,7 @@ int main(void)
     tcase_add_test(tc, test_leaves);
     tcase_add_test(tc, test_leaves_frozen);
     tcase_add_test(tc, test_ours);
+    tcase_add_test(tc, test_ours_held);
     tcase_add_test(tc, test_link);
     tcase_add_test(tc, test_link_moved);
     tcase_add_test(tc, test_readonly);
@@ -613,7 +641,7 @@ int main(void)
     tcase_add_test(tc, test_replica_port);
     tcase_add_test(tc, test_replica_script_cut);
     tcase_add_test(tc, test_replica_cut);
-    tcase_add_test(tc, test_replica_stranger);
+    tcase_add_loop_test(tc, test_replica_stranger, 0, 4);
     tcase_add_test(tc, test_info);
     suite_add_tcase(suite, tc);
     return unit_main(suite);

@@ -171,12 +171,15 @@ START_TEST(test_publish)
 }
 END_TEST
 
-#define REPLICA "+OK\r\n$35\r\nrole:slave\r\nmaster_link_status:up\r\n\r\n"
+#define REPLICA_OF(host, port)                                                                     \
+    "+OK\r\n$76\r\nrole:slave\r\nmaster_host:" host "\r\nmaster_port:" port                        \
+    "\r\nmaster_link_status:up\r\n\r\n"
+#define REPLICA REPLICA_OF("127.0.0.1", "7777")
 
 /* Our Redis is a replica, whose messages are committed: nothing is fenced, nothing withheld. */
 START_TEST(test_follows)
 {
-    pubsub_follow(world.pubsub);
+    pubsub_follow(world.pubsub, 7777);
     world_say(0, "SUBSCRIBE c");
     world_link_up_as(0, REPLICA);
     world_link_expect_unfenced(0, "HELLO 3|SUBSCRIBE c|PING");
@@ -191,10 +194,24 @@ START_TEST(test_follows)
 }
 END_TEST
 
+/* A replica of another server, on another port or host, has other data. */
+START_TEST(test_follows_no_strangers_replica)
+{
+    pubsub_follow(world.pubsub, 7777);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up_as(0, REPLICA_OF("127.0.0.1", "7778"));
+    world_expect_closed(0);
+    world_join(1);
+    world_say(1, "SUBSCRIBE c");
+    world_link_up_as(1, REPLICA_OF("127.0.0.2", "7777"));
+    world_expect_closed(1);
+}
+END_TEST
+
 /* A Redis that is no replica (any more) is not listened to: its messages may be taken back. */
 START_TEST(test_follows_no_replica)
 {
-    pubsub_follow(world.pubsub);
+    pubsub_follow(world.pubsub, 7777);
     world_say(0, "SUBSCRIBE c");
     world_link_up_as(0, "+OK\r\n$36\r\nrole:master\r\nmaster_link_status:up\r\n\r\n");
     world_expect_closed(0);
@@ -206,7 +223,7 @@ START_TEST(test_follows_then_leads)
 {
     struct replid replid = {"0123456789abcdef0123456789abcdef0123456"};
 
-    pubsub_follow(world.pubsub);
+    pubsub_follow(world.pubsub, 7777);
     world_say(0, "SUBSCRIBE c");
     world_link_up_as(0, REPLICA);
     world_link_expect_unfenced(0, "HELLO 3|SUBSCRIBE c|PING");
@@ -231,6 +248,7 @@ int main(void)
     tcase_add_test(tc, test_link_ends);
     tcase_add_test(tc, test_publish);
     tcase_add_test(tc, test_follows);
+    tcase_add_test(tc, test_follows_no_strangers_replica);
     tcase_add_test(tc, test_follows_no_replica);
     tcase_add_test(tc, test_follows_then_leads);
     suite_add_tcase(suite, tc);
