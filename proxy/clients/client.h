@@ -76,7 +76,11 @@ struct client {
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
-    char *user;                      /* ACL user; NULL: the link's own */
+    struct private_link *trial;      /* on which it logs in; NULL: none */
+    bool logs_in;                    /* one of all->logins is its */
+    bool waits_to_log_in;            /* in all->logins_first, by next_login */
+    struct client *next_login, *prev_login;
+    char *user; /* ACL user; NULL: the link's own */
     enum client_gate gate;
     struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
     size_t acks;                   /* REQUEST_ACK in the queue that are released */
@@ -94,6 +98,7 @@ struct client_limits {
     size_t clients_max;
     size_t pending_max;        /* requests of one client on their way */
     size_t withheld_max_bytes; /* replies of one client, withheld or unsent, before reading stops */
+    unsigned logins_max;       /* of other ACL users, at a time; the others wait */
     size_t query_max_bytes;    /* one client's unfinished request */
     size_t query_total_max_bytes; /* all clients' */
     size_t withheld_total_max_bytes;
@@ -131,8 +136,10 @@ struct clients {
     size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;
-    struct client *monitors; /* by next_monitor; NULL: none */
-    uint64_t pause_until_ns; /* CLIENT PAUSE; 0: not paused */
+    struct client *monitors;                   /* by next_monitor; NULL: none */
+    unsigned logins;                           /* under way, each on a private link (acl.h) */
+    struct client *logins_first, *logins_last; /* who wait to begin one */
+    uint64_t pause_until_ns;                   /* CLIENT PAUSE; 0: not paused */
     bool pause_writes_only;
     uint64_t now_ns; /* of this turn */
     uint64_t accepted, rejected;

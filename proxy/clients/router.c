@@ -801,8 +801,8 @@ static void router_special(struct router *router, struct client *c, const struct
     router_pass(router, c, command, argv, argc);
 }
 
-void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
-                    size_t argc)
+static void router_take(struct router *router, struct client *c, const struct resp_arg *argv,
+                        size_t argc)
 {
     const struct command *command = NULL;
 
@@ -851,5 +851,14 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     }
     if (c->all->monitors != NULL && !c->postponed && !c->closing) { /* argv went with it */
         monitor_feed(c, command, argv, argc);
+    }
+}
+
+void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
+                    size_t argc)
+{
+    router_take(router, c, argv, argc);
+    if (c->logs_in && !c->postponed) {
+        acl_request_done(c);
     }
 }

@@ -21,6 +21,73 @@ void acl_logout(struct client *c)
     }
 }
 
+/* ---- logging in ---- */
+
+static void acl_wait_in_line(struct client *c)
+{
+    struct clients *all = c->all;
+
+    if (!c->waits_to_log_in) {
+        c->waits_to_log_in = true;
+        c->next_login = NULL;
+        c->prev_login = all->logins_last;
+        *(c->prev_login != NULL ? &c->prev_login->next_login : &all->logins_first) = c;
+        all->logins_last = c;
+    }
+    client_postpone(c);
+}
+
+static void acl_leave_line(struct client *c)
+{
+    struct clients *all = c->all;
+
+    if (c->waits_to_log_in) {
+        c->waits_to_log_in = false;
+        *(c->prev_login != NULL ? &c->prev_login->next_login : &all->logins_first) = c->next_login;
+        *(c->next_login != NULL ? &c->next_login->prev_login : &all->logins_last) = c->prev_login;
+    }
+}
+
+static void acl_login_begins(struct client *c)
+{
+    c->logs_in = true;
+    c->all->logins++;
+}
+
+/* The next one's turn: the place is kept for it until its request is looked at again. */
+static void acl_login_ends(struct client *c)
+{
+    struct clients *all = c->all;
+    struct client *next = all->logins_first;
+
+    MUST(c->logs_in && all->logins > 0);
+    c->logs_in = false;
+    all->logins--;
+    if (next != NULL && all->logins < all->limits.logins_max) {
+        acl_leave_line(next);
+        acl_login_begins(next);
+        client_resume(next);
+    }
+}
+
+void acl_request_done(struct client *c)
+{
+    if (c->logs_in && c->trial == NULL) {
+        acl_login_ends(c); /* it was refused for another reason */
+    }
+}
+
+void acl_client_gone(struct client *c)
+{
+    acl_leave_line(c);
+    if (c->trial != NULL) {
+        private_drop(c->trial);
+    }
+    if (c->logs_in) {
+        acl_login_ends(c);
+    }
+}
+
 bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
                const struct resp_arg *password)
 {
@@ -40,26 +107,26 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
         client_postpone(c);
         return true;
     }
-    if (c->user != NULL) {
-        c->authenticated = false; /* unless it works */
+    if (!c->logs_in && c->all->logins >= c->all->limits.logins_max) {
+        acl_wait_in_line(c);
+        return true;
     }
-    acl_logout(c);
-    if (!private_lend(pool, c)) {
+    if (!private_try(pool, c)) {
         client_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");
         return true;
     }
+    if (!c->logs_in) {
+        acl_login_begins(c);
+    }
     c->lane = CLIENT_LANE_PRIVATE;
-    private_keep(c->link, PRIVATE_USER);
-    private_spoil(c->link);
-    private_unfence(c->link); /* the user may not be allowed to ask for ROLE */
     struct request *r = client_queue(c, REQUEST_AUTH);
     char *name = mem_alloc(user->len + 1);
     memcpy(name, user->bytes, user->len);
     name[user->len] = '\0';
     r->note = name;
     r->waiter.harmless = true;
-    private_add(c->link, r, words, 3);
+    private_add(c->trial, r, words, 3);
     client_postpone(c);
     return true;
 }
@@ -115,6 +182,23 @@ static void acl_refuse(struct request *r, const char *said)
     buf_release(&text);
 }
 
+/* user: who it is now; NULL: who it was. */
+static void acl_login_answered(struct client *c, const char *user)
+{
+    if (user != NULL && c->trial != NULL) {
+        c->watches = c->watches_many = c->tracking = false;
+        buf_release(&c->watched);
+        private_adopt(c);
+        private_keep(c->link, PRIVATE_USER);
+        free(c->user);
+        c->user = mem_strdup(user);
+        c->authenticated = true;
+    } else if (c->trial != NULL) {
+        private_reject(c);
+    }
+    acl_login_ends(c);
+}
+
 void acl_answered(struct request *r)
 {
     struct client *c = r->client;
@@ -126,12 +210,7 @@ void acl_answered(struct request *r)
         r->flags |= REQUEST_SILENT;
     }
     if ((r->flags & REQUEST_AUTH) != 0) {
-        if (type == '+') {
-            c->authenticated = true;
-            c->user = mem_strdup(r->note);
-        } else if (c->link != NULL) {
-            private_unkeep(c->link, PRIVATE_USER);
-        }
+        acl_login_answered(c, type == '+' ? r->note : NULL);
     } else if (type == '$') {
         request_move_reply(r, &said);
         buf_append(&said, "", 1);

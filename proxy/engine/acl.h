@@ -1,6 +1,10 @@
 /* ACL users other than the link's own. Each such client has a private link that is logged in as
  * that user, so that Redis itself enforces the user's rights. What does not go over that link
- * (SUBSCRIBE, CLIENT, what MULTI queues …) is put to Redis first: ACL DRYRUN. */
+ * (SUBSCRIBE, CLIENT, what MULTI queues …) is put to Redis first: ACL DRYRUN.
+ *
+ * Everybody may try to log in, so only clients_limits.logins_max links are used for that at a time,
+ * and those on which it failed are used again: guessing passwords takes no links from others. Who
+ * waits is served in turn. */
 #ifndef PROXY_ENGINE_ACL_H
 #define PROXY_ENGINE_ACL_H
 
@@ -17,6 +21,11 @@ void acl_logout(struct client *c);
  * answer. */
 bool acl_gate(struct router *router, struct client *c, const struct command *command,
               const struct resp_arg *argv, size_t argc);
+
+/* A request of the client has been answered, not postponed: a login that did not begin is over. */
+void acl_request_done(struct client *c);
+/* The client is closed: a login of its own is given up, and another one's turn has come. */
+void acl_client_gone(struct client *c);
 
 /* Redis' word is here, in r (REQUEST_AUTH, REQUEST_GATE), which is to be released next. */
 void acl_answered(struct request *r);

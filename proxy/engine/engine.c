@@ -63,7 +63,7 @@ struct engine {
     struct buf identity;            /* its INFO replication, as it comes */
     char fence[ENGINE_FENCE_BYTES]; /* head of the fence's reply; ENGINE_FORWARD: of an error */
     size_t fence_len;
-    bool unfenced;                    /* see engine_unfence */
+    bool unfenced;                    /* see engine_set_fenced */
     bool fence_due;                   /* the oldest batch has no fence: Redis was too busy for it */
     char nonce[OUTBOX_NONCE_LEN + 1]; /* ENGINE_FORWARD: of this connection */
     bool moved;                       /* the proxy there executed nothing of what is unanswered */
@@ -620,10 +620,10 @@ void engine_set_name(struct engine *e, const char *name)
     e->name = mem_strdup(name);
 }
 
-void engine_unfence(struct engine *e)
+void engine_set_fenced(struct engine *e, bool fenced)
 {
     MUST(e->flight_count == 0 && e->next.first == NULL);
-    e->unfenced = true;
+    e->unfenced = !fenced;
 }
 
 void engine_set_prefix(struct engine *e, const char *prefix)

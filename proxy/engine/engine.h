@@ -90,9 +90,9 @@ uint64_t engine_id(const struct engine *e);
  * Copied. */
 void engine_set_name(struct engine *e, const char *name);
 
-/* From now on there are no fences: each request is told of with its reply, bound 0. Only while
- * nothing is under way. */
-void engine_unfence(struct engine *e);
+/* Without fences each request is told of with its reply, bound 0. Only while nothing is under way.
+ */
+void engine_set_fenced(struct engine *e, bool fenced);
 
 /* A command (RESP, static) that is put directly before the next request, in the same piece; what
  * Redis says to it is passed over. */

@@ -89,6 +89,19 @@ static void link_wants_send(struct private_link *link)
     }
 }
 
+static void link_leave_client(struct private_link *link)
+{
+    struct client *c = link->client;
+
+    if (c != NULL && c->link == link) {
+        c->link = NULL;
+    } else if (c != NULL) {
+        MUST(c->trial == link);
+        c->trial = NULL;
+    }
+    link->client = NULL;
+}
+
 /* Out of whatever it stands in, and into dead; its engine is down, or will be made so. */
 static void link_bury(struct private_link *link)
 {
@@ -101,10 +114,7 @@ static void link_bury(struct private_link *link)
     pool->count--;
     link_leave(link);
     link_enter(link, &pool->dead);
-    if (link->client != NULL) {
-        link->client->link = NULL;
-        link->client = NULL;
-    }
+    link_leave_client(link);
 }
 
 /* ---- events of the engines ---- */
@@ -123,8 +133,7 @@ static void link_return(struct private_link *link)
         link_bury(link);
         return;
     }
-    link->client->link = NULL;
-    link->client = NULL;
+    link_leave_client(link);
     link_leave(link);
     link_enter(link, &pool->idle);
     pool->idle_count++;
@@ -176,7 +185,7 @@ static void link_down(void *ctx, struct request *unknown, struct request *unsent
     struct private_link *link = ctx;
     struct private_pool *pool = link->pool;
     struct client *c = link->client;
-    unsigned kept = link->kept;
+    unsigned kept = link->kept & ~(unsigned)PRIVATE_TRIAL;
 
     link_bury(link);
     unknown = link_sift(link, unknown);
@@ -336,15 +345,13 @@ static void link_take_name(struct private_link *link, const char *name)
     buf_release(&text);
 }
 
-bool private_lend(struct private_pool *pool, struct client *c)
+/* One for this client; NULL: none can be had. */
+static struct private_link *link_take(struct private_pool *pool, const struct client *c)
 {
     struct private_link *link = pool->idle;
 
-    if (c->link != NULL) {
-        return true;
-    }
     if (!pool->started || (link == NULL && pool->count >= pool->config.links_max)) {
-        return false;
+        return NULL;
     }
     if (link != NULL) {
         pool->idle_count--;
@@ -353,7 +360,7 @@ bool private_lend(struct private_pool *pool, struct client *c)
     } else {
         link = link_create(pool);
         if (engine_is_down(link->engine)) {
-            return false; /* buried already */
+            return NULL; /* buried already */
         }
     }
     if (pool->config.kind == ENGINE_PRIVATE) {
@@ -361,9 +368,50 @@ bool private_lend(struct private_pool *pool, struct client *c)
     }
     engine_set_prefix(link->engine, NULL);
     link->kept = 0;
-    link->client = c;
-    c->link = link;
+    return link;
+}
+
+bool private_lend(struct private_pool *pool, struct client *c)
+{
+    if (c->link == NULL) {
+        c->link = link_take(pool, c);
+        if (c->link != NULL) {
+            c->link->client = c;
+        }
+    }
+    return c->link != NULL;
+}
+
+bool private_try(struct private_pool *pool, struct client *c)
+{
+    MUST(c->trial == NULL);
+    c->trial = link_take(pool, c);
+    if (c->trial == NULL) {
+        return false;
+    }
+    c->trial->client = c;
+    c->trial->kept = PRIVATE_TRIAL;
+    engine_set_fenced(c->trial->engine, false);
     return true;
+}
+
+void private_adopt(struct client *c)
+{
+    struct private_link *link = c->trial;
+
+    if (c->link != NULL) {
+        private_drop(c->link);
+    }
+    c->link = link;
+    c->trial = NULL;
+    link->spoiled = true;
+    link->kept = 0;
+}
+
+void private_reject(struct client *c)
+{
+    engine_set_fenced(c->trial->engine, true);
+    private_unkeep(c->trial, PRIVATE_TRIAL);
 }
 
 void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
@@ -417,17 +465,9 @@ void private_spoil(struct private_link *link)
 
 void private_drop(struct private_link *link)
 {
-    if (link->client != NULL) {
-        link->client->link = NULL;
-        link->client = NULL;
-    }
+    link_leave_client(link);
     link_bury(link);
     engine_stop(link->engine, "its client has gone");
-}
-
-void private_unfence(struct private_link *link)
-{
-    engine_unfence(link->engine);
 }
 
 uint64_t private_id(const struct private_link *link)

@@ -26,6 +26,7 @@ enum {
     PRIVATE_TRACKING = 1u << 1,
     PRIVATE_USER = 1u << 2,
     PRIVATE_FORWARD = 1u << 3, /* for as long as the client is connected */
+    PRIVATE_TRIAL = 1u << 4,   /* c->trial */
 };
 
 struct private_config {
@@ -77,6 +78,12 @@ bool private_is_started(const struct private_pool *pool);
 /* Gives the client a link (c->link) if it has none, as the link's own user. False: links_max are
  * lent, or links can't be made now. */
 bool private_lend(struct private_pool *pool, struct client *c);
+/* The same, besides the one that it may have, for a login that may fail (c->trial; not fenced,
+ * since that user may not be allowed to ask for ROLE). Then private_adopt, if it has worked: it
+ * becomes c->link, what that was is closed; or private_reject: others may have it. */
+bool private_try(struct private_pool *pool, struct client *c);
+void private_adopt(struct client *c);
+void private_reject(struct client *c);
 /* Sends a request of the link's client; as engine_add, engine_add_block. */
 void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
                  size_t argc);
@@ -98,9 +105,6 @@ void private_spoil(struct private_link *link);
 /* The client has gone, or is done with what can't be waited for: the link is closed. Its requests
  * are handed to events.fenced, if they have no client (abandoned), else to down. */
 void private_drop(struct private_link *link);
-
-/* As engine_unfence; nothing is under way. */
-void private_unfence(struct private_link *link);
 
 /* What Redis calls the link (CLIENT ID); 0: not known yet. */
 uint64_t private_id(const struct private_link *link);

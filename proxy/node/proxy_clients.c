@@ -168,6 +168,7 @@ static void proxy_client_closed(void *ctx, struct client *c)
     transaction_discard(c);
     pubsub_client_gone(p->pubsub, c);
     monitor_leave(c);
+    acl_client_gone(c);
     if (c->link != NULL) {
         private_drop(c->link);
     }
@@ -258,6 +259,9 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     struct client_limits limits = {
         .clients_max = proxy_raise_file_limit(s),
         .pending_max = (size_t)s->pending_max,
+        .logins_max = (unsigned)(s->private_max / 8 < 1    ? 1
+                                 : s->private_max / 8 > 16 ? 16
+                                                           : s->private_max / 8),
         .withheld_max_bytes = (size_t)s->withheld_client_max_bytes,
         .query_max_bytes = (size_t)s->query_client_max_bytes,
         .query_total_max_bytes = (size_t)s->query_total_max_bytes,

@@ -120,6 +120,7 @@ static void owner_closed(void *ctx, struct client *c)
     transaction_discard(c);
     pubsub_client_gone(world.pubsub, c);
     monitor_leave(c);
+    acl_client_gone(c);
     if (c->link != NULL) {
         private_drop(c->link);
     }
@@ -322,6 +323,7 @@ static void open_parts(void)
     struct client_limits limits = {
         .clients_max = 100,
         .pending_max = 1000,
+        .logins_max = 1,
         .withheld_max_bytes = 16 << 20,
         .query_max_bytes = 8 << 20,
         .query_total_max_bytes = 16 << 20,

@@ -10,9 +10,11 @@ START_TEST(users_log_in)
     DUEL("H ACL SETUSER alice reset on >pw ~a:* &ch:* +get +set +acl|whoami", "A AUTH alice wrong",
          "A AUTH nobody x", "A ACL WHOAMI", "A AUTH alice pw", "A ACL WHOAMI", "A SET a:1 x",
          "A GET a:1", "A SET b:1 x", "A GET b:1", "A DEL a:1", "A CONFIG GET port", "A SELECT 1",
-         "A CLIENT ID", "A CLIENT LIST", "A SUBSCRIBE ch:1", "A MULTI", "A NOSUCH", "A GET",
-         "A AUTH default x", "A ACL WHOAMI", "A GET b:1", "A AUTH alice pw", "A RESET",
-         "A ACL WHOAMI", "A GET b:1", "B AUTH alice pw x", "B AUTH alice pw", "B QUIT", "B?");
+         "A CLIENT ID", "A CLIENT LIST", "A AUTH alice wrong", "A ACL WHOAMI", "A GET a:1",
+         "A AUTH nobody x", "A AUTH default", "A GET b:1", "A SUBSCRIBE ch:1", "A MULTI",
+         "A NOSUCH", "A GET", "A AUTH default x", "A ACL WHOAMI", "A GET b:1", "A AUTH alice pw",
+         "A RESET", "A ACL WHOAMI", "A GET b:1", "B AUTH alice pw x", "B AUTH alice pw", "B QUIT",
+         "B?");
 }
 END_TEST
 

@@ -27,8 +27,20 @@ START_TEST(test_login)
     world_link_redis_raw(0, WRONGPASS);
     world_expect(0, WRONGPASS);
     ck_assert_ptr_null(world.clients[0]->user);
-    ck_assert_uint_eq(private_count(world.privates), 0);
-    log_in();
+    ck_assert_ptr_null(world.clients[0]->link);
+    ck_assert_uint_eq(private_count(world.privates), 1); /* for the next who needs one */
+    world_say(0, "WATCH a");
+    world_link_expect_sent(0, "WATCH a");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "UNWATCH");
+    world_link_expect_sent(0, "UNWATCH");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "AUTH joe pw");
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
     ck_assert_str_eq(world.clients[0]->user, "joe");
     world_say(0, "GET a");
     world_link_expect_bare(0, "GET a");
@@ -57,13 +69,76 @@ START_TEST(test_hello)
     ck_assert_int_eq(*world_hear(0), '%');
     ck_assert_str_eq(world.clients[0]->name, "me");
     world_say(0, "HELLO 2 AUTH joe bad");
-    world_link_expect_closed(0); /* of the user before */
-    world_link_up(0);
-    world_link_expect_bare(0, "HELLO 3|CLIENT SETNAME me|AUTH joe bad");
-    world_link_redis_raw(0, "%0\r\n+OK\r\n" WRONGPASS);
+    world_link_up(1);
+    world_link_expect_bare(1, "HELLO 3|CLIENT SETNAME me|AUTH joe bad");
+    world_link_redis_raw(1, "%0\r\n+OK\r\n" WRONGPASS);
     world_expect(0, WRONGPASS);
-    ck_assert(!world.clients[0]->authenticated);
     ck_assert_uint_eq(world.clients[0]->resp, 3);
+    /* it is who it was */
+    ck_assert_str_eq(world.clients[0]->user, "joe");
+    world_say(0, "GET a");
+    world_link_expect_bare(0, "HELLO 3|GET a");
+    world_link_redis_raw(0, "%0\r\n_\r\n");
+    world_expect(0, "_\r\n");
+    /* and becomes another one on the other link; its own is closed */
+    world_say(0, "AUTH bob pw");
+    world_link_expect_bare(1, "CLIENT SETNAME me|AUTH bob pw");
+    world_link_redis_raw(1, "+OK\r\n+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_link_expect_closed(0);
+    ck_assert_uint_eq(private_count(world.privates), 1);
+}
+END_TEST
+
+/* Guessing takes one link (logins_max), whoever guesses: the next one waits for its turn, others
+ * are not kept from theirs, and who gives up leaves the line. */
+START_TEST(test_guessing)
+{
+    world_say(0, "AUTH joe guess");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe guess");
+    for (int i = 1; i <= 3; i++) {
+        world_join(i);
+        world_say(i, "AUTH joe pw");
+        world_expect(i, "");
+    }
+    ck_assert_uint_eq(private_count(world.privates), 1);
+    world_join(2);
+    world_link_redis_raw(0, WRONGPASS);
+    world_expect(0, WRONGPASS);
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_say(0, "AUTH joe again");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    world_link_up(1); /* for the one that waited longest */
+    world_link_expect_bare(1, "AUTH joe pw");
+    world_join(3); /* leaves while Redis is asked, which ends that link */
+    world_link_expect_closed(1);
+    world_link_up(1);
+    world_link_expect_bare(1, "AUTH joe again");
+    world_link_redis_raw(1, WRONGPASS);
+    world_expect(0, WRONGPASS);
+    ck_assert_uint_eq(world.all.logins, 0);
+    ck_assert_ptr_null(world.all.logins_first);
+}
+END_TEST
+
+/* Whose turn has come and who is refused for another reason makes way for the next one. */
+START_TEST(test_turn_is_passed_on)
+{
+    world_say(0, "AUTH joe guess");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe guess");
+    for (int i = 1; i <= 2; i++) {
+        world_join(i);
+        world_say(i, "AUTH joe pw");
+        world_expect(i, "");
+    }
+    private_stop(world.privates, "a test");
+    world_expect_closed(0);
+    world_expect(1, "-ERR max number of private connections reached, see limits.private_max\r\n");
+    world_expect(2, "-ERR max number of private connections reached, see limits.private_max\r\n");
+    ck_assert_uint_eq(world.all.logins, 0);
 }
 END_TEST
 
@@ -206,6 +281,8 @@ int main(void)
     tcase_add_checked_fixture(tc, world_setup, world_teardown);
     tcase_add_test(tc, test_login);
     tcase_add_test(tc, test_hello);
+    tcase_add_test(tc, test_guessing);
+    tcase_add_test(tc, test_turn_is_passed_on);
     tcase_add_test(tc, test_gate);
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_leaves);
