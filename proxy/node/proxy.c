@@ -231,11 +231,13 @@ static enum service proxy_service(const struct proxy *p, const struct role_view 
     return SERVICE_LOADING;
 }
 
-/* What is bounded is what we let in, not what Redis says (DESIGN §3). */
+/* What is bounded is what we let in, not what Redis says (DESIGN §3). Only a leader lets anything
+ * in; what a campaign that was lost has left in the proposer says nothing of the former stream. */
 static bool proxy_log_has_room(const struct proxy *p)
 {
-    uint64_t commit = proposer_commit(p->proposer), end = effects_offset(p->effects);
-    return end <= commit || end - commit < (uint64_t)p->settings->unlogged_max_bytes;
+    uint64_t commit = p->commit_seen, end = effects_offset(p->effects);
+    return !role_leads(&p->role) || end <= commit ||
+           end - commit < (uint64_t)p->settings->unlogged_max_bytes;
 }
 
 /* Nobody is read while a bound of the whole proxy is exceeded; once paused, until half is free. */
