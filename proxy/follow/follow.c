@@ -63,6 +63,7 @@ struct follow {
     bool chain_known;
 
     uint64_t applied;
+    bool applied_known; /* Redis has said so since it began to go along (0 is a place, too) */
     struct lag lag;
     uint64_t resyncs;
     uint64_t done_bytes, total_bytes; /* of a full resync; total 0: none */
@@ -108,7 +109,7 @@ void follow_stop(struct follow *f)
 {
     follow_stop_reading(f);
     f->step = FOLLOW_IDLE;
-    f->elected = false;
+    f->elected = f->applied_known = false;
     f->applied = 0;
 }
 
@@ -247,6 +248,7 @@ static void follow_resync(struct follow *f, uint64_t now_ns, const char *why)
     f->resync_due = f->whole = f->chain_known = false;
     f->resyncs++;
     f->applied = 0;
+    f->applied_known = false;
     f->started_ns = f->report_ns = now_ns;
     f->done_bytes = f->total_bytes = 0;
     snapship_download(f->parts.snapship, now_ns, f->elected ? f->term : (struct term){0},
@@ -502,6 +504,7 @@ static void follow_role_cb(void *ctx, const struct redisReply *reply)
     }
     if ((f->step == FOLLOW_STREAM || f->step == FOLLOW_APPLY) && role.has_offset) {
         f->applied = role.offset;
+        f->applied_known = true;
         lag_applied(&f->lag, role.offset);
         if (f->total_bytes > 0 && f->applied >= f->commit) {
             uint64_t took_ms = (clock_now_ns() - f->started_ns) / CLOCK_NS_PER_MS;
@@ -601,7 +604,7 @@ void follow_status(const struct follow *f, uint64_t now_ns, struct follow_status
                                   .total_bytes = f->total_bytes,
                                   .resyncs = f->resyncs};
     out->lag_bytes = f->commit > f->applied ? f->commit - f->applied : 0;
-    out->steady = f->step == FOLLOW_STREAM && f->applied > 0 && f->whole;
+    out->steady = f->step == FOLLOW_STREAM && f->applied_known && f->whole;
     out->synced =
         out->steady && out->lag_bytes < FOLLOW_SYNCED_BYTES && out->lag_ms < FOLLOW_SYNCED_MS;
 }

@@ -324,6 +324,25 @@ static void follow_up(void)
     expect("");
 }
 
+/* Where nothing was ever written, a Redis is as far as the leader at once. */
+START_TEST(test_follows_from_the_very_beginning)
+{
+    struct follow_status status;
+
+    start();
+    see(0);
+    psync('a', 0);
+    follow_status(w.follow, 1003, &status);
+    ck_assert(!status.steady);
+    buf_clear(&w.log);
+    follow_tick(w.follow, 1000 * MS);
+    expect("ROLE|");
+    answer_role(7777, 0);
+    follow_status(w.follow, 1001 * MS, &status);
+    ck_assert(status.steady && status.synced && status.applied == 0);
+}
+END_TEST
+
 /* A Redis that holds a prefix goes on; more is read as more is committed; and lag is told. */
 START_TEST(test_follows)
 {
@@ -627,6 +646,7 @@ int main(void)
     TCase *follow = tcase_create("follow");
 
     tcase_add_checked_fixture(follow, setup, teardown);
+    tcase_add_test(follow, test_follows_from_the_very_beginning);
     tcase_add_test(follow, test_follows);
     tcase_add_test(follow, test_resyncs_what_is_no_prefix);
     tcase_add_test(follow, test_resync);
