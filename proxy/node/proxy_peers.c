@@ -79,14 +79,25 @@ static bool peer_could_lead(const struct leader_peer *peer, uint64_t now_ns)
     return peer->synced && peer->role != LEADER_LEADER && peer_is_fresh(peer, now_ns);
 }
 
-static void peers_judge(struct proxy_outlook *o, const struct leader_peer *self, uint64_t now_ns)
+static bool peer_is_at(const struct leader_peer *peer, const char *address)
+{
+    char text[LEADER_TEXT_MAX + 1];
+
+    leader_print_address(&peer->address, text, sizeof text);
+    return strcmp(text, address) == 0;
+}
+
+/* heir: the address of the one that the leader which has released wants to be next, or "".
+ * Everybody else lets it go first, as if it were better. */
+static void peers_judge(struct proxy_outlook *o, const struct leader_peer *self, const char *heir,
+                        uint64_t now_ns)
 {
     o->rank = 0;
     o->successor = NULL;
     for (size_t i = 0; i < o->peer_count; i++) {
         const struct leader_peer *peer = &o->peers[i];
         o->rank += peer_is_fresh(peer, now_ns) && peer->role != LEADER_LEADER &&
-                   peer_is_better(peer, self);
+                   (peer_is_better(peer, self) || peer_is_at(peer, heir));
         if (peer_could_lead(peer, now_ns) &&
             (o->successor == NULL || peer_is_better(peer, o->successor))) {
             o->successor = peer;
@@ -137,7 +148,7 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     struct leader_peer self = {.synced = status.synced, .offset = status.applied};
     (void)snprintf(self.name, sizeof self.name, "%s", p->settings->name);
     peers_take(o, p->address, view.roster);
-    peers_judge(o, &self, now_ns);
+    peers_judge(o, &self, view.heir, now_ns);
 }
 
 static enum leader_role peer_own_role(const struct proxy *p)
