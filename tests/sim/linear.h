@@ -2,6 +2,7 @@
  * at some moment between its call and its return, in which a single Redis would have answered so.
  * Wing and Gong's search, with the sets of operations and states that led nowhere remembered (as
  * Lowe's). A write whose outcome is not known may have been at any time after its call, or never.
+ * Histories of SET and GET alone, with each value set once, need no search and are always judged.
  */
 #ifndef TESTS_SIM_LINEAR_H
 #define TESTS_SIM_LINEAR_H

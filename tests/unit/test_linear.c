@@ -203,6 +203,65 @@ START_TEST(against_all_orders)
 }
 END_TEST
 
+/* The same for registers and counters, of which the checker knows more. */
+START_TEST(registers_and_counters_against_all_orders)
+{
+    struct random r;
+    unsigned good = 0, bad = 0;
+
+    random_init(&r, 2);
+    for (int round = 0; round < 40000; round++) {
+        linear_fini(&history);
+        bool counter = round % 2 == 1;
+        size_t count = 2 + (size_t)random_below(&r, 5);
+        uint64_t token = 0;
+        for (size_t i = 0; i < count; i++) {
+            uint64_t call = random_below(&r, 12), ret = call + 1 + random_below(&r, 8);
+            if (random_below(&r, 2) == 0) {
+                ret = random_below(&r, 2) == 0 ? LINEAR_UNKNOWN : ret;
+                if (counter) {
+                    add_counter(call, ret, KV_INCR, 1 + random_below(&r, 4));
+                } else {
+                    add(call, ret, KV_SET, ++token, 0);
+                }
+            } else if (counter) {
+                add_counter(call, ret, KV_GET, random_below(&r, 4));
+            } else {
+                uint64_t seen = random_below(&r, 4);
+                add(call, ret, KV_GET, 0, seen > 0 ? value(seen) : 0);
+            }
+        }
+        bool ok = brute(&history, 0, 0);
+        ck_assert_int_eq(check(), ok ? LINEAR_OK : LINEAR_VIOLATED);
+        good += ok;
+        bad += !ok;
+    }
+    ck_assert_uint_gt(good, 1000);
+    ck_assert_uint_gt(bad, 1000);
+}
+END_TEST
+
+/* Many writes of unknown outcome to a register or a counter do not end the search. */
+START_TEST(many_unknown)
+{
+    for (uint64_t i = 0; i < 200; i++) {
+        add(1 + i, LINEAR_UNKNOWN, KV_SET, 1 + i, 0);
+        add(300 + 2 * i, 301 + 2 * i, KV_GET, 0, value(1 + i / 4));
+    }
+    ck_assert_int_eq(check(), LINEAR_OK);
+    add(2000, 2001, KV_GET, 0, value(7));
+    ck_assert_int_eq(check(), LINEAR_VIOLATED);
+    linear_fini(&history);
+    for (uint64_t i = 0; i < 100; i++) {
+        add_counter(1 + i, LINEAR_UNKNOWN, KV_INCR, 0);
+        add_counter(300 + 2 * i, 301 + 2 * i, KV_GET, i / 2);
+    }
+    ck_assert_int_eq(check(), LINEAR_OK);
+    add_counter(2000, 2001, KV_GET, 101);
+    ck_assert_int_eq(check(), LINEAR_VIOLATED);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("linear");
@@ -218,6 +277,8 @@ int main(void)
     tcase_add_test(tc, counters);
     tcase_add_test(tc, undecided);
     tcase_add_test(tc, against_all_orders);
+    tcase_add_test(tc, registers_and_counters_against_all_orders);
+    tcase_add_test(tc, many_unknown);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
