@@ -232,7 +232,7 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
             "{\"name\": \"%s\", \"cluster_id\": \"%s\",\n \"host\": \"127.0.0.1\", \"port\": %d, "
             "\"data_dir\": \"%s/data\",\n \"redis\": {\"host\": \"127.0.0.1\", \"port\": %d, "
             "\"user\": \"\", \"password\": \"\"},\n \"log\": {\"id\": 1, \"nodes\": [",
-            p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->port);
+            p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->relay_port);
     for (unsigned i = 0; i < c->log_nodes; i++) {
         fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].relay_port);
     }
@@ -284,6 +284,9 @@ struct cluster *cluster_create(const struct cluster_options *options)
     }
     for (unsigned i = 1; i <= c->pairs; i++) {
         cluster_add_redis(c, cluster_name("redis", i), c->options.redis_args);
+        if (c->options.redis_relays) {
+            process_relay(c, &c->processes[c->count - 1]);
+        }
     }
     if (c->options.plain) {
         cluster_add_redis(c, "plain1", c->options.redis_args);

@@ -32,6 +32,7 @@ struct cluster_options {
     const char *sentinel_json;     /* keys of "sentinel" besides "port"; NULL: no such port */
     const char *log_json;          /* NULL: smaller segments than the default */
     bool relays;                   /* between proxies and log nodes, and among proxies */
+    bool redis_relays;             /* besides: between each proxy and its Redis */
 };
 
 struct cluster;
@@ -81,7 +82,8 @@ void cluster_pause(struct cluster *c, const char *name);
 void cluster_resume(struct cluster *c, const char *name);
 
 /* Only with `relays`: cuts a proxy or a log node off from all others of them, or heals it. Its own
- * Redis, and whoever uses cluster_port, still reach it. */
+ * Redis, and whoever uses cluster_port, still reach it. With `redis_relays` also a Redis from the
+ * proxy that connects to it (what it connects to itself, the feed port, stays). */
 void cluster_cut(struct cluster *c, const char *name, enum relay_cut cut);
 
 int cluster_port(const struct cluster *c, const char *name);

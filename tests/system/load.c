@@ -19,6 +19,7 @@ enum {
     REPLY_TIMEOUT_MS = 20000,
     RECONNECT_MS = 20,
     SEARCH_MAX = 1000000,
+    HISTORY_OPS = 500, /* then the key rests until its history has been judged */
 };
 
 enum key_kind { KEY_SET, KEY_INCR, KEY_PAIR };
@@ -30,12 +31,14 @@ struct key {
     long long refused[REFUSED_MAX]; /* the last ones */
     unsigned refused_count;
     struct linear_history history; /* since the base */
-    bool history_has_gaps;         /* a write found no room in it */
+    unsigned flying;               /* operations that are not answered */
+    bool rests;                    /* nothing more is sent, but for a last read */
 };
 
 struct operation {
     struct key *key;
     bool write;
+    bool last;          /* a read of a key that rests: its history ends here */
     int replies;        /* that are still to come: 4 for a transaction */
     long long value;    /* of a write */
     long long at_least; /* of a read: what was known when it was sent */
@@ -56,7 +59,7 @@ struct connection {
 struct load {
     struct load_options options;
     struct key *keys;
-    unsigned key_count;
+    unsigned key_count, resting;
     struct connection *connections;
     unsigned connection_count;
     unsigned seed;
@@ -116,14 +119,11 @@ static uint64_t state_of(const struct key *key, long long value)
     return state;
 }
 
-/* A read that finds no room may be left out: what remains is linearizable if all is. */
+/* Long before there is no room, the key rests. */
 static void history_add(struct key *key, const struct linear_op *op)
 {
-    if (key->history.count < LINEAR_OPS_MAX) {
-        linear_add(&key->history, op);
-    } else {
-        key->history_has_gaps |= op->command != KV_GET;
-    }
+    MUST(key->history.count < LINEAR_OPS_MAX);
+    linear_add(&key->history, op);
 }
 
 static void history_write(struct key *key, const struct operation *op, uint64_t ret, uint64_t reply)
@@ -157,26 +157,42 @@ static void history_print(const struct key *key)
     }
 }
 
-/* Nothing is in flight, and `value` has just been read. */
-static void history_judge(struct load *l, struct key *key, long long value)
+/* A write whose outcome is not known can still come to pass when the history has been judged,
+ * unless a later one was seen. It goes into the next one. */
+static void history_carry(struct key *key, long long value)
 {
-    enum linear_verdict verdict = LINEAR_UNDECIDED;
+    struct linear_history *h = &key->history;
+    size_t kept = 0;
 
-    if (!key->history_has_gaps) {
-        verdict = linear_check(&key->history, SEARCH_MAX);
+    for (size_t i = 0; i < h->count; i++) {
+        bool later = key->kind == KEY_INCR || (long long)h->ops[i].token > value;
+        if (h->ops[i].ret == LINEAR_UNKNOWN && later) {
+            h->ops[kept++] = h->ops[i];
+        }
     }
-    if (verdict == LINEAR_VIOLATED) {
+    h->count = kept;
+}
+
+/* Nothing is in flight, and `value` has just been read. settled: nor is anything on its way. */
+static void history_judge(struct load *l, struct key *key, long long value, bool settled)
+{
+    enum linear_verdict verdict = linear_check(&key->history, SEARCH_MAX);
+
+    if (verdict != LINEAR_OK) {
         history_print(key);
     }
     ck_assert_msg(verdict != LINEAR_VIOLATED,
                   "the history of %s (%zu operations) is not that of one Redis", key->name,
                   key->history.count);
+    ck_assert_msg(verdict != LINEAR_UNDECIDED, "the history of %s (%zu operations) is too long",
+                  key->name, key->history.count);
     l->histories.operations += key->history.count;
-    l->histories.judged += verdict == LINEAR_OK;
-    l->histories.undecided += verdict == LINEAR_UNDECIDED;
-    key->history.count = 0;
+    l->histories.judged++;
+    history_carry(key, value);
+    key->history.count = settled ? 0 : key->history.count;
     key->history.begin = state_of(key, value);
-    key->history_has_gaps = false;
+    l->resting -= key->rests;
+    key->rests = false;
 }
 
 struct load_histories load_histories(const struct load *l)
@@ -191,6 +207,7 @@ static void connection_close(struct load *l, struct connection *c)
         c->open = false;
         for (unsigned i = 0; i < c->count; i++) {
             struct operation *op = &c->flight[(c->first + i) % DEPTH_MAX];
+            op->key->flying--;
             if (op->write) {
                 history_write(op->key, op, LINEAR_UNKNOWN, 0);
                 l->counts.unknown++;
@@ -232,9 +249,21 @@ static long long max_of(long long a, long long b)
 
 /* --- sending -------------------------------------------------------------------------------- */
 
-static void send_write(struct connection *c, struct key *key)
+/* One more operation of that key is about to be sent. */
+static void key_starts(struct load *l, struct key *key)
+{
+    key->flying++;
+    if (!key->rests && key->history.count + key->flying >= HISTORY_OPS) {
+        key->rests = true;
+        l->resting++;
+    }
+}
+
+static void send_write(struct load *l, struct connection *c, struct key *key)
 {
     char value[24];
+
+    key_starts(l, key);
     struct operation *op = &c->flight[(c->first + c->count++) % DEPTH_MAX];
 
     *op = (struct operation){
@@ -257,12 +286,16 @@ static void send_write(struct connection *c, struct key *key)
     }
 }
 
-static void send_read(struct connection *c, struct key *key)
+static void send_read(struct load *l, struct connection *c, struct key *key)
 {
+    bool last = key->rests;
+
+    key_starts(l, key);
     struct operation *op = &c->flight[(c->first + c->count++) % DEPTH_MAX];
 
     *op = (struct operation){.key = key,
                              .replies = 1,
+                             .last = last,
                              .at_least = max_of(key->acked, key->seen),
                              .sent_ns = clock_now_ns()};
     if (key->kind == KEY_PAIR) {
@@ -272,13 +305,44 @@ static void send_read(struct connection *c, struct key *key)
     }
 }
 
+/* The next of a writer's keys that does not rest; NULL: all do. */
+static struct key *key_to_write(struct connection *c)
+{
+    for (unsigned i = 0; i < KEYS_PER_WRITER; i++) {
+        struct key *key = &c->keys[c->next_key++ % KEYS_PER_WRITER];
+        if (!key->rests) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+/* A key whose history waits for its last read, else any that does not rest; NULL: it is none. */
+static struct key *key_to_read(struct load *l)
+{
+    struct key *key;
+
+    for (unsigned i = 0; i < l->key_count && l->resting > 0; i++) {
+        key = &l->keys[i];
+        if (key->rests && key->flying == 0) {
+            return key;
+        }
+    }
+    key = &l->keys[(unsigned)rand_r(&l->seed) % l->key_count];
+    return key->rests ? NULL : key;
+}
+
 static void connection_top_up(struct load *l, struct connection *c)
 {
     while (c->count < l->options.depth) {
+        struct key *key = c->keys != NULL ? key_to_write(c) : key_to_read(l);
+        if (key == NULL) {
+            break;
+        }
         if (c->keys != NULL) {
-            send_write(c, &c->keys[c->next_key++ % KEYS_PER_WRITER]);
+            send_write(l, c, key);
         } else {
-            send_read(c, &l->keys[(unsigned)rand_r(&l->seed) % l->key_count]);
+            send_read(l, c, key);
         }
     }
     wire_flush(&c->wire);
@@ -382,8 +446,12 @@ static void reply_take(struct load *l, struct connection *c, const char *reply)
         check_value(op->key, value, op->at_least);
         op->key->seen = max_of(op->key->seen, value);
         l->counts.reads_done++;
+        if (op->last) {
+            history_judge(l, op->key, value, false);
+        }
     }
     if (last) {
+        op->key->flying--;
         uint64_t us = (clock_now_ns() - op->sent_ns) / CLOCK_NS_PER_US;
         l->counts.latency_max_us = us > l->counts.latency_max_us ? us : l->counts.latency_max_us;
         c->first = (c->first + 1) % DEPTH_MAX;
@@ -532,7 +600,7 @@ void load_check(struct load *l)
         long long value = read_value(key, (const char *)buf_head(&reply));
         check_value(key, value, max_of(key->acked, key->seen));
         history_read(key, sent_ns, value);
-        history_judge(l, key, value);
+        history_judge(l, key, value, true);
         key->acked = key->seen = value;
         if (key->kind == KEY_INCR) {
             key->sent = value; /* what was sent and lost leaves no gap in an INCR */

@@ -10,8 +10,10 @@
  * and so must the first read after any crash: an acknowledged write is never lost, and what was
  * once visible never goes away. A value whose write was refused must never be seen.
  *
- * Besides, what happened to each key is recorded, and load_check judges by it whether one Redis
- * would have answered so (tests/sim/linear.h).
+ * Besides, what happened to each key is recorded, and judged: whether one Redis would have answered
+ * so (tests/sim/linear.h). A key with a long history rests until what is on its way has been
+ * answered and it was read once more; then its history begins anew with that value. A history that
+ * can't be judged fails the test.
  *
  * One thread, several connections, pipelined. Violations fail the running test. */
 #ifndef TESTS_SYSTEM_LOAD_H
@@ -44,7 +46,6 @@ struct load_counts {
 
 struct load_histories {
     uint64_t judged, operations;
-    uint64_t undecided; /* not judged: too long, or too many possibilities */
 };
 
 struct load *load_create(const struct load_options *options);
