@@ -56,6 +56,14 @@ libproxyio_a_SOURCES += \
 	proxy/clients/transaction.c proxy/clients/transaction.h \
 	proxy/forward/uplink.c proxy/forward/uplink.h
 
+# Snapshots off the box: what works with the log nodes and a redis-server of its own.
+noinst_LIBRARIES += libsnapshot.a
+libsnapshot_a_SOURCES = \
+	proxy/snapshot/lognodes.c proxy/snapshot/lognodes.h \
+	proxy/snapshot/replay.c proxy/snapshot/replay.h \
+	proxy/snapshot/sandbox.c proxy/snapshot/sandbox.h
+SNAPSHOT_LIBS = libsnapshot.a $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
+
 # The program.
 bin_PROGRAMS += holdfast-proxy
 holdfast_proxy_SOURCES = \

@@ -30,6 +30,7 @@ SYSTEM_TESTS = \
 	test_messages \
 	test_partition \
 	test_repair \
+	test_replay \
 	test_sentinel_port \
 	test_stream \
 	test_users \
@@ -82,6 +83,10 @@ test_links_LDADD = $(SYSTEM_LDADD)
 test_repair_SOURCES = tests/system/test_repair.c
 test_repair_CFLAGS = $(UNIT_CFLAGS)
 test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
+
+test_replay_SOURCES = tests/system/test_replay.c
+test_replay_CFLAGS = $(UNIT_CFLAGS)
+test_replay_LDADD = libsystem.a $(SNAPSHOT_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
 test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,389 @@
+/* A Redis of our own is brought to exact places of a log that is at work: what it holds there is
+ * what the leader's Redis held there; and nothing of it is left afterwards. */
+#include "common/mem.h"
+#include "proxy/engine/control.h"
+#include "proxy/node/settings.h"
+#include "proxy/snapshot/lognodes.h"
+#include "proxy/snapshot/replay.h"
+#include "proxy/snapshot/sandbox.h"
+#include "tests/lib/system.h"
+
+#include <dirent.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {.redis_args = redis_args};
+
+enum { WAIT_MS = 60000, DIGEST_CHARS = 40 };
+
+/* A tool at work: loop, log nodes, sandbox, replay. */
+struct tool {
+    struct event_base *base;
+    struct settings settings;
+    struct lognodes *nodes;
+    struct sandbox *sandbox;
+    struct replay *replay;
+    bool up, down, reached, failed, again;
+    char version[32], why[300];
+    struct replay_point point;
+    uint64_t progressed;
+};
+
+static void tool_up(void *ctx, const char *version)
+{
+    struct tool *t = ctx;
+    t->up = true;
+    (void)snprintf(t->version, sizeof t->version, "%s", version);
+}
+
+static void tool_down(void *ctx, const char *why)
+{
+    struct tool *t = ctx;
+    t->down = true;
+    (void)snprintf(t->why, sizeof t->why, "%s", why);
+}
+
+static void tool_progress(void *ctx, enum replay_step step, uint64_t done, uint64_t total)
+{
+    struct tool *t = ctx;
+    (void)step;
+    ck_assert_uint_le(done, total);
+    t->progressed = done;
+}
+
+static void tool_reached(void *ctx, const struct replay_point *point)
+{
+    struct tool *t = ctx;
+    t->reached = true;
+    t->point = *point;
+}
+
+static void tool_failed(void *ctx, const char *why, bool again)
+{
+    struct tool *t = ctx;
+    t->failed = true;
+    t->again = again;
+    (void)snprintf(t->why, sizeof t->why, "%s", why);
+}
+
+static const struct sandbox_events tool_sandbox_events = {tool_up, tool_down};
+static const struct replay_events tool_replay_events = {tool_progress, tool_reached, tool_failed};
+
+/* Turns the loop until one of the two is set. */
+static void tool_wait(struct tool *t, const bool *what, const bool * or)
+{
+    struct timeval piece = {.tv_usec = 10000};
+
+    for (int i = 0; i < WAIT_MS / 10 && !*what && !* or ; i++) {
+        (void)event_base_loopexit(t->base, &piece);
+        ck_assert_int_ge(event_base_loop(t->base, EVLOOP_ONCE), 0);
+    }
+    ck_assert_msg(*what || * or, "nothing happens");
+}
+
+static void tool_open(struct tool *t)
+{
+    char path[512], error[CONFIG_ERROR_BYTES_MAX];
+    struct lognodes_view view;
+    struct timeval piece = {.tv_usec = 10000};
+    int err;
+
+    memset(t, 0, sizeof *t);
+    t->base = event_base_new();
+    (void)snprintf(path, sizeof path, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    ck_assert_msg(config_load(path, settings_schema, settings_schema_count, &t->settings, error,
+                              sizeof error) == ERR_OK,
+                  "%s", error);
+    struct lognodes_config config = {
+        .log_id = (uint64_t)t->settings.log_id,
+        .addresses = (const char *const *)t->settings.log_nodes.items,
+        .address_count = (unsigned)t->settings.log_nodes.count,
+        .piece_max_bytes = 1 << 20,
+    };
+    memcpy(config.cluster_id, t->settings.cluster_id, sizeof config.cluster_id);
+    t->nodes = lognodes_open(t->base, &config, &err);
+    ck_assert_ptr_nonnull(t->nodes);
+    for (int i = 0; i < WAIT_MS / 10; i++) {
+        lognodes_view(t->nodes, &view);
+        if (view.known) {
+            return;
+        }
+        (void)event_base_loopexit(t->base, &piece);
+        (void)event_base_loop(t->base, EVLOOP_ONCE);
+    }
+    ck_abort_msg("the log nodes don't answer: %s", view.refusal);
+}
+
+static void tool_start_sandbox(struct tool *t)
+{
+    struct sandbox_config config = {.program = "redis-server",
+                                    .folder = cluster_dir(cluster, "proxy1")};
+    char why[SANDBOX_WHY_MAX];
+
+    t->up = t->down = false;
+    t->sandbox = sandbox_start(t->base, &config, &tool_sandbox_events, t, why);
+    ck_assert_msg(t->sandbox != NULL, "%s", why);
+    tool_wait(t, &t->up, &t->down);
+    ck_assert_msg(t->up, "%s", t->why);
+}
+
+static void tool_create_replay(struct tool *t, uint64_t rate)
+{
+    struct replay_config config = {.base = t->base,
+                                   .nodes = t->nodes,
+                                   .control = sandbox_control(t->sandbox),
+                                   .rate_max_bytes = rate};
+    int err;
+
+    t->replay = replay_create(&config, &tool_replay_events, t, &err);
+    ck_assert_ptr_nonnull(t->replay);
+    t->reached = t->failed = false;
+}
+
+static void tool_expect_reached(struct tool *t, uint64_t offset)
+{
+    tool_wait(t, &t->reached, &t->failed);
+    ck_assert_msg(t->reached, "%s", t->why);
+    ck_assert_uint_eq(t->point.offset, offset);
+    t->reached = false;
+}
+
+static void tool_end_sandbox(struct tool *t)
+{
+    sandbox_destroy(t->sandbox);
+    replay_destroy(t->replay);
+    t->sandbox = NULL;
+    t->replay = NULL;
+}
+
+static void tool_close(struct tool *t)
+{
+    if (t->sandbox != NULL) {
+        tool_end_sandbox(t);
+    }
+    lognodes_close(t->nodes);
+    config_free(settings_schema, settings_schema_count, &t->settings);
+    event_base_free(t->base);
+}
+
+static void digest_of(redisContext *redis, char out[DIGEST_CHARS + 1])
+{
+    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_msg(reply->type == REDIS_REPLY_STATUS && reply->len == DIGEST_CHARS, "%s",
+                  reply->str);
+    (void)snprintf(out, DIGEST_CHARS + 1, "%s", reply->str);
+    freeReplyObject(reply);
+}
+
+static void expect_digest(const struct tool *t, const char *expected)
+{
+    char digest[DIGEST_CHARS + 1];
+    redisContext *redis = redisConnect("127.0.0.1", sandbox_port(t->sandbox));
+
+    ck_assert(redis != NULL && redis->err == 0);
+    freeReplyObject(redisCommand(redis, "AUTH %s", sandbox_password(t->sandbox)));
+    digest_of(redis, digest);
+    ck_assert_str_eq(digest, expected);
+    redisFree(redis);
+}
+
+/* Where the log is when nobody writes, and what Redis holds there. */
+static uint64_t leader_point(char digest[DIGEST_CHARS + 1])
+{
+    redisContext *redis = cluster_connect(cluster, "redis1");
+
+    cluster_wait_committed(cluster);
+    digest_of(redis, digest);
+    redisFree(redis);
+    return (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
+}
+
+static void run(redisContext *redis, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(redis, format, args);
+    va_end(args);
+    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s", format);
+    freeReplyObject(reply);
+}
+
+/* Ends in another database than 0, so that a replay that goes on from here has to know it. */
+static void write_some(int round, int keys)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    char value[400];
+
+    memset(value, 'x', sizeof value);
+    for (int i = 0; i < keys; i++) {
+        run(redis, "SET key:%d:%d %b EX 100000", round, i, value, sizeof value);
+    }
+    run(redis, "MULTI");
+    run(redis, "INCR counter");
+    run(redis, "RPUSH list %d", round);
+    run(redis, "EXEC");
+    run(redis, "SADD set a b c d e f g h");
+    run(redis, "SPOP set 3");
+    run(redis, "SELECT %d", 3 + round);
+    run(redis, "SET round %d", round);
+    run(redis, "XADD stream * f %d", round);
+    redisFree(redis);
+}
+
+/* The folder has nothing of a sandbox in it. */
+static void expect_no_folder(void)
+{
+    DIR *dir = opendir(cluster_dir(cluster, "proxy1"));
+    const struct dirent *entry;
+
+    ck_assert_ptr_nonnull(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        ck_assert_msg(strncmp(entry->d_name, "sandbox-", 8) != 0, "%s is left", entry->d_name);
+    }
+    (void)closedir(dir);
+}
+
+/* To a place in the log, and on from there to a later one, in one Redis; to the later one in
+ * another: each holds what the leader's Redis held, and the checksums of the log agree. */
+START_TEST(exact_places)
+{
+    char first[DIGEST_CHARS + 1], second[DIGEST_CHARS + 1];
+    struct tool t;
+
+    write_some(1, 3000);
+    uint64_t at_first = leader_point(first);
+    write_some(2, 2000);
+    uint64_t at_second = leader_point(second);
+    ck_assert_str_ne(first, second);
+
+    tool_open(&t);
+    tool_start_sandbox(&t);
+    ck_assert_str_eq(t.version, "7.0.15");
+    expect_no_folder();
+    tool_create_replay(&t, 0);
+    replay_start(t.replay, at_first, NULL);
+    tool_expect_reached(&t, at_first);
+    expect_digest(&t, first);
+    ck_assert_uint_gt(t.point.log_bytes, 1000000);
+    ck_assert_uint_gt(t.point.term.n, 0);
+    replay_on(t.replay, at_second);
+    tool_expect_reached(&t, at_second);
+    expect_digest(&t, second);
+    uint32_t chain = t.point.chain_crc;
+    tool_end_sandbox(&t);
+
+    tool_start_sandbox(&t);
+    tool_create_replay(&t, 0);
+    replay_start(t.replay, at_second, NULL);
+    tool_expect_reached(&t, at_second);
+    expect_digest(&t, second);
+    ck_assert_uint_eq(t.point.chain_crc, chain);
+    tool_close(&t);
+    expect_no_folder();
+}
+END_TEST
+
+/* A replay keeps to its rate. */
+START_TEST(rate)
+{
+    char digest[DIGEST_CHARS + 1];
+    struct tool t;
+
+    write_some(3, 1000);
+    uint64_t at = leader_point(digest);
+    tool_open(&t);
+    tool_start_sandbox(&t);
+    tool_create_replay(&t, 2 << 20);
+    struct timespec begun, ended;
+    (void)clock_gettime(CLOCK_MONOTONIC, &begun);
+    replay_start(t.replay, at, NULL);
+    tool_expect_reached(&t, at);
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    double s =
+        (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+    double bytes = (double)t.point.log_bytes + (double)t.point.base.size_bytes;
+    ck_assert_double_ge(s, (bytes - (1 << 19)) / (2 << 20));
+    expect_digest(&t, digest);
+    tool_close(&t);
+}
+END_TEST
+
+/* The process that has started a sandbox is killed: the sandbox goes with it, and leaves nothing.
+ */
+START_TEST(orphan)
+{
+    int fds[2];
+    pid_t pid = 0;
+
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct tool t = {.base = event_base_new()};
+        tool_start_sandbox(&t);
+        pid = sandbox_pid(t.sandbox);
+        if (write(fds[1], &pid, sizeof pid) != sizeof pid) {
+            _exit(1);
+        }
+        for (;;) {
+            (void)pause();
+        }
+    }
+    ck_assert_int_eq(read(fds[0], &pid, sizeof pid), sizeof pid);
+    ck_assert_int_eq(kill(pid, 0), 0);
+    ck_assert_int_eq(kill(child, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    for (int i = 0; i < 1000 && kill(pid, 0) == 0; i++) {
+        (void)usleep(10000);
+    }
+    ck_assert_int_ne(kill(pid, 0), 0);
+    expect_no_folder();
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+END_TEST
+
+/* What can't be started is said, with its reason; and so is what ends. */
+START_TEST(no_sandbox)
+{
+    struct tool t = {.base = event_base_new()};
+    struct sandbox_config config = {.program = "no-such-redis-server",
+                                    .folder = cluster_dir(cluster, "proxy1")};
+    char why[SANDBOX_WHY_MAX];
+
+    ck_assert_ptr_null(sandbox_start(t.base, &config, &tool_sandbox_events, &t, why));
+    ck_assert_str_eq(why, "no such program: no-such-redis-server");
+    config.program = "false";
+    t.sandbox = sandbox_start(t.base, &config, &tool_sandbox_events, &t, why);
+    ck_assert_ptr_nonnull(t.sandbox);
+    tool_wait(&t, &t.up, &t.down);
+    ck_assert(t.down && !t.up);
+    ck_assert_str_eq(t.why, "redis-server has ended");
+    sandbox_destroy(t.sandbox);
+    tool_start_sandbox(&t);
+    ck_assert_int_eq(kill(sandbox_pid(t.sandbox), SIGKILL), 0);
+    tool_wait(&t, &t.down, &t.down);
+    ck_assert_ptr_nonnull(strstr(t.why, "was killed"));
+    sandbox_destroy(t.sandbox);
+    expect_no_folder();
+    event_base_free(t.base);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("replay");
+    TCase *tc = system_case(suite, "replay", system_serve, 120);
+
+    tcase_add_test(tc, no_sandbox);
+    tcase_add_test(tc, orphan);
+    tcase_add_test(tc, exact_places);
+    tcase_add_test(tc, rate);
+    return unit_main(suite);
+}
