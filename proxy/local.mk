@@ -21,6 +21,7 @@ libproxy_a_SOURCES += \
 libproxy_a_SOURCES += proxy/forward/route.c proxy/forward/route.h
 libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h
 libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h
+libproxy_a_SOURCES += proxy/clients/waits.c proxy/clients/waits.h
 libproxy_a_SOURCES += \
 	proxy/protocol/command.c proxy/protocol/command.h \
 	proxy/protocol/command_keys.c \
@@ -51,6 +52,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/router.c proxy/clients/router.h \
 	proxy/clients/session.c proxy/clients/session.h \
 	proxy/clients/session_client.c \
+	proxy/clients/session_wait.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction.c proxy/clients/transaction.h \

@@ -33,6 +33,12 @@ test_tracker_SOURCES = tests/unit/test_tracker.c tests/lib/unit.h
 test_tracker_CFLAGS = $(UNIT_CFLAGS)
 test_tracker_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_waits
+TESTS += test_waits
+test_waits_SOURCES = tests/unit/test_waits.c tests/lib/unit.h
+test_waits_CFLAGS = $(UNIT_CFLAGS)
+test_waits_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_buf
 TESTS += test_buf
 test_buf_SOURCES = tests/unit/test_buf.c tests/lib/unit.h

@@ -80,6 +80,7 @@ struct client *clients_accept(struct clients *all, int fd)
     c->resp = 2;
     c->reply_mean_bytes = CLIENT_REPLY_GUESS_BYTES;
     c->authenticated = !all->auth_required;
+    c->async = all->async_default;
     c->created_ns = c->used_ns = all->now_ns;
     c->last_command = "NULL";
     c->readable = event_new(all->base, fd, EV_READ | EV_PERSIST, client_read_cb, c);
@@ -375,7 +376,7 @@ struct request *client_queue(struct client *c, uint32_t request_flags)
     struct request *r = request_take(c->all->pool);
 
     r->client = c;
-    r->flags = request_flags;
+    r->flags = request_flags | (c->async ? REQUEST_ASYNC : 0u);
     if (c->reply_mode != CLIENT_REPLY_ON) {
         r->flags |= REQUEST_SILENT;
         if (c->reply_mode == CLIENT_REPLY_SKIP) {

@@ -19,10 +19,11 @@ struct clients;
 struct transaction;
 struct private_link;
 struct subscriber;
+struct wait;
 
 /* Where a client's unanswered requests are. Those for another place wait until they are answered,
  * so that Redis runs all of them in the client's order. */
-enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB };
+enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB, CLIENT_LANE_WAIT };
 
 /* What Redis said of the request that is presented next; acl.h. */
 enum client_gate { CLIENT_GATE_NONE, CLIENT_GATE_GRANTED, CLIENT_GATE_DENIED };
@@ -58,6 +59,7 @@ struct client {
     size_t unanswered;            /* of them, those that wait for the engine */
     enum client_lane lane;        /* where those are */
     bool blocks;                  /* the last of them may block, and shares no fence */
+    struct wait *wait;            /* the last of them is a WAIT that waits (waits.h); NULL: none */
     size_t forwarded;             /* of them, those that are in a forward's links */
     size_t withheld_bytes;        /* of their replies */
     size_t reply_mean_bytes;      /* of its recent replies: what each pending one may bring */
@@ -68,6 +70,8 @@ struct client {
     unsigned resp; /* 2 or 3 */
     bool authenticated;
     uint64_t waits_since_ns; /* postponed since then, until somebody leads; 0: it isn't */
+    bool async;              /* HOLDFAST SYNC OFF: its replies wait for no commit */
+    uint64_t written;        /* offset that covers all that it has written, as far as answered */
     bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
     bool replica_port;       /* it came in there: reads only */
     bool moved;              /* of a link: it was told so; nothing more of it is executed */
@@ -113,7 +117,7 @@ struct client_events {
     void (*abandoned)(void *ctx, struct request *r);
     /* The client is closed: what the owner hung on it (its transaction) goes. */
     void (*closed)(void *ctx, struct client *c);
-    /* A WAIT's reply is to be made now, into r. */
+    /* The reply to a WAIT is to be made now, into r. */
     void (*wait_reply)(void *ctx, struct request *r);
 };
 
@@ -136,6 +140,7 @@ struct clients {
     size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;
+    bool async_default;                        /* what HOLDFAST SYNC says of a new client */
     struct client *monitors;                   /* by next_monitor; NULL: none */
     unsigned logins;                           /* under way, each on a private link (acl.h) */
     struct client *logins_first, *logins_last; /* who wait to begin one */
@@ -190,6 +195,12 @@ struct request *client_queue(struct client *c, uint32_t request_flags);
  * before it is answered, or client_resume is called. */
 void client_postpone(struct client *c);
 void client_resume(struct client *c);
+
+/* As INFO and CLIENT LIST tell it: its last request waits for something to happen. */
+static inline bool client_is_blocked(const struct client *c)
+{
+    return c->wait != NULL || (c->unanswered > 0 && c->blocks);
+}
 
 /* For requests that go to this lane. True: it was postponed, since another lane is in use. */
 static inline bool client_lane_busy(struct client *c, enum client_lane lane)

@@ -27,7 +27,7 @@ enum {
     REQUEST_INFO = 1u << 2,    /* INFO: what Redis says of its replication is put right */
     REQUEST_BARRIER = 1u << 3, /* its client's later requests wait for the reply */
     REQUEST_PATIENT = 1u << 5, /* a write: its reply will wait for a commit anyway */
-    REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it may leave */
+    REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it leaves; note: struct wait */
     REQUEST_ACK = 1u << 7,     /* messages of its client do not overtake its reply */
     REQUEST_PUBLISH = 1u << 8, /* its reply's number is made the clients' truth (see note) */
     REQUEST_TRACKS = 1u << 13, /* CLIENT TRACKING ON */
@@ -38,6 +38,7 @@ enum {
     REQUEST_PONG = 1u << 6,       /* answered by the first reply that is no error (a PING's) */
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */
     REQUEST_RETRY = 1u << 9,      /* a pure read: may be sent again if its answer was lost */
+    REQUEST_ASYNC = 1u << 18,     /* HOLDFAST SYNC OFF: its reply waits for no commit */
     REQUEST_BLOCK = 1u << 10,     /* MULTI … EXEC in one piece */
     REQUEST_SELECTS = 1u << 11,   /* with a SELECT in it: it may leave another database behind */
 };

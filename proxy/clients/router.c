@@ -21,6 +21,7 @@ void router_init(struct router *router, const struct router_config *config)
     router->service = SERVICE_LOADING;
     router->lease_end_ns = UINT64_MAX;
     (void)snprintf(router->engine_version, sizeof router->engine_version, "7.0.0");
+    waits_init(&router->waits);
 }
 
 void router_fini(struct router *router)
@@ -119,6 +120,8 @@ static const char router_no_replicas[] = "NOREPLICAS Not enough good replicas to
 static const char router_master_down[] =
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 static const char router_loading[] = "LOADING Redis is loading the dataset in memory";
+static const char router_late[] =
+    "NOREPLICAS The log is behind by more than limits.async_max_age_ms; this was not executed.";
 static const char router_read_only[] = "READONLY You can't write against a read only replica.";
 
 const char *router_refusal(const struct router *router, const struct client *c, bool writes,
@@ -126,6 +129,7 @@ const char *router_refusal(const struct router *router, const struct client *c, 
 {
     switch (router_route(router, c, writes, may_follow, false)) {
     case ROUTE_ENGINE:
+        return writes && c->async && router->log_late ? router_late : NULL;
     case ROUTE_FORWARD:
     case ROUTE_REPLICA:
     case ROUTE_MOVED:
@@ -157,6 +161,8 @@ static bool router_turns_away(struct router *router, struct client *c, enum rout
         router_answer_moved(router, c);
     } else if (route == ROUTE_READ_ONLY || route == ROUTE_REFUSE) {
         client_answer_error(c, router_refusal(router, c, writes, may_follow));
+    } else if (route == ROUTE_ENGINE && writes && c->async && router->log_late) {
+        client_answer_error(c, router_late);
     } else {
         return false;
     }
@@ -265,6 +271,7 @@ static void router_link(struct router *router, struct client *c, const struct re
         client_answer_error(c, "ERR this proxy belongs to another cluster or log");
     } else {
         memcpy(c->nonce, argv[5].bytes, sizeof c->nonce - 1);
+        c->async = false; /* whoever comes over it says what he wants */
         session_name_link(c, &argv[4]);
         router_answer_ok(c);
     }
@@ -293,10 +300,33 @@ static bool router_own_gate(struct router *router, struct client *c)
     return waits;
 }
 
+/* WAITAOF, where the engine is older than that command. Who may WAIT may do this. */
+static bool router_wait_aof(struct router *router, struct client *c, const struct resp_arg *argv,
+                            size_t argc)
+{
+    static const struct resp_arg words[] = {
+        {(const uint8_t *)"WAIT", 4}, {(const uint8_t *)"0", 1}, {(const uint8_t *)"0", 1}};
+    const struct command *wait = command_find(router->table, words, 3, NULL);
+
+    if (argc != 4 || !c->authenticated || c->transaction != NULL || wait == NULL) {
+        return false;
+    }
+    if (!acl_gate(router, c, wait, words, 3)) {
+        session_wait(router, c, argv, argc);
+    }
+    if (!c->postponed) {
+        c->gate = CLIENT_GATE_NONE;
+    }
+    return true;
+}
+
 /* HOLDFAST …: a command of our own, which Redis does not know. False: nor do we. */
 static bool router_own(struct router *router, struct client *c, const struct resp_arg *argv,
                        size_t argc)
 {
+    if (router->table != NULL && resp_arg_is(&argv[0], "waitaof")) {
+        return router_wait_aof(router, c, argv, argc);
+    }
     if (argc < 2 || !resp_arg_is(&argv[0], "holdfast")) {
         return false;
     }
@@ -304,8 +334,15 @@ static bool router_own(struct router *router, struct client *c, const struct res
         router_link(router, c, argv, argc);
         return true;
     }
-    if (!c->authenticated || c->transaction != NULL || router->admin == NULL) {
+    if (!c->authenticated || c->transaction != NULL) {
         return false; /* refused like anything that is not known */
+    }
+    if (resp_arg_is(&argv[1], "sync")) {
+        session_sync(c, argv, argc); /* it is about this connection alone */
+        return true;
+    }
+    if (router->admin == NULL) {
+        return false;
     }
     if (router_own_gate(router, c)) {
         return true;
@@ -337,7 +374,6 @@ static const struct router_rule router_rules[] = {
     {"replconf", "ERR REPLCONF is disabled by the proxy"},
     {"migrate", "ERR MIGRATE is disabled by the proxy"},
     {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
-    {"waitaof", NULL},
 };
 
 static const struct router_rule *router_rule_of(const struct command *command)
@@ -498,9 +534,10 @@ static bool router_is_kill(const struct command *command)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {
-        "multi", "exec", "discard", "unwatch", "watch", "select",   "hello",     "auth",   "reset",
-        "quit",  "wait", "info",    "debug",   "role",  "readonly", "readwrite", "monitor"};
+    static const char *const special[] = {"multi",    "exec",      "discard", "unwatch", "watch",
+                                          "select",   "hello",     "auth",    "reset",   "quit",
+                                          "wait",     "waitaof",   "info",    "debug",   "role",
+                                          "readonly", "readwrite", "monitor"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {

@@ -10,6 +10,7 @@
 
 #include "proxy/clients/client.h"
 #include "proxy/clients/tracker.h"
+#include "proxy/clients/waits.h"
 #include "proxy/engine/engine.h"
 #include "proxy/engine/private.h"
 #include "proxy/forward/forward.h"
@@ -36,6 +37,9 @@ struct router_config {
 struct pubsub;
 
 struct router {
+    struct waits waits;  /* clients in WAIT */
+    uint64_t last_bound; /* covers all that any client has written, as far as answered */
+    bool log_late;       /* writes wait too long for the log: clients that do not are refused */
     struct router_config config;
     struct clients *clients;
     struct engine *engine;
@@ -67,6 +71,8 @@ struct router {
     /* Answers HOLDFAST … for those who run the cluster; false: it is not known, out is as it was.
      * May be NULL. */
     bool (*admin)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
+    /* What the log nodes have. */
+    void (*log_state)(void *ctx, struct waits_log *log);
     void (*replication_text)(void *ctx, struct buf *out);
     void (*role_reply)(void *ctx, struct buf *out);
     void *info_ctx;

@@ -225,7 +225,7 @@ static void session_hello(struct router *router, struct client *c, const struct 
     session_hello_reply(router, c);
 }
 
-/* ---- SELECT, RESET, WAIT ---- */
+/* ---- SELECT, RESET ---- */
 
 static void session_select(struct router *router, struct client *c, const struct resp_arg *argv)
 {
@@ -258,6 +258,7 @@ static void session_reset(struct router *router, struct client *c)
     c->resp = 2;
     c->reply_mode = CLIENT_REPLY_ON;
     c->readonly = false;
+    c->async = c->all->async_default && c->nonce[0] == '\0';
     c->authenticated = !session_has_password(router);
     free(c->name);
     c->name = NULL;
@@ -269,23 +270,6 @@ static void session_reset(struct router *router, struct client *c)
     }
     if (!pubsub_reset(router->pubsub, c, "+RESET\r\n")) {
         client_answer(c, "+RESET\r\n", 8, 0);
-    }
-}
-
-static void session_wait(struct client *c, const struct resp_arg *argv)
-{
-    long long replicas, timeout;
-
-    if (!resp_arg_integer(&argv[1], &replicas)) {
-        client_answer_error(c, "ERR value is not an integer or out of range");
-    } else if (!resp_arg_integer(&argv[2], &timeout)) {
-        client_answer_error(c, "ERR timeout is not an integer or out of range");
-    } else if (timeout < 0) {
-        client_answer_error(c, "ERR timeout is negative");
-    } else {
-        /* The count is made when the reply leaves: everything this client wrote is committed then.
-         */
-        client_answer(c, "", 0, REQUEST_WAIT);
     }
 }
 
@@ -307,9 +291,8 @@ bool session_handle(struct router *router, struct client *c, const struct comman
         session_reset(router, c);
     } else if (strcmp(name, "quit") == 0) {
         client_answer(c, "+OK\r\n", 5, REQUEST_CLOSE);
-    } else if (strcmp(name, "wait") == 0 &&
-               router_route(router, c, false, false, true) == ROUTE_ENGINE) {
-        session_wait(c, argv);
+    } else if (strcmp(name, "wait") == 0 || strcmp(name, "waitaof") == 0) {
+        session_wait(router, c, argv, argc);
     } else if (strcmp(name, "readonly") == 0 || strcmp(name, "readwrite") == 0) {
         c->readonly = name[4] == 'o';
         router_answer_ok(c);

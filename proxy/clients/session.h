@@ -18,6 +18,22 @@ void session_name_link(struct client *c, const struct resp_arg *proxy);
 bool session_client(struct router *router, struct client *c, const struct command *command,
                     const struct resp_arg *argv, size_t argc);
 
+/* WAIT and WAITAOF (also where the engine does not know that yet; argc was checked), and what
+ * becomes of those who wait; session_wait.c. */
+void session_wait(struct router *router, struct client *c, const struct resp_arg *argv,
+                  size_t argc);
+/* Once per turn: who need not wait any longer is answered. */
+void session_wait_turn(struct router *router, uint64_t now_ns);
+/* client_events.wait_reply: the reply tells of the moment at which it leaves. */
+void session_wait_reply(struct router *router, struct request *r);
+/* The request's client has gone. */
+void session_wait_abandoned(struct router *router, struct request *r);
+/* CLIENT UNBLOCK. False: it does not wait here. */
+bool session_wait_unblock(struct router *router, struct client *blocked, bool with_error);
+
+/* HOLDFAST SYNC [ON|OFF]. */
+void session_sync(struct client *c, const struct resp_arg *argv, size_t argc);
+
 /* CLIENT TRACKING is answered by the private link (REQUEST_TRACKS, REQUEST_UNTRACKS), before the
  * reply is let out. */
 void session_tracked(struct request *r);

@@ -39,7 +39,7 @@ static void session_flags(const struct client *c, char flags[8])
     if (c->transaction != NULL) {
         flags[n++] = 'x';
     }
-    if (c->lane == CLIENT_LANE_PRIVATE && c->unanswered > 0) {
+    if (client_is_blocked(c)) {
         flags[n++] = 'b';
     }
     if (n == 0) {
@@ -354,6 +354,11 @@ static void session_client_unblock(struct router *router, struct client *c,
         return;
     }
     const struct client *blocked = session_find(c, id);
+    if (blocked != NULL && session_wait_unblock(router, (struct client *)(uintptr_t)blocked,
+                                                argc == 4 && resp_arg_is(&argv[3], "error"))) {
+        client_answer(c, ":1\r\n", 4, 0);
+        return;
+    }
     if (blocked == NULL || blocked->link == NULL || private_id(blocked->link) == 0 ||
         !engine_is_up(router->engine)) {
         client_answer(c, ":0\r\n", 4, 0);

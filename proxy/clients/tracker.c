@@ -384,7 +384,7 @@ static void judge(struct tracker *t, struct tracker_waiter *w)
         }
     }
     w->release_at = min_u64(release_at, w->bound);
-    if (w->release_at <= t->committed) {
+    if (w->release_at <= t->committed || w->async) {
         make_ready(t, w);
         return;
     }

@@ -11,6 +11,7 @@
  *                       effect that the reply can have seen
  *        WAITS_COMMIT   until release_at = max(dirty offsets of its keys) is committed, or the
  *                       bound, where later writes of those keys have made that offset larger
+                       (not for async: what that reveals can still be lost)
  *        READY          handed out by tracker_next_ready; the lease is checked after that, last
  */
 #ifndef PROXY_CLIENTS_TRACKER_H
@@ -35,6 +36,7 @@ struct tracker_waiter {
     uint32_t hash_count;
     bool keyspace; /* may reveal anything: waits for every effect up to its bound */
     bool harmless; /* reveals no data: READY as soon as it is added */
+    bool async;    /* its client waits for no commit: READY when the stream was read to its bound */
     bool parcel;   /* the owner's mark: it is no request's */
 
     enum tracker_state state;

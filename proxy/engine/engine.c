@@ -48,6 +48,7 @@ struct engine {
     bool urgent; /* some of them are not REQUEST_PATIENT */
     int link_db; /* of the gathered stream; -1: not known */
     int link_resp;
+    bool link_async;    /* ENGINE_FORWARD: what the proxy there was told of HOLDFAST SYNC */
     const char *prefix; /* of the next request; NULL: none */
     char *name;         /* to be set before the next request; NULL: it has its name */
 
@@ -594,6 +595,7 @@ void engine_start(struct engine *e, const struct replid *replid, uint64_t now_ns
     e->state = ENGINE_CONNECTING;
     e->link_db = 0;
     e->link_resp = 2;
+    e->link_async = false;
     if (replid != NULL) {
         e->replid = *replid;
     }
@@ -655,11 +657,16 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
         e->next.first = r;
     }
     e->next.last = r;
-    e->urgent = e->urgent || (r->flags & REQUEST_PATIENT) == 0;
+    e->urgent = e->urgent || (r->flags & (REQUEST_PATIENT | REQUEST_ASYNC)) != REQUEST_PATIENT;
     if (e->link_resp != (int)resp) {
         buf_append_str(&e->gathered, resp == 3 ? "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
                                                : "*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n");
         e->link_resp = (int)resp;
+        r->replies_of_link++;
+    }
+    if (e->config.kind == ENGINE_FORWARD && e->link_async != ((r->flags & REQUEST_ASYNC) != 0)) {
+        e->link_async = !e->link_async;
+        buf_append_str(&e->gathered, e->link_async ? OUTBOX_SYNC_OFF : OUTBOX_SYNC_ON);
         r->replies_of_link++;
     }
     if (e->link_db != (int)db) {

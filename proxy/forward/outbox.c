@@ -50,6 +50,12 @@ static void outbox_put_state(struct outbox *o, struct request *r)
         o->resp = (int)r->resp;
         r->replies_of_link++;
     }
+    bool async = (r->flags & REQUEST_ASYNC) != 0 && o->nonce[0] != '\0'; /* a proxy is there */
+    if (o->async != async) {
+        buf_append_str(&o->bytes, async ? OUTBOX_SYNC_OFF : OUTBOX_SYNC_ON);
+        o->async = async;
+        r->replies_of_link++;
+    }
     if (o->db != (int)r->db) {
         int len = snprintf(text, sizeof text, "%u", r->db);
         resp_put_array(&o->bytes, 2);
@@ -106,6 +112,7 @@ void outbox_begin(struct outbox *o, const char *nonce)
     o->linked = true;
     o->db = 0;
     o->resp = 2;
+    o->async = false;
     o->framer = (struct resp_reply_framer){0};
     o->head_len = 0;
     (void)snprintf(o->nonce, sizeof o->nonce, "%s", nonce);

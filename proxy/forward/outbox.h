@@ -26,6 +26,10 @@
 
 enum { OUTBOX_NONCE_LEN = 16, OUTBOX_HEAD_BYTES = 192 };
 
+/* How the proxy that leads is told whether the client waits for commits. */
+#define OUTBOX_SYNC_ON  "*3\r\n$8\r\nHOLDFAST\r\n$4\r\nSYNC\r\n$2\r\nON\r\n"
+#define OUTBOX_SYNC_OFF "*3\r\n$8\r\nHOLDFAST\r\n$4\r\nSYNC\r\n$3\r\nOFF\r\n"
+
 struct outbox {
     struct request_pool *pool; /* where requests go whose client has gone */
     struct request *first, *last;
@@ -35,6 +39,7 @@ struct outbox {
     uint64_t written; /* up to here the connection took them */
     bool linked;      /* between outbox_begin and outbox_lost */
     int db, resp;     /* of the connection behind all bytes; -1: not known */
+    bool async;       /* what it was told of HOLDFAST SYNC, likewise */
     struct resp_reply_framer framer;
     char nonce[OUTBOX_NONCE_LEN + 1];
     char head[OUTBOX_HEAD_BYTES]; /* of an error, to see whether it says "moved" */

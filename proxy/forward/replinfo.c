@@ -171,3 +171,27 @@ void replinfo_correct(const struct replinfo *info, const char *text, size_t size
         at = next;
     }
 }
+
+void replinfo_set_number(struct buf *text, const char *name, uint64_t number)
+{
+    size_t len = strlen(name);
+    const char *at = (const char *)buf_head(text), *end = at + text->len, *line = NULL;
+
+    while (at < end && (line = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        at = line + 1;
+        if ((size_t)(end - at) > len && memcmp(at, name, len) == 0 && at[len] == ':') {
+            break;
+        }
+        line = NULL;
+    }
+    if (line == NULL) {
+        return;
+    }
+    const char *rest = memchr(at, '\r', (size_t)(end - at));
+    struct buf whole = BUF_INIT;
+    buf_append(&whole, buf_head(text), (size_t)(at - (const char *)buf_head(text)));
+    buf_printf(&whole, "%s:%" PRIu64, name, number);
+    buf_append(&whole, rest, rest != NULL ? (size_t)(end - rest) : 0);
+    buf_swap(text, &whole);
+    buf_release(&whole);
+}

@@ -29,4 +29,7 @@ void replinfo_put_section(const struct replinfo *info, struct buf *out);
 /* The text of an INFO, its section on replication replaced by ours; appended. */
 void replinfo_correct(const struct replinfo *info, const char *text, size_t size, struct buf *out);
 
+/* In a text of INFO: the number in the line "name:…", if there is one. */
+void replinfo_set_number(struct buf *text, const char *name, uint64_t number);
+
 #endif

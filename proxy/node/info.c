@@ -114,6 +114,16 @@ static void info_proxies(const struct proxy *p, uint64_t now_ns, struct buf *out
     }
 }
 
+static size_t info_async_clients(const struct proxy *p)
+{
+    size_t count = 0;
+
+    for (const struct client *c = p->clients.list; c != NULL; c = c->next) {
+        count += c->async;
+    }
+    return count;
+}
+
 void info_text(void *ctx, struct buf *out)
 {
     struct proxy *p = ctx;
@@ -135,6 +145,11 @@ void info_text(void *ctx, struct buf *out)
     buf_printf(out, "holdfast_offset_committed:%" PRIu64 "\r\n", info_committed(p));
     buf_printf(out, "holdfast_lease_ms_left:%" PRIu64 "\r\n", info_lease_ms_left(p, now_ns));
     buf_printf(out, "holdfast_clients:%zu\r\n", p->clients.count);
+    buf_printf(out, "holdfast_async_clients:%zu\r\n", info_async_clients(p));
+    buf_printf(out, "holdfast_async_replies:%" PRIu64 "\r\n", p->async_replies);
+    buf_printf(out, "holdfast_unlogged_ms:%" PRIu64 "\r\n",
+               (uint64_t)(proxy_log_age_ns(p, now_ns) / CLOCK_NS_PER_MS));
+    buf_printf(out, "holdfast_waiting_clients:%zu\r\n", p->router.waits.count);
     buf_printf(out, "holdfast_private_connections:%zu\r\n",
                private_count(p->privates) + private_count(p->forward_privates));
     buf_printf(out, "holdfast_forward_links:%u\r\n", forward_links_up(p->forward));

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/clients/session.h"
 #include "proxy/node/net.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ enum { PROXY_REPAIR_MS = 2000, PROXY_ACCEPT_REST_MS = 500, PROXY_LEAVE_MS = 200 
 static bool proxy_withholds(const struct client *c)
 {
     for (const struct request *r = c->first; r != NULL; r = r->next_of_client) {
-        if (r->stage == REQUEST_ANSWERED) {
+        if (r->stage == REQUEST_ANSWERED || (r->flags & REQUEST_WAIT) != 0) {
             return true;
         }
     }
@@ -38,7 +39,7 @@ void proxy_drop_withheld(struct proxy *p, const char *why)
     pubsub_stop(p->pubsub, why);
     for (struct client *c = p->clients.list, *next; c != NULL; c = next) {
         next = c->next;
-        if (proxy_withholds(c)) {
+        if (proxy_withholds(c) || (c->async && c->written > proposer_commit(p->proposer))) {
             client_close(c, why);
             closed++;
         }
@@ -78,6 +79,12 @@ static void proxy_mark_appended(struct proxy *p, uint64_t now_ns)
         last = (p->mark_first + p->mark_count++) % PROXY_COMMIT_MARKS;
         p->marks[last] = (struct proxy_mark){end, now_ns};
     }
+}
+
+uint64_t proxy_log_age_ns(const struct proxy *p, uint64_t now_ns)
+{
+    uint64_t since_ns = p->mark_count > 0 ? p->marks[p->mark_first].at_ns : now_ns;
+    return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
 static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
@@ -305,6 +312,7 @@ static void proxy_schedule_tick(struct proxy *p, uint64_t now_ns)
                          pace_next_ns(&p->pace),
                          p->clients.pause_until_ns != 0 ? p->clients.pause_until_ns : UINT64_MAX,
                          proxy_next_ack_ns(p),
+                         waits_next_ns(&p->router.waits),
                          p->role.state == ROLE_YIELD && proxy_is_drained(p) ? now_ns : UINT64_MAX,
                          proxy_next_forward_ns(p)};
 
@@ -343,6 +351,8 @@ static void proxy_turn_role(struct proxy *p)
     proxy_view(p, &view);
     p->router.service = proxy_service(p, &view);
     p->router.lease_end_ns = proposer_lease_end_ns(p->proposer);
+    p->router.log_late = proxy_log_age_ns(p, view.now_ns) >
+                         (uint64_t)p->settings->async_max_age_ms * CLOCK_NS_PER_MS;
     proxy_tell_leader(p, &view);
     if (role_streams(&p->role) && p->streaming && view.now_ns >= p->engine_retry_ns) {
         engine_start(p->engine, &p->role.replid, view.now_ns);
@@ -382,6 +392,7 @@ static void proxy_turn(struct proxy *p)
         proxy_acknowledge(p, now_ns);
     }
     proxy_release_ready(p);
+    session_wait_turn(&p->router, now_ns);
     clients_pause(&p->clients, proxy_must_pause(p, room));
     clients_flush(&p->clients);
     if (room) {

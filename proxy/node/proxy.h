@@ -155,6 +155,7 @@ struct proxy {
     unsigned mark_first, mark_count;
     uint64_t commits;
     uint64_t commit_seen;
+    uint64_t async_replies; /* that waited for no commit */
 };
 
 /* Sets everything up; ERR_OK, or an error that has been logged. proxy_close frees in any case. */
@@ -193,6 +194,8 @@ void proxy_close_privates(struct proxy *p);
 void proxy_unbound(struct proxy *p, struct request *r);
 /* A fence of the shared link is back: it bounds pushes of private links that came before it. */
 void proxy_bound_pushes(struct proxy *p, uint64_t bound);
+/* For how long what was written longest ago has waited for its commit. */
+uint64_t proxy_log_age_ns(const struct proxy *p, uint64_t now_ns);
 /* Once per turn: asks for such a fence if there is need. */
 void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 
@@ -203,6 +206,8 @@ void proxy_kill_script(void *ctx, struct request *r, const char *name);
 
 /* The requests of a batch are answered, and bounded by this offset. */
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);
+/* The request of a client that is there is answered, and bounded by this offset (0: not yet). */
+void proxy_note_bound(struct proxy *p, struct request *r, uint64_t bound);
 /* Requests that never reached Redis: an error (a whole reply) is the truth. */
 void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error);
 /* That Redis is not the one whose stream we read, or no master any more. */

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proxy/clients/monitor.h"
+#include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
 
@@ -37,6 +38,19 @@ static void proxy_amend_reply(struct proxy *p, struct request *r)
     }
 }
 
+/* What WAIT asks for; and that nobody waits for a commit who does not want to. */
+void proxy_note_bound(struct proxy *p, struct request *r, uint64_t bound)
+{
+    if (bound > p->router.last_bound) {
+        p->router.last_bound = bound;
+    }
+    if (!r->waiter.harmless && bound > r->client->written) {
+        r->client->written = bound;
+    }
+    r->waiter.async = (r->flags & REQUEST_ASYNC) != 0;
+    p->async_replies += r->waiter.async && !r->waiter.harmless && bound != 0;
+}
+
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
 {
     for (struct request *r = first, *next; r != NULL; r = next) {
@@ -51,6 +65,7 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
             proxy_amend_reply(p, r);
         }
         client_answered(r);
+        proxy_note_bound(p, r, bound);
         if (r->waiter.harmless) {
             client_release(r);
         } else if (bound == 0) {
@@ -154,7 +169,9 @@ static void proxy_client_abandoned(void *ctx, struct request *r)
     if ((r->flags & REQUEST_UNBOUNDED) != 0) {
         return; /* it is let go of when a fence is back */
     }
-    if (r->stage == REQUEST_SENT) {
+    if ((r->flags & REQUEST_WAIT) != 0) {
+        session_wait_abandoned(&p->router, r);
+    } else if (r->stage == REQUEST_SENT) {
         return; /* the engine or the forward hands it back */
     }
     tracker_remove(p->tracker, &r->waiter);
@@ -174,21 +191,25 @@ static void proxy_client_closed(void *ctx, struct client *c)
     }
 }
 
-/* WAIT: how many log nodes have all that is committed, which is all that this client wrote. */
-static void proxy_client_wait(void *ctx, struct request *r)
+static void proxy_log_state(void *ctx, struct waits_log *log)
 {
-    struct proxy *p = ctx;
-    uint64_t commit = proposer_commit(p->proposer);
-    unsigned have = 0;
-    char reply[32];
+    const struct proxy *p = ctx;
 
+    log->count = 0;
+    log->committed = proposer_commit(p->proposer);
     for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
         struct proposer_node_info node;
         proposer_node(p->proposer, i, &node);
-        have += node.member && node.acked && node.flushed >= commit;
+        if (node.member && node.acked && log->count < WAITS_NODES_MAX) {
+            log->flushed[log->count++] = node.flushed;
+        }
     }
-    int len = snprintf(reply, sizeof reply, ":%u\r\n", have);
-    request_set_reply(r, reply, (size_t)len);
+}
+
+static void proxy_client_wait(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+    session_wait_reply(&p->router, r);
 }
 
 void proxy_accept_cb(int fd, short what, void *arg)
@@ -277,6 +298,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
 
     limits.resp.bulk_max_bytes = (size_t)s->bulk_max_bytes;
     clients_init(&p->clients, p->base, &limits, &proxy_client_events, p, &p->pool);
+    p->clients.async_default = !s->sync;
     p->clients.auth_required = s->redis_password[0] != '\0';
     router_init(&p->router, &router);
     p->router.clients = &p->clients;
@@ -285,6 +307,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.privates = p->privates;
     p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
+    p->router.log_state = proxy_log_state;
     p->router.kill = proxy_kill_script;
     p->router.admin = admin_answer;
     p->router.info_ctx = p;

@@ -310,6 +310,24 @@ static void proxy_role_reply(void *ctx, struct buf *out)
     replinfo_put_role(&info, out);
 }
 
+/* Who is connected: the proxy's clients, and not its links. */
+static void proxy_correct_clients(const struct proxy *p, struct buf *text)
+{
+    size_t connected = 0, blocked = 0, tracking = 0;
+
+    for (const struct client *c = p->clients.list; c != NULL; c = c->next) {
+        connected += c->nonce[0] == '\0'; /* not another proxy's link */
+        blocked += client_is_blocked(c);
+        tracking += c->tracking;
+    }
+    replinfo_set_number(text, "connected_clients", connected);
+    replinfo_set_number(text, "maxclients", p->clients.limits.clients_max);
+    replinfo_set_number(text, "blocked_clients", blocked);
+    replinfo_set_number(text, "tracking_clients", tracking);
+    replinfo_set_number(text, "total_connections_received", p->clients.accepted);
+    replinfo_set_number(text, "rejected_connections", p->clients.rejected);
+}
+
 /* What stands in the bulk of Redis' answer is put right, inside the same kind of bulk. */
 void proxy_correct_info(struct proxy *p, struct request *r)
 {
@@ -326,6 +344,7 @@ void proxy_correct_info(struct proxy *p, struct request *r)
     } else {
         buf_append_str(&text, verbatim ? "txt:" : "");
         replinfo_correct(&info, bytes + head, whole.len - head - 2, &text);
+        proxy_correct_clients(p, &text);
         if ((r->flags & REQUEST_INFO_OURS) != 0) {
             buf_append_str(&text, "\r\n");
             info_text(p, &text);

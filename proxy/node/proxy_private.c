@@ -88,6 +88,7 @@ static void proxy_bound_push(struct proxy *p, uint64_t bound)
     if (r->client == NULL) {
         request_give(&p->pool, r);
     } else {
+        proxy_note_bound(p, r, bound);
         tracker_add(p->tracker, &r->waiter, bound);
     }
 }

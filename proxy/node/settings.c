@@ -33,6 +33,8 @@ const struct config_row settings_schema[] = {
     CONFIG_INT(
         "lease_ms", S, lease_ms, 50, 600000, "800",
         "how long a leader may serve after a quorum last heard it; the same in all programs"),
+    CONFIG_BOOL("sync", S, sync, "true",
+                "whether OK means committed, on connections that do not say HOLDFAST SYNC"),
 
     CONFIG_STRING("redis.host", S, redis_host, 1, 64, "127.0.0.1", "address of our Redis"),
     CONFIG_INT("redis.port", S, redis_port, 1, 65535, "6379", "port of our Redis"),
@@ -114,6 +116,9 @@ const struct config_row settings_schema[] = {
                "one argument of a request, as Redis' proto-max-bulk-len"),
     CONFIG_INT("limits.transaction_max_bytes", S, transaction_max_bytes, 1 << 16, CONFIG_INT_MAX,
                "536870912", "commands queued between MULTI and EXEC"),
+    CONFIG_INT("limits.async_max_age_ms", S, async_max_age_ms, 1, 3600000, "1000",
+               "after HOLDFAST SYNC OFF: while a write waits for its commit for this long, no more "
+               "are taken"),
     CONFIG_INT("limits.unlogged_max_bytes", S, unlogged_max_bytes, 1 << 16, CONFIG_INT_MAX,
                "67108864", "stream bytes not yet committed; then nothing is sent to Redis"),
 };

@@ -4,6 +4,8 @@
 
 #include "common/config.h"
 
+#include <stdbool.h>
+
 struct settings {
     char *name;
     uint8_t cluster_id[16];
@@ -15,6 +17,7 @@ struct settings {
     char *data_dir;
     char *log_level;
     int64_t lease_ms;
+    bool sync;
 
     char *redis_host;
     int64_t redis_port;
@@ -59,6 +62,7 @@ struct settings {
     int64_t query_total_max_bytes;
     int64_t bulk_max_bytes;
     int64_t transaction_max_bytes;
+    int64_t async_max_age_ms;
     int64_t unlogged_max_bytes;
 };
 

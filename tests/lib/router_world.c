@@ -32,7 +32,6 @@ static void owner_up(void *ctx)
 static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
 {
     (void)ctx;
-    (void)bound;
     for (struct request *r = first, *next; r != NULL; r = next) {
         next = r->next_in_batch;
         if (r->client == NULL) {
@@ -46,6 +45,7 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
         if ((r->flags & REQUEST_GATE) != 0) {
             acl_answered(r);
         }
+        r->client->written = world.router.last_bound = bound;
         client_answered(r);
         client_release(r);
     }
@@ -109,7 +109,10 @@ static void owner_abandoned(void *ctx, struct request *r)
     if (r->op != NULL) {
         pubsub_abandoned(r);
     }
-    if (r->stage != REQUEST_SENT) {
+    if ((r->flags & REQUEST_WAIT) != 0) {
+        session_wait_abandoned(&world.router, r);
+    }
+    if (r->stage != REQUEST_SENT || (r->flags & REQUEST_WAIT) != 0) {
         request_give(&world.pool, r);
     }
 }
@@ -129,7 +132,13 @@ static void owner_closed(void *ctx, struct client *c)
 static void owner_wait(void *ctx, struct request *r)
 {
     (void)ctx;
-    request_set_reply(r, ":2\r\n", 4);
+    session_wait_reply(&world.router, r);
+}
+
+static void owner_log_state(void *ctx, struct waits_log *log)
+{
+    (void)ctx;
+    *log = world.log;
 }
 
 static const struct client_events client_events = {.request = owner_request,
@@ -250,6 +259,7 @@ static void turn(void)
         private_flush(world.privates, clock_now_ns());
         private_flush(world.forward_privates, clock_now_ns());
     }
+    session_wait_turn(&world.router, clock_now_ns());
     pubsub_flush(world.pubsub, clock_now_ns());
     while ((parcel = tracker_next_ready(world.tracker)) != NULL) {
         pubsub_ready(world.pubsub, parcel);
@@ -395,6 +405,8 @@ static void open_parts(void)
     world.router.forward = world.forward;
     world.router.replica = world.replica;
     world.router.info_text = owner_info;
+    world.router.log_state = owner_log_state;
+    world.log = (struct waits_log){.flushed = {7, 7, 0}, .count = 3, .committed = 7};
     world.router.replication_text = owner_replication;
     world.router.role_reply = owner_role;
     (void)snprintf(world.router.engine_version, sizeof world.router.engine_version, "7.0.15");

@@ -32,8 +32,9 @@ extern struct world {
     char nonce[17];                 /* of it */
     int fds[WORLD_CLIENTS_MAX];     /* our ends of clients; -1: none */
     struct client *clients[WORLD_CLIENTS_MAX];
-    struct buf heard; /* what world_hear returned, or what Redis was sent */
-    bool hold;        /* nothing is sent to Redis; it gathers */
+    struct buf heard;     /* what world_hear returned, or what Redis was sent */
+    struct waits_log log; /* what WAIT is told: two nodes have all that is answered, one nothing */
+    bool hold;            /* nothing is sent to Redis; it gathers */
 } world;
 
 /* A checked fixture: the link is up, the service is full, client 0 is there, RESP2, no password. */

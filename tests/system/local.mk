@@ -33,6 +33,7 @@ SYSTEM_TESTS = \
 	test_replay \
 	test_sentinel_port \
 	test_stream \
+	test_sync \
 	test_users \
 	test_withhold
 SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
@@ -59,6 +60,10 @@ test_partition_LDADD = $(SYSTEM_LDADD)
 test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/system/commands.h
 test_stream_CFLAGS = $(UNIT_CFLAGS)
 test_stream_LDADD = $(SYSTEM_LDADD)
+
+test_sync_SOURCES = tests/system/test_sync.c
+test_sync_CFLAGS = $(UNIT_CFLAGS)
+test_sync_LDADD = $(SYSTEM_LDADD)
 
 test_withhold_SOURCES = tests/system/test_withhold.c
 test_withhold_CFLAGS = $(UNIT_CFLAGS)

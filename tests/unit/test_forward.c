@@ -66,17 +66,6 @@ START_TEST(test_transaction)
 }
 END_TEST
 
-/* WAIT is the leader's to answer. */
-START_TEST(test_wait)
-{
-    world_other_joins(true);
-    world_say(0, "WAIT 1 0");
-    world_expect_other("WAIT 1 0");
-    world_other(":3\r\n");
-    world_expect(0, ":3\r\n");
-}
-END_TEST
-
 /* Nothing of a client that has not authenticated is passed on. */
 START_TEST(test_authentication)
 {
@@ -132,6 +121,60 @@ START_TEST(test_blocking)
     world_other("+OK\r\n:0\r\n");
     world_expect(0, ":0\r\n");
     (void)close(link);
+}
+END_TEST
+
+/* WAIT is the leader's to answer. It may block: over a link of the client's own, behind all that
+ * the client has asked, which was answered. WAITAOF likewise, though the engine does not know it.
+ */
+START_TEST(test_wait)
+{
+    leader_takes_links();
+    world_say(0, "WAIT x 0");
+    world_expect(0, "-ERR value is not an integer or out of range\r\n");
+    world_say_raw(0, "WAIT 1 0\r\nWAITAOF 1 1 0\r\n");
+    world_other_link();
+    world_expect_other("WAIT 1 0");
+    ck_assert(client_is_blocked(world.clients[0]));
+    world_other(":3\r\n");
+    world_expect(0, ":3\r\n");
+    world_expect_other("WAITAOF 1 1 0");
+    world_other("*2\r\n:1\r\n:3\r\n");
+    world_expect(0, "*2\r\n:1\r\n:3\r\n");
+}
+END_TEST
+
+/* What a client has said of HOLDFAST SYNC goes with its requests, over every kind of link to the
+ * proxy that leads, and not to a Redis. */
+START_TEST(test_sync)
+{
+#define SYNC_OFF "HOLDFAST SYNC OFF"
+    leader_takes_links();
+    world_other_joins(true);
+    world_join(1);
+    world_say(0, SYNC_OFF);
+    world_expect(0, "+OK\r\n");
+    world_say(0, "SET a 1");
+    world_expect_other(SYNC_OFF "|SET a 1");
+    world_say(0, "SET a 2");
+    world_expect_other("SET a 2");
+    world_say(1, "SET a 3");
+    world_expect_other("HOLDFAST SYNC ON|SET a 3");
+    world_other("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+    world_expect(0, "+OK\r\n+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    int shared = world.other;
+    world.other = -1;
+    world_say(0, "BLPOP l 0");
+    world_other_link();
+    world_expect_other(SYNC_OFF "|BLPOP l 0");
+    world_other("+OK\r\n*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    (void)close(shared);
+    world_join(0);
+    world_other_joins(false);
+    world_say_raw(0, SYNC_OFF "\r\nREADONLY\r\nGET a\r\n");
+    world_expect_other("GET a");
 }
 END_TEST
 
@@ -616,6 +659,7 @@ int main(void)
     tcase_add_test(tc, test_forwarded);
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_wait);
+    tcase_add_test(tc, test_sync);
     tcase_add_test(tc, test_authentication);
     tcase_add_test(tc, test_blocking);
     tcase_add_test(tc, test_blocking_moved);

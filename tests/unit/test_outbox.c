@@ -173,6 +173,31 @@ START_TEST(test_state)
 }
 END_TEST
 
+/* Whether a client waits for commits is told to a proxy where neighbours differ, and to no Redis.
+ */
+START_TEST(test_sync)
+{
+    outbox_begin(&w.outbox, "0123456789abcdef");
+    put_as("a", 0, 2, 0);
+    put_as("b", 0, 2, REQUEST_ASYNC);
+    put_as("c", 1, 2, REQUEST_ASYNC);
+    put_as("d", 1, 2, 0);
+    unsent("a HOLDFAST SYNC OFF b SELECT 1 c HOLDFAST SYNC ON d");
+    send_all();
+    take("+a\r\n+OK\r\n+b\r\n+OK\r\n+c\r\n+OK\r\n", OUTBOX_GOES_ON);
+    told("+a\r\n|+b\r\n|+c\r\n|");
+    give(outbox_lost(&w.outbox, true));
+    put_as("e", 0, 2, REQUEST_ASYNC);
+    outbox_begin(&w.outbox, "0123456789abcdef");
+    unsent("SELECT 1 d HOLDFAST SYNC OFF SELECT 0 e");
+    give(outbox_lost(&w.outbox, true));
+    outbox_begin(&w.outbox, "");
+    unsent("SELECT 1 d SELECT 0 e");
+    send_all();
+    take("+OK\r\n+d\r\n+OK\r\n+e\r\n", OUTBOX_GOES_ON);
+}
+END_TEST
+
 /* A connection that is lost: what was sent whole is unknown, unless it only reads; what was not
  * stays, in order, and is sent anew with the state that a new connection needs. */
 START_TEST(test_lost)
@@ -351,6 +376,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_order);
     tcase_add_test(tc, test_state);
+    tcase_add_test(tc, test_sync);
     tcase_add_test(tc, test_lost);
     tcase_add_test(tc, test_moved);
     tcase_add_test(tc, test_moved_inside);

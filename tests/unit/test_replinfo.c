@@ -176,6 +176,25 @@ START_TEST(test_correct)
 }
 END_TEST
 
+/* One number in a text, of the line that has exactly this name. */
+START_TEST(test_set_number)
+{
+    static const char before[] = "# Clients\r\nxn:1\r\nn:17\r\nnn:2\r\n\r\n# n\r\nn:3\r\n";
+
+    buf_append_str(&text, before);
+    replinfo_set_number(&text, "n", 123456789012u);
+    ck_assert_str_eq(text_of(),
+                     "# Clients\r\nxn:1\r\nn:123456789012\r\nnn:2\r\n\r\n# n\r\nn:3\r\n");
+    replinfo_set_number(&text, "n", 5);
+    replinfo_set_number(&text, "m", 5);
+    replinfo_set_number(&text, "# Clients", 5);
+    ck_assert_str_eq(text_of(), "# Clients\r\nxn:1\r\nn:5\r\nnn:2\r\n\r\n# n\r\nn:3\r\n");
+    buf_clear(&text);
+    replinfo_set_number(&text, "n", 5);
+    ck_assert_uint_eq(text.len, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("replinfo");
@@ -188,6 +207,7 @@ int main(void)
     tcase_add_test(tc, test_section_master);
     tcase_add_test(tc, test_section_slave);
     tcase_add_test(tc, test_correct);
+    tcase_add_test(tc, test_set_number);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

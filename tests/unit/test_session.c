@@ -139,19 +139,150 @@ START_TEST(test_select)
 }
 END_TEST
 
-/* WAIT's errors; its count is made when it leaves. */
+/* WAIT's and WAITAOF's errors, and what is answered at once. */
 START_TEST(test_wait)
 {
     static const struct exchange exchanges[] = {
-        {"WAIT 0 0", ":2\r\n"},
-        {"WAIT -1 0", ":2\r\n"},
+        {"WAIT 0 0", ":3\r\n"},
+        {"WAIT -1 0", ":3\r\n"},
         {"WAIT x 0", "-ERR value is not an integer or out of range\r\n"},
         {"WAIT 0 x", "-ERR timeout is not an integer or out of range\r\n"},
         {"WAIT 0 99999999999999999999", "-ERR timeout is not an integer or out of range\r\n"},
         {"WAIT 0 -1", "-ERR timeout is negative\r\n"},
         {"WAIT 0", "-ERR wrong number of arguments for 'wait' command\r\n"},
+        {"WAIT 3 0", ":3\r\n"}, /* it has written nothing */
+        {"WAITAOF 1 2 0", "*2\r\n:1\r\n:3\r\n"},
+        {"WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1\r\n"},
+        {"WAITAOF x 0 0", "-ERR value is not an integer or out of range\r\n"},
+        {"WAITAOF 1 -1 0", "-ERR value is out of range, must be positive\r\n"},
+        {"WAITAOF 1 0 -1", "-ERR timeout is negative\r\n"},
+        {"WAITAOF 1 0", "-ERR unknown command 'WAITAOF', with args beginning with: '1' '0' \r\n"},
     };
     EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* The log nodes are counted that have what this client has written. It is a blocked client until
+ * there are enough, and what it asks behind that waits. */
+START_TEST(test_wait_blocks)
+{
+    world_join(1);
+    world_say_raw(0, "SET a 1\r\nWAIT 2 0\r\nWAIT 3 0\r\nGET a\r\n");
+    world_expect_sent("SET a 1");
+    world_redis("+OK\r\n"); /* bounded by 7 */
+    world_expect(0, "+OK\r\n:2\r\n");
+    world_expect_nothing_sent();
+    ck_assert(client_is_blocked(world.clients[0]));
+    world_say(1, "CLIENT LIST ID 1");
+    ck_assert_ptr_nonnull(strstr(world_hear(1), " flags=b "));
+    world_say(1, "WAIT 3 0"); /* who wrote nothing waits for nothing */
+    world_expect(1, ":3\r\n");
+    world.log.flushed[2] = 6;
+    world_expect(0, "");
+    world.log.flushed[2] = 7;
+    world_expect(0, ":3\r\n");
+    world_expect_sent("GET a");
+    world_redis("$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n");
+}
+END_TEST
+
+/* A time-out answers with what there is; WAITAOF's first number is the commit. */
+START_TEST(test_wait_times_out)
+{
+    world.log.committed = 6;
+    world_say_raw(0, "SET a 1\r\nWAITAOF 1 0 30\r\n");
+    world_expect_sent("SET a 1");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n*2\r\n:0\r\n:2\r\n");
+    world_say(0, "WAIT 99 30");
+    world_expect(0, ":2\r\n");
+    world_say(0, "WAITAOF 1 0 0");
+    world_expect(0, "");
+    world.log.committed = 7;
+    world_expect(0, "*2\r\n:1\r\n:2\r\n");
+}
+END_TEST
+
+/* CLIENT UNBLOCK and KILL of one that waits, and its leaving. */
+START_TEST(test_wait_ends)
+{
+    world_join(1);
+    world_say_raw(0, "SET a 1\r\nWAIT 3 0\r\n");
+    world_expect_sent("SET a 1");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(1, "CLIENT UNBLOCK 1");
+    world_expect(1, ":1\r\n");
+    world_expect(0, ":2\r\n");
+    world_say(0, "WAIT 3 0");
+    world_expect(0, "");
+    world_say(1, "CLIENT UNBLOCK 1 ERROR");
+    world_expect(1, ":1\r\n");
+    world_expect(0, "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    world_say(0, "WAIT 3 0");
+    world_expect(0, "");
+    ck_assert_uint_eq(world.router.waits.count, 1);
+    world_say(1, "CLIENT KILL ID 1");
+    world_expect(1, ":1\r\n");
+    world_expect_closed(0);
+    ck_assert_uint_eq(world.router.waits.count, 0);
+    ck_assert_uint_eq(world.pool.live_count, 0);
+}
+END_TEST
+
+/* HOLDFAST SYNC: of this connection, until RESET; each request says what its client wanted then. */
+START_TEST(test_sync)
+{
+    static const struct exchange exchanges[] = {
+        {"HOLDFAST SYNC", "+ON\r\n"},
+        {"HOLDFAST SYNC OFF", "+OK\r\n"},
+        {"HOLDFAST SYNC", "+OFF\r\n"},
+        {"HOLDFAST SYNC maybe", "-ERR HOLDFAST SYNC takes ON, OFF or nothing\r\n"},
+        {"HOLDFAST SYNC", "+OFF\r\n"},
+        {"RESET", "+RESET\r\n"},
+        {"HOLDFAST SYNC", "+ON\r\n"},
+        {"HOLDFAST SYNC off", "+OK\r\n"},
+    };
+
+    EXPECT_ALL(exchanges);
+    world_say_raw(0, "SET a 1\r\nHOLDFAST SYNC ON\r\nSET a 2\r\n");
+    world_expect_sent("SET a 1|SET a 2");
+    ck_assert_uint_ne(world.clients[0]->first->flags & REQUEST_ASYNC, 0);
+    ck_assert_uint_eq(world.clients[0]->last->flags & REQUEST_ASYNC, 0);
+    world_redis("+OK\r\n+OK\r\n");
+    world_expect(0, "+OK\r\n+OK\r\n+OK\r\n");
+    world.all.async_default = true;
+    world_join(0);
+    world_say(0, "HOLDFAST SYNC");
+    world_expect(0, "+OFF\r\n");
+}
+END_TEST
+
+/* While the log is late, writes of those who do not wait for it are refused, theirs alone. */
+START_TEST(test_sync_refused)
+{
+#define LATE                                                                                       \
+    "NOREPLICAS The log is behind by more than limits.async_max_age_ms; this was not "             \
+    "executed.\r\n"
+    world_join(1);
+    world_say(0, "HOLDFAST SYNC OFF");
+    world_expect(0, "+OK\r\n");
+    world.router.log_late = true;
+    world_say(0, "SET a 1");
+    world_expect(0, "-" LATE);
+    world_say_raw(0, "MULTI\r\nGET a\r\nSET a 1\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n-" LATE
+                    "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    world_expect_nothing_sent();
+    world_say(0, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n");
+    world_say(1, "SET a 1");
+    world_expect_sent("SET a 1");
+    world_redis("+OK\r\n");
+    world_expect(1, "+OK\r\n");
 }
 END_TEST
 
@@ -352,6 +483,11 @@ int main(void)
     tcase_add_test(session, test_auth_user);
     tcase_add_test(session, test_select);
     tcase_add_test(session, test_wait);
+    tcase_add_test(session, test_wait_blocks);
+    tcase_add_test(session, test_wait_times_out);
+    tcase_add_test(session, test_wait_ends);
+    tcase_add_test(session, test_sync);
+    tcase_add_test(session, test_sync_refused);
     tcase_add_test(session, test_names);
     tcase_add_test(session, test_client_words);
     tcase_add_test(session, test_reply);

@@ -75,6 +75,30 @@ START_TEST(nothing_is_judged_before_its_bound)
 }
 END_TEST
 
+/* Who waits for no commit waits for the stream all the same: what the reply reveals is known then,
+ * and on its way to the log. Others who read the same key wait as ever. */
+START_TEST(async_waits_for_the_stream_alone)
+{
+    struct tracker_waiter async = on(KEY_A, 1), all = {.keyspace = true}, sync = on(KEY_A, 1);
+
+    async.async = all.async = true;
+    tracker_add(t, &async, 150);
+    tracker_add(t, &all, 150);
+    tracker_add(t, &sync, 150);
+    ASSERT_NONE;
+    tracker_dirty(t, A, 150);
+    tracker_stream_at(t, 149);
+    ASSERT_NONE;
+    tracker_stream_at(t, 150);
+    ASSERT_READY(&async);
+    ASSERT_READY(&all);
+    ASSERT_NONE;
+    ck_assert_int_eq(sync.state, TRACKER_WAITS_COMMIT);
+    tracker_commit(t, 150);
+    ASSERT_READY(&sync);
+}
+END_TEST
+
 /* A clean key's reply leaves at once, though another key waits for the disk. */
 START_TEST(clean_read_leaves_at_once)
 {
@@ -453,13 +477,13 @@ static bool model_may_leave(const struct model *m, struct model_waiter *mw)
             mw->release_at = mw->w.bound;
         }
     }
-    return mw->judged && mw->release_at <= m->committed;
+    return mw->judged && (mw->w.async || mw->release_at <= m->committed);
 }
 
 /* No effect that the reply can have seen is uncommitted: what the whole thing is for. */
 static void model_assert_safe(const struct model *m, const struct model_waiter *mw)
 {
-    for (size_t i = 0; i < m->effect_count && !mw->w.harmless; i++) {
+    for (size_t i = 0; i < m->effect_count && !mw->w.harmless && !mw->w.async; i++) {
         const struct model_effect *e = &m->effects[i];
         if (e->offset <= mw->w.bound && model_touches(mw, e)) {
             ALWAYS(e->offset <= m->committed);
@@ -520,6 +544,7 @@ static void model_add(struct model *m)
         return;
     }
     *mw = (struct model_waiter){.in = true};
+    mw->w.async = below(m, 8) == 0;
     mw->w.hashes = mw->hashes;
     mw->w.hash_count = (uint32_t)below(m, 4);
     mw->w.keyspace = below(m, 12) == 0;
@@ -640,6 +665,7 @@ int main(void)
     tcase_add_checked_fixture(rules, setup, teardown);
     tcase_add_test(rules, write_waits_for_its_commit);
     tcase_add_test(rules, nothing_is_judged_before_its_bound);
+    tcase_add_test(rules, async_waits_for_the_stream_alone);
     tcase_add_test(rules, clean_read_leaves_at_once);
     tcase_add_test(rules, latest_of_several_keys);
     tcase_add_test(rules, dirty_again);
