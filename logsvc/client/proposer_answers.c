@@ -132,7 +132,7 @@ static void proposer_on_hello_reply(struct proposer *p, unsigned node, const str
     n->refusal_text[0] = '\0';
     n->snapshot = m->snapshot;
     n->report_ns = p->now_ns;
-    n->report_free = m->heard_ns >= lease_ns(p->config.lease_ms);
+    n->report_free = m->heard_ns >= lease_ns(p->config.lease_ms) + p->patience_ns;
     if (p->state == PROPOSER_ASKING) {
         proposer_check_reports(p);
     }

@@ -136,7 +136,8 @@ struct proposer {
     struct proposer_change change;
 
     /* Campaign. */
-    uint64_t vote_not_before_ns; /* back-off */
+    uint64_t vote_not_before_ns; /* back-off … */
+    uint64_t patience_ns;        /* … and so much longer than a lease nobody may have been heard */
     uint64_t vote_deadline_ns;
 
     /* Won. */

@@ -18,11 +18,14 @@ bool proposer_report_is_fresh(const struct proposer *p, const struct proposer_no
     return n->known && n->report_ns != 0 && p->now_ns - n->report_ns < 2 * proposer_beat_ns(p);
 }
 
+/* Waiting from now on alone would part nobody: the nodes have heard all candidates at about the
+ * same time, and would call a lease of silence over for all of them at once. */
 void proposer_back_off(struct proposer *p)
 {
     uint64_t half = lease_ns(p->config.lease_ms) / 2;
 
-    p->vote_not_before_ns = p->now_ns + p->events.random(p->ctx) % (half + 1);
+    p->patience_ns = p->events.random(p->ctx) % (half + 1);
+    p->vote_not_before_ns = p->now_ns + p->patience_ns;
 }
 
 void proposer_to_asking(struct proposer *p)
@@ -42,6 +45,7 @@ void proposer_campaign(struct proposer *p, uint64_t now_ns)
         p->state == PROPOSER_LEADING) {
         return;
     }
+    p->patience_ns = 0;
     if (p->state != PROPOSER_IDLE) {
         proposer_back_off(p);
     }

@@ -43,10 +43,12 @@ static bool on_send(void *ctx, unsigned node, const struct wire_msg *msg)
     return true;
 }
 
+static uint64_t random_value;
+
 static uint64_t on_random(void *ctx)
 {
     (void)ctx;
-    return 0;
+    return random_value;
 }
 
 static void on_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
@@ -807,6 +809,32 @@ START_TEST(donor_lost_its_tail)
 }
 END_TEST
 
+/* Who has lost an election waits a random time longer than a lease of silence: candidates that the
+ * nodes have heard at the same time would else vote at the same time again and again. */
+START_TEST(loser_is_more_patient)
+{
+    uint64_t shortest = 0;
+
+    to_voting();
+    random_value = MS(300);
+    deny(0, OLD_TERM + 5);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ASKING);
+    pass_ms(310); /* the back-off itself is over */
+    for (uint64_t ms = LEASE_MS; shortest == 0 && ms <= 2 * LEASE_MS; ms += 10) {
+        pass_ms(20);
+        for (unsigned i = 0; i < NODES && proposer_state(p) == PROPOSER_ASKING; i++) {
+            if (box_count[i] > 0) {
+                greet(i, MS(ms), OLD_TERM + 5);
+            }
+        }
+        shortest = proposer_state(p) == PROPOSER_VOTING ? ms : 0;
+    }
+    random_value = 0;
+    ck_assert_uint_ge(shortest, LEASE_MS + 300);
+    ck_assert_uint_le(shortest, LEASE_MS + 320);
+}
+END_TEST
+
 /* The donor never comes back, while a majority is here. */
 START_TEST(donor_never_returns)
 {
@@ -1360,6 +1388,7 @@ END_TEST
 
 static void add_tests(TCase *tc)
 {
+    tcase_add_test(tc, loser_is_more_patient);
     tcase_add_test(tc, prevote);
     tcase_add_test(tc, needs_a_majority);
     tcase_add_test(tc, donor_by_term_then_offset);
