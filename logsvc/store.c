@@ -155,7 +155,10 @@ int store_roll(struct store *s)
         .chain_crc = s->chain_crc,
         .term = s->term,
     };
-    h.uncertain_to = s->uncertain_to > s->flush_off ? s->uncertain_to : 0;
+    if (s->uncertain_to > s->unit_off) {
+        /* At least the doubt about the last whole unit goes along (segment_begins_in_doubt). */
+        h.uncertain_to = s->uncertain_to > s->flush_off ? s->uncertain_to : s->flush_off + 1;
+    }
     h.unit_off = s->unit_off;
     h.commit = s->commit_seen;
     h.term = s->term;

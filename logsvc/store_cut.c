@@ -10,6 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether it is not known what ends there, inside of the segment: it is in a hole or in front of
+ * one. What is in front may be of another log (an old copy of the file); only a segment's end tells
+ * that its records are the right ones. */
+static bool store_cut_is_lost(const struct store_segment *g, uint64_t offset)
+{
+    return g->health == STORE_DAMAGED && g->header.begin < offset && g->hole_from < g->hole_to &&
+           (offset < g->hole_to || (offset == g->hole_to && !g->resumed));
+}
+
 uint64_t store_cuttable(struct storage *base, uint64_t offset)
 {
     const struct store *s = (struct store *)base;
@@ -17,9 +26,7 @@ uint64_t store_cuttable(struct storage *base, uint64_t offset)
 
     while (i > 0) {
         const struct store_segment *g = &s->segments[--i];
-        bool lost = g->health == STORE_DAMAGED && g->hole_from < offset &&
-                    (offset < g->hole_to || (offset == g->hole_to && !g->resumed));
-        offset = lost ? g->hole_from : offset;
+        offset = store_cut_is_lost(g, offset) ? g->header.begin : offset;
         if (offset > g->header.begin || (offset == g->header.begin && !g->bad)) {
             break; /* else what ends there is told by the segment in front of it */
         }
@@ -131,7 +138,8 @@ static int store_cut_copy(struct store *s, size_t i, const struct survey *v)
         return store_fail(s, rc);
     }
     struct store_segment *g = store_open_segment(s);
-    g->header.uncertain_to = v->unit_known ? 0 : scan.end + 1;
+    bool doubt = segment_begins_in_doubt(&g->header); /* it matters when it is cut there again */
+    g->header.uncertain_to = !v->unit_known ? scan.end + 1 : doubt ? g->header.begin + 1 : 0;
     g->header.file_bytes = store_segment_size(s, g->header.file_bytes, &scan);
     rc = store_segment_make(s, &g->header, source, &scan, &file);
     disk_close(source);
@@ -226,6 +234,20 @@ static int store_cut_look(struct store *s, size_t i, uint64_t offset, struct sur
     return ERR_CORRUPT;
 }
 
+/* A closed segment that is to be cut is looked at as a whole, unless it has rotted for all we know:
+ * see store_cut_is_lost. */
+static void store_cut_survey(struct store *s, size_t i, uint64_t offset)
+{
+    const struct store_segment *g = &s->segments[i];
+    struct survey v = {0};
+
+    if (i + 1 < s->segment_count && g->health != STORE_DAMAGED && g->header.begin < offset) {
+        bool there = store_survey_now(s, i, store_segment_end(s, i), &v);
+        store_surveyed(s, i, there ? &v : NULL);
+        survey_end(&v);
+    }
+}
+
 /* The offset lies in a hole of segment i: makes that known. */
 static int store_cut_refuse(struct store *s, size_t i, uint64_t offset)
 {
@@ -263,7 +285,9 @@ int store_truncate(struct storage *base, uint64_t offset)
     if (i > 0 && s->segments[i].bad && offset == s->segments[i].header.begin) {
         i--; /* what is known of that offset is at the end of the one before */
     }
-    rc = store_cut_look(s, i, offset, &v);
+    store_cut_survey(s, i, offset);
+    rc =
+        store_cut_is_lost(&s->segments[i], offset) ? ERR_CORRUPT : store_cut_look(s, i, offset, &v);
     if (rc == ERR_OK) {
         rc = spare_take(s->spare, true);
         rc = rc == ERR_OK ? rc : store_fail(s, rc);

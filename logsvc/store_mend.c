@@ -169,6 +169,7 @@ static void store_mend_header(struct store *s, size_t i, struct segment_header *
         h->unit_off = h->begin;
         return;
     }
+    h->uncertain_to = h->begin + 1; /* in doubt */
     struct store_segment *before = &s->segments[i - 1];
     if (before->health == STORE_SOUND && !before->summed) {
         struct survey v = {0};
@@ -177,6 +178,7 @@ static void store_mend_header(struct store *s, size_t i, struct segment_header *
         survey_end(&v);
     }
     if (before->health == STORE_SOUND && before->summed) {
+        h->uncertain_to = 0;
         h->unit_off = before->end_unit_off;
         h->commit = before->end_commit;
         h->term = before->end_term;

@@ -786,6 +786,37 @@ START_TEST(other_boundaries)
 }
 END_TEST
 
+/* A cut into such a segment, whether it was found out before or not, leaves nothing of it: the log
+ * ends in front of it, at a record of its own. */
+START_TEST(cut_into_other_boundaries)
+{
+    const char *path = NULL;
+
+    for (size_t i = 0; i < file_count; i++) {
+        path = is_segment(i) && path == NULL ? files[i + 1].path : path;
+    }
+    for (size_t k = 1; k < count; k++) {
+        restore_files();
+        put_other_begin(path, 333);
+        ck_assert_int_eq(open_log(), ERR_OK);
+        if (k % 2) {
+            heal("cut into another's", false);
+        }
+        uint64_t to = records[k].begin;
+        int rc = st->ops->truncate(st, to);
+        if (rc == ERR_CORRUPT) {
+            uint64_t cuttable = st->ops->cuttable(st, to);
+            ck_assert_uint_lt(cuttable, to);
+            to = cuttable;
+            rc = st->ops->truncate(st, to);
+        }
+        ck_assert_msg(rc == ERR_OK, "record %zu: %s", k, err_text(rc));
+        ck_assert_uint_eq(state().flush_off, to);
+        ck_assert_uint_eq(state().chain_crc, crc32c_extend(0, bytes, to - BEGIN));
+    }
+}
+END_TEST
+
 /* Records of another history, sound in themselves, for a segment that is gone: they do not meet
  * what follows, and are refused with the last of them; the right ones mend it then. */
 START_TEST(mended_from_another_history)
@@ -932,6 +963,15 @@ START_TEST(cut_where_a_hole_ends)
         ck_assert_int_eq(open_log(), ERR_OK);
         ck_assert_uint_eq(state().unit_off, record_end(&records[k]));
         ck_assert_uint_le(state().uncertain_to, state().flush_off);
+        if (header_too == 0) {
+            /* A cut in between keeps in mind how the segment began. */
+            uint64_t between = record_end(&records[k++]);
+            ck_assert_int_eq(st->ops->append(st, &records[k], bytes + (records[k].begin - BEGIN)),
+                             ERR_OK);
+            flush();
+            ck_assert_int_eq(st->ops->truncate(st, between), ERR_OK);
+            ck_assert_uint_le(state().uncertain_to, state().flush_off);
+        }
         ck_assert_int_eq(st->ops->truncate(st, to), ERR_OK);
         ck_assert_uint_lt(state().unit_off, to);
         ck_assert_uint_gt(state().uncertain_to, to);
@@ -1000,6 +1040,7 @@ int main(void)
     tcase_add_test(tc, old_copies);
     tcase_add_test(tc, another_history);
     tcase_add_test(tc, other_boundaries);
+    tcase_add_test(tc, cut_into_other_boundaries);
     tcase_add_test(tc, mended_from_another_history);
     tcase_add_test(tc, cuts);
     tcase_add_test(tc, cut_where_a_hole_ends);
