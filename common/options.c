@@ -60,7 +60,9 @@ static void options_tables(const struct options_program *program, struct option 
                            char *letters)
 {
     memset(longs, 0, (OPTIONS_ROWS + OPTIONS_EXTRAS_MAX + 1) * sizeof *longs);
-    *letters++ = '+'; /* stop at the first operand */
+    if (!program->mixed) {
+        *letters++ = '+'; /* stop at the first operand */
+    }
     *letters++ = ':'; /* tell a missing argument from an unknown option */
     for (size_t i = 0; i < OPTIONS_ROWS; i++) {
         bool argument = options_rows[i].argument != NULL;

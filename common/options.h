@@ -12,7 +12,7 @@
 
 enum { OPTIONS_EXIT_USAGE = 2 };
 
-enum { OPTIONS_EXTRAS_MAX = 8 };
+enum { OPTIONS_EXTRAS_MAX = 32 };
 
 /* An option that only one program has. */
 struct options_extra {
@@ -28,7 +28,8 @@ struct options_program {
     const char *operands; /* "COMMAND [ARGUMENT...]" for --help; NULL: it takes none */
     const struct config_row *schema;
     size_t schema_count;
-    bool config_optional;               /* without --config every key takes its default */
+    bool config_optional; /* without --config every key takes its default */
+    bool mixed;           /* options may stand behind operands, too: argv is put into order */
     const struct options_extra *extras; /* at most OPTIONS_EXTRAS_MAX */
     size_t extra_count;
     const char *more_help; /* behind the options, instead of the keys of the configuration and the
@@ -44,8 +45,8 @@ struct options {
 };
 
 /* Reads the command line. True: go on. False: the program ends with *exit_status; what it had to
- * say has been written to out (help, version) or err (mistakes). Options end at the first operand.
- */
+ * say has been written to out (help, version) or err (mistakes). Options end at the first operand
+ * (mixed: at "--"). */
 bool options_parse(const struct options_program *program, int argc, char **argv,
                    struct options *options, int *exit_status, FILE *out, FILE *err) MUST_CHECK;
 

@@ -88,13 +88,22 @@ holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
 
 # The program that asks and commands proxies. Its texts are tested on their own.
 noinst_LIBRARIES += libctl.a
-libctl_a_SOURCES = proxy/ctl/ctl_text.c proxy/ctl/ctl_text.h
+libctl_a_SOURCES = \
+	proxy/ctl/change_text.c proxy/ctl/change_text.h \
+	proxy/ctl/changes.c proxy/ctl/changes.h \
+	proxy/ctl/ctl_text.c proxy/ctl/ctl_text.h \
+	proxy/ctl/moment.c proxy/ctl/moment.h \
+	proxy/ctl/rdb_head.c proxy/ctl/rdb_head.h \
+	proxy/ctl/seek.c proxy/ctl/seek.h
 bin_PROGRAMS += holdfast-ctl
 holdfast_ctl_SOURCES = \
 	proxy/ctl/ctl.h \
 	proxy/ctl/ctl_failover.c \
 	proxy/ctl/ctl_link.c proxy/ctl/ctl_link.h \
 	proxy/ctl/ctl_log.c \
+	proxy/ctl/ctl_nodes.c proxy/ctl/ctl_nodes.h \
+	proxy/ctl/ctl_place.c proxy/ctl/ctl_place.h \
 	proxy/ctl/ctl_status.c \
+	proxy/ctl/ctl_tail.c \
 	proxy/ctl/main.c
-holdfast_ctl_LDADD = libctl.a libproxyio.a $(COMMON_LIBS) $(HIREDIS_LIBS)
+holdfast_ctl_LDADD = libctl.a $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)

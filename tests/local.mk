@@ -444,3 +444,18 @@ fuzz_wire_SOURCES = tests/fuzz/fuzz_wire.c tests/fuzz/fuzz.h \
 fuzz_wire_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_wire_LDADD = $(LOG_LIBS)
 endif
+
+check_PROGRAMS += test_changes test_moment test_rdb_head test_seek
+TESTS += test_changes test_moment test_rdb_head test_seek
+test_changes_SOURCES = tests/unit/test_changes.c tests/lib/commands.h tests/lib/unit.h
+test_changes_CFLAGS = $(UNIT_CFLAGS) -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+test_changes_LDADD = libctl.a $(UNIT_LDADD)
+test_moment_SOURCES = tests/unit/test_moment.c tests/lib/unit.h
+test_moment_CFLAGS = $(UNIT_CFLAGS)
+test_moment_LDADD = libctl.a $(UNIT_LDADD)
+test_rdb_head_SOURCES = tests/unit/test_rdb_head.c tests/lib/unit.h
+test_rdb_head_CFLAGS = $(UNIT_CFLAGS)
+test_rdb_head_LDADD = libctl.a $(UNIT_LDADD)
+test_seek_SOURCES = tests/unit/test_seek.c tests/lib/unit.h
+test_seek_CFLAGS = $(UNIT_CFLAGS)
+test_seek_LDADD = libctl.a $(UNIT_LDADD)

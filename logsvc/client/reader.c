@@ -191,6 +191,9 @@ static void reader_hand_out(struct reader *r, uint64_t now_ns, const struct reco
     r->offset += n;
     r->room -= n;
     reader_progressed(r, now_ns);
+    if (r->events.record != NULL) {
+        r->events.record(r->ctx, rec);
+    }
     r->events.data(r->ctx, offset, payload + (offset - rec->begin), n);
 }
 

@@ -38,6 +38,9 @@ struct reader_events {
     /* Hands a message to the transport for one node; false: the link is busy or down, try again
      * when reader_link_ready is called. The message is valid during the call. */
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
+    /* The next bytes are of this record (all of them up to the next call), which may begin before
+     * them and end behind `to`. May call nothing. May be NULL. */
+    void (*record)(void *ctx, const struct record *rec);
     /* The next bytes of the log: those behind `offset`. Never more than there is room for. May call
      * reader_room, reader_stop and reader_start (bytes is void then). */
     void (*data)(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size);

@@ -14,9 +14,25 @@ enum ctl_exit {
     CTL_EXIT_DONE = 0,
     CTL_EXIT_FAILED = 1, /* refused, or it came to nothing */
     CTL_EXIT_USAGE = 2,
-    CTL_EXIT_UNREACHABLE = 3, /* no proxy answers */
+    CTL_EXIT_UNREACHABLE = 3, /* no proxy, no log node answers */
     CTL_EXIT_TIMEOUT = 4,     /* it was begun; how it ended is not known */
 };
+
+/* Options that belong to some verbs only; bits of ctl_verb.options. */
+enum ctl_option {
+    CTL_OPTION_WAIT = 1u << 0,
+    CTL_OPTION_FROM = 1u << 1,
+    CTL_OPTION_UNTIL = 1u << 2,
+    CTL_OPTION_DB = 1u << 3,
+    CTL_OPTION_KEYS = 1u << 4,
+    CTL_OPTION_AT = 1u << 5,
+    CTL_OPTION_TO = 1u << 6,
+    CTL_OPTION_FORCE = 1u << 7,
+    CTL_OPTION_ALL = 1u << 8,
+    CTL_OPTION_NODES = 1u << 9, /* --log-nodes, --cluster-id, --log-id */
+};
+
+struct settings;
 
 struct ctl {
     const char *host; /* the proxy that is asked first */
@@ -25,6 +41,11 @@ struct ctl {
     uint32_t timeout_ms;         /* for connecting and for each answer */
     uint64_t wait_ms;            /* for what a verb waits for; 0: as long as it takes */
     bool json;
+
+    /* As they were given; NULL: they were not. */
+    const char *from, *until, *db, *keys, *at, *to, *log_nodes, *cluster_id, *log_id;
+    bool force, all;
+    const struct settings *settings; /* of --config; NULL: there is none */
 };
 
 /* A verb and its arguments, the verb's own words not among them. */
@@ -33,13 +54,15 @@ struct ctl_verb {
     const char *arguments;
     int arguments_min, arguments_max;
     int (*run)(const struct ctl *ctl, int argc, char **argv); /* an exit status */
+    unsigned options; /* enum ctl_option: those that it takes besides the common ones */
 };
 
-/* ctl_status.c, ctl_failover.c, ctl_log.c */
+/* ctl_status.c, ctl_failover.c, ctl_log.c, ctl_tail.c */
 int ctl_status(const struct ctl *ctl, int argc, char **argv);
 int ctl_failover(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_status(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_replace(const struct ctl *ctl, int argc, char **argv);
+int ctl_tail(const struct ctl *ctl, int argc, char **argv);
 
 /* One line on standard error, "holdfast-ctl: …". */
 void ctl_complain(const char *fmt, ...) PRINTF_LIKE(1, 2);

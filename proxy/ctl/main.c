@@ -16,22 +16,54 @@ enum { MAIN_TIMEOUT_MS = 5000, MAIN_PASSWORD_MAX = 4096, MAIN_WAIT_MAX_S = 86400
 
 /* main_help tells what they do. */
 static const struct ctl_verb main_verbs[] = {
-    {"status", "", 0, 0, ctl_status},
-    {"failover", "[NAME]", 0, 1, ctl_failover},
-    {"log status", "", 0, 0, ctl_log_status},
-    {"log replace", "OLD NEW-HOST:PORT", 2, 2, ctl_log_replace},
+    {"status", "", 0, 0, ctl_status, 0},
+    {"failover", "[NAME]", 0, 1, ctl_failover, CTL_OPTION_WAIT},
+    {"log status", "", 0, 0, ctl_log_status, 0},
+    {"log replace", "OLD NEW-HOST:PORT", 2, 2, ctl_log_replace, CTL_OPTION_WAIT},
+    {"tail", "", 0, 0, ctl_tail,
+     CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_NODES},
 };
 
 enum { MAIN_VERBS = sizeof main_verbs / sizeof *main_verbs };
 
-enum main_extra { MAIN_PROXY, MAIN_USER, MAIN_PASSWORD_FILE, MAIN_WAIT, MAIN_JSON, MAIN_EXTRAS };
+enum main_extra {
+    MAIN_PROXY,
+    MAIN_USER,
+    MAIN_PASSWORD_FILE,
+    MAIN_JSON,
+    MAIN_WAIT,
+    MAIN_FROM,
+    MAIN_UNTIL,
+    MAIN_DB,
+    MAIN_KEYS,
+    MAIN_LOG_NODES,
+    MAIN_CLUSTER_ID,
+    MAIN_LOG_ID,
+    MAIN_EXTRAS
+};
 
 static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_PROXY] = {"proxy", "HOST:PORT", "the proxy to ask (127.0.0.1:7379)"},
     [MAIN_USER] = {"user", "NAME", "user to log in as"},
     [MAIN_PASSWORD_FILE] = {"password-file", "FILE", "file whose first line is the password"},
-    [MAIN_WAIT] = {"wait", "SECONDS", "how long failover and log replace wait for the end"},
     [MAIN_JSON] = {"json", NULL, "print JSON"},
+    [MAIN_WAIT] = {"wait", "SECONDS", "how long failover and log replace wait for the end"},
+    [MAIN_FROM] = {"from", "OFFSET|TIME", "tail: begin behind it (now)"},
+    [MAIN_UNTIL] = {"until", "OFFSET|TIME", "tail: end there (never)"},
+    [MAIN_DB] = {"db", "N", "tail: the database of the stream at --from OFFSET"},
+    [MAIN_KEYS] = {"keys", "GLOB", "tail: only what changes such keys"},
+    [MAIN_LOG_NODES] = {"log-nodes", "LIST",
+                        "HOST:PORT,... of the log nodes, if no proxy is there"},
+    [MAIN_CLUSTER_ID] = {"cluster-id", "HEX", "with --log-nodes: whose they are"},
+    [MAIN_LOG_ID] = {"log-id", "N", "with --log-nodes: which log of theirs (1)"},
+};
+
+/* Which verbs take it; what is not here, all take. */
+static const unsigned main_extra_options[MAIN_EXTRAS] = {
+    [MAIN_WAIT] = CTL_OPTION_WAIT,        [MAIN_FROM] = CTL_OPTION_FROM,
+    [MAIN_UNTIL] = CTL_OPTION_UNTIL,      [MAIN_DB] = CTL_OPTION_DB,
+    [MAIN_KEYS] = CTL_OPTION_KEYS,        [MAIN_LOG_NODES] = CTL_OPTION_NODES,
+    [MAIN_CLUSTER_ID] = CTL_OPTION_NODES, [MAIN_LOG_ID] = CTL_OPTION_NODES,
 };
 
 static const char main_help[] =
@@ -44,9 +76,12 @@ static const char main_help[] =
     "  failover [NAME]             hands the lead over, to the proxy NAME or to the best one\n"
     "  log status                  the log nodes, and what a change of them is doing\n"
     "  log replace OLD HOST:PORT   puts another log node in place of OLD\n"
+    "  tail                        what is committed, as it is: one effect a line, until stopped\n"
+    "\nAn OFFSET is a place in the log; a TIME is 2026-11-22T14:02:00Z, @1795352520, \"14:02\",\n"
+    "\"5 minutes ago\", now. Without a zone (Z, +01:00) the local one is meant.\n"
     "\nExit status: 0 done; 1 refused, or it came to nothing; 2 wrong command line or "
     "configuration;\n"
-    "3 no proxy answers; 4 it was begun, and how it ended is not known.\n";
+    "3 nobody answers; 4 it was begun, and how it ended is not known.\n";
 
 static const struct options_program main_program = {
     .name = "holdfast-ctl",
@@ -54,6 +89,7 @@ static const struct options_program main_program = {
     .operands = " COMMAND",
     .schema = settings_schema,
     .config_optional = true,
+    .mixed = true,
     .extras = main_extras,
     .extra_count = MAIN_EXTRAS,
     .more_help = main_help,
@@ -116,6 +152,20 @@ static const struct ctl_verb *main_find_verb(int *argc, char ***argv)
     return NULL;
 }
 
+/* False: complained. */
+static bool main_check_options(const struct ctl_verb *verb, const struct options *options)
+{
+    for (int i = 0; i < MAIN_EXTRAS; i++) {
+        bool takes = main_extra_options[i] == 0 || (verb->options & main_extra_options[i]) != 0;
+        if (options->extras[i] != NULL && !takes) {
+            ctl_complain("%s takes no --%s\nTry 'holdfast-ctl --help'.", verb->words,
+                         main_extras[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The first line of a file; NULL: complained. The caller frees it. */
 static char *main_read_password(const char *path)
 {
@@ -165,6 +215,13 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
         ctl->wait_ms = (uint64_t)seconds * 1000;
     }
     ctl->json = options->extras[MAIN_JSON] != NULL;
+    ctl->from = options->extras[MAIN_FROM];
+    ctl->until = options->extras[MAIN_UNTIL];
+    ctl->db = options->extras[MAIN_DB];
+    ctl->keys = options->extras[MAIN_KEYS];
+    ctl->log_nodes = options->extras[MAIN_LOG_NODES];
+    ctl->cluster_id = options->extras[MAIN_CLUSTER_ID];
+    ctl->log_id = options->extras[MAIN_LOG_ID];
     if (options->extras[MAIN_PASSWORD_FILE] != NULL) {
         *password = main_read_password(options->extras[MAIN_PASSWORD_FILE]);
         ctl->password = *password;
@@ -194,12 +251,14 @@ int main(int argc, char **argv)
         ctl.port = (int)settings.port;
         ctl.user = settings.redis_user;
         ctl.password = settings.redis_password;
+        ctl.settings = &settings;
     }
     argc -= options.operands_at;
     argv += options.operands_at;
     const struct ctl_verb *verb = main_find_verb(&argc, &argv);
     status = CTL_EXIT_USAGE;
-    if (verb != NULL && main_apply(&options, &ctl, host, sizeof host, &password)) {
+    if (verb != NULL && main_check_options(verb, &options) &&
+        main_apply(&options, &ctl, host, sizeof host, &password)) {
         status = verb->run(&ctl, argc, argv);
     }
     free(password);

@@ -42,6 +42,11 @@ static void admin_status(const struct proxy *p, struct buf *out)
     const struct conf *conf = proposer_conf(p->proposer);
     struct buf text = BUF_INIT;
 
+    buf_append_str(&text, "cluster_id:");
+    for (size_t i = 0; i < sizeof p->settings->cluster_id; i++) {
+        buf_printf(&text, "%02x", p->settings->cluster_id[i]);
+    }
+    buf_printf(&text, "\r\nlog_id:%" PRId64 "\r\n", p->settings->log_id);
     buf_printf(&text, "leader:%s\r\n",
                proposer_state(p->proposer) == PROPOSER_LEADING ? "yes" : "no");
     buf_printf(&text, "term:%" PRIu64 "\r\n", proposer_term(p->proposer).n);

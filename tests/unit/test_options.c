@@ -159,6 +159,24 @@ START_TEST(extras)
 }
 END_TEST
 
+/* Mixed: options stand anywhere, and operands follow in their order; "--" ends them. */
+START_TEST(mixed)
+{
+    static const struct options_extra own[] = {{"proxy", "HOST:PORT", "where it is"},
+                                               {"json", NULL, "as JSON"}};
+    program.operands = "COMMAND [ARGUMENT...]";
+    program.config_optional = program.mixed = true;
+    program.extras = own;
+    program.extra_count = 2;
+    ck_assert(RUN("log", "--proxy", "h:1", "status", "--json"));
+    ck_assert_str_eq(options.extras[0], "h:1");
+    ck_assert_str_eq(options.extras[1], "");
+    ck_assert_int_eq(options.operands_at, 4);
+    ck_assert(RUN("log", "--", "--json"));
+    ck_assert_ptr_null(options.extras[1]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("options");
@@ -169,6 +187,7 @@ int main(void)
     tcase_add_test(tc, configuration);
     tcase_add_test(tc, operands);
     tcase_add_test(tc, extras);
+    tcase_add_test(tc, mixed);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

@@ -31,6 +31,7 @@ struct world {
     size_t room_each; /* granted again whenever it is used up; 0: not by itself */
     bool done;
     int failed;
+    struct record record; /* that the next bytes are of */
 };
 
 static uint8_t byte_at(uint64_t offset)
@@ -163,9 +164,16 @@ static bool on_send(void *ctx, unsigned node, const struct wire_msg *msg)
     return net_send(&w->net, node, msg);
 }
 
+/* Every byte that is handed out is of the record that was told of before. */
+static void on_record(void *ctx, const struct record *rec)
+{
+    ((struct world *)ctx)->record = *rec;
+}
+
 static void on_data(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     struct world *w = ctx;
+    ck_assert(w->record.begin <= offset && record_end(&w->record) >= offset + size);
 
     ck_assert_uint_eq(offset, w->expected);
     ck_assert_uint_gt(size, 0);
@@ -205,8 +213,11 @@ static void world_open(struct world *w, uint64_t seed)
                                    .inflight_max = 4,
                                    .timeout_ms = 100,
                                    .retry_ms = 10};
-    struct reader_events events = {
-        .send = on_send, .data = on_data, .done = on_done, .failed = on_failed};
+    struct reader_events events = {.send = on_send,
+                                   .record = on_record,
+                                   .data = on_data,
+                                   .done = on_done,
+                                   .failed = on_failed};
 
     memset(w, 0, sizeof *w);
     net_init(&w->net, seed);
