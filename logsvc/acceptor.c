@@ -104,6 +104,7 @@ void acceptor_log(const struct acceptor *a, struct wire_log *out)
         .uncertain_to = uncertain > st.unit_off ? uncertain : 0,
         .commit = a->commit,
         .chain_crc = st.chain_crc,
+        .begin_chain = st.begin_chain,
         .holes = st.holes,
     };
 }
@@ -153,7 +154,7 @@ void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_h
         out->heard_ns = now_ns > a->heard_ns ? now_ns - a->heard_ns : 0;
     }
     acceptor_log(a, &out->log);
-    out->snapshot = acceptor_newest_snapshot(a, UINT64_MAX, &info);
+    out->snapshot = acceptor_newest_snapshot(a, UINT64_MAX, false, &info);
     memcpy(out->leader, a->leader, sizeof out->leader);
     out->history = acceptor_wire_history(&a->meta.history, history);
 }
@@ -433,6 +434,16 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
         return acceptor_snap_latest(a, call);
     case WIRE_SNAP_READ:
         return acceptor_snap_read(a, call);
+    case WIRE_SNAP_LIST:
+        return acceptor_snap_list(a, call);
+    case WIRE_SNAP_VERIFIED:
+        return acceptor_snap_verified(a, call);
+    case WIRE_SNAP_DELETE:
+        return acceptor_snap_delete(a, call);
+    case WIRE_TRIM:
+    case WIRE_REBASE:
+        acceptor_refuse(a, call, WIRE_REFUSED_BAD, "not known here yet");
+        return ERR_OK;
     case WIRE_WATCH:
         acceptor_watch(a, call);
         return ERR_OK;
@@ -448,6 +459,11 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
     case WIRE_SNAP_COMMIT_REPLY:
     case WIRE_SNAP_LATEST_REPLY:
     case WIRE_SNAP_READ_REPLY:
+    case WIRE_SNAP_LIST_REPLY:
+    case WIRE_SNAP_VERIFIED_REPLY:
+    case WIRE_SNAP_DELETE_REPLY:
+    case WIRE_TRIM_REPLY:
+    case WIRE_REBASE_REPLY:
     case WIRE_CONFIG_REPLY:
     case WIRE_WATCH_REPLY:
     case WIRE_REFUSED:

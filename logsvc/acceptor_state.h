@@ -1,6 +1,6 @@
 /* The acceptor's insides, shared by acceptor.c (terms and appends), acceptor_elected.c (taking up a
- * leader), acceptor_serve.c (reads and snapshots), acceptor_watch.c (who watches), acceptor_mend.c
- * (holes) and acceptor_conf.c (who counts). Nobody else includes it. */
+ * leader), acceptor_serve.c (reads), acceptor_snaps.c (snapshots), acceptor_watch.c (who watches),
+ * acceptor_mend.c (holes) and acceptor_conf.c (who counts). Nobody else includes it. */
 #ifndef LOGSVC_ACCEPTOR_STATE_H
 #define LOGSVC_ACCEPTOR_STATE_H
 
@@ -123,13 +123,19 @@ void acceptor_tell_watchers(struct acceptor *a, uint64_t now_ns);
 
 /* acceptor_serve.c */
 int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+
+/* acceptor_snaps.c */
 int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_latest(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
-/* Offset of the newest snapshot that belongs to this node's history, or WIRE_NO_SNAPSHOT. */
-uint64_t acceptor_newest_snapshot(const struct acceptor *a, uint64_t limit,
+int acceptor_snap_list(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_verified(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_snap_delete(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+/* Offset of the newest snapshot up to limit that counts (any: that belongs to this node's history),
+ * or WIRE_NO_SNAPSHOT. */
+uint64_t acceptor_newest_snapshot(const struct acceptor *a, uint64_t limit, bool any,
                                   struct snapshot_info *info);
 
 #endif

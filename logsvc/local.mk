@@ -2,7 +2,7 @@ noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
 	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_conf.c logsvc/acceptor_elected.c \
 	logsvc/acceptor_mend.c logsvc/acceptor_serve.c logsvc/acceptor_state.h \
-	logsvc/acceptor_watch.c \
+	logsvc/acceptor_snaps.c logsvc/acceptor_watch.c \
 	logsvc/client/proposer.c logsvc/client/proposer.h logsvc/client/proposer_answers.c \
 	logsvc/client/proposer_change.c logsvc/client/proposer_conf.c \
 	logsvc/client/proposer_vote.c logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
@@ -20,6 +20,7 @@ liblog_a_SOURCES = \
 	logsvc/segment.c logsvc/segment.h \
 	logsvc/slots.c logsvc/slots.h \
 	logsvc/snapfile.c logsvc/snapfile.h \
+	logsvc/snapinfo.c logsvc/snapinfo.h \
 	logsvc/spare.c logsvc/spare.h \
 	logsvc/storage.h \
 	logsvc/scrub.c logsvc/scrub.h \
@@ -35,6 +36,7 @@ liblog_a_SOURCES = \
 	logsvc/term.h \
 	logsvc/wire.c logsvc/wire.h
 liblog_a_SOURCES += \
+	logsvc/client/catalogue.c logsvc/client/catalogue.h \
 	logsvc/client/fetch.c logsvc/client/fetch.h \
 	logsvc/client/reader.c logsvc/client/reader.h \
 	logsvc/client/snap_download.c logsvc/client/snap_download.h \

@@ -11,44 +11,84 @@
 
 /* Synced while it is received, so that the last sync does not hold up the node for long. */
 enum { SNAPFILE_SYNC_BYTES = 16 * 1024 * 1024 };
+/* Of 64 TiB. */
+enum { SNAPFILE_META_MAX_BYTES = 1024 * 1024 * 1024 };
 
 #define SNAPFILE_INCOMING_NAME "snap-incoming.tmp"
+#define SNAPFILE_META_NAME     "snap-meta.tmp"
 
-void snapfile_encode(const struct snapshot_info *info, uint8_t out[SNAPFILE_META_BYTES])
+/* --- the .meta file --- */
+
+enum { SNAPFILE_TEXT_AT = 32, SNAPFILE_TEXT_MAX = SNAPFILE_HEAD_BYTES - SNAPFILE_TEXT_AT };
+
+static uint64_t snapfile_chunks(uint64_t size_bytes)
 {
-    memset(out, 0, SNAPFILE_META_BYTES);
-    le_put32(out, SNAPFILE_MAGIC);
-    le_put32(out + 8, SNAPFILE_VERSION);
-    le_put32(out + 12, info->crc);
-    le_put64(out + 16, info->offset);
-    le_put64(out + 24, info->term.n);
-    le_put64(out + 32, info->size_bytes);
-    le_put64(out + 40, info->wall_ms);
-    le_put32(out + 48, info->chain_crc);
-    memcpy(out + 56, info->replid.hex, sizeof info->replid.hex);
-    memcpy(out + 96, info->engine_version,
-           strnlen(info->engine_version, sizeof info->engine_version - 1));
-    le_put32(out + 4, crc32c_extend(0, out + 8, SNAPFILE_META_BYTES - 8));
+    return size_bytes / SNAPFILE_CHUNK_BYTES + (size_bytes % SNAPFILE_CHUNK_BYTES > 0);
 }
 
-int snapfile_decode(const uint8_t bytes[SNAPFILE_META_BYTES], struct snapshot_info *info)
+void snapfile_encode(const struct snapshot_info *info, const uint8_t *sums, size_t sums_bytes,
+                     struct buf *out)
 {
-    if (le_get32(bytes) != SNAPFILE_MAGIC || le_get32(bytes + 8) != SNAPFILE_VERSION ||
-        le_get32(bytes + 4) != crc32c_extend(0, bytes + 8, SNAPFILE_META_BYTES - 8)) {
+    uint8_t head[SNAPFILE_HEAD_BYTES] = {0};
+    struct buf text = BUF_INIT;
+
+    snapinfo_to_json(info, &text);
+    MUST(text.len <= SNAPFILE_TEXT_MAX);
+    le_put32(head, SNAPFILE_MAGIC);
+    le_put32(head + 8, SNAPFILE_VERSION);
+    le_put32(head + 12, (uint32_t)text.len);
+    le_put32(head + 16, SNAPFILE_CHUNK_BYTES);
+    le_put32(head + 20, (uint32_t)(sums_bytes / 4));
+    le_put32(head + 24, crc32c_extend(0, sums, sums_bytes));
+    memcpy(head + SNAPFILE_TEXT_AT, buf_head(&text), text.len);
+    le_put32(head + 4, crc32c_extend(0, head + 8, sizeof head - 8));
+    buf_append(out, head, sizeof head);
+    buf_append(out, sums, sums_bytes);
+    buf_release(&text);
+}
+
+int snapfile_decode(const uint8_t *bytes, size_t size, struct snapshot_info *info,
+                    const uint8_t **sums, size_t *sums_bytes)
+{
+    if (size < SNAPFILE_HEAD_BYTES || le_get32(bytes) != SNAPFILE_MAGIC ||
+        le_get32(bytes + 8) != SNAPFILE_VERSION ||
+        le_get32(bytes + 4) != crc32c_extend(0, bytes + 8, SNAPFILE_HEAD_BYTES - 8)) {
         return ERR_CORRUPT;
     }
-    *info = (struct snapshot_info){
-        .crc = le_get32(bytes + 12),
-        .offset = le_get64(bytes + 16),
-        .term = {le_get64(bytes + 24)},
-        .size_bytes = le_get64(bytes + 32),
-        .wall_ms = le_get64(bytes + 40),
-        .chain_crc = le_get32(bytes + 48),
-    };
-    memcpy(info->replid.hex, bytes + 56, sizeof info->replid.hex);
-    memcpy(info->engine_version, bytes + 96, sizeof info->engine_version - 1);
+    uint32_t text_bytes = le_get32(bytes + 12);
+    *sums = bytes + SNAPFILE_HEAD_BYTES;
+    *sums_bytes = size - SNAPFILE_HEAD_BYTES;
+    if (text_bytes > SNAPFILE_TEXT_MAX || le_get32(bytes + 16) != SNAPFILE_CHUNK_BYTES ||
+        *sums_bytes != (uint64_t)le_get32(bytes + 20) * 4 ||
+        le_get32(bytes + 24) != crc32c_extend(0, *sums, *sums_bytes) ||
+        snapinfo_from_json((const char *)bytes + SNAPFILE_TEXT_AT, text_bytes, info) != ERR_OK ||
+        snapfile_chunks(info->size_bytes) != *sums_bytes / 4) {
+        return ERR_CORRUPT;
+    }
     return ERR_OK;
 }
+
+void snapfile_sum(struct snapfile_sums *sums, const uint8_t *bytes, size_t size, bool end)
+{
+    uint8_t sum[4];
+
+    while (size > 0 || (end && sums->part_bytes > 0)) {
+        size_t room = SNAPFILE_CHUNK_BYTES - sums->part_bytes;
+        size_t n = size < room ? size : room;
+        sums->part = crc32c_extend(sums->part, bytes, n);
+        sums->part_bytes += n;
+        bytes += n;
+        size -= n;
+        if (sums->part_bytes == SNAPFILE_CHUNK_BYTES || (end && size == 0)) {
+            le_put32(sum, sums->part);
+            buf_append(&sums->sums, sum, sizeof sum);
+            sums->part = 0;
+            sums->part_bytes = 0;
+        }
+    }
+}
+
+/* --- the list --- */
 
 static void snapfile_name(uint64_t offset, const char *end, char out[64])
 {
@@ -64,25 +104,49 @@ static int snapfile_path(const struct snapfile *s, uint64_t offset, const char *
     return disk_path(out, s->folder, name);
 }
 
-/* Puts a published snapshot into the list, in place of one at the same offset. */
-static void snapfile_add(struct snapfile *s, const struct snapshot_info *info)
+static struct snapfile_entry *snapfile_find(const struct snapfile *s, uint64_t offset)
 {
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->all[i].info.offset == offset) {
+            return &s->all[i];
+        }
+    }
+    return NULL;
+}
+
+/* Puts a published snapshot into the list, in place of one at the same offset. */
+static void snapfile_add(struct snapfile *s, const struct snapshot_info *info, const uint8_t *sums,
+                         size_t sums_bytes)
+{
+    struct snapfile_entry *e = snapfile_find(s, info->offset);
     size_t at = s->count;
 
-    while (at > 0 && s->all[at - 1].offset > info->offset) {
-        at--;
+    if (e == NULL) {
+        if (s->count == s->cap) {
+            s->cap = s->cap > 0 ? s->cap * 2 : 4;
+            s->all = mem_realloc(s->all, s->cap * sizeof *s->all);
+        }
+        while (at > 0 && s->all[at - 1].info.offset > info->offset) {
+            at--;
+        }
+        memmove(s->all + at + 1, s->all + at, (s->count - at) * sizeof *s->all);
+        s->count++;
+        e = &s->all[at];
+        e->sums = (struct buf)BUF_INIT;
     }
-    if (at > 0 && s->all[at - 1].offset == info->offset) {
-        s->all[at - 1] = *info;
-        return;
-    }
-    if (s->count == s->cap) {
-        s->cap = s->cap > 0 ? s->cap * 2 : 4;
-        s->all = mem_realloc(s->all, s->cap * sizeof *s->all);
-    }
-    memmove(s->all + at + 1, s->all + at, (s->count - at) * sizeof *s->all);
-    s->all[at] = *info;
-    s->count++;
+    e->info = *info;
+    e->rotten = false;
+    buf_clear(&e->sums);
+    buf_append(&e->sums, sums, sums_bytes);
+}
+
+static void snapfile_drop_entry(struct snapfile *s, struct snapfile_entry *e)
+{
+    size_t at = (size_t)(e - s->all);
+
+    buf_release(&e->sums);
+    s->count--;
+    memmove(e, e + 1, (s->count - at) * sizeof *s->all);
 }
 
 /* --- opening --- */
@@ -120,29 +184,46 @@ static void snapfile_list_cb(void *ctx, const char *name)
     }
 }
 
-static int snapfile_load_meta(struct snapfile *s, uint64_t offset)
+/* Appends a whole small file to out. */
+static int snapfile_load(struct snapfile *s, const char *path, struct buf *out)
 {
-    uint8_t bytes[SNAPFILE_META_BYTES];
-    char path[DISK_PATH_BYTES], rdb_path[DISK_PATH_BYTES];
-    struct snapshot_info info;
     struct disk_file *f;
     uint64_t size = 0;
     size_t got = 0;
 
+    int rc = disk_open(s->disk, path, 0, &f);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = disk_size(f, &size);
+    if (rc == ERR_OK && size > 0 && size <= SNAPFILE_META_MAX_BYTES) {
+        rc = disk_read(f, buf_reserve(out, (size_t)size), (size_t)size, 0, &got);
+        buf_commit(out, rc == ERR_OK ? got : 0);
+    }
+    disk_close(f);
+    return rc;
+}
+
+static int snapfile_load_meta(struct snapfile *s, uint64_t offset)
+{
+    char path[DISK_PATH_BYTES], rdb_path[DISK_PATH_BYTES];
+    struct snapshot_info info;
+    struct buf bytes = BUF_INIT;
+    const uint8_t *sums;
+    size_t sums_bytes;
+    struct disk_file *f;
+    uint64_t size = 0;
+
     int rc = snapfile_path(s, offset, "meta", path);
     if (rc == ERR_OK) {
-        rc = disk_open(s->disk, path, 0, &f);
+        rc = snapfile_load(s, path, &bytes);
     }
     if (rc != ERR_OK) {
+        buf_release(&bytes);
         return rc;
     }
-    rc = disk_read(f, bytes, sizeof bytes, 0, &got);
-    disk_close(f);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    bool good =
-        got == sizeof bytes && snapfile_decode(bytes, &info) == ERR_OK && info.offset == offset;
+    bool good = snapfile_decode(buf_head(&bytes), bytes.len, &info, &sums, &sums_bytes) == ERR_OK &&
+                info.offset == offset;
     if (good) {
         rc = snapfile_path(s, offset, "rdb", rdb_path);
         if (rc == ERR_OK) {
@@ -155,10 +236,11 @@ static int snapfile_load_meta(struct snapfile *s, uint64_t offset)
         good = rc == ERR_OK && size == info.size_bytes;
     }
     if (good) {
-        snapfile_add(s, &info);
+        snapfile_add(s, &info, sums, sums_bytes);
     } else {
         log_warn("%s is corrupt or lacks its data, and is left out", path);
     }
+    buf_release(&bytes);
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
@@ -175,6 +257,12 @@ static int snapfile_remove_orphans(struct snapfile *s, const struct snapfile_lis
     char path[DISK_PATH_BYTES];
 
     int rc = disk_path(path, s->folder, SNAPFILE_INCOMING_NAME);
+    if (rc == ERR_OK) {
+        rc = snapfile_remove(s, path);
+    }
+    if (rc == ERR_OK) {
+        rc = disk_path(path, s->folder, SNAPFILE_META_NAME);
+    }
     if (rc == ERR_OK) {
         rc = snapfile_remove(s, path);
     }
@@ -215,9 +303,13 @@ void snapfile_close(struct snapfile *s)
 {
     disk_close(s->incoming);
     s->incoming = NULL;
+    buf_release(&s->incoming_sums.sums);
+    while (s->count > 0) {
+        snapfile_drop_entry(s, &s->all[s->count - 1]);
+    }
     free(s->all);
     s->all = NULL;
-    s->count = s->cap = 0;
+    s->cap = 0;
 }
 
 /* --- receiving --- */
@@ -248,7 +340,10 @@ int snapfile_begin(struct snapfile *s, const struct snapshot_info *info, uint64_
     if (rc != ERR_OK) {
         return rc;
     }
-    if (space < info->size_bytes || space - info->size_bytes < reserve_bytes) {
+    uint64_t meta_bytes = SNAPFILE_HEAD_BYTES + snapfile_chunks(info->size_bytes) * 4;
+    if (space < info->size_bytes || space - info->size_bytes < reserve_bytes + meta_bytes ||
+        meta_bytes > SNAPFILE_META_MAX_BYTES ||
+        (s->count >= SNAPINFO_LIST_MAX && snapfile_find(s, info->offset) == NULL)) {
         return ERR_NO_SPACE;
     }
     rc = disk_open(s->disk, path, DISK_WRITE | DISK_CREATE, &s->incoming);
@@ -257,6 +352,9 @@ int snapfile_begin(struct snapfile *s, const struct snapshot_info *info, uint64_
         s->incoming_info.engine_version[sizeof info->engine_version - 1] = '\0';
         s->incoming_at = s->synced_at = 0;
         s->incoming_crc = 0;
+        s->incoming_sums.part = 0;
+        s->incoming_sums.part_bytes = 0;
+        buf_clear(&s->incoming_sums.sums);
     }
     return rc;
 }
@@ -283,20 +381,67 @@ int snapfile_write(struct snapfile *s, uint64_t at, const void *bytes, size_t si
     }
     if (rc == ERR_OK) {
         s->incoming_crc = crc32c_extend(s->incoming_crc, bytes, size);
+        snapfile_sum(&s->incoming_sums, bytes, size, false);
         s->incoming_at += size;
     }
     return rc;
 }
 
+/* Writes and syncs what will be a .meta file. */
+static int snapfile_prepare_meta(struct snapfile *s, const struct snapshot_info *info,
+                                 const struct buf *sums, char path[DISK_PATH_BYTES])
+{
+    struct buf bytes = BUF_INIT;
+    struct disk_file *f;
+
+    int rc = disk_path(path, s->folder, SNAPFILE_META_NAME);
+    if (rc == ERR_OK) {
+        rc = disk_open(s->disk, path, DISK_WRITE | DISK_CREATE, &f);
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    snapfile_encode(info, buf_head(sums), sums->len, &bytes);
+    rc = disk_write(f, buf_head(&bytes), bytes.len, 0);
+    if (rc == ERR_OK) {
+        rc = disk_sync(f);
+    }
+    disk_close(f);
+    buf_release(&bytes);
+    if (rc == ERR_NO_SPACE) {
+        int removed = snapfile_remove(s, path);
+        return removed == ERR_OK ? ERR_NO_SPACE : removed;
+    }
+    return rc;
+}
+
+static int snapfile_rename(struct snapfile *s, const char *from, uint64_t offset, const char *end)
+{
+    char to[DISK_PATH_BYTES];
+
+    int rc = snapfile_path(s, offset, end, to);
+    if (rc == ERR_OK) {
+        rc = s->disk->ops->rename(s->disk, from, to);
+    }
+    if (rc == ERR_OK) {
+        rc = s->disk->ops->sync_folder(s->disk, s->folder);
+    }
+    return rc;
+}
+
+/* All that takes room is on the disk already. ERR_NO_SPACE: nothing changed. */
 static int snapfile_publish(struct snapfile *s)
 {
-    uint8_t meta[SNAPFILE_META_BYTES];
-    char from[DISK_PATH_BYTES], to[DISK_PATH_BYTES], name[64];
+    char from[DISK_PATH_BYTES], to[DISK_PATH_BYTES], meta[DISK_PATH_BYTES];
     uint64_t offset = s->incoming_info.offset;
 
-    /* Another dataset at the same offset (of an adoption that came to nothing) goes first: at any
-     * moment a .meta stands beside its own data, or there is none. */
-    int rc = snapfile_path(s, offset, "meta", to);
+    int rc = snapfile_prepare_meta(s, &s->incoming_info, &s->incoming_sums.sums, meta);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    /* Another dataset at the same offset (of an adoption that came to nothing, or rotten) goes
+     * first: at any moment a .meta stands beside its own data, or there is none. */
+    rc = snapfile_path(s, offset, "meta", to);
     if (rc == ERR_OK) {
         rc = snapfile_remove(s, to);
     }
@@ -307,26 +452,24 @@ static int snapfile_publish(struct snapfile *s)
         rc = disk_path(from, s->folder, SNAPFILE_INCOMING_NAME);
     }
     if (rc == ERR_OK) {
-        rc = snapfile_path(s, offset, "rdb", to);
+        rc = snapfile_rename(s, from, offset, "rdb");
     }
     if (rc == ERR_OK) {
-        rc = s->disk->ops->rename(s->disk, from, to);
-    }
-    if (rc == ERR_OK) {
-        rc = s->disk->ops->sync_folder(s->disk, s->folder);
-    }
-    if (rc == ERR_OK) {
-        snapfile_encode(&s->incoming_info, meta);
-        snapfile_name(offset, "meta", name);
-        rc = disk_write_file(s->disk, s->folder, name, meta, sizeof meta);
+        rc = snapfile_rename(s, meta, offset, "meta");
     }
     return rc == ERR_NO_SPACE ? ERR_IO : rc;
 }
 
+static bool snapfile_is_here(const struct snapfile *s, const struct snapshot_info *info)
+{
+    const struct snapfile_entry *e = snapfile_find(s, info->offset);
+
+    return e != NULL && !e->rotten && snapinfo_same(&e->info, info) &&
+           (info->verified_ms == 0 || e->info.verified_ms > 0);
+}
+
 int snapfile_commit(struct snapfile *s)
 {
-    struct snapshot_info old;
-
     if (!s->incoming) {
         return ERR_STATE;
     }
@@ -334,21 +477,76 @@ int snapfile_commit(struct snapfile *s)
         int rc = snapfile_drop(s);
         return rc == ERR_OK ? ERR_CORRUPT : rc;
     }
-    const struct snapshot_info *new = &s->incoming_info;
-    if (snapfile_latest(s, new->offset, &old) == ERR_OK &&
-        old.offset == new->offset &&old.crc == new->crc &&old.size_bytes ==
-            new->size_bytes &&old.term.n == new->term.n &&old.chain_crc ==
-            new->chain_crc &&memcmp(old.replid.hex, new->replid.hex, sizeof old.replid.hex) == 0) {
-        return snapfile_drop(s); /* it is here already */
+    if (snapfile_is_here(s, &s->incoming_info)) {
+        return snapfile_drop(s);
     }
+    snapfile_sum(&s->incoming_sums, NULL, 0, true);
     int rc = disk_sync(s->incoming);
-    disk_close(s->incoming);
-    s->incoming = NULL;
     if (rc == ERR_OK) {
         rc = snapfile_publish(s);
     }
+    if (rc == ERR_NO_SPACE) {
+        int dropped = snapfile_drop(s);
+        return dropped == ERR_OK ? ERR_NO_SPACE : dropped;
+    }
+    disk_close(s->incoming);
+    s->incoming = NULL;
     if (rc == ERR_OK) {
-        snapfile_add(s, &s->incoming_info);
+        snapfile_add(s, &s->incoming_info, buf_head(&s->incoming_sums.sums),
+                     s->incoming_sums.sums.len);
+    }
+    return rc;
+}
+
+/* --- marks --- */
+
+int snapfile_verified(struct snapfile *s, uint64_t offset, uint64_t verified_ms)
+{
+    struct snapfile_entry *e = snapfile_find(s, offset);
+    char meta[DISK_PATH_BYTES];
+
+    if (e == NULL || e->rotten) {
+        return ERR_NOT_FOUND;
+    }
+    struct snapshot_info info = e->info;
+    info.verified_ms = verified_ms;
+    int rc = snapfile_prepare_meta(s, &info, &e->sums, meta);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = snapfile_rename(s, meta, offset, "meta");
+    if (rc == ERR_OK) {
+        e->info = info;
+    }
+    return rc == ERR_NO_SPACE ? ERR_IO : rc;
+}
+
+int snapfile_delete(struct snapfile *s, uint64_t offset)
+{
+    struct snapfile_entry *e = snapfile_find(s, offset);
+    char path[DISK_PATH_BYTES];
+
+    if (e == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    int rc = snapfile_path(s, offset, "meta", path);
+    if (rc == ERR_OK) {
+        rc = snapfile_remove(s, path);
+    }
+    if (rc == ERR_OK) {
+        rc = s->disk->ops->sync_folder(s->disk, s->folder);
+    }
+    if (rc == ERR_OK) {
+        rc = snapfile_path(s, offset, "rdb", path);
+    }
+    if (rc == ERR_OK) {
+        rc = snapfile_remove(s, path);
+    }
+    if (rc == ERR_OK) {
+        rc = s->disk->ops->sync_folder(s->disk, s->folder);
+    }
+    if (rc == ERR_OK) {
+        snapfile_drop_entry(s, e);
     }
     return rc == ERR_NO_SPACE ? ERR_IO : rc;
 }
@@ -358,76 +556,120 @@ int snapfile_commit(struct snapfile *s)
 int snapfile_latest(const struct snapfile *s, uint64_t limit, struct snapshot_info *out)
 {
     for (size_t i = s->count; i > 0; i--) {
-        if (s->all[i - 1].offset <= limit) {
-            *out = s->all[i - 1];
+        const struct snapfile_entry *e = &s->all[i - 1];
+        if (e->info.offset <= limit && !e->rotten) {
+            *out = e->info;
             return ERR_OK;
         }
     }
     return ERR_NOT_FOUND;
 }
 
-int snapfile_read(struct snapfile *s, uint64_t offset, uint64_t at, size_t size, struct buf *out)
+static void snapfile_leave_out(struct snapfile_entry *e, const char *path)
 {
-    char path[DISK_PATH_BYTES];
-    struct snapshot_info info;
-    struct disk_file *f;
+    if (!e->rotten) {
+        log_error("%s has rotted, and is not offered any more", path);
+        e->rotten = true;
+    }
+}
+
+/* Reads the chunk that begins at `at`, and checks it. */
+static int snapfile_read_chunk(struct snapfile_entry *e, struct disk_file *f, uint64_t at,
+                               uint8_t *chunk, size_t *size)
+{
+    uint64_t left = e->info.size_bytes - at;
     size_t got = 0;
 
-    int rc = snapfile_latest(s, offset, &info);
-    if (rc != ERR_OK || info.offset != offset) {
+    *size = left < SNAPFILE_CHUNK_BYTES ? (size_t)left : SNAPFILE_CHUNK_BYTES;
+    int rc = disk_read(f, chunk, *size, at, &got);
+    if (rc != ERR_OK) {
+        return rc == ERR_IO ? ERR_CORRUPT : rc;
+    }
+    uint32_t sum = le_get32(buf_head(&e->sums) + at / SNAPFILE_CHUNK_BYTES * 4);
+    return got == *size && crc32c_extend(0, chunk, *size) == sum ? ERR_OK : ERR_CORRUPT;
+}
+
+int snapfile_read(struct snapfile *s, uint64_t offset, uint64_t at, size_t size, struct buf *out)
+{
+    struct snapfile_entry *e = snapfile_find(s, offset);
+    char path[DISK_PATH_BYTES];
+    struct disk_file *f;
+    size_t before = out->len;
+
+    if (e == NULL) {
         return ERR_NOT_FOUND;
     }
-    rc = snapfile_path(s, offset, "rdb", path);
+    int rc = snapfile_path(s, offset, "rdb", path);
     if (rc == ERR_OK) {
         rc = disk_open(s->disk, path, 0, &f);
     }
     if (rc != ERR_OK) {
-        return rc;
+        snapfile_leave_out(e, path);
+        return rc == ERR_TOO_BIG ? rc : ERR_CORRUPT;
     }
-    if (at < info.size_bytes) {
-        size = size < info.size_bytes - at ? size : (size_t)(info.size_bytes - at);
-        rc = disk_read(f, buf_reserve(out, size), size, at, &got);
+    uint8_t *chunk = mem_alloc(SNAPFILE_CHUNK_BYTES);
+    while (rc == ERR_OK && size > 0 && at < e->info.size_bytes) {
+        uint64_t begin = at / SNAPFILE_CHUNK_BYTES * SNAPFILE_CHUNK_BYTES;
+        size_t got = 0, skip = (size_t)(at - begin);
+        rc = snapfile_read_chunk(e, f, begin, chunk, &got);
         if (rc == ERR_OK) {
-            buf_commit(out, got);
-            rc = got == size ? ERR_OK : ERR_CORRUPT;
+            size_t n = got - skip < size ? got - skip : size;
+            buf_append(out, chunk + skip, n);
+            at += n;
+            size -= n;
         }
     }
+    free(chunk);
     disk_close(f);
+    if (rc != ERR_OK) {
+        snapfile_leave_out(e, path);
+        rc = out->len > before ? ERR_OK : ERR_CORRUPT; /* what is sound in front of it */
+    }
     return rc;
 }
 
 /* --- looking after them --- */
 
-static void snapfile_leave_out(struct snapfile *s, uint64_t offset)
+/* The .meta file is made again if it is not what it should be. */
+static int snapfile_check_meta(struct snapfile *s, struct snapfile_entry *e)
 {
-    size_t kept = 0;
+    struct buf wanted = BUF_INIT, found = BUF_INIT;
+    char path[DISK_PATH_BYTES];
 
-    for (size_t i = 0; i < s->count; i++) {
-        if (s->all[i].offset != offset) {
-            s->all[kept++] = s->all[i];
-        }
+    int rc = snapfile_path(s, e->info.offset, "meta", path);
+    if (rc != ERR_OK) {
+        return rc;
     }
-    s->count = kept;
+    snapfile_encode(&e->info, buf_head(&e->sums), e->sums.len, &wanted);
+    bool good = snapfile_load(s, path, &found) == ERR_OK && found.len == wanted.len &&
+                memcmp(buf_head(&found), buf_head(&wanted), wanted.len) == 0;
+    buf_release(&wanted);
+    buf_release(&found);
+    if (good) {
+        return ERR_OK;
+    }
+    log_error("%s has rotted, and is written anew", path);
+    rc = snapfile_verified(s, e->info.offset, e->info.verified_ms);
+    return rc == ERR_NO_SPACE ? ERR_OK : rc;
 }
 
 int snapfile_check(struct snapfile *s, uint64_t offset, size_t size, uint64_t *at, uint32_t *crc,
                    bool *done)
 {
+    struct snapfile_entry *e = snapfile_find(s, offset);
     char path[DISK_PATH_BYTES];
-    struct snapshot_info info;
     struct disk_file *f;
     size_t got = 0;
 
     *done = true;
-    int rc = snapfile_latest(s, offset, &info);
-    if (rc != ERR_OK || info.offset != offset) {
+    if (e == NULL || e->rotten) {
         return ERR_OK;
     }
     size = size < DISK_BLOCK_BYTES ? DISK_BLOCK_BYTES : size / DISK_BLOCK_BYTES * DISK_BLOCK_BYTES;
-    uint64_t left = info.size_bytes - *at;
+    uint64_t left = e->info.size_bytes - *at;
     size_t want = left < size ? (size_t)left : size;
     uint8_t *bytes = disk_memory(size);
-    rc = snapfile_path(s, offset, "rdb", path);
+    int rc = snapfile_path(s, offset, "rdb", path);
     if (rc == ERR_OK) {
         rc = disk_open(s->disk, path, DISK_DIRECT, &f);
     }
@@ -439,14 +681,13 @@ int snapfile_check(struct snapfile *s, uint64_t offset, size_t size, uint64_t *a
     if (good) {
         *crc = crc32c_extend(*crc, bytes, want);
         *at += want;
-        *done = *at == info.size_bytes;
-        good = !*done || *crc == info.crc;
+        *done = *at == e->info.size_bytes;
+        good = !*done || *crc == e->info.crc;
     }
     free(bytes);
     if (!good) {
-        log_error("%s has rotted, and is not offered any more", path);
-        snapfile_leave_out(s, offset);
+        snapfile_leave_out(e, path);
         return ERR_CORRUPT;
     }
-    return ERR_OK;
+    return *done ? snapfile_check_meta(s, e) : ERR_OK;
 }

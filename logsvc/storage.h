@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "logsvc/record.h"
+#include "logsvc/snapinfo.h"
 #include "logsvc/term.h"
 
 /* What of the log is damaged below flush_off: such places do not lower flush_off. A hole is a range
@@ -26,14 +27,16 @@ struct storage_holes {
 };
 
 struct storage_state {
-    bool empty;            /* no byte and no begin offset yet: storage_reset gives it one */
-    uint64_t begin;        /* offset of the first byte that is kept */
-    uint64_t write_off;    /* end of what was appended */
-    uint64_t flush_off;    /* end of what fdatasync has returned for */
-    uint64_t unit_off;     /* end of the last whole unit at or below flush_off */
-    uint64_t uncertain_to; /* > flush_off: a bad record at the end may have been acknowledged */
-    uint64_t commit;       /* highest commit offset recorded in the log; at most flush_off */
-    uint32_t chain_crc;    /* checksum of all payload bytes up to write_off */
+    bool empty;             /* no byte and no begin offset yet: storage_reset gives it one */
+    uint64_t begin;         /* offset of the first byte that is kept */
+    uint64_t write_off;     /* end of what was appended */
+    uint64_t flush_off;     /* end of what fdatasync has returned for */
+    uint64_t unit_off;      /* end of the last whole unit at or below flush_off */
+    uint64_t uncertain_to;  /* > flush_off: a bad record at the end may have been acknowledged */
+    uint64_t commit;        /* highest commit offset recorded in the log; at most flush_off */
+    uint32_t chain_crc;     /* checksum of all payload bytes up to write_off */
+    uint32_t begin_chain;   /* the same at begin: of what was there in front of it … */
+    bool begin_chain_known; /* … unless what told it has rotted */
     struct storage_holes holes;
 };
 
@@ -42,18 +45,6 @@ struct storage_check {
     size_t bytes;     /* read and written */
     bool round_ended; /* everything was looked at once since the last time */
     bool urgent;      /* damage is being looked into or mended: go on at once */
-};
-
-/* A snapshot of the dataset at an exact offset, as a node keeps it. */
-struct snapshot_info {
-    uint64_t offset;
-    struct log_term term; /* of the log at offset */
-    struct replid replid; /* of the log at offset */
-    uint64_t size_bytes;
-    uint32_t crc;       /* CRC-32C of the RDB */
-    uint32_t chain_crc; /* the log's chain_crc at offset; 0 where the log begins */
-    uint64_t wall_ms;
-    char engine_version[32]; /* NUL-terminated, "7.0.15" */
 };
 
 struct storage {
@@ -111,8 +102,20 @@ struct storage_ops {
     int (*snap_commit)(struct storage *s);
     /* The newest published snapshot with offset <= limit; ERR_NOT_FOUND: there is none. */
     int (*snap_latest)(struct storage *s, uint64_t limit, struct snapshot_info *out);
-    /* Appends up to size bytes of the snapshot at that offset, from position at on. */
+    /* Appends up to size bytes of the snapshot at that offset, from position at on. ERR_CORRUPT:
+     * they have rotted. */
     int (*snap_read)(struct storage *s, uint64_t offset, uint64_t at, size_t size, struct buf *out);
+    /* Notes durably when the snapshot at that offset was verified. ERR_NOT_FOUND, ERR_NO_SPACE:
+     * nothing changed. */
+    int (*snap_verified)(struct storage *s, uint64_t offset, uint64_t verified_ms);
+    /* Removes it, durably. ERR_NOT_FOUND. */
+    int (*snap_delete)(struct storage *s, uint64_t offset);
+
+    /* Forgets what is below offset, as far as that goes in one piece: *begin is where the log
+     * begins now, at a record's begin, durably; at most offset, and below flush_off unless that is
+     * where it began. ERR_NO_SPACE: nothing changed. Any other error is final. NULL: nothing is
+     * ever forgotten. */
+    int (*trim)(struct storage *s, uint64_t offset, uint64_t *begin);
 };
 
 #endif

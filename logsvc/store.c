@@ -419,6 +419,7 @@ static int store_snap_commit(struct storage *base)
 {
     struct store *s = store_of(base);
 
+    s->check.snap_active = false; /* what is looked at may be replaced */
     return s->errored ? ERR_IO : store_final(s, snapfile_commit(&s->snaps));
 }
 
@@ -431,6 +432,22 @@ static int store_snap_read(struct storage *base, uint64_t offset, uint64_t at, s
                            struct buf *out)
 {
     return snapfile_read(&store_of(base)->snaps, offset, at, size, out);
+}
+
+static int store_snap_verified(struct storage *base, uint64_t offset, uint64_t verified_ms)
+{
+    struct store *s = store_of(base);
+    int rc = s->errored ? ERR_IO : snapfile_verified(&s->snaps, offset, verified_ms);
+
+    return rc == ERR_IO ? store_fail(s, rc) : rc;
+}
+
+static int store_snap_delete(struct storage *base, uint64_t offset)
+{
+    struct store *s = store_of(base);
+    int rc = s->errored ? ERR_IO : snapfile_delete(&s->snaps, offset);
+
+    return rc == ERR_IO ? store_fail(s, rc) : rc;
 }
 
 const struct storage_ops store_ops = {
@@ -450,4 +467,6 @@ const struct storage_ops store_ops = {
     .snap_commit = store_snap_commit,
     .snap_latest = store_snap_latest,
     .snap_read = store_snap_read,
+    .snap_verified = store_snap_verified,
+    .snap_delete = store_snap_delete,
 };

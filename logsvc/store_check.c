@@ -349,7 +349,7 @@ static int store_check_snapshot(struct store *s, size_t max_bytes, struct storag
 
     if (!c->snap_active) {
         size_t i = 0;
-        while (i < s->snaps.count && c->any && s->snaps.all[i].offset <= c->from) {
+        while (i < s->snaps.count && c->any && s->snaps.all[i].info.offset <= c->from) {
             i++;
         }
         if (i == s->snaps.count) {
@@ -357,7 +357,7 @@ static int store_check_snapshot(struct store *s, size_t max_bytes, struct storag
             return ERR_OK;
         }
         c->snap_active = true;
-        c->snap_offset = c->from = s->snaps.all[i].offset;
+        c->snap_offset = c->from = s->snaps.all[i].info.offset;
         c->any = true;
         c->snap_at = 0;
         c->snap_crc = 0;

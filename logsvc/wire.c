@@ -186,19 +186,40 @@ static void walk_log(struct walk *w, struct wire_log *log)
     walk_u64(w, &log->uncertain_to);
     walk_u64(w, &log->commit);
     walk_u32(w, &log->chain_crc);
+    walk_u32(w, &log->begin_chain);
     walk_holes(w, &log->holes);
 }
 
 static void walk_info(struct walk *w, struct snapshot_info *info)
 {
-    walk_u64(w, &info->offset);
-    walk_u64(w, &info->term.n);
-    walk_raw(w, info->replid.hex, sizeof info->replid.hex);
-    walk_u64(w, &info->size_bytes);
-    walk_u32(w, &info->crc);
-    walk_u32(w, &info->chain_crc);
-    walk_u64(w, &info->wall_ms);
-    walk_text(w, info->engine_version, sizeof info->engine_version - 1);
+    uint8_t bytes[SNAPINFO_BYTES];
+
+    if (w->mode == WALK_PUT) {
+        snapinfo_put(info, bytes);
+    }
+    walk_raw(w, bytes, sizeof bytes);
+    if (w->mode == WALK_GET && !w->bad) {
+        w->bad = snapinfo_get(bytes, info) != ERR_OK;
+    }
+}
+
+static void walk_snaps(struct walk *w, struct wire_snaps *s)
+{
+    static uint8_t empty[2];
+    uint32_t size = w->mode == WALK_GET ? 0 : (uint32_t)(s->size > 0 ? s->size : sizeof empty);
+    uint8_t *out = NULL;
+    const uint8_t *in = NULL;
+
+    walk_u32(w, &size);
+    if (!walk_step(w, size, &out, &in)) {
+        return;
+    }
+    if (w->mode == WALK_PUT) {
+        memcpy(out, s->size > 0 ? s->bytes : empty, size);
+        return;
+    }
+    w->bad = snapinfo_list_check(in, size) != ERR_OK;
+    *s = (struct wire_snaps){.bytes = in, .size = size};
 }
 
 static void walk_hello(struct walk *w, struct wire_hello *m)
@@ -326,6 +347,7 @@ static void walk_snap_reply(struct walk *w, struct wire_snap_reply *m)
 static void walk_snap_latest(struct walk *w, struct wire_snap_latest *m)
 {
     walk_u64(w, &m->limit);
+    walk_bool(w, &m->any);
 }
 
 static void walk_snap_latest_reply(struct walk *w, struct wire_snap_latest_reply *m)
@@ -345,6 +367,47 @@ static void walk_snap_read_reply(struct walk *w, struct wire_snap_read_reply *m)
 {
     walk_u64(w, &m->offset);
     walk_u64(w, &m->at);
+}
+
+static void walk_snap_list(struct walk *w, struct wire_snap_list *m)
+{
+    walk_u8(w, &m->none);
+}
+
+static void walk_snap_list_reply(struct walk *w, struct wire_snap_list_reply *m)
+{
+    walk_log(w, &m->log);
+    walk_snaps(w, &m->snaps);
+}
+
+static void walk_snap_mark(struct walk *w, struct wire_snap_mark *m)
+{
+    walk_u64(w, &m->offset);
+    walk_u32(w, &m->crc);
+    walk_u64(w, &m->verified_ms);
+}
+
+static void walk_snap_mark_reply(struct walk *w, struct wire_snap_mark_reply *m)
+{
+    walk_u64(w, &m->offset);
+}
+
+static void walk_trim(struct walk *w, struct wire_trim *m)
+{
+    walk_u64(w, &m->to);
+    walk_u64(w, &m->snapshot);
+    walk_u32(w, &m->crc);
+}
+
+static void walk_rebase(struct walk *w, struct wire_rebase *m)
+{
+    walk_u64(w, &m->begin);
+    walk_u32(w, &m->chain_crc);
+}
+
+static void walk_log_reply(struct walk *w, struct wire_log_reply *m)
+{
+    walk_log(w, &m->log);
 }
 
 static void walk_config(struct walk *w, struct wire_config *m)
@@ -599,6 +662,7 @@ const char *wire_refusal_text(uint32_t code)
         [WIRE_REFUSED_NOT_FOUND] = "not found",
         [WIRE_REFUSED_CORRUPT] = "the stored bytes are corrupt",
         [WIRE_REFUSED_MEMBER] = "not a member of the log, or not the disk that was one",
+        [WIRE_REFUSED_NEEDED] = "the log here stands on that snapshot",
     };
 
     return code < sizeof texts / sizeof texts[0] && texts[code] != NULL ? texts[code]

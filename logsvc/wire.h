@@ -30,7 +30,7 @@
 
 #include <stddef.h>
 
-enum { WIRE_MAGIC = 0x31574648, WIRE_VERSION = 2, WIRE_HEADER_BYTES = 88 };
+enum { WIRE_MAGIC = 0x31574648, WIRE_VERSION = 3, WIRE_HEADER_BYTES = 88 };
 
 /* A message is never larger than its data plus this (for the transport's receive limit). */
 enum {
@@ -72,6 +72,16 @@ enum wire_channel { WIRE_PROPOSER = 0, WIRE_READER = 1, WIRE_SNAPSHOT = 2, WIRE_
     X(WIRE_MEND_REPLY, 28, mend_reply)                                                             \
     X(WIRE_CONFIG, 29, config)                                                                     \
     X(WIRE_CONFIG_REPLY, 30, config_reply)                                                         \
+    X(WIRE_SNAP_LIST, 31, snap_list)                                                               \
+    X(WIRE_SNAP_LIST_REPLY, 32, snap_list_reply)                                                   \
+    X(WIRE_SNAP_DELETE, 33, snap_mark)                                                             \
+    X(WIRE_SNAP_DELETE_REPLY, 34, snap_mark_reply)                                                 \
+    X(WIRE_SNAP_VERIFIED, 35, snap_mark)                                                           \
+    X(WIRE_SNAP_VERIFIED_REPLY, 36, snap_mark_reply)                                               \
+    X(WIRE_TRIM, 37, trim)                                                                         \
+    X(WIRE_TRIM_REPLY, 38, log_reply)                                                              \
+    X(WIRE_REBASE, 39, rebase)                                                                     \
+    X(WIRE_REBASE_REPLY, 40, log_reply)                                                            \
     X(WIRE_WATCH, 41, watch)                                                                       \
     X(WIRE_WATCH_REPLY, 42, watch_reply)
 
@@ -97,6 +107,7 @@ enum wire_refusal {
     WIRE_REFUSED_NOT_FOUND = 12, /* no such bytes, no such snapshot */
     WIRE_REFUSED_CORRUPT = 13,   /* the stored bytes are rotten there */
     WIRE_REFUSED_MEMBER = 14,    /* no member of the configuration, or another disk is meant */
+    WIRE_REFUSED_NEEDED = 15,    /* the snapshot is the one that the log here stands on */
 };
 
 /* NUL-terminated texts in fixed room; longer ones are cut when encoded. */
@@ -135,6 +146,7 @@ struct wire_log {
     uint64_t uncertain_to; /* > unit_off: may have acknowledged bytes up to here that it lost */
     uint64_t commit;       /* highest commit offset that it knows; 0: none */
     uint32_t chain_crc;    /* of all payload bytes up to flush_off */
+    uint32_t begin_chain;  /* the same at begin: of all that there was in front of it */
     struct storage_holes holes; /* what rotted below flush_off, and is to be mended */
 };
 
@@ -152,7 +164,7 @@ struct wire_hello_reply {
     uint64_t elapsed_ns; /* since the last accepted append, or the process' start; see WIRE_NEVER */
     uint64_t heard_ns; /* since a leader or candidate was last heard; WIRE_NEVER: not since start */
     struct wire_log log;
-    uint64_t snapshot;              /* offset of the newest snapshot, or WIRE_NO_SNAPSHOT */
+    uint64_t snapshot;              /* offset of the newest that counts, or WIRE_NO_SNAPSHOT */
     char leader[WIRE_NAME_MAX + 1]; /* name of the last leader that was accepted; may be "" */
     struct wire_history history;    /* whole */
     struct wire_conf conf;          /* the highest one that is durable there */
@@ -265,8 +277,11 @@ struct wire_snap_reply {
     uint64_t next; /* bytes written so far: the next write's `at` */
 };
 
+/* The newest with offset <= limit that belongs to this node's history, and counts (from which a
+ * Redis may be brought up); or also one that does not. */
 struct wire_snap_latest {
-    uint64_t limit; /* the newest with offset <= limit that belongs to this node's history */
+    uint64_t limit;
+    bool any;
 };
 
 struct wire_snap_latest_reply {
@@ -284,6 +299,54 @@ struct wire_snap_read {
 struct wire_snap_read_reply {
     uint64_t offset;
     uint64_t at;
+};
+
+/* All that belong to this node's history. */
+struct wire_snap_list {
+    uint8_t none;
+};
+
+/* An encoded list (snapinfo_list_*); as wire_history. */
+struct wire_snaps {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+struct wire_snap_list_reply {
+    struct wire_log log;
+    struct wire_snaps snaps;
+};
+
+/* SNAP_VERIFIED, SNAP_DELETE: which snapshot, by offset and checksum; fenced by term (exactly the
+ * acceptor's). What a log stands on is not deleted. */
+struct wire_snap_mark {
+    uint64_t offset;
+    uint32_t crc;
+    uint64_t verified_ms; /* SNAP_VERIFIED: when; not 0 */
+};
+
+struct wire_snap_mark_reply {
+    uint64_t offset;
+};
+
+/* From the accepted leader: what is below `to` may be forgotten, because a quorum has that snapshot
+ * (at or past `to`), verified. The node forgets as much as it safely can. */
+struct wire_trim {
+    uint64_t to;
+    uint64_t snapshot; /* its offset … */
+    uint32_t crc;      /* … and checksum */
+};
+
+/* From the accepted leader: the log here ends below all that others still have. It begins anew at
+ * `begin`, which is committed. */
+struct wire_rebase {
+    uint64_t begin;
+    uint32_t chain_crc; /* there */
+};
+
+/* TRIM, REBASE: as it is now. */
+struct wire_log_reply {
+    struct wire_log log;
 };
 
 /* A new configuration, from the accepted leader; the reply's envelope has the id of what is durable
@@ -367,6 +430,13 @@ struct wire_msg {
         struct wire_snap_latest_reply snap_latest_reply;
         struct wire_snap_read snap_read;
         struct wire_snap_read_reply snap_read_reply;
+        struct wire_snap_list snap_list;
+        struct wire_snap_list_reply snap_list_reply;
+        struct wire_snap_mark snap_mark;
+        struct wire_snap_mark_reply snap_mark_reply;
+        struct wire_trim trim;
+        struct wire_rebase rebase;
+        struct wire_log_reply log_reply;
         struct wire_config config;
         struct wire_config_reply config_reply;
         struct wire_refused refused;

@@ -259,6 +259,7 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     case WIRE_REFUSED_BAD:
     case WIRE_REFUSED_NOT_FOUND:
     case WIRE_REFUSED_CORRUPT:
+    case WIRE_REFUSED_NEEDED:
         break;
     }
     /* A node that has restarted is told at once who leads. The rest must not become a busy loop. */
@@ -352,6 +353,16 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_SNAP_LATEST_REPLY:
     case WIRE_SNAP_READ:
     case WIRE_SNAP_READ_REPLY:
+    case WIRE_SNAP_LIST:
+    case WIRE_SNAP_LIST_REPLY:
+    case WIRE_SNAP_DELETE:
+    case WIRE_SNAP_DELETE_REPLY:
+    case WIRE_SNAP_VERIFIED:
+    case WIRE_SNAP_VERIFIED_REPLY:
+    case WIRE_TRIM:
+    case WIRE_TRIM_REPLY:
+    case WIRE_REBASE:
+    case WIRE_REBASE_REPLY:
     case WIRE_CONFIG:
     case WIRE_WATCH:
     case WIRE_WATCH_REPLY:

@@ -133,6 +133,7 @@ static void pump_one(struct snap_upload *u, uint64_t now_ns, unsigned node)
     struct wire_msg msg = snap_line_message(u->line, WIRE_SNAP_LATEST, u->term, 0);
     if (p->step == PEER_ASK) {
         msg.snap_latest.limit = u->info.offset;
+        msg.snap_latest.any = true; /* it need not count yet */
     } else if (p->step == PEER_BEGIN) {
         msg.type = WIRE_SNAP_BEGIN;
         msg.snap_begin.info = u->info;
@@ -201,6 +202,7 @@ static void peer_refused(struct snap_upload *u, struct snap_peer *p, uint64_t no
     case WIRE_REFUSED_SPACE:
     case WIRE_REFUSED_NOT_FOUND:
     case WIRE_REFUSED_CORRUPT:
+    case WIRE_REFUSED_NEEDED:
     default:
         peer_retry(u, p, PEER_ASK, later_ns);
         break;

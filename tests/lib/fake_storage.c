@@ -321,6 +321,47 @@ static int fake_snap_read(struct storage *s, uint64_t offset, uint64_t at, size_
     return ERR_NOT_FOUND;
 }
 
+static struct fake_snapshot *fake_snap_find(struct fake_storage *f, uint64_t offset)
+{
+    for (unsigned i = f->snap_count; i > 0; i--) {
+        if (f->snaps[i - 1].info.offset == offset) {
+            return &f->snaps[i - 1];
+        }
+    }
+    return NULL;
+}
+
+static int fake_snap_verified(struct storage *s, uint64_t offset, uint64_t verified_ms)
+{
+    struct fake_storage *f = fake_of(s);
+    struct fake_snapshot *snap = fake_snap_find(f, offset);
+    bool effect;
+    bool fails = fake_fails(f, "snap_verified", &effect);
+
+    if (snap == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    snap->info.verified_ms = effect ? verified_ms : snap->info.verified_ms;
+    return fails ? f->fail_with : ERR_OK;
+}
+
+static int fake_snap_delete(struct storage *s, uint64_t offset)
+{
+    struct fake_storage *f = fake_of(s);
+    struct fake_snapshot *snap = fake_snap_find(f, offset);
+    bool effect;
+    bool fails = fake_fails(f, "snap_delete", &effect);
+
+    if (snap == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (effect) {
+        buf_release(&snap->bytes);
+        *snap = f->snaps[--f->snap_count];
+    }
+    return fails ? f->fail_with : ERR_OK;
+}
+
 static const struct storage_ops fake_ops = {
     .state = fake_state,
     .append = fake_append,
@@ -337,6 +378,8 @@ static const struct storage_ops fake_ops = {
     .snap_commit = fake_snap_commit,
     .snap_latest = fake_snap_latest,
     .snap_read = fake_snap_read,
+    .snap_verified = fake_snap_verified,
+    .snap_delete = fake_snap_delete,
 };
 
 void fake_storage_init(struct fake_storage *f)

@@ -148,6 +148,9 @@ static struct snapshot_info sample_snapshot(void)
                                  .crc = crc32c_extend(0, "REDIS0010", 9),
                                  .chain_crc = sample_record(1).chain_crc,
                                  .wall_ms = 1700000000000,
+                                 .keys = 2,
+                                 .taken_ms = 1700000001000,
+                                 .verified_ms = 1700000002000,
                                  .engine_version = "7.0.15"};
 
     memset(info.replid.hex, 'b', sizeof info.replid.hex);
@@ -227,7 +230,9 @@ static void make_files(void)
                                   .log_id = 1,
                                   .segment_bytes = SEGMENT_BYTES_MIN};
     struct store *store = NULL;
-    uint8_t block[SEGMENT_BLOCK_BYTES], meta[SNAPFILE_META_BYTES];
+    uint8_t block[SEGMENT_BLOCK_BYTES];
+    struct snapfile_sums sums = {.sums = BUF_INIT};
+    struct buf meta = BUF_INIT;
     struct snapshot_info snapshot = sample_snapshot();
 
     memcpy(config.cluster_id, cluster_id, sizeof config.cluster_id);
@@ -246,8 +251,11 @@ static void make_files(void)
     struct segment_footer footer = {142, 12288, sample_record(2).chain_crc};
     segment_encode_footer(&footer, block);
     vector_add(FORMAT, "footer", block, sizeof block);
-    snapfile_encode(&snapshot, meta);
-    vector_add(FORMAT, "snapshot-meta", meta, sizeof meta);
+    snapfile_sum(&sums, (const uint8_t *)"REDIS0010", 9, true);
+    snapfile_encode(&snapshot, buf_head(&sums.sums), sums.sums.len, &meta);
+    vector_add(FORMAT, "snapshot-meta", buf_head(&meta), meta.len);
+    buf_release(&meta);
+    buf_release(&sums.sums);
 }
 
 /* --- messages --------------------------------------------------------------------------------- */
@@ -423,6 +431,27 @@ static void make_others(void)
     msg.data = (const uint8_t *)"REDIS0010";
     msg.data_size = 9;
     message_add("snap-write", &msg);
+    struct snapinfo_stored stored = {.info = sample_snapshot(), .counts = true};
+    struct buf list = BUF_INIT;
+    snapinfo_list_begin(&list);
+    ck_assert(snapinfo_list_add(&list, &stored));
+    msg = message(WIRE_SNAP_LIST_REPLY);
+    msg.channel = WIRE_SNAPSHOT;
+    msg.snap_list_reply.log = message_log();
+    msg.snap_list_reply.snaps = (struct wire_snaps){buf_head(&list), list.len};
+    message_add("snap-list-reply", &msg);
+    buf_release(&list);
+    msg = message(WIRE_SNAP_VERIFIED);
+    msg.channel = WIRE_SNAPSHOT;
+    msg.snap_mark = (struct wire_snap_mark){
+        .offset = 128, .crc = sample_snapshot().crc, .verified_ms = 1700000002000};
+    message_add("snap-verified", &msg);
+    msg = message(WIRE_TRIM);
+    msg.trim = (struct wire_trim){.to = 128, .snapshot = 128, .crc = sample_snapshot().crc};
+    message_add("trim", &msg);
+    msg = message(WIRE_REBASE);
+    msg.rebase = (struct wire_rebase){.begin = 128, .chain_crc = sample_record(1).chain_crc};
+    message_add("rebase", &msg);
     msg = message(WIRE_WATCH);
     msg.channel = WIRE_LOOKOUT;
     msg.watch = (struct wire_watch){.lease_ms = 800,
