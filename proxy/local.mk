@@ -80,6 +80,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy_log.c \
 	proxy/node/proxy_peers.c \
 	proxy/node/proxy_private.c \
+	proxy/node/proxy_borrow.c \
 	proxy/node/proxy_redis.c \
 	proxy/node/proxy_role.c \
 	proxy/node/proxy_sentinel.c \

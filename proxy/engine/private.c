@@ -475,7 +475,23 @@ uint64_t private_id(const struct private_link *link)
     return engine_id(link->engine);
 }
 
+bool private_is_forward(const struct private_link *link)
+{
+    return link->pool->config.kind == ENGINE_FORWARD;
+}
+
 /* ---- the turn ---- */
+
+bool private_is_drained(const struct private_pool *pool)
+{
+    for (const struct private_link *link = pool->lent; link != NULL; link = link->next) {
+        bool blocks = link->client != NULL && link->client->blocks;
+        if (link->unanswered > 0 && !blocks) {
+            return false;
+        }
+    }
+    return true;
+}
 
 bool private_wants_flush(const struct private_pool *pool)
 {

@@ -106,8 +106,13 @@ void private_spoil(struct private_link *link);
  * are handed to events.fenced, if they have no client (abandoned), else to down. */
 void private_drop(struct private_link *link);
 
-/* What Redis calls the link (CLIENT ID); 0: not known yet. */
+/* What Redis, or the proxy at its other end, calls the link (CLIENT ID); 0: not known yet. */
 uint64_t private_id(const struct private_link *link);
+/* Whether the other end is a proxy. */
+bool private_is_forward(const struct private_link *link);
+
+/* Whether nothing is under way but what may block for ever. */
+bool private_is_drained(const struct private_pool *pool);
 
 /* Whether something waits to be sent. */
 bool private_wants_flush(const struct private_pool *pool);

@@ -155,7 +155,8 @@ static uint64_t proxy_next_ack_ns(const struct proxy *p)
 /* Whether nothing is left of what was taken from clients: answered, committed, and let out. */
 static bool proxy_is_drained(const struct proxy *p)
 {
-    return engine_is_idle(p->engine) && tracker_withheld(p->tracker) == 0 &&
+    return engine_is_idle(p->engine) && private_is_drained(p->privates) &&
+           p->unbounded_first == NULL && tracker_withheld(p->tracker) == 0 &&
            !tracker_has_ready(p->tracker) &&
            effects_unit_offset(p->effects) == effects_offset(p->effects) &&
            proposer_commit(p->proposer) == proposer_end(p->proposer);
@@ -164,7 +165,7 @@ static bool proxy_is_drained(const struct proxy *p)
 void proxy_view(const struct proxy *p, struct role_view *view)
 {
     enum proposer_state state = proposer_state(p->proposer);
-    uint64_t now_ns = clock_now_ns();
+    uint64_t now_ns = clock_now_ns(), lease_end_ns = proposer_lease_end_ns(p->proposer);
 
     *view = (struct role_view){
         .now_ns = now_ns,
@@ -173,6 +174,8 @@ void proxy_view(const struct proxy *p, struct role_view *view)
         .leading = state == PROPOSER_LEADING,
         .deposed = state == PROPOSER_DEPOSED,
         .may_serve = proposer_may_serve(p->proposer, now_ns),
+        .lease_is_over = state == PROPOSER_LEADING && lease_end_ns != 0 && now_ns >= lease_end_ns,
+        .deaf = proxy_is_deaf(p),
         .stream_offset = effects_offset(p->effects),
         .redis_stalled =
             control_silent_ms(p->control, now_ns) > (uint64_t)p->settings->redis_handover_ms,
@@ -194,29 +197,6 @@ void proxy_view(const struct proxy *p, struct role_view *view)
             view->replid = entry->replid;
         }
     }
-}
-
-unsigned proxy_nodes_answering(const struct proxy *p)
-{
-    unsigned answering = 0;
-
-    if (!role_leads(&p->role)) {
-        return p->outlook.nodes_up;
-    }
-
-    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
-        struct proposer_node_info node;
-        proposer_node(p->proposer, i, &node);
-        answering +=
-            node.member && node.state != PROPOSER_NODE_DOWN && node.state != PROPOSER_NODE_REFUSED;
-    }
-    return answering;
-}
-
-/* Whether enough of them answer for an election. */
-static bool proxy_quorum_answers(const struct proxy *p)
-{
-    return proxy_nodes_answering(p) >= p->settings->log_nodes.count / 2 + 1;
 }
 
 static enum service proxy_service(const struct proxy *p, const struct role_view *view)
@@ -277,6 +257,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     proxy_observe_sentinel(p);
     control_tick(p->control, now_ns);
     proxy_tick_redis(p, now_ns);
+    proxy_tick_borrow(p, now_ns);
     engine_tick(p->engine, now_ns);
     proxy_busy_tick(p, now_ns);
     private_tick(p->privates, now_ns);
@@ -580,6 +561,7 @@ void proxy_close(struct proxy *p)
     request_pool_release(&p->pool);
     tracker_destroy(p->tracker);
     command_table_destroy(p->table);
+    proxy_close_borrow(p);
     proxy_close_sentinel(p);
     leader_destroy(p->leader);
     proxy_close_shipping(p);

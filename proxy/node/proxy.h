@@ -52,6 +52,7 @@ struct proxy_outlook {
     bool other_leads;
     bool nobody_leads;
     unsigned nodes_up; /* log nodes that answer */
+    bool quorum_up;    /* and they are a quorum */
     uint64_t commit;   /* highest offset that is known to be committed */
     bool heir;         /* we are named */
     unsigned rank;
@@ -68,6 +69,15 @@ struct proxy_hand_over {
     struct control *link; /* to that one; NULL: nothing is under way */
     struct leader_address leader;
     uint64_t until_ns;
+    bool over;
+};
+
+/* A question to the proxy that leads; proxy_borrow.c. */
+struct proxy_borrow {
+    struct control *link; /* NULL: none is under way */
+    struct leader_address host;
+    struct command_table *table; /* what it has said; NULL: nothing, or ours is known */
+    uint64_t until_ns, again_ns;
     bool over;
 };
 
@@ -90,6 +100,7 @@ struct proxy {
 
     struct transport *transport;
     uint32_t links_gone; /* slots whose links were given up, and not everybody knows */
+    uint32_t links_up;   /* slots of log nodes that are connected, whether they answer or not */
     struct proposer *proposer;
     struct reader *reader;
     struct lookout *lookout;
@@ -103,7 +114,7 @@ struct proxy {
     uint64_t engine_retry_ns;
     uint32_t engine_number; /* the version of our Redis, as WIRE_ENGINE */
     char control_name[128]; /* of our control connection, at Redis */
-    bool intruder;          /* another proxy was there before us … */
+    bool intruder;          /* another proxy is there as well … */
     bool intruder_told;
     uint64_t prepare_ns;         /* … when we looked last */
     bool outdated;               /* it is older than one that has written the log */
@@ -140,6 +151,7 @@ struct proxy {
     struct role role;
     struct leader *leader; /* who leads; brought up to date once a turn */
     struct proxy_hand_over hand_over;
+    struct proxy_borrow borrow;
     struct sentinel_port *sentinel; /* NULL: sentinel.port is 0 */
     struct adopt *adopt;
     struct follow *follow;
@@ -174,6 +186,12 @@ bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
 
 /* How many log nodes answer. */
 unsigned proxy_nodes_answering(const struct proxy *p);
+/* How many there are, of which more than half must. */
+unsigned proxy_nodes_counting(const struct proxy *p);
+/* Whether enough of them answer for an election. */
+bool proxy_quorum_answers(const struct proxy *p);
+/* Connected to enough log nodes, of which too few answer: they may hear us all the same. */
+bool proxy_is_deaf(const struct proxy *p);
 
 /* A log node refuses us for good; for the machines of the log. */
 void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
@@ -236,6 +254,15 @@ void proxy_correct_info(struct proxy *p, struct request *r);
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;
 void proxy_close_redis(struct proxy *p);
 const char *proxy_redis_setting_name(int index);
+/* The table of a reply to COMMAND; false: it is none. The caller owns *table. */
+bool proxy_parse_commands(const struct redisReply *reply, struct command_table **table);
+/* The reply to CONFIG GET databases; for control_send, with the proxy. */
+void proxy_take_databases(void *ctx, const struct redisReply *reply);
+/* What is asked of the leader while nothing could be asked of our Redis; proxy_borrow.c. */
+void proxy_tick_borrow(struct proxy *p, uint64_t now_ns);
+/* Our own Redis has said it: the router has another table by now. */
+void proxy_end_borrow(struct proxy *p);
+void proxy_close_borrow(struct proxy *p);
 /* What Redis was set to before us, over the end of this process; proxy_found.c. */
 void proxy_found_load(struct proxy *p);
 void proxy_found_save(const struct proxy *p);

@@ -64,6 +64,8 @@ static void proxy_transport_cb(evutil_socket_t fd, short what, void *arg)
         switch (event.kind) {
         case TRANSPORT_UP:
         case TRANSPORT_DOWN:
+            p->links_up &= ~(1u << event.node);
+            p->links_up |= (uint32_t)(event.kind == TRANSPORT_UP) << event.node;
             proposer_link_up(p->proposer, now_ns, event.node, event.kind == TRANSPORT_UP);
             reader_link_up(p->reader, now_ns, event.node, event.kind == TRANSPORT_UP);
             lookout_link_up(p->lookout, now_ns, event.node, event.kind == TRANSPORT_UP);
@@ -112,6 +114,7 @@ static void proxy_link(void *ctx, unsigned node, const char *address)
     if (address == NULL) {
         transport_unlink(p->transport, node);
         p->links_gone |= 1u << node;
+        p->links_up &= ~(1u << node);
         return;
     }
     int rc = transport_link(p->transport, node, address);
@@ -140,6 +143,45 @@ void proxy_follow_members(struct proxy *p)
     reader_nodes(p->reader, now_ns, members);
     snapship_nodes(p->snapship, proposer_fed(p->proposer));
 }
+
+/* ---- who answers ---- */
+
+unsigned proxy_nodes_answering(const struct proxy *p)
+{
+    unsigned answering = 0;
+
+    if (!role_leads(&p->role)) {
+        return p->outlook.nodes_up;
+    }
+
+    for (unsigned i = 0; i < proposer_node_count(p->proposer); i++) {
+        struct proposer_node_info node;
+        proposer_node(p->proposer, i, &node);
+        answering +=
+            node.member && node.state != PROPOSER_NODE_DOWN && node.state != PROPOSER_NODE_REFUSED;
+    }
+    return answering;
+}
+
+unsigned proxy_nodes_counting(const struct proxy *p)
+{
+    return (unsigned)__builtin_popcount(proposer_members(p->proposer));
+}
+
+bool proxy_quorum_answers(const struct proxy *p)
+{
+    return role_leads(&p->role) ? proxy_nodes_answering(p) > proxy_nodes_counting(p) / 2
+                                : p->outlook.quorum_up;
+}
+
+bool proxy_is_deaf(const struct proxy *p)
+{
+    uint32_t linked = p->links_up & proposer_members(p->proposer);
+    return (unsigned)__builtin_popcount(linked) > proxy_nodes_counting(p) / 2 &&
+           !proxy_quorum_answers(p);
+}
+
+/* ---- set-up ---- */
 
 static const struct proposer_events proxy_proposer_events = {
     .send = proxy_send, .random = proxy_random, .refused = proxy_node_refused, .link = proxy_link};

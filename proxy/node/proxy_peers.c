@@ -14,6 +14,9 @@
 enum { PEER_FRESH_MS = 1000 };
 /* Offsets are told now and then only: less than this is no difference. */
 enum { PEER_GRAIN_BYTES = 4 << 20 };
+/* Steps that one waits whose own Redis does not go along yet, if another's does: taking over would
+ * have to wait for that. Less than a lease, which all have to wait for anyway. */
+enum { PEER_UNREADY_STEPS = 8 };
 /* How long a hand-over waits for what is under way; nobody is served meanwhile. */
 enum { PEER_YIELD_MS = 2000 };
 /* The lookout's pace, unless heartbeats are faster. */
@@ -103,6 +106,7 @@ static void peers_judge(struct proxy_outlook *o, const struct leader_peer *self,
             o->successor = peer;
         }
     }
+    o->rank += !self->synced && o->successor != NULL ? PEER_UNREADY_STEPS : 0;
 }
 
 /* What a newer Redis has written, an older one may not understand: it goes no further. (A term's
@@ -139,6 +143,7 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     o->other_leads = view.leader_alive && !view.free && strcmp(view.leader, p->address) != 0;
     o->nobody_leads = view.free;
     o->nodes_up = view.nodes_up;
+    o->quorum_up = view.seen;
     o->commit = view.commit;
     o->heir = strcmp(view.heir, p->address) == 0;
     o->random = random_next(&p->random);
@@ -151,12 +156,13 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     peers_judge(o, &self, view.heir, now_ns);
 }
 
-static enum leader_role peer_own_role(const struct proxy *p)
+/* Without its lease it leads nobody, whatever it hopes for. */
+static enum leader_role peer_own_role(const struct proxy *p, const struct role_view *view)
 {
     switch (p->role.state) {
     case ROLE_SERVE:
     case ROLE_YIELD:
-        return LEADER_LEADER;
+        return view->may_serve ? LEADER_LEADER : LEADER_CANDIDATE;
     case ROLE_FOLLOW:
         return p->outlook.other_leads || follow_active(p->follow) ? LEADER_FOLLOWER
                                                                   : LEADER_CANDIDATE;
@@ -174,7 +180,8 @@ static enum leader_role peer_own_role(const struct proxy *p)
 void proxy_tell_leader(struct proxy *p, const struct role_view *view)
 {
     const struct proxy_outlook *o = &p->outlook;
-    bool leads = role_leads(&p->role), serves = peer_own_role(p) == LEADER_LEADER;
+    enum leader_role role = peer_own_role(p, view);
+    bool leads = role_leads(&p->role), serves = role == LEADER_LEADER;
     struct follow_status status;
     struct term term = o->other_leads ? o->leader_term : o->term;
 
@@ -183,7 +190,7 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view)
         term = proposer_term(p->proposer);
     }
     struct leader_found found = {
-        .info = {.role = peer_own_role(p),
+        .info = {.role = role,
                  .known = serves || (o->other_leads && !leads),
                  .self = serves,
                  .term = leads ? proposer_term(p->proposer) : term,
@@ -193,7 +200,7 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view)
         .peers = o->peers,
         .peer_count = o->peer_count,
         .offset = leads ? view->stream_offset : status.applied,
-        .synced = leads || status.synced,
+        .synced = leads ? !view->lease_is_over : status.synced,
         .now_ns = view->now_ns,
     };
     if (found.info.known && !serves && !leader_parse_address(o->leader, &found.info.address)) {

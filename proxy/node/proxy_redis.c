@@ -88,33 +88,43 @@ static void redis_version_cb(void *ctx, const struct redisReply *reply)
     proposer_set_engine(p->proposer, p->engine_number);
 }
 
+bool proxy_parse_commands(const struct redisReply *reply, struct command_table **table)
+{
+    struct buf bytes = BUF_INIT;
+
+    if (redis_is_error(reply, "COMMAND")) {
+        return false;
+    }
+    control_reply_bytes(reply, &bytes);
+    int rc = command_table_parse(buf_head(&bytes), bytes.len, table);
+    buf_release(&bytes);
+    if (rc != ERR_OK) {
+        log_error("the reply of Redis to COMMAND is not understood");
+        return false;
+    }
+    command_table_mark(*table, router_is_plain);
+    return true;
+}
+
 static void redis_command_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
     struct command_table *table = NULL;
-    struct buf bytes = BUF_INIT;
 
-    if (redis_is_error(reply, "COMMAND")) {
-        return;
-    }
-    control_reply_bytes(reply, &bytes);
-    int rc = command_table_parse(buf_head(&bytes), bytes.len, &table);
-    buf_release(&bytes);
-    if (rc != ERR_OK) {
-        log_error("the reply of Redis to COMMAND is not understood");
+    if (!proxy_parse_commands(reply, &table)) {
         return;
     }
     for (struct client *c = p->clients.list; c != NULL; c = c->next) {
         c->last_command = "NULL"; /* it may point into the old table */
     }
-    command_table_mark(table, router_is_plain);
     effects_set_table(p->effects, table);
     p->router.table = table;
     command_table_destroy(p->table);
     p->table = table;
+    proxy_end_borrow(p);
 }
 
-static void redis_databases_cb(void *ctx, const struct redisReply *reply)
+void proxy_take_databases(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
     unsigned before = p->router.config.databases, now = 0; /* 0: not known, see redis_prepared_cb */
@@ -194,13 +204,17 @@ static bool redis_list_line(const char *line, size_t len, unsigned long long *id
     return true;
 }
 
-/* Two proxies before one Redis would both change it. Each names its control connection and then
- * looks who else is there: the older connection stays. */
+/* Two proxies before one Redis would both change it. Each names its control connection, then looks
+ * who else is there, and goes on only when it is alone: Redis does one thing after the other, so
+ * the later of two that look sees the other's name, which stays for as long as that one uses it.
+ * Where several look at once, the older connection stays; the others take their names away, and
+ * look again later. */
 static void redis_clients_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
     unsigned long long own = 0, other = 0, id;
     char owner[128], other_owner[128] = "";
+    bool before = p->intruder;
 
     p->intruder = false;
     if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
@@ -219,13 +233,17 @@ static void redis_clients_cb(void *ctx, const struct redisReply *reply)
             (void)snprintf(other_owner, sizeof other_owner, "%s", owner);
         }
     }
-    p->intruder = other != 0 && other < own;
-    if (p->intruder && !p->intruder_told) {
+    p->intruder = other != 0;
+    bool stays = other < own || before; /* a younger one that looks at the same time goes */
+    if (p->intruder && stays && !p->intruder_told) {
         other_owner[strcspn(other_owner, ":")] = '\0';
         log_error("the Redis at %s:%d belongs to another proxy already (%s): each needs its own",
                   p->settings->redis_host, (int)p->settings->redis_port, other_owner);
     }
-    p->intruder_told = p->intruder;
+    p->intruder_told = p->intruder && (stays || p->intruder_told);
+    if (p->intruder && other < own) {
+        (void)control_send(p->control, NULL, NULL, "CLIENT SETNAME %s", "");
+    }
 }
 
 /* The last answer of the preparation: everything before it is in. */
@@ -280,7 +298,7 @@ static void redis_prepare(struct proxy *p)
 {
     (void)control_send(p->control, redis_version_cb, p, "INFO server");
     (void)control_send(p->control, redis_command_cb, p, "COMMAND");
-    (void)control_send(p->control, redis_databases_cb, p, "CONFIG GET databases");
+    (void)control_send(p->control, proxy_take_databases, p, "CONFIG GET databases");
     for (int i = 0; i < PROXY_REDIS_SETTINGS; i++) {
         p->redis_settings[i].proxy = p;
         (void)control_send(p->control, redis_setting_cb, &p->redis_settings[i], "CONFIG GET %s",

@@ -109,7 +109,7 @@ void proxy_observe_sentinel(struct proxy *p)
         .leader = &leader,
         .peers = leader_peer(p->leader, 0),
         .peer_count = leader_peer_count(p->leader),
-        .voters = (unsigned)p->settings->log_nodes.count,
+        .voters = proxy_nodes_counting(p),
         .voters_up = proxy_nodes_answering(p),
         .version = p->router.engine_version,
     };

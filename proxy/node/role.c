@@ -9,6 +9,7 @@
 enum { ROLE_REDIS_PATIENCE_MS = 3000 };
 /* Followers go one after the other, the best first, so that they don't split the votes: an election
  * takes less than a step. A random part keeps apart those who think the same of themselves. */
+enum { ROLE_DEAF_MS = 200 }; /* two heartbeats; so that one that was frozen looks around first */
 enum { ROLE_RANK_STEP_MS = 60, ROLE_JITTER_MS = 15, ROLE_RANK_MAX = 16 };
 
 static const struct role_edge {
@@ -191,6 +192,17 @@ static bool role_redis_is_gone(struct role *role, const struct role_view *view)
     return view->now_ns - role->redis_ns > ROLE_REDIS_PATIENCE_MS * CLOCK_NS_PER_MS;
 }
 
+/* Whether the lease has run out, and there is no sense in waiting for another. */
+static bool role_is_deaf(struct role *role, const struct role_view *view)
+{
+    if (!role_leads(role) || !view->lease_is_over || !view->deaf) {
+        role->deaf_ns = 0;
+        return false;
+    }
+    role->deaf_ns = role->deaf_ns != 0 ? role->deaf_ns : view->now_ns;
+    return view->now_ns - role->deaf_ns >= ROLE_DEAF_MS * CLOCK_NS_PER_MS;
+}
+
 void role_step(struct role *role, const struct role_view *view)
 {
     bool prepares =
@@ -207,7 +219,9 @@ void role_step(struct role *role, const struct role_view *view)
     } else if (role->state == ROLE_YIELD) {
         role_step_yield(role, view);
     }
-    if (role_redis_is_gone(role, view)) {
+    if (role_is_deaf(role, view)) {
+        role_start_over(role, view, "the lease is over, and the log nodes say nothing");
+    } else if (role_redis_is_gone(role, view)) {
         role_start_over(role, view, "Redis is away");
     } else if (role_streams(role) && view->redis_stalled && view->successor) {
         role_start_over(role, view, "Redis does not answer: another proxy shall lead");
@@ -338,6 +352,10 @@ uint64_t role_next_ns(const struct role *role)
         turn_ns = role->turn_ns;
     } else if (role->state == ROLE_YIELD) {
         turn_ns = role->yield_ns;
+    }
+    if (role->deaf_ns != 0) {
+        uint64_t deaf_ns = role->deaf_ns + ROLE_DEAF_MS * CLOCK_NS_PER_MS;
+        turn_ns = deaf_ns < turn_ns ? deaf_ns : turn_ns;
     }
     return turn_ns;
 }

@@ -21,7 +21,9 @@
  *
  * Whatever happens, a higher term leads back to FOLLOW, and everything withheld is dropped. So does
  * a Redis that is lost while we lead: at once if another proxy could take over, else when it stays
- * away. */
+ * away. And so does a lease that has run out while log nodes are connected and say nothing: they
+ * may well hear us, and let nobody else lead. (Of nodes that are gone nobody can be elected, and
+ * what is withheld may yet be answered when they are back.) */
 #ifndef PROXY_NODE_ROLE_H
 #define PROXY_NODE_ROLE_H
 
@@ -70,8 +72,10 @@ struct role_view {
     bool elected;       /* the proposer waits for our Redis */
     bool leading;
     bool deposed;
-    bool may_serve; /* lease, first commit, older leases gone */
-    bool log_empty; /* of the elected */
+    bool may_serve;     /* lease, first commit, older leases gone */
+    bool lease_is_over; /* leading, and it had one */
+    bool deaf;          /* a quorum of log nodes is connected and does not answer */
+    bool log_empty;     /* of the elected */
     uint64_t log_end;
     struct replid replid;   /* of the log at its end */
     uint64_t stream_offset; /* where our reading of Redis' stream is */
@@ -95,6 +99,7 @@ struct role {
     uint64_t nobody_ns;  /* FOLLOW: since when nobody leads; 0: somebody does */
     uint64_t turn_ns;    /* … and when it is our turn to campaign */
     uint64_t yield_ns;   /* YIELD: until when */
+    uint64_t deaf_ns;    /* since when it is without lease, and deaf; 0: it isn't */
     uint32_t retry_ms;
     struct replid replid; /* of the stream that we lead with */
     bool promoted;        /* our Redis was, for this election … */

@@ -714,10 +714,11 @@ void cluster_ask(const struct cluster *c, const char *name, char *text, size_t s
     redisReply *reply = redisCommandArgv(redis, argc, (const char **)argv, NULL);
     ck_assert_msg(reply != NULL, "%s to %s: %s", argv[0], name, redis->errstr);
     ck_assert_msg(reply->type != REDIS_REPLY_ERROR, "%s to %s: %s", argv[0], name, reply->str);
-    if (reply->type == REDIS_REPLY_INTEGER) {
-        snprintf(text, size, "%lld", reply->integer);
+    const redisReply *word = reply->elements > 0 ? reply->element[0] : reply;
+    if (word->type == REDIS_REPLY_INTEGER) {
+        snprintf(text, size, "%lld", word->integer);
     } else {
-        snprintf(text, size, "%s", reply->str != NULL ? reply->str : "(nil)");
+        snprintf(text, size, "%s", word->str != NULL ? word->str : "(nil)");
     }
     freeReplyObject(reply);
     redisFree(redis);

@@ -97,8 +97,8 @@ const char *cluster_dir(const struct cluster *c, const char *name);
 size_t cluster_rss_bytes(const struct cluster *c, const char *name);
 
 /* Sends one command over a connection of its own and puts the reply, as redis-cli would show it in
- * short (strings bare, integers as digits, nil as "(nil)"), into `reply`. Fails the test on an
- * error reply or none. */
+ * short (strings bare, integers as digits, nil as "(nil)", of an array its first element), into
+ * `reply`. Fails the test on an error reply or none. */
 void cluster_ask(const struct cluster *c, const char *name, char *reply, size_t size,
                  const char *const argv[]);
 

@@ -62,15 +62,16 @@ static bool digests_are_equal(void *arg)
     return strcmp(digest[0], digest[1]) == 0 && strcmp(digest[0], digest[2]) == 0;
 }
 
-/* That is, has the lease without which it answers nobody. A leader that can't renew it goes on to
- * try, and calls itself leader, until it hears of another. */
+/* Whoever says so has the lease without which it answers nobody; and so say INFO and ROLE. */
 static bool says_it_leads(const char *proxy)
 {
-    char role[32], left[32];
-    return cluster_info_of(cluster, proxy, "holdfast_role", role, sizeof role) &&
-           strcmp(role, "leader") == 0 &&
-           cluster_info_of(cluster, proxy, "holdfast_lease_ms_left", left, sizeof left) &&
-           strcmp(left, "0") != 0;
+    char role[32], word[64];
+
+    if (!cluster_info_of(cluster, proxy, "holdfast_role", role, sizeof role)) {
+        return false;
+    }
+    cluster_ask(cluster, proxy, word, sizeof word, (const char *[]){"ROLE", NULL});
+    return strcmp(role, "leader") == 0 || strncmp(word, "master", 6) == 0;
 }
 
 struct partition {

@@ -504,6 +504,34 @@ START_TEST(reattaching_in_vain_has_its_pauses)
 }
 END_TEST
 
+/* But with log nodes that are connected and say nothing, it gives up: they may hear it, and would
+ * let nobody else lead. Not at once: one that was frozen has not looked at what came meanwhile. */
+START_TEST(gives_up_when_deaf_without_a_lease)
+{
+    begin_serving();
+    view.deaf = true;
+    role_step(&role, &view);
+    expect("");
+    view.may_serve = false;
+    view.lease_is_over = true;
+    role_step(&role, &view);
+    expect("");
+    ck_assert(role_next_ns(&role) > view.now_ns && role_next_ns(&role) != UINT64_MAX);
+    view.lease_is_over = false; /* it was renewed */
+    role_step(&role, &view);
+    ck_assert(role_next_ns(&role) == UINT64_MAX);
+    view.lease_is_over = true;
+    role_step(&role, &view);
+    view.now_ns = role_next_ns(&role) - 1;
+    role_step(&role, &view);
+    expect("");
+    view.now_ns++;
+    role_step(&role, &view);
+    expect("wdr");
+    ck_assert_int_eq(role.state, ROLE_FOLLOW);
+}
+END_TEST
+
 /* A lease that runs out changes no role: the same leader serves again when a quorum is back. */
 START_TEST(keeps_leading_without_a_lease)
 {
@@ -538,6 +566,7 @@ int main(void)
     tcase_add_test(tc, deposed_in_every_state);
     tcase_add_test(tc, reattaching_in_vain_has_its_pauses);
     tcase_add_test(tc, keeps_leading_without_a_lease);
+    tcase_add_test(tc, gives_up_when_deaf_without_a_lease);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
