@@ -332,8 +332,9 @@ static void session_client_kill(struct client *c, const struct resp_arg *argv, s
     c->close_when_sent = c->close_when_sent || self;
 }
 
-/* CLIENT UNBLOCK id [TIMEOUT|ERROR]: Redis does it, by the name that it has for the private link. A
- * link that was told so is not lent to others: it may come too late, when another client blocks. */
+/* CLIENT UNBLOCK id [TIMEOUT|ERROR]: Redis does it, or the proxy that leads, by the name that it
+ * has for the private link. A link that was told so is not lent to others: it may come too late,
+ * when another client blocks. */
 static void session_client_unblock(struct router *router, struct client *c,
                                    const struct resp_arg *argv, size_t argc)
 {
@@ -359,20 +360,21 @@ static void session_client_unblock(struct router *router, struct client *c,
         client_answer(c, ":1\r\n", 4, 0);
         return;
     }
-    if (blocked == NULL || blocked->link == NULL || private_id(blocked->link) == 0 ||
-        !engine_is_up(router->engine)) {
+    bool known = blocked != NULL && blocked->link != NULL && private_id(blocked->link) != 0;
+    enum route route = known && private_is_forward(blocked->link) ? ROUTE_FORWARD : ROUTE_ENGINE;
+    if (!known || (route == ROUTE_ENGINE && !engine_is_up(router->engine))) {
         client_answer(c, ":0\r\n", 4, 0);
         return;
     }
     private_spoil(blocked->link);
-    if (!router_choose_lane(router, c, false, ROUTE_ENGINE)) {
+    if (!router_choose_lane(router, c, false, route)) {
         return;
     }
     int len = snprintf(text, sizeof text, "%llu", (unsigned long long)private_id(blocked->link));
     memcpy(words, argv, argc * sizeof *argv);
     words[2] = (struct resp_arg){(const uint8_t *)text, (size_t)len};
     buf_clear(&router->hashes);
-    router_send(router, c, ROUTE_ENGINE, 0, false, true, words, argc);
+    router_send(router, c, route, 0, false, true, words, argc);
 }
 
 /* ---- CLIENT PAUSE ---- */

@@ -307,13 +307,15 @@ static bool engine_setup_piece(struct engine *e, const uint8_t *bytes, size_t si
         engine_stop(e, "Redis refused the link's set-up (see redis.user and redis.password)");
         return false;
     }
-    /* The last reply is the identity; behind CLIENT ID, which a private link asks, it is kept. */
-    bool keep = e->setup_left == 1 || (e->setup_left == 2 && e->config.kind == ENGINE_PRIVATE);
+    /* The last reply is the identity; before it is that to CLIENT ID, if one client has the link.
+     */
+    bool of_one = e->config.kind == ENGINE_PRIVATE || e->config.kind == ENGINE_FORWARD;
+    bool keep = e->setup_left == 1 || (e->setup_left == 2 && of_one);
     if (keep && e->identity.len + size < ENGINE_IDENTITY_BYTES_MAX) {
         buf_append(&e->identity, bytes, size);
     }
     if (!done || --e->setup_left > 0) {
-        if (done && e->setup_left == 1 && e->config.kind == ENGINE_PRIVATE) {
+        if (done && e->setup_left == 1 && of_one) {
             engine_take_id(e);
         }
         return true;
@@ -557,6 +559,8 @@ static void engine_setup(struct engine *e)
     e->moved = false;
     engine_put_auth(e);
     if (e->config.kind == ENGINE_FORWARD && e->config.cluster_id != NULL) {
+        engine_put_words(e,
+                         id); /* before the mark: behind it, who does not serve answers nothing */
         engine_put_mark(e);
     }
     while (*commands != NULL) {

@@ -30,6 +30,7 @@ SYSTEM_TESTS = \
 	test_messages \
 	test_partition \
 	test_repair \
+	test_roles \
 	test_replay \
 	test_sentinel_port \
 	test_stream \
@@ -85,6 +86,9 @@ test_links_SOURCES = tests/system/test_links.c
 test_links_CFLAGS = $(UNIT_CFLAGS)
 test_links_LDADD = $(SYSTEM_LDADD)
 
+test_roles_SOURCES = tests/system/test_roles.c
+test_roles_CFLAGS = $(UNIT_CFLAGS)
+test_roles_LDADD = $(SYSTEM_LDADD)
 test_repair_SOURCES = tests/system/test_repair.c
 test_repair_CFLAGS = $(UNIT_CFLAGS)
 test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
