@@ -308,7 +308,8 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
     if (rests && !p->config.watch) {
         return;
     }
-    if (p->state == PROPOSER_VOTING && p->now_ns >= p->vote_deadline_ns && !proposer_is_fenced(p)) {
+    if (p->state == PROPOSER_VOTING && p->now_ns >= p->vote_deadline_ns &&
+        !proposer_lacks_certainty(p)) {
         proposer_back_off(p);
         proposer_to_asking(p);
     }

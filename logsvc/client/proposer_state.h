@@ -137,7 +137,7 @@ struct proposer {
 
     /* Campaign. */
     uint64_t vote_not_before_ns; /* back-off … */
-    uint64_t patience_ns;        /* … and so much longer than a lease nobody may have been heard */
+    uint64_t patience_ns; /* … and so much longer than a lease nobody may have been heard */
     uint64_t vote_deadline_ns;
 
     /* Won. */
@@ -209,8 +209,8 @@ void proposer_to_asking(struct proposer *p);
 /* ASKING: campaigns once a quorum has said lately that it hears no leader. */
 void proposer_check_reports(struct proposer *p);
 /* VOTING: whether it still makes sense to wait for more votes: the term is fenced, only certainty
- * lacks. */
-bool proposer_is_fenced(const struct proposer *p);
+ * lacks, and no member has denied its vote, which it may give in another term. */
+bool proposer_lacks_certainty(const struct proposer *p);
 void proposer_on_vote_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
 
 /* proposer_conf.c */

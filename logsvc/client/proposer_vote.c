@@ -200,8 +200,14 @@ static void proposer_check_votes(struct proposer *p)
     }
 }
 
-bool proposer_is_fenced(const struct proposer *p)
+bool proposer_lacks_certainty(const struct proposer *p)
 {
+    for (unsigned i = 0; i < p->node_count; i++) {
+        const struct proposer_node *n = &p->nodes[i];
+        if (n->used && n->vote_denied && proposer_is_member(p, n)) {
+            return false;
+        }
+    }
     return proposer_quorum_value(p, vote_is_granted) > 0;
 }
 

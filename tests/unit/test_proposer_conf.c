@@ -13,7 +13,8 @@
 enum { NODES = 6, PROPOSERS = 2, LEASE_MS = 1000, BEAT_MS = 100, BEGIN = 500, QUEUE_MAX = 4096 };
 #define MS(n) ((uint64_t)(n)*CLOCK_NS_PER_MS)
 
-/* Node i is "node-a" + i at address "host-a:1" + i; the seeds are the first three. */
+/* Node i is "node-a" + i at address "host-a:1" + i; the seeds are the first
+ * three, or seed_count. */
 struct node {
     struct fake_storage storage;
     struct acceptor *acceptor; /* NULL: down */
@@ -39,6 +40,8 @@ static uint64_t now;
 static bool drop_config; /* CONFIG is lost on its way, but to drop_config_not */
 static int drop_config_not;
 static bool drop_append_in_joint;
+static int drop_vote_of;        /* one answer to VOTE of that node is lost */
+static unsigned seed_count = 3; /* the proposers' configuration */
 static char refused[PROPOSER_REFUSAL_MAX + 1];
 
 /* --- the network ---------------------------------------------------------------------------- */
@@ -71,8 +74,10 @@ static bool on_send(void *ctx, unsigned slot, const struct wire_msg *msg)
 static void on_reply(void *ctx, struct acceptor_reply_to to, const struct wire_msg *msg)
 {
     const struct node *n = ctx;
+    bool dropped = msg->type == WIRE_VOTE_REPLY && n - nodes == drop_vote_of;
 
-    if (!n->cut) {
+    drop_vote_of = dropped ? -1 : drop_vote_of;
+    if (!n->cut && !dropped) {
         put((struct packet){.proposer = (unsigned)to.id >> 8,
                             .slot = (unsigned)to.id & 255,
                             .node = (unsigned)(n - nodes),
@@ -195,10 +200,10 @@ static void proposer_links(unsigned i)
 
 static void proposer_start(unsigned i)
 {
-    static const char *const seeds[] = {"host-a:1", "host-b:1", "host-c:1"};
+    static const char *const seeds[] = {"host-a:1", "host-b:1", "host-c:1", "host-d:1", "host-e:1"};
     struct proposer_config config = {.cluster_id = {7},
                                      .log_id = 1,
-                                     .node_count = 3,
+                                     .node_count = seed_count,
                                      .lease_ms = LEASE_MS,
                                      .heartbeat_ms = BEAT_MS,
                                      .session = 1000 + i,
@@ -212,7 +217,7 @@ static void proposer_start(unsigned i)
         linked[i][slot] = -1;
         up[i][slot] = false;
     }
-    for (unsigned seed = 0; seed < 3; seed++) {
+    for (unsigned seed = 0; seed < seed_count; seed++) {
         config.addresses[seed] = seeds[seed];
         linked[i][seed] = (int)seed;
     }
@@ -281,7 +286,8 @@ static void setup(void)
     now = MS(5000);
     queue_count = 0;
     drop_config = drop_append_in_joint = false;
-    drop_config_not = -1;
+    drop_config_not = drop_vote_of = -1;
+    seed_count = 3;
     refused[0] = '\0';
     for (unsigned i = 0; i < NODES; i++) {
         nodes[i] = (struct node){.disk = (uint8_t)(i + 1), .name = (char)('a' + i)};
@@ -661,6 +667,29 @@ START_TEST(outsiders_depose_nobody)
 }
 END_TEST
 
+/* A vote whose answer was lost is not given twice. Where certain votes lack, and a member will
+ * never come back (its disk is lost), only another term can bring that vote: it is not waited for.
+ */
+START_TEST(lost_vote_is_asked_for_again)
+{
+    seed_count = 5;
+    found();
+    proposer_destroy(proposers[0]);
+    proposers[0] = NULL;
+    node_lose_disk(4, 'e');
+    node_stop(0);
+    nodes[0].storage.uncertain_to = BEGIN + 100;
+    node_start(0);
+    now += MS(3 * LEASE_MS);
+    drop_vote_of = 1;
+    proposer_start(1);
+    lead_ms(1, 20000);
+    ck_assert_int_eq(drop_vote_of, -1);
+    ck_assert_int_eq(proposer_state(proposers[1]), PROPOSER_LEADING);
+    ck_assert(committed(1));
+}
+END_TEST
+
 /* A peer of another version of the messages is refused by name. */
 START_TEST(another_version)
 {
@@ -690,6 +719,7 @@ int main(void)
     tcase_add_test(tc, settles_with_a_lease_of_its_own);
     tcase_add_test(tc, unfit_newcomers);
     tcase_add_test(tc, lost_disk);
+    tcase_add_test(tc, lost_vote_is_asked_for_again);
     tcase_add_test(tc, outsiders_depose_nobody);
     tcase_add_test(tc, another_version);
     suite_add_tcase(suite, tc);
