@@ -70,6 +70,15 @@ static void acceptor_note_loss(const struct acceptor *a, struct meta *next,
 /* The log's chain checksum at its first byte. */
 enum { ACCEPTOR_CHAIN_AT_BEGIN = 0 };
 
+/* After a cut at the log's begin. If the first segment's header has rotted, what the log begins
+ * with is lost; but nothing of the log is to stay. */
+static int acceptor_cut_all(struct storage *s, uint64_t begin, int err)
+{
+    bool rotten = err == ERR_CORRUPT || err == ERR_INVALID;
+
+    return rotten ? s->ops->reset(s, begin, ACCEPTOR_CHAIN_AT_BEGIN) : err;
+}
+
 /* Cuts the log to where the leader says, or in front of a hole that it says. */
 static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint64_t start,
                         struct meta *next, const struct history *theirs)
@@ -78,10 +87,8 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     uint64_t to = s->ops->cuttable != NULL ? s->ops->cuttable(s, start) : start;
     int err = to < start ? ERR_CORRUPT : s->ops->truncate(s, start);
 
-    if (start == st->begin && (err == ERR_CORRUPT || err == ERR_INVALID)) {
-        /* The first segment's header has rotted, and with it what the log begins with; but nothing
-         * of the log is to stay. */
-        return s->ops->reset(s, start, ACCEPTOR_CHAIN_AT_BEGIN);
+    if (start == st->begin) {
+        return acceptor_cut_all(s, start, err);
     }
     if (err != ERR_CORRUPT || s->ops->cuttable == NULL) {
         return err;
@@ -94,6 +101,7 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     err = acceptor_save(a, next);
     if (err == ERR_OK) {
         err = s->ops->truncate(s, to);
+        err = to == st->begin ? acceptor_cut_all(s, to, err) : err;
         /* What was known to be committed is not here any more. The leader has it. */
         a->commit = err == ERR_OK && a->commit > to ? to : a->commit;
     }

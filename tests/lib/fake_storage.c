@@ -131,6 +131,9 @@ static int fake_truncate(struct storage *s, uint64_t offset)
         f->misuse_count++;
         return ERR_INVALID;
     }
+    if (f->begin_rotten && offset == f->begin) {
+        return ERR_CORRUPT;
+    }
     if (effect) {
         fake_drop(f, keep);
         f->flushed = f->count;

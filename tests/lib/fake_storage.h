@@ -44,7 +44,8 @@ struct fake_storage {
     unsigned fail_at;
     int fail_with;
     bool fail_after;
-    bool read_rotten; /* reads return ERR_CORRUPT */
+    bool read_rotten;  /* reads return ERR_CORRUPT */
+    bool begin_rotten; /* so does a cut at the log's begin */
 
     unsigned misuse_count; /* ERR_INVALID: what an honest leader never asks for */
     unsigned flush_count;

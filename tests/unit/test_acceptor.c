@@ -1317,6 +1317,23 @@ START_TEST(cut_in_a_hole)
 }
 END_TEST
 
+/* All below the common point has rotted, with the header of the first segment: nothing is left, and
+ * the log begins anew where it began, vouching for nothing. */
+START_TEST(cut_where_all_is_rotten)
+{
+    lead_term_1();
+    ck_assert(vote(3));
+    rot(BEGIN, BEGIN + 13);
+    storage.begin_rotten = true;
+    (void)fake_storage_trace(&storage);
+    ELECT(BEGIN + 5, false, 1, BEGIN, 3, BEGIN + 5);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    ck_assert_str_eq(fake_storage_trace(&storage), "meta meta truncate reset meta ");
+    ck_assert_uint_eq(reply.elected_reply.log.flush_off, BEGIN);
+    ck_assert_uint_ge(reply.elected_reply.log.uncertain_to, BEGIN + 5);
+}
+END_TEST
+
 /* What was lost with the end of the log, however much it may have been, does not matter any more to
  * the log of a leader whom others elected: what counts is below its begin. */
 START_TEST(uncertain_is_bounded_by_the_leader)
@@ -1553,6 +1570,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, uncertain_in_the_same_term);
     tcase_add_test(tc, uncertain_is_bounded_by_the_leader);
     tcase_add_test(tc, cut_in_a_hole);
+    tcase_add_test(tc, cut_where_all_is_rotten);
     tcase_add_test(tc, mend_on_a_bad_disk);
     tcase_add_test(tc, mend_checks_records);
     tcase_add_test(tc, mend_across_the_edge);
