@@ -61,10 +61,16 @@ libproxyio_a_SOURCES += \
 # Snapshots off the box: what works with the log nodes and a redis-server of its own.
 noinst_LIBRARIES += libsnapshot.a
 libsnapshot_a_SOURCES = \
+	proxy/snapshot/extract.c proxy/snapshot/extract.h \
+	proxy/snapshot/leg.c proxy/snapshot/leg.h \
 	proxy/snapshot/lognodes.c proxy/snapshot/lognodes.h \
 	proxy/snapshot/replay.c proxy/snapshot/replay.h \
+	proxy/snapshot/run.c proxy/snapshot/run.h \
 	proxy/snapshot/sandbox.c proxy/snapshot/sandbox.h
 SNAPSHOT_LIBS = libsnapshot.a $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
+bin_PROGRAMS += holdfast-snapshot
+holdfast_snapshot_SOURCES = proxy/snapshot/main.c
+holdfast_snapshot_LDADD = $(SNAPSHOT_LIBS)
 
 # The program.
 bin_PROGRAMS += holdfast-proxy

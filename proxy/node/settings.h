@@ -39,6 +39,15 @@ struct settings {
     int64_t feed_port;
     int64_t feed_queue_max_bytes;
 
+    char *snapshot_redis_server;
+    char *snapshot_program;
+    bool snapshot_schedule;
+    int64_t snapshot_log_percent;
+    int64_t snapshot_log_min_bytes;
+    int64_t snapshot_rate_max_bytes;
+    int64_t snapshot_nice;
+    int64_t snapshot_retry_ms;
+
     int64_t sentinel_port;
     char *sentinel_master_name;
     char *sentinel_password;

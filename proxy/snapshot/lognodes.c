@@ -42,6 +42,7 @@ struct lognodes {
     struct event *transport_event, *tick_event;
     struct reader *reader;
     struct snapship *snapship;
+    struct catalogue *catalogue;
     const struct lognodes_events *events;
     void *ctx;
     struct buf wire;
@@ -65,6 +66,15 @@ bool lognodes_send(void *ctx, unsigned node, const struct wire_msg *msg)
 }
 
 /* ---- what the reader and the ship say goes to the user ---- */
+
+static void says_record(void *ctx, const struct record *rec)
+{
+    struct lognodes *n = ctx;
+
+    if (n->events->record != NULL) {
+        n->events->record(n->ctx, rec);
+    }
+}
 
 static void says_data(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size)
 {
@@ -120,8 +130,26 @@ static void says_repaired(void *ctx, int err)
     n->events->repaired(n->ctx, err);
 }
 
-static const struct reader_events lognodes_reader_events = {
-    .send = lognodes_send, .data = says_data, .done = says_done, .failed = says_failed};
+static void says_listed(void *ctx, int err)
+{
+    struct lognodes *n = ctx;
+    n->events->listed(n->ctx, err);
+}
+
+static void says_marked(void *ctx, int err)
+{
+    struct lognodes *n = ctx;
+    n->events->marked(n->ctx, err);
+}
+
+static const struct catalogue_events lognodes_catalogue_events = {
+    .send = lognodes_send, .listed = says_listed, .done = says_marked};
+
+static const struct reader_events lognodes_reader_events = {.send = lognodes_send,
+                                                            .record = says_record,
+                                                            .data = says_data,
+                                                            .done = says_done,
+                                                            .failed = says_failed};
 
 static const struct snapship_events lognodes_ship_events = {.send = lognodes_send,
                                                             .read = says_read,
@@ -203,6 +231,7 @@ static void lognodes_take_conf(struct lognodes *n, uint64_t now_ns, const struct
         n->members = members;
         reader_nodes(n->reader, now_ns, members);
         snapship_nodes(n->snapship, members);
+        catalogue_nodes(n->catalogue, members);
     }
 }
 
@@ -260,6 +289,7 @@ static void lognodes_message(struct lognodes *n, unsigned node, const uint8_t *b
         reader_receive(n->reader, now_ns, node, &msg);
     } else if (msg.channel == WIRE_SNAPSHOT) {
         snapship_receive(n->snapship, now_ns, node, &msg);
+        catalogue_receive(n->catalogue, now_ns, node, &msg);
     } else if (msg.session == n->session && msg.type == WIRE_STATUS_REPLY) {
         lognodes_take_status(n, now_ns, node, &msg);
     } else if (msg.session == n->session && msg.type == WIRE_REFUSED) {
@@ -285,6 +315,7 @@ static void lognodes_transport_cb(evutil_socket_t fd, short what, void *arg)
             n->nodes[event.node].asked_ns = 0;
             reader_link_up(n->reader, now_ns, event.node, up);
             snapship_link_up(n->snapship, now_ns, event.node, up);
+            catalogue_link_up(n->catalogue, now_ns, event.node, up);
             if (up) {
                 lognodes_ask(n, now_ns, event.node);
             }
@@ -292,6 +323,7 @@ static void lognodes_transport_cb(evutil_socket_t fd, short what, void *arg)
         case TRANSPORT_READY:
             reader_link_ready(n->reader, now_ns, event.node);
             snapship_link_ready(n->snapship, now_ns, event.node);
+            catalogue_link_ready(n->catalogue, now_ns, event.node);
             break;
         case TRANSPORT_MESSAGE:
             lognodes_message(n, event.node, event.bytes, event.size);
@@ -317,6 +349,9 @@ static void lognodes_tick_cb(evutil_socket_t fd, short what, void *arg)
     }
     if (now_ns >= snapship_next_tick_ns(n->snapship)) {
         snapship_tick(n->snapship, now_ns);
+    }
+    if (now_ns >= catalogue_next_tick_ns(n->catalogue)) {
+        catalogue_tick(n->catalogue, now_ns);
     }
 }
 
@@ -374,6 +409,7 @@ void lognodes_use(struct lognodes *n, const struct lognodes_events *events, void
 {
     reader_stop(n->reader);
     snapship_stop(n->snapship);
+    catalogue_stop(n->catalogue);
     n->events = events;
     n->ctx = ctx;
 }
@@ -386,6 +422,11 @@ struct reader *lognodes_reader(struct lognodes *n)
 struct snapship *lognodes_snapship(struct lognodes *n)
 {
     return n->snapship;
+}
+
+struct catalogue *lognodes_catalogue(struct lognodes *n)
+{
+    return n->catalogue;
 }
 
 uint32_t lognodes_members(const struct lognodes *n)
@@ -414,10 +455,18 @@ static void lognodes_create_machines(struct lognodes *n, const struct lognodes_c
                                    .retry_ms = LOGNODES_RETRY_MS};
 
     memcpy(reader.cluster_id, config->cluster_id, sizeof reader.cluster_id);
+    struct catalogue_config catalogue = {.log_id = config->log_id,
+                                         .node_count = config->address_count,
+                                         .session = random_next(&random),
+                                         .timeout_ms = LOGNODES_TIMEOUT_MS,
+                                         .retry_ms = LOGNODES_RETRY_MS};
+
     memcpy(ship.cluster_id, config->cluster_id, sizeof ship.cluster_id);
+    memcpy(catalogue.cluster_id, config->cluster_id, sizeof catalogue.cluster_id);
     n->session = random_next(&random);
     n->reader = reader_create(&reader, &lognodes_reader_events, n);
     n->snapship = snapship_create(&ship, &lognodes_ship_events, n);
+    n->catalogue = catalogue_create(&catalogue, &lognodes_catalogue_events, n);
 }
 
 struct lognodes *lognodes_open(struct event_base *base, const struct lognodes_config *config,
@@ -471,6 +520,7 @@ void lognodes_close(struct lognodes *n)
     }
     reader_destroy(n->reader);
     snapship_destroy(n->snapship);
+    catalogue_destroy(n->catalogue);
     buf_release(&n->wire);
     free(n);
 }

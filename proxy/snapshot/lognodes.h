@@ -1,12 +1,13 @@
 /* The log nodes, for a program that is no proxy: links to them, what they say of the log (STATUS;
- * such a program does not stand among the proxies), and a reader and a snapshot ship that one user
- * at a time works with.
+ * such a program does not stand among the proxies), and a reader, a snapshot ship and a catalogue
+ * that one user at a time works with.
  *
  * It begins with the addresses that it is given and goes on with the log's configuration: whoever
  * is a member is linked, and only members count. */
 #ifndef PROXY_SNAPSHOT_LOGNODES_H
 #define PROXY_SNAPSHOT_LOGNODES_H
 
+#include "logsvc/client/catalogue.h"
 #include "logsvc/client/reader.h"
 #include "logsvc/client/snapship.h"
 
@@ -27,16 +28,20 @@ struct lognodes_events {
     /* Something of lognodes_view has changed. */
     void (*news)(void *ctx);
     /* As in reader_events … */
+    void (*record)(void *ctx, const struct record *rec);
     void (*data)(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size);
     void (*done)(void *ctx);
     void (*failed)(void *ctx, int err);
-    /* … and in snapship_events. */
+    /* … in snapship_events … */
     bool (*read)(void *ctx, uint64_t at, size_t size, struct buf *out);
     void (*shipped)(void *ctx, int err);
     void (*found)(void *ctx, const struct snapshot_info *info);
     void (*snapshot_data)(void *ctx, const uint8_t *bytes, size_t size);
     void (*fetched)(void *ctx, int err);
     void (*repaired)(void *ctx, int err);
+    /* … and in catalogue_events. */
+    void (*listed)(void *ctx, int err);
+    void (*marked)(void *ctx, int err);
 };
 
 /* NULL: complained in the program's log; *err: ERR_INVALID (an address), ERR_IO. It starts threads:
@@ -51,6 +56,7 @@ void lognodes_use(struct lognodes *n, const struct lognodes_events *events, void
 
 struct reader *lognodes_reader(struct lognodes *n);
 struct snapship *lognodes_snapship(struct lognodes *n);
+struct catalogue *lognodes_catalogue(struct lognodes *n);
 
 struct lognodes_view {
     bool known;             /* more than half of the members have answered, lately */

@@ -185,6 +185,14 @@ static void replay_stream(struct replay *r)
     replay_pump(r);
 }
 
+static void replay_says_record(void *ctx, const struct record *rec)
+{
+    struct replay *r = ctx;
+
+    r->point.term = rec->term;
+    r->point.wall_ms = rec->wall_ms;
+}
+
 static void replay_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     struct replay *r = ctx;
@@ -226,9 +234,12 @@ static void replay_take_base(struct replay *r, const struct snapshot_info *info)
     lognodes_view(r->config.nodes, &view);
     const struct history_entry *label = history_at(&view.history, r->to);
     r->base.info = *info;
-    r->point = (struct replay_point){
-        .offset = info->offset, .chain_crc = info->chain_crc, .wall_ms = info->wall_ms};
-    r->point.base = *info;
+    r->point = (struct replay_point){.offset = info->offset,
+                                     .chain_crc = info->chain_crc,
+                                     .term = info->term,
+                                     .replid = info->replid,
+                                     .wall_ms = info->wall_ms,
+                                     .base = *info};
     r->step = REPLAY_SNAPSHOT;
     log_debug("replay: from the snapshot at offset %" PRIu64 " (%" PRIu64 " bytes), and %" PRIu64
               " bytes of log",
@@ -273,6 +284,7 @@ static void replay_says_fetched(void *ctx, int err)
 }
 
 static const struct lognodes_events replay_nodes_events = {
+    .record = replay_says_record,
     .data = replay_says_data,
     .done = replay_says_done,
     .failed = replay_says_failed,
@@ -372,14 +384,9 @@ static void replay_reached(struct replay *r, uint64_t now_ns)
     struct replay_point point;
 
     lognodes_view(r->config.nodes, &view);
-    const struct history_entry *e =
-        r->point.offset > 0 ? history_at(&view.history, r->point.offset - 1) : NULL;
+    const struct history_entry *e = history_find(&view.history, r->point.term);
     if (e != NULL) {
-        r->point.term = e->term;
         r->point.replid = e->replid;
-    } else {
-        r->point.term = r->point.base.term;
-        r->point.replid = r->point.base.replid;
     }
     r->point.log_ms += (now_ns - r->stream_ns) / CLOCK_NS_PER_MS;
     r->step = REPLAY_STANDING;

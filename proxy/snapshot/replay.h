@@ -40,7 +40,7 @@ struct replay_base {
 struct replay_point {
     uint64_t offset;
     uint32_t chain_crc;        /* the log's running checksum there */
-    struct log_term term;      /* of the last byte below it; 0: not known (the log's first) */
+    struct log_term term;      /* of the last byte below it */
     struct replid replid;      /* of that term */
     uint64_t wall_ms;          /* when the record that reaches it was appended */
     struct snapshot_info base; /* the snapshot that it began with */

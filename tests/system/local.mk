@@ -33,6 +33,7 @@ SYSTEM_TESTS = \
 	test_roles \
 	test_replay \
 	test_sentinel_port \
+	test_snapshot \
 	test_stream \
 	test_sync \
 	test_users \
@@ -96,6 +97,10 @@ test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 test_replay_SOURCES = tests/system/test_replay.c
 test_replay_CFLAGS = $(UNIT_CFLAGS)
 test_replay_LDADD = libsystem.a $(SNAPSHOT_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
+
+test_snapshot_SOURCES = tests/system/test_snapshot.c
+test_snapshot_CFLAGS = $(UNIT_CFLAGS)
+test_snapshot_LDADD = $(SYSTEM_LDADD)
 
 test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
 test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,475 @@
+#include "proxy/snapshot/run.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RUN_TICK_MS = 50, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20, RUN_OTHERS_MS = 20000 };
+
+enum run_step {
+    RUN_IDLE,
+    RUN_LOOK, /* the log nodes are waited for */
+    RUN_LIST, /* … have been asked for their snapshots */
+    RUN_MAKE,
+    RUN_TRY,
+    RUN_STORE,
+    RUN_OTHERS, /* a quorum has it */
+    RUN_MARK,
+    RUN_ENDED
+};
+
+struct run {
+    struct run_config config;
+    const struct run_events *events;
+    void *ctx;
+    enum run_step step;
+    bool verify;
+    uint64_t verify_offset;
+    struct leg *leg;
+    struct event *tick_event;
+    int fd; /* the RDB; -1: none */
+    uint64_t since_ns;
+    uint64_t stored_bytes, retry_ns;
+    unsigned stale;
+    bool alone;       /* verify: nothing older is there to compare with */
+    uint64_t on_to;   /* verify: the next place, where another snapshot is; 0: what is committed */
+    uint64_t made_ms; /* wall time */
+    struct leg_result made, tried;
+    struct run_result result;
+};
+
+static void run_end(struct run *r)
+{
+    r->step = RUN_ENDED;
+    (void)event_del(r->tick_event);
+    lognodes_use(r->config.leg.nodes, NULL, NULL);
+}
+
+static void run_fail(struct run *r, const char *why)
+{
+    char text[LEG_WHY_MAX];
+
+    (void)snprintf(text, sizeof text, "%s", why);
+    run_end(r);
+    r->events->failed(r->ctx, text);
+}
+
+static void run_to(struct run *r, enum run_step step)
+{
+    r->step = step;
+    r->since_ns = clock_now_ns();
+}
+
+static const char *run_phase(const struct run *r)
+{
+    static const char *const names[] = {"idle",  "look",  "look", "make", "try",
+                                        "store", "store", "mark", "ended"};
+    return names[r->step];
+}
+
+/* ---- storing ---- */
+
+static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
+{
+    struct run *r = ctx;
+    uint8_t *to = buf_reserve(out, size);
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = pread(r->fd, to + got, size - got, (off_t)(at + got));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        got += (size_t)n;
+    }
+    buf_commit(out, size);
+    return true;
+}
+
+static void run_says_shipped(void *ctx, int err)
+{
+    struct run *r = ctx;
+
+    if (err == ERR_OK) {
+        run_to(r, RUN_OTHERS);
+    } else if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
+        r->retry_ns = clock_now_ns() + RUN_STALE_RETRY_MS * CLOCK_NS_PER_MS;
+    } else {
+        run_fail(r,
+                 err == ERR_STALE ? "leaders change too often to store anything" : err_text(err));
+    }
+}
+
+static void run_says_listed(void *ctx, int err);
+static void run_says_marked(void *ctx, int err);
+
+static const struct lognodes_events run_nodes_events = {.read = run_says_read,
+                                                        .shipped = run_says_shipped,
+                                                        .listed = run_says_listed,
+                                                        .marked = run_says_marked};
+
+/* Nodes take it under the term that they have promised last; when that rises meanwhile it begins
+ * again, and what is committed stays so. */
+static void run_upload(struct run *r)
+{
+    struct lognodes_view view;
+
+    lognodes_view(r->config.leg.nodes, &view);
+    r->retry_ns = 0;
+    lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
+    snapship_upload(lognodes_snapship(r->config.leg.nodes), clock_now_ns(), view.term,
+                    &r->result.info);
+}
+
+static void run_store(struct run *r)
+{
+    struct snapshot_info *info = &r->result.info;
+    const struct replay_point *at = &r->made.first;
+
+    *info = (struct snapshot_info){.offset = at->offset,
+                                   .term = at->term,
+                                   .replid = at->replid,
+                                   .size_bytes = r->made.rdb.size_bytes,
+                                   .crc = r->made.rdb.crc,
+                                   .chain_crc = at->chain_crc,
+                                   .wall_ms = at->wall_ms,
+                                   .keys = r->made.keys,
+                                   .taken_ms = r->made_ms,
+                                   .verified_ms = clock_wall_ms()};
+    (void)snprintf(info->engine_version, sizeof info->engine_version, "%s", r->made.engine_version);
+    run_to(r, RUN_STORE);
+    run_upload(r);
+}
+
+static void run_done(struct run *r)
+{
+    run_end(r);
+    r->events->done(r->ctx, &r->result);
+}
+
+static void run_list(struct run *r, enum run_step step)
+{
+    run_to(r, step);
+    lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
+    catalogue_list(lognodes_catalogue(r->config.leg.nodes), clock_now_ns());
+}
+
+/* Lists once more: marks are made under the term that was told last. */
+static void run_mark(struct run *r)
+{
+    r->result.info.verified_ms = clock_wall_ms();
+    run_list(r, RUN_MARK);
+}
+
+static void run_says_marked(void *ctx, int err)
+{
+    struct run *r = ctx;
+    struct catalogue *c = lognodes_catalogue(r->config.leg.nodes);
+
+    if (err == ERR_OK) {
+        run_done(r);
+    } else if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
+        r->retry_ns = clock_now_ns() + RUN_STALE_RETRY_MS * CLOCK_NS_PER_MS;
+    } else {
+        run_fail(r, err == ERR_REFUSED ? catalogue_refusal(c) : err_text(err));
+    }
+}
+
+/* ---- legs ---- */
+
+static void run_judge(struct run *r)
+{
+    const struct replay_point *a = &r->made.last, *b = &r->tried.last;
+    char why[LEG_WHY_MAX];
+
+    if (!r->alone && (a->offset != b->offset || a->chain_crc != b->chain_crc ||
+                      strcmp(r->made.digest, r->tried.digest) != 0)) {
+        (void)snprintf(why, sizeof why,
+                       "the rehearsal failed: at offset %" PRIu64 " a Redis made from the snapshot "
+                       "holds other data than one made from an older snapshot and the log",
+                       b->offset);
+        run_fail(r, why);
+        return;
+    }
+    r->result.expires = r->made.expires;
+    r->result.memory_bytes = r->tried.memory_bytes;
+    r->result.tried_to = b->offset;
+    r->result.rdb_ms = b->rdb_ms;
+    r->result.log_ms = b->log_ms;
+    r->result.log_bytes = b->log_bytes;
+    if (r->verify) {
+        run_mark(r);
+    } else {
+        run_store(r);
+    }
+}
+
+static void run_try(struct run *r)
+{
+    struct leg_plan plan = {
+        .base = {.fd = r->fd, .limit = UINT64_MAX}, .to = r->made.last.offset, .extract_fd = -1};
+
+    plan.base.info = (struct snapshot_info){.offset = r->made.first.offset,
+                                            .term = r->made.first.term,
+                                            .replid = r->made.first.replid,
+                                            .size_bytes = r->made.rdb.size_bytes,
+                                            .crc = r->made.rdb.crc,
+                                            .chain_crc = r->made.first.chain_crc};
+    if (r->verify) {
+        plan.base.limit = r->verify_offset;
+    }
+    run_to(r, RUN_TRY);
+    leg_start(r->leg, &plan);
+}
+
+static void run_leg_done(void *ctx, const struct leg_result *result)
+{
+    struct run *r = ctx;
+
+    if (r->step == RUN_MAKE) {
+        r->made = *result;
+        run_try(r);
+        return;
+    }
+    r->tried = *result;
+    if (r->verify && r->tried.first.base.offset != r->verify_offset) {
+        run_fail(r, "the log nodes have no whole snapshot of that offset");
+        return;
+    }
+    if (r->verify) {
+        r->result.info = r->tried.first.base;
+    }
+    run_judge(r);
+}
+
+static void run_leg_failed(void *ctx, const char *why)
+{
+    run_fail(ctx, why);
+}
+
+static void run_leg_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    struct run *r = ctx;
+    r->events->progress(r->ctx, run_phase(r), what, done, total);
+}
+
+static const struct leg_events run_leg_events = {run_leg_done, run_leg_failed, run_leg_progress};
+
+static void run_make(struct run *r, uint64_t to)
+{
+    struct leg_plan plan = {.base = {.fd = -1, .limit = UINT64_MAX},
+                            .to = to,
+                            .extract_fd = -1,
+                            .on = true,
+                            .on_to = r->on_to};
+
+    if (r->verify) {
+        plan.base.limit = to - 1; /* there is one */
+    } else {
+        r->fd = extract_open_file(r->config.leg.folder);
+        if (r->fd < 0) {
+            run_fail(r, strerror(errno));
+            return;
+        }
+        plan.extract_fd = r->fd;
+        r->made_ms = clock_wall_ms();
+    }
+    run_to(r, RUN_MAKE);
+    leg_start(r->leg, &plan);
+}
+
+/* ---- looking ---- */
+
+static void run_listed_for_take(struct run *r, uint64_t commit)
+{
+    const struct catalogue_entry *newest =
+        catalogue_newest(lognodes_catalogue(r->config.leg.nodes), UINT64_MAX);
+
+    if (newest != NULL && newest->info.offset >= commit) {
+        r->result.info = newest->info;
+        run_done(r);
+        return;
+    }
+    r->result.taken = true;
+    run_make(r, commit);
+}
+
+/* What stands below it is compared with it, at the place of the one above it if there is one. */
+static void run_listed_for_verify(struct run *r, const struct catalogue_view *list)
+{
+    const struct catalogue_entry *entry = NULL;
+
+    r->alone = true;
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct catalogue_entry *e = &list->entries[i];
+        if (e->info.offset == r->verify_offset) {
+            entry = e;
+        } else if (entry == NULL) {
+            r->on_to = e->info.offset;
+        } else if (e->counts != 0) {
+            r->alone = false;
+        }
+    }
+    if (entry == NULL || entry->counts == 0) {
+        run_fail(r, entry == NULL ? "the log nodes have no snapshot of that offset"
+                                  : "that snapshot does not count: it was never verified");
+        return;
+    }
+    r->result.taken = true;
+    if (r->alone) {
+        struct lognodes_view view;
+        lognodes_view(r->config.leg.nodes, &view);
+        log_info("no older snapshot is there to compare it with: it is loaded, and the log behind "
+                 "it must fit");
+        r->made.last.offset = r->on_to != 0 ? r->on_to : view.commit;
+        run_try(r);
+    } else {
+        run_make(r, r->verify_offset);
+    }
+}
+
+static void run_says_listed(void *ctx, int err)
+{
+    struct run *r = ctx;
+    struct catalogue_view list;
+    struct lognodes_view view;
+
+    if (err != ERR_OK) {
+        run_fail(r, err_text(err));
+        return;
+    }
+    catalogue_view(lognodes_catalogue(r->config.leg.nodes), &list);
+    lognodes_view(r->config.leg.nodes, &view);
+    if (r->step == RUN_MARK) {
+        catalogue_verified(lognodes_catalogue(r->config.leg.nodes), clock_now_ns(), &r->result.info,
+                           r->result.info.verified_ms);
+    } else if (r->verify) {
+        run_listed_for_verify(r, &list);
+    } else {
+        run_listed_for_take(r, view.commit > list.commit ? view.commit : list.commit);
+    }
+}
+
+static void run_look(struct run *r, uint64_t now_ns)
+{
+    struct lognodes_view view;
+    char why[LEG_WHY_MAX];
+
+    lognodes_view(r->config.leg.nodes, &view);
+    if (!view.known) {
+        if (now_ns - r->since_ns > r->config.look_ms * CLOCK_NS_PER_MS) {
+            (void)snprintf(why, sizeof why, "%u of %u log nodes answer%s%s", view.answered,
+                           view.nodes, view.refusal[0] != '\0' ? ": " : "", view.refusal);
+            run_fail(r, why);
+        }
+    } else if (view.empty || view.commit == 0) {
+        run_fail(r, "the log has not begun yet: nobody has led");
+    } else {
+        run_list(r, RUN_LIST);
+    }
+}
+
+/* A quorum has it; the others have a while more, and are repaired later if that is not enough. */
+static void run_wait_others(struct run *r, uint64_t now_ns)
+{
+    if (!snapship_active(lognodes_snapship(r->config.leg.nodes)) ||
+        now_ns - r->since_ns > RUN_OTHERS_MS * CLOCK_NS_PER_MS) {
+        run_done(r);
+    }
+}
+
+static void run_watch_store(struct run *r, uint64_t now_ns)
+{
+    uint64_t done = 0, total = 0;
+
+    if (r->retry_ns != 0 && now_ns >= r->retry_ns) {
+        run_upload(r);
+    }
+    snapship_progress(lognodes_snapship(r->config.leg.nodes), &done, &total);
+    if (done != r->stored_bytes) {
+        r->stored_bytes = done;
+        r->since_ns = now_ns;
+        r->events->progress(r->ctx, "store", "store", done, total);
+    }
+    if (now_ns - r->since_ns > r->config.store_ms * CLOCK_NS_PER_MS) {
+        run_fail(r, "too few log nodes take the snapshot (are they there, and is there room on "
+                    "their disks?)");
+    }
+}
+
+static void run_tick_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct run *r = arg;
+    uint64_t now_ns = clock_now_ns();
+
+    (void)fd;
+    (void)what;
+    if (r->step == RUN_LOOK) {
+        run_look(r, now_ns);
+    } else if (r->step == RUN_STORE) {
+        run_watch_store(r, now_ns);
+    } else if (r->step == RUN_OTHERS) {
+        run_wait_others(r, now_ns);
+    } else if (r->step == RUN_MARK && r->retry_ns != 0 && now_ns >= r->retry_ns) {
+        r->retry_ns = 0;
+        run_list(r, RUN_MARK);
+    }
+}
+
+/* ---- public ---- */
+
+struct run *run_create(const struct run_config *config, const struct run_events *events, void *ctx)
+{
+    struct run *r = mem_calloc(1, sizeof *r);
+
+    r->config = *config;
+    r->events = events;
+    r->ctx = ctx;
+    r->fd = -1;
+    r->leg = leg_create(&config->leg, &run_leg_events, r);
+    r->tick_event = event_new(config->leg.base, -1, EV_PERSIST, run_tick_cb, r);
+    MUST(r->tick_event != NULL);
+    return r;
+}
+
+void run_destroy(struct run *r)
+{
+    leg_destroy(r->leg);
+    event_free(r->tick_event);
+    if (r->fd >= 0) {
+        (void)close(r->fd);
+    }
+    free(r);
+}
+
+static void run_start(struct run *r)
+{
+    struct timeval tick = {.tv_usec = RUN_TICK_MS * 1000};
+
+    MUST(r->step == RUN_IDLE);
+    run_to(r, RUN_LOOK);
+    MUST(event_add(r->tick_event, &tick) == 0);
+}
+
+void run_take(struct run *r)
+{
+    run_start(r);
+}
+
+void run_verify(struct run *r, uint64_t offset)
+{
+    r->verify = true;
+    r->verify_offset = offset;
+    run_start(r);
+}

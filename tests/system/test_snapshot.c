@@ -1,0 +1,364 @@
+/* Snapshots made off the box, with real processes: holdfast-snapshot takes one at an exact offset
+ * while clients write, tries it and stores it; whatever it is killed at leaves nothing; a damaged
+ * one is passed over. */
+#include "common/mem.h"
+#include "tests/lib/system.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {
+    .redis_args = redis_args, .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+
+enum { RUN_MS = 120000, OUTPUT_BYTES = 64 << 10, DIGEST_CHARS = 40 };
+
+static void run(redisContext *redis, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(redis, format, args);
+    va_end(args);
+    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s", format);
+    freeReplyObject(reply);
+}
+
+static void write_some(int round, int keys)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    char value[400];
+
+    memset(value, 'v', sizeof value);
+    for (int i = 0; i < keys; i++) {
+        run(redis, "SET key:%d:%d %b", round, i, value, sizeof value);
+    }
+    run(redis, "SELECT %d", 1 + round % 15);
+    run(redis, "SADD set %d a b c d e f", round);
+    run(redis, "SPOP set 2");
+    run(redis, "HSET hash f%d %d", round, round);
+    run(redis, "SET ttl:%d x EX 10000", round);
+    redisFree(redis);
+}
+
+static void digest_of(const char *name, char out[DIGEST_CHARS + 1])
+{
+    redisContext *redis = cluster_connect(cluster, name);
+    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
+
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_msg(reply->type == REDIS_REPLY_STATUS, "%s", reply->str);
+    (void)snprintf(out, DIGEST_CHARS + 1, "%s", reply->str);
+    freeReplyObject(reply);
+    redisFree(redis);
+}
+
+/* --- the program --- */
+
+static void snapshot_args(const char *argv[8], char *program, size_t size, char *config,
+                          size_t config_size, const char *command, const char *argument)
+{
+    cluster_program("holdfast-snapshot", program, size);
+    (void)snprintf(config, config_size, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    argv[0] = program;
+    argv[1] = "--config";
+    argv[2] = config;
+    argv[3] = command;
+    argv[4] = argument;
+    argv[5] = NULL;
+}
+
+/* Runs it to its end; returns the exit status, its output in `output`. */
+static int snapshot_run(const char *command, const char *argument, char *output)
+{
+    char program[512], config[512];
+    const char *argv[8];
+
+    snapshot_args(argv, program, sizeof program, config, sizeof config, command, argument);
+    return cluster_run(argv, RUN_MS, output, OUTPUT_BYTES);
+}
+
+/* A number of the outcome; fails if it has none of that name. */
+static unsigned long long outcome(const char *output, const char *name)
+{
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "\"%s\":", name);
+    const char *object = strstr(output, "{\"done\"");
+    const char *at = object != NULL ? strstr(object, key) : NULL;
+    ck_assert_msg(at != NULL, "no %s in: %s", name, output);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+static unsigned long long snapshot_take(void)
+{
+    char *output = mem_alloc(OUTPUT_BYTES);
+
+    ck_assert_msg(snapshot_run("take", NULL, output) == 0, "%s", output);
+    ck_assert_msg(strstr(output, "\"taken\":true") != NULL, "%s", output);
+    unsigned long long offset = outcome(output, "offset");
+    free(output);
+    return offset;
+}
+
+/* --- what is there --- */
+
+static bool has_prefix(const char *folder, const char *prefix)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    bool found = false;
+
+    ck_assert_msg(dir != NULL, "%s", folder);
+    while ((entry = readdir(dir)) != NULL) {
+        found = found || strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+static void expect_nothing_left(void)
+{
+    char folder[512];
+
+    (void)snprintf(folder, sizeof folder, "%s/data", cluster_dir(cluster, "proxy1"));
+    ck_assert_msg(!has_prefix(folder, "sandbox-"), "a sandbox's folder is left");
+    ck_assert_msg(!has_prefix(folder, "snapshot-"), "a snapshot's file is left");
+}
+
+/* The path of a stored snapshot's file on a node. */
+static bool snapshot_file(const char *node, unsigned long long offset, const char *suffix,
+                          char *path, size_t size)
+{
+    (void)snprintf(path, size, "%s/data/log-1/snap-%020llu.%s", cluster_dir(cluster, node), offset,
+                   suffix);
+    return access(path, F_OK) == 0;
+}
+
+static unsigned nodes_that_have(unsigned long long offset)
+{
+    static const char *const nodes[] = {"log1", "log2", "log3"};
+    char path[512];
+    unsigned count = 0;
+
+    for (int i = 0; i < 3; i++) {
+        count += snapshot_file(nodes[i], offset, "meta", path, sizeof path);
+    }
+    return count;
+}
+
+/* --- tests --- */
+
+static volatile bool writing;
+
+static void *write_on(void *arg)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    (void)arg;
+
+    for (unsigned i = 0; writing; i++) {
+        freeReplyObject(redisCommand(redis, "SET on:%u %u", i % 5000, i));
+        freeReplyObject(redisCommand(redis, "INCR written"));
+    }
+    redisFree(redis);
+    return NULL;
+}
+
+/* The engine and everything that follows it is lost: a Redis is made from what the log nodes have.
+ */
+static void rebuild_redis(void)
+{
+    cluster_kill(cluster, "redis1");
+    cluster_spawn(cluster, "redis1");
+    cluster_wait_leader(cluster);
+}
+
+/* While clients write, a snapshot is taken; the Redis that is made from it and the log behind it
+ * holds what the leader's held. */
+START_TEST(while_writing)
+{
+    char before[DIGEST_CHARS + 1], after[DIGEST_CHARS + 1], text[128];
+    pthread_t writer;
+
+    write_some(1, 5000);
+    writing = true;
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_on, NULL), 0);
+    unsigned long long offset = snapshot_take();
+    writing = false;
+    (void)pthread_join(writer, NULL);
+    ck_assert_uint_eq(nodes_that_have(offset), 3);
+    expect_nothing_left();
+    write_some(2, 500);
+    cluster_wait_committed(cluster);
+    digest_of("redis1", before);
+    rebuild_redis();
+    digest_of("redis1", after);
+    ck_assert_str_eq(before, after);
+    (void)snprintf(text, sizeof text, "the resync takes the snapshot at offset %llu ", offset);
+    cluster_wait_log(cluster, "proxy1", text);
+}
+END_TEST
+
+/* Nothing was written since the last one: none is made. */
+static void nothing_new(char *output)
+{
+
+    write_some(3, 10);
+    cluster_wait_committed(cluster);
+    unsigned long long offset = snapshot_take();
+    ck_assert_int_eq(snapshot_run("take", NULL, output), 0);
+    if (strstr(output, "\"taken\":true") == NULL) { /* else Redis' PING came between */
+        ck_assert_uint_eq(outcome(output, "offset"), offset);
+    }
+}
+
+/* A stored one is tried again: one that is whole, and an offset that has none. */
+static void verified_again(char *output)
+{
+    char text[32];
+
+    write_some(4, 100);
+    unsigned long long offset = snapshot_take();
+    write_some(5, 100);
+    (void)snprintf(text, sizeof text, "%llu", offset);
+    ck_assert_msg(snapshot_run("verify", text, output) == 0, "%s", output);
+    ck_assert_uint_eq(outcome(output, "offset"), offset);
+    ck_assert_uint_gt(outcome(output, "tried_to"), offset);
+    (void)snprintf(text, sizeof text, "%llu", offset - 1);
+    ck_assert_int_eq(snapshot_run("verify", text, output), 1);
+    ck_assert_msg(strstr(output, "no snapshot of that offset") != NULL, "%s", output);
+    expect_nothing_left();
+}
+
+START_TEST(again)
+{
+    char *output = mem_alloc(OUTPUT_BYTES);
+
+    nothing_new(output);
+    verified_again(output);
+    free(output);
+}
+END_TEST
+
+/* --- killed at any point --- */
+
+/* The processes whose parent that one is; -1: none. */
+static pid_t child_of(pid_t parent)
+{
+    char path[64], text[512];
+    DIR *dir = opendir("/proc");
+    const struct dirent *entry;
+    pid_t found = -1;
+
+    ck_assert_ptr_nonnull(dir);
+    while (found < 0 && (entry = readdir(dir)) != NULL) {
+        int pid = atoi(entry->d_name), ppid = 0;
+        (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+        FILE *f = pid > 0 ? fopen(path, "re") : NULL;
+        if (f == NULL) {
+            continue;
+        }
+        const char *behind = fgets(text, sizeof text, f) != NULL ? strrchr(text, ')') : NULL;
+        if (behind != NULL && sscanf(behind, ") %*c %d", &ppid) == 1 && ppid == parent) {
+            found = pid;
+        }
+        (void)fclose(f);
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+/* Starts a run and kills it with -9 as soon as it has said `sign` in its progress; a sandbox that
+ * ran then is gone soon after, and of the snapshot nothing counts. False: it was through before. */
+static bool kill_run_at(const char *sign, int times)
+{
+    char program[512], config[512], line[1024];
+    const char *argv[8];
+    pid_t sandbox = -1;
+    int fds[2], seen = 0, status = 0;
+
+    snapshot_args(argv, program, sizeof program, config, sizeof config, "--json", "take");
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        (void)dup2(fds[1], 1);
+        (void)close(fds[0]);
+        (void)execv(program, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    (void)close(fds[1]);
+    FILE *f = fdopen(fds[0], "r");
+    ck_assert_ptr_nonnull(f);
+    while (seen < times && fgets(line, sizeof line, f) != NULL) {
+        seen += strstr(line, sign) != NULL;
+    }
+    sandbox = child_of(pid);
+    (void)kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    (void)fclose(f);
+    for (int i = 0; sandbox > 0 && i < 1000 && kill(sandbox, 0) == 0; i++) {
+        (void)usleep(10000);
+    }
+    ck_assert_msg(sandbox <= 0 || kill(sandbox, 0) != 0, "a redis-server is left");
+    return WIFSIGNALED(status);
+}
+
+/* How many snapshots a node has. */
+static unsigned snapshots_on(const char *node)
+{
+    char folder[512];
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    (void)snprintf(folder, sizeof folder, "%s/data/log-1", cluster_dir(cluster, node));
+    DIR *dir = opendir(folder);
+    ck_assert_msg(dir != NULL, "%s", folder);
+    while ((entry = readdir(dir)) != NULL) {
+        count += strstr(entry->d_name, ".meta") != NULL;
+    }
+    (void)closedir(dir);
+    return count;
+}
+
+/* Killed in each of its steps, a run leaves no process, no folder and no snapshot that counts, and
+ * the next one is none the worse for it. */
+START_TEST(killed)
+{
+    static const char *const signs[] = {
+        "\"make\",\"what\":\"start\"",  "\"make\",\"what\":\"snapshot\"",
+        "\"make\",\"what\":\"replay\"", "\"make\",\"what\":\"extract\"",
+        "\"make\",\"what\":\"digest\"", "\"try\",\"what\":\"start\"",
+        "\"try\",\"what\":\"digest\"",  "\"store\""};
+    unsigned killed_runs = 0;
+
+    write_some(1, 20000);
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        unsigned before = snapshots_on("log1");
+        if (kill_run_at(signs[i], 1)) {
+            killed_runs++;
+            /* While it stored it the log nodes may have had all of it: then it is whole. */
+            ck_assert_uint_le(snapshots_on("log1"), before + (strstr(signs[i], "store") != NULL));
+        }
+        expect_nothing_left();
+        write_some(2 + (int)i, 50);
+    }
+    ck_assert_uint_ge(killed_runs, 6);
+    unsigned long long offset = snapshot_take();
+    ck_assert_uint_eq(nodes_that_have(offset), 3);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("snapshot");
+    tcase_add_test(system_case(suite, "while_writing", system_serve, 300), while_writing);
+    tcase_add_test(system_case(suite, "again", system_serve, 300), again);
+    tcase_add_test(system_case(suite, "killed", system_serve, 300), killed);
+    return unit_main(suite);
+}
