@@ -52,6 +52,8 @@ libproxyio_a_SOURCES += \
 	proxy/clients/router.c proxy/clients/router.h \
 	proxy/clients/session.c proxy/clients/session.h \
 	proxy/clients/session_client.c \
+	proxy/clients/session_impl.h \
+	proxy/clients/session_list.c \
 	proxy/clients/session_wait.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \

@@ -254,7 +254,9 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
                 client_close(c, "HTTP");
                 return size;
             }
+            all->taking_bytes = request.len_bytes;
             all->events->request(all->ctx, c, request.argv, request.argc);
+            all->taking_bytes = 0;
             if (c->postponed) {
                 break;
             }

@@ -67,32 +67,37 @@ struct client {
 
     uint64_t id;
     unsigned db;
-    unsigned resp; /* 2 or 3 */
-    bool authenticated;
+    unsigned resp;           /* 2 or 3 */
     uint64_t waits_since_ns; /* postponed since then, until somebody leads; 0: it isn't */
     bool async;              /* HOLDFAST SYNC OFF: its replies wait for no commit */
     uint64_t written;        /* offset that covers all that it has written, as far as answered */
     bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
     bool replica_port;       /* it came in there: reads only */
+    bool authenticated;
     bool moved;              /* of a link: it was told so; nothing more of it is executed */
+    bool logs_in;            /* one of all->logins is its */
+    bool waits_to_log_in;    /* in all->logins_first, by next_login */
+    bool waits_for_redirect; /* for that of another client to come up */
+    bool tracks_bcast;       /* CLIENT TRACKING … BCAST */
+    bool no_evict;           /* CLIENT NO-EVICT, for CLIENT LIST */
+    bool tracking;           /* CLIENT TRACKING: on the private link */
+    bool monitors;           /* MONITOR */
+    bool watches;            /* WATCH: on the private link */
+    bool watches_many;       /* more keys than are remembered */
     char nonce[17];          /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode;
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
     struct private_link *trial;      /* on which it logs in; NULL: none */
-    bool logs_in;                    /* one of all->logins is its */
-    bool waits_to_log_in;            /* in all->logins_first, by next_login */
+    struct private_link *redirect;   /* on which others' invalidations come for it; NULL: none */
+    uint64_t redirects_to;           /* CLIENT TRACKING … REDIRECT: the client's id; 0: nobody */
     struct client *next_login, *prev_login;
     char *user; /* ACL user; NULL: the link's own */
     enum client_gate gate;
     struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
     size_t acks;                   /* REQUEST_ACK in the queue that are released */
-    bool tracking;                 /* CLIENT TRACKING: on the private link */
-    bool monitors;                 /* MONITOR */
     struct client *next_monitor;
-    bool watches;       /* WATCH: on the private link */
-    bool watches_many;  /* more keys than are remembered */
     struct buf watched; /* hashes of the keys that are watched */
     uint64_t created_ns, used_ns;
     const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
@@ -142,6 +147,7 @@ struct clients {
     bool auth_required;
     bool async_default;                        /* what HOLDFAST SYNC says of a new client */
     struct client *monitors;                   /* by next_monitor; NULL: none */
+    size_t taking_bytes;                       /* of the request that is being taken in */
     unsigned logins;                           /* under way, each on a private link (acl.h) */
     struct client *logins_first, *logins_last; /* who wait to begin one */
     uint64_t pause_until_ns;                   /* CLIENT PAUSE; 0: not paused */

@@ -30,10 +30,8 @@ enum {
     REQUEST_WAIT = 1u << 4,    /* WAIT: the reply is made when it leaves; note: struct wait */
     REQUEST_ACK = 1u << 7,     /* messages of its client do not overtake its reply */
     REQUEST_PUBLISH = 1u << 8, /* its reply's number is made the clients' truth (see note) */
-    REQUEST_TRACKS = 1u << 13, /* CLIENT TRACKING ON */
-    REQUEST_UNTRACKS = 1u << 14,  /* CLIENT TRACKING OFF */
-    REQUEST_AUTH = 1u << 16,      /* asks Redis for a user (acl.h) */
-    REQUEST_GATE = 1u << 17,      /* asks Redis whether a user may (acl.h) */
+    REQUEST_AUTH = 1u << 16,   /* asks Redis for a user (acl.h) */
+    REQUEST_GATE = 1u << 17,   /* asks Redis whether a user may (acl.h) */
     REQUEST_UNBOUNDED = 1u << 15, /* a push that waits for a fence (proxy_private.c) */
     REQUEST_PONG = 1u << 6,       /* answered by the first reply that is no error (a PING's) */
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */
@@ -64,7 +62,10 @@ struct request {
     uint64_t queued_ns;   /* when it began to wait in a outbox */
     struct pubsub_op *op; /* what it changes of its client's subscriptions; not its own */
     void *note;           /* what its owner needs when it is answered; freed with it */
-    struct buf reply;     /* used once the reply outgrows inline_reply */
+    /* Puts the whole reply right before it is let out; it may be an error of ours. NULL: as it is.
+     * The client is there. */
+    void (*amend)(struct request *r);
+    struct buf reply; /* used once the reply outgrows inline_reply */
     uint64_t inline_hashes[REQUEST_INLINE_KEYS];
     uint8_t inline_reply[REQUEST_INLINE_BYTES];
 };

@@ -1,12 +1,11 @@
 /* CLIENT: about the proxy's clients, not about the links to Redis. Texts and the order of checks
  * are those of clientCommand in networking.c. */
-#include "proxy/clients/session.h"
+#include "proxy/clients/session_impl.h"
 
 #include "common/clock.h"
 #include "common/mem.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/node/net.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -24,173 +23,6 @@ static void session_wrong_arguments(struct client *c, const struct resp_arg *arg
         "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
         (int)(argv[1].len < 64 ? argv[1].len : 64), (const char *)argv[1].bytes);
     client_answer_error(c, text);
-}
-
-/* ---- CLIENT LIST, CLIENT INFO ---- */
-
-/* As getClientInfoString has them; what is of no client of ours is left out. */
-static void session_flags(const struct client *c, char flags[8])
-{
-    size_t n = 0;
-
-    if (pubsub_has(c)) {
-        flags[n++] = 'P';
-    }
-    if (c->transaction != NULL) {
-        flags[n++] = 'x';
-    }
-    if (client_is_blocked(c)) {
-        flags[n++] = 'b';
-    }
-    if (n == 0) {
-        flags[n++] = 'N';
-    }
-    flags[n] = '\0';
-}
-
-static const char *session_user(const struct client *c)
-{
-    return c->user != NULL ? c->user : "default";
-}
-
-static void session_describe(const struct client *c, struct buf *b)
-{
-    char peer[64], own[64];
-    uint64_t now_ns = c->all->now_ns;
-    static const size_t none[TOPIC_KINDS];
-    const size_t *subs = c->subscriber != NULL ? c->subscriber->wanted : none;
-    char flags[8];
-
-    session_flags(c, flags);
-    net_peer_name(c->fd, peer, sizeof peer);
-    net_local_name(c->fd, own, sizeof own);
-    buf_printf(b,
-               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=%zu "
-               "psub=%zu ssub=%zu multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 "
-               "obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=%s user=%s redir=-1 resp=%u\n",
-               (unsigned long long)c->id, peer, own, c->fd, c->name != NULL ? c->name : "",
-               (unsigned long long)((now_ns - c->created_ns) / CLOCK_NS_PER_S),
-               (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S), flags, c->db, subs[0],
-               subs[1], subs[2], transaction_length(c), c->in.len, chain_capacity(&c->out),
-               sizeof *c + c->in.cap + chain_capacity(&c->out), c->last_command, session_user(c),
-               c->resp);
-}
-
-static void session_answer_text(struct router *router, struct client *c, const struct buf *text)
-{
-    buf_clear(&router->text);
-    if (c->resp == 3) {
-        buf_printf(&router->text, "=%zu\r\ntxt:", text->len + 4);
-        buf_append(&router->text, buf_head(text), text->len);
-        buf_append_str(&router->text, "\r\n");
-    } else {
-        resp_put_bulk(&router->text, buf_head(text), text->len);
-    }
-    router_answer(router, c, 0);
-}
-
-enum session_type { SESSION_ANY, SESSION_NORMAL, SESSION_PUBSUB, SESSION_NONE };
-
-/* What getClientTypeByName knows; among the proxy's clients are neither replicas nor masters. */
-static bool session_type_of(struct client *c, const struct resp_arg *name, enum session_type *type)
-{
-    char text[128];
-
-    if (resp_arg_is(name, "normal")) {
-        *type = SESSION_NORMAL;
-    } else if (resp_arg_is(name, "pubsub")) {
-        *type = SESSION_PUBSUB;
-    } else if (resp_arg_is(name, "slave") || resp_arg_is(name, "replica") ||
-               resp_arg_is(name, "master")) {
-        *type = SESSION_NONE;
-    } else {
-        (void)snprintf(text, sizeof text, "ERR Unknown client type '%.*s'",
-                       (int)(name->len < 64 ? name->len : 64), (const char *)name->bytes);
-        client_answer_error(c, text);
-        return false;
-    }
-    return true;
-}
-
-static bool session_has_type(const struct client *c, enum session_type type)
-{
-    return type == SESSION_ANY || type == (pubsub_has(c) ? SESSION_PUBSUB : SESSION_NORMAL);
-}
-
-static struct client *session_find(const struct client *c, long long id)
-{
-    for (struct client *each = c->all->list; each != NULL; each = each->next) {
-        if (each->id == (uint64_t)id) {
-            return each;
-        }
-    }
-    return NULL;
-}
-
-/* The oldest first, as Redis lists them. */
-static void session_list_type(struct router *router, struct client *c, enum session_type type)
-{
-    struct buf text = BUF_INIT;
-    struct client *each = c->all->list;
-
-    while (each->next != NULL) {
-        each = each->next;
-    }
-    for (; each != NULL; each = each->prev) {
-        if (session_has_type(each, type)) {
-            session_describe(each, &text);
-        }
-    }
-    session_answer_text(router, c, &text);
-    buf_release(&text);
-}
-
-static void session_list_ids(struct router *router, struct client *c, const struct resp_arg *argv,
-                             size_t argc)
-{
-    struct buf text = BUF_INIT;
-    long long id;
-
-    for (size_t i = 3; i < argc; i++) {
-        if (!resp_arg_integer(&argv[i], &id)) {
-            client_answer_error(c, "ERR Invalid client ID");
-            buf_release(&text);
-            return;
-        }
-        const struct client *found = session_find(c, id);
-        if (found != NULL) {
-            session_describe(found, &text);
-        }
-    }
-    session_answer_text(router, c, &text);
-    buf_release(&text);
-}
-
-static void session_client_list(struct router *router, struct client *c,
-                                const struct resp_arg *argv, size_t argc)
-{
-    enum session_type type = SESSION_ANY;
-
-    if (argc == 4 && resp_arg_is(&argv[2], "type")) {
-        if (session_type_of(c, &argv[3], &type)) {
-            session_list_type(router, c, type);
-        }
-    } else if (argc > 3 && resp_arg_is(&argv[2], "id")) {
-        session_list_ids(router, c, argv, argc);
-    } else if (argc != 2) {
-        client_answer_error(c, "ERR syntax error");
-    } else {
-        session_list_type(router, c, SESSION_ANY);
-    }
-}
-
-static void session_client_info(struct router *router, struct client *c)
-{
-    struct buf text = BUF_INIT;
-
-    session_describe(c, &text);
-    session_answer_text(router, c, &text);
-    buf_release(&text);
 }
 
 /* ---- names, REPLY ---- */
@@ -232,105 +64,7 @@ static void session_client_getname(struct router *router, struct client *c)
     router_answer(router, c, 0);
 }
 
-/* ---- CLIENT KILL, CLIENT UNBLOCK ---- */
-
-struct session_filter {
-    const struct resp_arg *addr, *laddr, *user; /* NULL: any */
-    long long id;                               /* 0: any */
-    enum session_type type;
-    bool skips_self;
-};
-
-static bool session_filter_fits(const struct session_filter *f, const struct client *each)
-{
-    char peer[64], own[64];
-
-    if ((f->id != 0 && each->id != (uint64_t)f->id) || !session_has_type(each, f->type) ||
-        (f->user != NULL && !session_same_text(f->user, session_user(each)))) {
-        return false;
-    }
-    net_peer_name(each->fd, peer, sizeof peer);
-    net_local_name(each->fd, own, sizeof own);
-    return (f->addr == NULL || session_same_text(f->addr, peer)) &&
-           (f->laddr == NULL || session_same_text(f->laddr, own));
-}
-
-/* One pair of words; false: answered with an error. */
-static bool session_filter_take(struct session_filter *f, struct client *c,
-                                const struct resp_arg *word, const struct resp_arg *value)
-{
-    if (resp_arg_is(word, "id")) {
-        if (!resp_arg_integer(value, &f->id) || f->id < 1) {
-            client_answer_error(c, "ERR client-id should be greater than 0");
-            return false;
-        }
-    } else if (resp_arg_is(word, "type")) {
-        return session_type_of(c, value, &f->type);
-    } else if (resp_arg_is(word, "addr")) {
-        f->addr = value;
-    } else if (resp_arg_is(word, "laddr")) {
-        f->laddr = value;
-    } else if (resp_arg_is(word, "user")) {
-        f->user = value;
-    } else if (resp_arg_is(word, "skipme") &&
-               (resp_arg_is(value, "yes") || resp_arg_is(value, "no"))) {
-        f->skips_self = resp_arg_is(value, "yes");
-    } else {
-        client_answer_error(c, "ERR syntax error");
-        return false;
-    }
-    return true;
-}
-
-static long long session_kill(const struct session_filter *f, struct client *c, bool *self)
-{
-    long long killed = 0;
-
-    for (struct client *each = c->all->list, *next; each != NULL; each = next) {
-        next = each->next;
-        if (!session_filter_fits(f, each) || (each == c && f->skips_self)) {
-            continue;
-        }
-        if (each == c) {
-            *self = true;
-        } else {
-            client_close(each, "CLIENT KILL");
-        }
-        killed++;
-    }
-    return killed;
-}
-
-/* CLIENT KILL addr:port, or pairs of a filter's name and a value. */
-static void session_client_kill(struct client *c, const struct resp_arg *argv, size_t argc)
-{
-    struct session_filter filter = {.skips_self = argc > 3};
-    bool self = false;
-    char reply[32];
-
-    if (argc == 3) {
-        filter.addr = &argv[2];
-    }
-    for (size_t i = 2; argc > 3 && i < argc; i += 2) {
-        if (i + 1 >= argc) {
-            client_answer_error(c, "ERR syntax error");
-            return;
-        }
-        if (!session_filter_take(&filter, c, &argv[i], &argv[i + 1])) {
-            return;
-        }
-    }
-    long long killed = session_kill(&filter, c, &self);
-    if (argc == 3 && killed == 0) {
-        client_answer_error(c, "ERR No such client");
-    } else if (argc == 3) {
-        router_answer_ok(c);
-    } else {
-        int len = snprintf(reply, sizeof reply, ":%lld\r\n", killed);
-        client_answer(c, reply, (size_t)len, 0);
-    }
-    c->close_when_sent = c->close_when_sent || self;
-}
+/* ---- CLIENT UNBLOCK ---- */
 
 /* CLIENT UNBLOCK id [TIMEOUT|ERROR]: Redis does it, or the proxy that leads, by the name that it
  * has for the private link. A link that was told so is not lent to others: it may come too late,
@@ -407,32 +141,149 @@ static void session_client_pause(struct client *c, const struct resp_arg *argv, 
 
 /* ---- CLIENT TRACKING ---- */
 
+/* What CLIENT TRACKING ON asks for; the note of its request. */
+struct session_tracking {
+    bool on, off, bcast;
+    uint64_t redirect; /* the client's id; 0: nobody */
+};
+
+/* The place of the id behind REDIRECT; 0: none. */
+static size_t session_tracking_options(const struct resp_arg *argv, size_t argc,
+                                       struct session_tracking *t)
+{
+    size_t at = 0;
+
+    *t = (struct session_tracking){.on = resp_arg_is(&argv[2], "on"),
+                                   .off = resp_arg_is(&argv[2], "off")};
+    for (size_t i = 3; i < argc; i++) {
+        bool more = i + 1 < argc;
+        if (resp_arg_is(&argv[i], "redirect") && more) {
+            at = ++i;
+        } else if (resp_arg_is(&argv[i], "prefix") && more) {
+            i++;
+        } else if (resp_arg_is(&argv[i], "bcast")) {
+            t->bcast = true;
+        }
+    }
+    return at;
+}
+
+/* The id of a client becomes that of the link on which its invalidations come. False: answered, or
+ * postponed until there is one. */
+static bool session_tracking_redirect(struct router *router, struct client *c, enum route route,
+                                      struct session_tracking *t, struct resp_arg *word,
+                                      char text[32])
+{
+    static const struct resp_arg nobody = {(const uint8_t *)"9223372036854775807", 19};
+    bool waited = c->waits_for_redirect;
+    long long id;
+
+    c->waits_for_redirect = false;
+    if (!resp_arg_integer(word, &id)) {
+        return true; /* Redis says what is wrong */
+    }
+    struct client *target = id > 0 ? session_find(c, id) : NULL;
+    if (target == NULL || !t->on) {
+        *word = nobody; /* for Redis, too; which may have a connection of that number */
+        return true;
+    }
+    if (route != ROUTE_ENGINE) {
+        client_answer_error(c, "ERR CLIENT TRACKING with REDIRECT needs the proxy that leads");
+        return false;
+    }
+    if ((waited && target->redirect == NULL) || !private_redirect(router->privates, target)) {
+        client_answer_error(c, "ERR max number of private connections reached, see "
+                               "limits.private_max");
+        return false;
+    }
+    if (private_id(target->redirect) == 0) {
+        c->waits_for_redirect = true;
+        client_postpone(c);
+        return false;
+    }
+    t->redirect = target->id;
+    int len = snprintf(text, 32, "%llu", (unsigned long long)private_id(target->redirect));
+    *word = (struct resp_arg){(const uint8_t *)text, (size_t)len};
+    return true;
+}
+
+void session_redirect_settled(struct clients *all)
+{
+    for (struct client *c = all->list; c != NULL; c = c->next) {
+        if (c->waits_for_redirect && c->postponed) {
+            client_resume(c);
+        }
+    }
+}
+
+static void session_tracked(struct request *r)
+{
+    const struct session_tracking *t = r->note;
+    struct client *c = r->client;
+
+    if (request_reply_type(r) != '-') {
+        c->tracking = t->on;
+        c->tracks_bcast = t->on && t->bcast;
+        c->redirects_to = t->on ? t->redirect : 0;
+    }
+    if (!c->tracking && c->link != NULL) {
+        private_unkeep(c->link, PRIVATE_TRACKING);
+    }
+}
+
 /* Redis tells the connection that read: all that the client says goes over a link of its own. */
 static void session_client_tracking(struct router *router, struct client *c,
                                     const struct resp_arg *argv, size_t argc)
 {
-    bool on = resp_arg_is(&argv[2], "on"), off = resp_arg_is(&argv[2], "off");
-
-    for (size_t i = 3; i < argc; i++) {
-        if (resp_arg_is(&argv[i], "redirect")) {
-            client_answer_error(c, "ERR CLIENT TRACKING with REDIRECT is disabled by the proxy");
-            return;
-        }
-    }
-    bool needs_link = on || (c->link != NULL && (private_kept(c->link) & PRIVATE_TRACKING) != 0);
+    struct session_tracking t;
+    char text[32];
+    size_t redirect = session_tracking_options(argv, argc, &t);
+    bool needs_link = t.on || (c->link != NULL && (private_kept(c->link) & PRIVATE_TRACKING) != 0);
     enum route route = router_route(router, c, false, false, false);
-    if (!router_choose_lane(router, c, needs_link, route)) {
+    struct resp_arg *words = mem_alloc(argc * sizeof *words);
+
+    memcpy(words, argv, argc * sizeof *words);
+    if ((redirect != 0 &&
+         !session_tracking_redirect(router, c, route, &t, &words[redirect], text)) ||
+        !router_choose_lane(router, c, needs_link, route)) {
+        free(words);
         return;
     }
     if (needs_link) {
         private_keep(c->link, PRIVATE_TRACKING);
     }
     buf_clear(&router->hashes);
-    (void)router_send(router, c, route,
-                      on    ? REQUEST_TRACKS
-                      : off ? REQUEST_UNTRACKS
-                            : 0,
-                      false, true, argv, argc);
+    struct request *r = router_send(router, c, route, 0, false, true, words, argc);
+    if (r != NULL && (t.on || t.off)) {
+        r->note = mem_alloc(sizeof t);
+        memcpy(r->note, &t, sizeof t);
+        r->amend = session_tracked;
+    }
+    free(words);
+}
+
+/* Redis' number for whom the link redirects to becomes the client's. */
+static void session_amend_redirect(struct request *r)
+{
+    static const char key[] = "$8\r\nredirect\r\n:";
+    struct buf before = BUF_INIT, after = BUF_INIT;
+
+    request_move_reply(r, &before);
+    buf_append(&before, "", 1);
+    before.len--;
+    const char *text = (const char *)buf_head(&before);
+    const char *at = text[0] == ':' ? text : strstr(text, key);
+    at = at != NULL && text[0] != ':' ? at + sizeof key - 2 : at;
+    if (at != NULL && at[1] > '0' && at[1] <= '9' && r->client->redirects_to != 0) {
+        buf_append(&after, text, (size_t)(at + 1 - text));
+        buf_printf(&after, "%llu", (unsigned long long)r->client->redirects_to);
+        buf_append_str(&after, strchr(at, '\r'));
+        request_set_reply(r, buf_head(&after), after.len);
+    } else {
+        request_set_reply(r, text, before.len);
+    }
+    buf_release(&before);
+    buf_release(&after);
 }
 
 /* What Redis knows of the connection: of the private link, if that is what tracks. */
@@ -447,7 +298,10 @@ static void session_client_ask(struct router *router, struct client *c, const st
         return;
     }
     buf_clear(&router->hashes);
-    (void)router_send(router, c, route, 0, false, true, argv, argc);
+    struct request *r = router_send(router, c, route, 0, false, true, argv, argc);
+    if (r != NULL && c->redirects_to != 0) {
+        r->amend = session_amend_redirect;
+    }
     /* CACHING is for the next command, and a fence may come before that: it is said again then. */
     if (c->lane == CLIENT_LANE_PRIVATE && resp_arg_is(&argv[1], "caching")) {
         private_prefix(c->link, resp_arg_is(&argv[2], "yes")  ? caching_yes
@@ -456,24 +310,13 @@ static void session_client_ask(struct router *router, struct client *c, const st
     }
 }
 
-void session_tracked(struct request *r)
-{
-    struct client *c = r->client;
-
-    if (request_reply_type(r) != '-') {
-        c->tracking = (r->flags & REQUEST_TRACKS) != 0;
-    }
-    if (!c->tracking && c->link != NULL) {
-        private_unkeep(c->link, PRIVATE_TRACKING);
-    }
-}
-
 /* ---- all of it ---- */
 
 static void session_client_no_evict(struct client *c, const struct resp_arg *argv)
 {
     if (resp_arg_is(&argv[2], "on") || resp_arg_is(&argv[2], "off")) {
-        router_answer_ok(c); /* the proxy's clients are never evicted by Redis */
+        c->no_evict = resp_arg_is(&argv[2], "on"); /* clients are never evicted by Redis anyway */
+        router_answer_ok(c);
     } else {
         client_answer_error(c, "ERR syntax error");
     }
@@ -508,7 +351,7 @@ bool session_client(struct router *router, struct client *c, const struct comman
     } else if (strcmp(sub, "list") == 0) {
         session_client_list(router, c, argv, argc);
     } else if (strcmp(sub, "kill") == 0) {
-        session_client_kill(c, argv, argc);
+        session_client_kill(router, c, argv, argc);
     } else if (strcmp(sub, "no-evict") == 0) {
         session_client_no_evict(c, argv);
     } else if (strcmp(sub, "unblock") == 0) {

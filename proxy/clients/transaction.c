@@ -28,6 +28,11 @@ int transaction_length(const struct client *c)
     return c->transaction != NULL ? (int)c->transaction->count : -1;
 }
 
+size_t transaction_bytes(const struct client *c)
+{
+    return c->transaction != NULL ? c->transaction->bytes : 0;
+}
+
 bool transaction_writes(const struct client *c)
 {
     return c->transaction != NULL && c->transaction->writes;

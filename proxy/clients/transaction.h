@@ -25,5 +25,7 @@ void transaction_discard(struct client *c);
 
 /* Queued commands, or -1 outside of a transaction (as CLIENT LIST shows it). */
 int transaction_length(const struct client *c);
+/* What it holds. */
+size_t transaction_bytes(const struct client *c);
 
 #endif

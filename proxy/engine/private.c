@@ -95,9 +95,11 @@ static void link_leave_client(struct private_link *link)
 
     if (c != NULL && c->link == link) {
         c->link = NULL;
-    } else if (c != NULL) {
-        MUST(c->trial == link);
+    } else if (c != NULL && c->trial == link) {
         c->trial = NULL;
+    } else if (c != NULL) {
+        MUST(c->redirect == link);
+        c->redirect = NULL;
     }
     link->client = NULL;
 }
@@ -119,9 +121,19 @@ static void link_bury(struct private_link *link)
 
 /* ---- events of the engines ---- */
 
+static void link_redirect_settled(const struct private_link *link)
+{
+    const struct private_events *events = link->pool->events;
+
+    if ((link->kept & PRIVATE_REDIRECT) != 0 && events->redirect_settled != NULL) {
+        events->redirect_settled(link->pool->ctx);
+    }
+}
+
 static void link_up(void *ctx)
 {
     link_wants_send(ctx);
+    link_redirect_settled(ctx);
 }
 
 /* Nothing is under way and nothing is kept: whoever needs one next may have it. */
@@ -185,11 +197,12 @@ static void link_down(void *ctx, struct request *unknown, struct request *unsent
     struct private_link *link = ctx;
     struct private_pool *pool = link->pool;
     struct client *c = link->client;
-    unsigned kept = link->kept & ~(unsigned)PRIVATE_TRIAL;
+    unsigned kept = link->kept & ~(unsigned)(PRIVATE_TRIAL | PRIVATE_REDIRECT);
 
     link_bury(link);
     unknown = link_sift(link, unknown);
     unsent = link_sift(link, unsent);
+    link_redirect_settled(link);
     if (c == NULL) {
         MUST(unknown == NULL && unsent == NULL);
         return;
@@ -211,7 +224,9 @@ static void link_push(void *ctx, const uint8_t *bytes, size_t size, struct reque
 {
     struct private_link *link = ctx;
 
-    if (link->client != NULL) {
+    if (link->client != NULL && link->client->redirect == link) {
+        link->pool->events->redirected(link->pool->ctx, link->client, bytes, size);
+    } else if (link->client != NULL) {
         link->pool->events->push(link->pool->ctx, link->client, bytes, size, before);
     }
 }
@@ -392,6 +407,25 @@ bool private_try(struct private_pool *pool, struct client *c)
     c->trial->client = c;
     c->trial->kept = PRIVATE_TRIAL;
     engine_set_fenced(c->trial->engine, false);
+    return true;
+}
+
+bool private_redirect(struct private_pool *pool, struct client *c)
+{
+    static const struct resp_arg ping = {(const uint8_t *)"PING", 4};
+
+    if (c->redirect == NULL) {
+        c->redirect = link_take(pool, c);
+        if (c->redirect == NULL) {
+            return false;
+        }
+        c->redirect->client = c;
+        c->redirect->kept = PRIVATE_REDIRECT;
+        c->redirect->spoiled = true;
+        c->redirect->unanswered++; /* with it goes HELLO 3 */
+        engine_add(c->redirect->engine, request_take(pool->requests), 0, 3, &ping, 1);
+        link_wants_send(c->redirect);
+    }
     return true;
 }
 

@@ -25,8 +25,9 @@ enum {
     PRIVATE_WATCH = 1u << 0,
     PRIVATE_TRACKING = 1u << 1,
     PRIVATE_USER = 1u << 2,
-    PRIVATE_FORWARD = 1u << 3, /* for as long as the client is connected */
-    PRIVATE_TRIAL = 1u << 4,   /* c->trial */
+    PRIVATE_FORWARD = 1u << 3,  /* for as long as the client is connected */
+    PRIVATE_TRIAL = 1u << 4,    /* c->trial */
+    PRIVATE_REDIRECT = 1u << 5, /* c->redirect, for as long as the client is connected */
 };
 
 struct private_config {
@@ -57,6 +58,9 @@ struct private_events {
                  struct request *before);
     /* As engine_events.stranger. May be NULL. */
     void (*stranger)(void *ctx, const char *reason);
+    /* A push on c->redirect; and that some client's is up, or has ended. May be NULL. */
+    void (*redirected)(void *ctx, struct client *c, const uint8_t *bytes, size_t size);
+    void (*redirect_settled)(void *ctx);
 };
 
 struct private_pool *private_create(struct event_base *base, const struct private_config *config,
@@ -84,6 +88,10 @@ bool private_lend(struct private_pool *pool, struct client *c);
 bool private_try(struct private_pool *pool, struct client *c);
 void private_adopt(struct client *c);
 void private_reject(struct client *c);
+/* c->redirect: a link in RESP3 on which others' invalidations come for this client (CLIENT TRACKING
+ * … REDIRECT), besides those that it may have. Its private_id is what they redirect to, once it is
+ * up. False: none can be had. */
+bool private_redirect(struct private_pool *pool, struct client *c);
 /* Sends a request of the link's client; as engine_add, engine_add_block. */
 void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
                  size_t argc);

@@ -64,6 +64,9 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
         if ((r->flags & (REQUEST_INFO | REQUEST_PUBLISH | REQUEST_GATE)) != 0) {
             proxy_amend_reply(p, r);
         }
+        if (r->amend != NULL) {
+            r->amend(r);
+        }
         client_answered(r);
         proxy_note_bound(p, r, bound);
         if (r->waiter.harmless) {
@@ -186,6 +189,9 @@ static void proxy_client_closed(void *ctx, struct client *c)
     pubsub_client_gone(p->pubsub, c);
     monitor_leave(c);
     acl_client_gone(c);
+    if (c->redirect != NULL) {
+        private_drop(c->redirect);
+    }
     if (c->link != NULL) {
         private_drop(c->link);
     }

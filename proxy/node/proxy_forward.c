@@ -32,6 +32,9 @@ void proxy_reply(struct proxy *p, struct request *r)
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);
     }
+    if (r->amend != NULL) {
+        r->amend(r);
+    }
     client_answered(r);
     client_release(r);
 }
@@ -133,9 +136,6 @@ static void forward_private_fenced(void *ctx, struct request *first, uint64_t bo
         r->next_in_batch = NULL;
         if (r->client != NULL && r->client->first == r) {
             r->client->oldest_ns = p->clients.now_ns; /* it may have blocked for hours */
-        }
-        if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
-            session_tracked(r);
         }
         proxy_reply(p, r);
     }

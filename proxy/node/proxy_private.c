@@ -5,6 +5,9 @@
 #include "proxy/clients/session.h"
 #include "proxy/engine/acl.h"
 
+#include <inttypes.h>
+#include <string.h>
+
 enum { PROXY_PRIVATE_IDLE_MAX = 64 };
 
 static void proxy_private_fenced(void *ctx, struct request *first, uint64_t bound)
@@ -17,9 +20,6 @@ static void proxy_private_fenced(void *ctx, struct request *first, uint64_t boun
         }
         if (r->client != NULL && (r->flags & REQUEST_AUTH) != 0) {
             acl_answered(r);
-        }
-        if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
-            session_tracked(r);
         }
     }
     proxy_fenced(p, first, bound);
@@ -56,6 +56,19 @@ void proxy_unbound(struct proxy *p, struct request *r)
 
 /* ---- pushes: what CLIENT TRACKING tells ---- */
 
+/* "tracking-redir-broken" names the client that has gone, by the number that Redis had for it. */
+static void proxy_put_push(const struct client *c, const uint8_t *bytes, size_t size,
+                           struct buf *out)
+{
+    static const char broken[] = ">2\r\n$21\r\ntracking-redir-broken\r\n:";
+
+    if (size > sizeof broken && memcmp(bytes, broken, sizeof broken - 1) == 0) {
+        buf_printf(out, "%s%" PRIu64 "\r\n", broken, c->redirects_to);
+    } else {
+        buf_append(out, bytes, size);
+    }
+}
+
 /* It stands where Redis put it: behind what was answered before, or a client would keep a value
  * that it gets to know after it was told to forget it. It is bounded by a fence of the shared link,
  * since its own link may be blocked, and may tell of anything before that. */
@@ -63,6 +76,7 @@ static void proxy_private_push(void *ctx, struct client *c, const uint8_t *bytes
                                struct request *before)
 {
     struct proxy *p = ctx;
+    struct buf text = BUF_INIT;
 
     if (c->resp != 3 || (private_kept(c->link) & PRIVATE_TRACKING) == 0) {
         return;
@@ -70,9 +84,42 @@ static void proxy_private_push(void *ctx, struct client *c, const uint8_t *bytes
     while (before != NULL && before->client != c) {
         before = before->next_in_batch;
     }
-    struct request *r = client_insert(c, before, bytes, size);
+    proxy_put_push(c, bytes, size, &text);
+    struct request *r = client_insert(c, before, buf_head(&text), text.len);
+    buf_release(&text);
     r->waiter.keyspace = true;
     proxy_unbound(p, r);
+}
+
+/* Another client's reads are forgotten, and this one is told (sendTrackingMessage in tracking.c):
+ * in RESP3 by a push, in RESP2, if it subscribed to anything, by a message. Before what it still
+ * waits for, since that may block. */
+static void proxy_private_redirected(void *ctx, struct client *c, const uint8_t *bytes, size_t size)
+{
+    static const char push[] = ">2\r\n$10\r\ninvalidate\r\n";
+    static const char message[] = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
+    struct buf text = BUF_INIT;
+    struct request *before = c->first;
+
+    if (size < sizeof push || memcmp(bytes, push, sizeof push - 1) != 0 ||
+        (c->resp == 2 && !pubsub_has(c))) {
+        return;
+    }
+    while (before != NULL && before->stage != REQUEST_SENT) {
+        before = before->next_of_client;
+    }
+    buf_append_str(&text, c->resp == 2 ? message : push);
+    buf_append(&text, bytes + sizeof push - 1, size - (sizeof push - 1));
+    struct request *r = client_insert(c, before, buf_head(&text), text.len);
+    buf_release(&text);
+    r->waiter.keyspace = true;
+    proxy_unbound(ctx, r);
+}
+
+static void proxy_redirect_settled(void *ctx)
+{
+    struct proxy *p = ctx;
+    session_redirect_settled(&p->clients);
 }
 
 static void proxy_bound_push(struct proxy *p, uint64_t bound)
@@ -124,7 +171,10 @@ static void proxy_private_stranger(void *ctx, const char *reason)
 static const struct private_events proxy_private_events = {.fenced = proxy_private_fenced,
                                                            .down = proxy_private_down,
                                                            .push = proxy_private_push,
-                                                           .stranger = proxy_private_stranger};
+                                                           .stranger = proxy_private_stranger,
+                                                           .redirected = proxy_private_redirected,
+                                                           .redirect_settled =
+                                                               proxy_redirect_settled};
 
 void proxy_open_privates(struct proxy *p, const struct settings *s)
 {

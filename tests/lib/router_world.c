@@ -45,6 +45,9 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
         if ((r->flags & REQUEST_GATE) != 0) {
             acl_answered(r);
         }
+        if (r->amend != NULL) {
+            r->amend(r);
+        }
         r->client->written = world.router.last_bound = bound;
         client_answered(r);
         client_release(r);
@@ -54,9 +57,6 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
 static void owner_private_fenced(void *ctx, struct request *first, uint64_t bound)
 {
     for (struct request *r = first; r != NULL; r = r->next_in_batch) {
-        if (r->client != NULL && (r->flags & (REQUEST_TRACKS | REQUEST_UNTRACKS)) != 0) {
-            session_tracked(r);
-        }
         if (r->client != NULL && (r->flags & REQUEST_AUTH) != 0) {
             acl_answered(r);
         }
@@ -124,6 +124,9 @@ static void owner_closed(void *ctx, struct client *c)
     pubsub_client_gone(world.pubsub, c);
     monitor_leave(c);
     acl_client_gone(c);
+    if (c->redirect != NULL) {
+        private_drop(c->redirect);
+    }
     if (c->link != NULL) {
         private_drop(c->link);
     }
@@ -175,6 +178,9 @@ static void owner_forward_answered(void *ctx, struct request *r)
     r->stage = REQUEST_ANSWERED;
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);
+    }
+    if (r->amend != NULL) {
+        r->amend(r);
     }
     client_answered(r);
     client_release(r);

@@ -135,6 +135,28 @@ START_TEST(tracking_among_other_things)
 }
 END_TEST
 
+/* Another client is told: in RESP2 by messages, if it listens to anything, in RESP3 by pushes; and
+ * when it has gone, the one that tracks. */
+START_TEST(tracking_redirects)
+{
+    DUEL("A CLIENT TRACKING ON REDIRECT 99999999", "A CLIENT TRACKING ON REDIRECT x",
+         "A CLIENT TRACKING ON REDIRECT", "A CLIENT TRACKING OFF REDIRECT 99999999", "D PING",
+         "A CLIENT TRACKING ON REDIRECT %D", "A:CLIENT GETREDIR", "A SET k 1", "A GET k",
+         "B SET k 2", "D PING", "D SUBSCRIBE __redis__:invalidate", "A GET k", "B SET k 3", "D<",
+         "A CLIENT TRACKING ON BCAST REDIRECT %D", "A CLIENT TRACKING OFF",
+         "A CLIENT TRACKING ON BCAST REDIRECT %D", "B MSET k 1 l 2", "D<", "A CLIENT TRACKING OFF",
+         "A:HELLO 3", "C CLIENT TRACKING ON REDIRECT %D", "A CLIENT TRACKING ON REDIRECT %D",
+         "A GET k", "B SET k 4", "D<", "C GET l", "B SET l 5", "D<", "C CLIENT TRACKING OFF",
+         "B FLUSHALL", "D<", "D UNSUBSCRIBE", "D:HELLO 3", "A GET k", "B SET k 5", "D<",
+         "A:CLIENT TRACKINGINFO", "A GET k", "D~BLPOP q 0", "=1", "B SET k 6", "D<", "B RPUSH q 1",
+         "D<", "A GET k", "D QUIT", "D?", "B SET k 7", "A:PING", "A<", "A CLIENT TRACKING OFF",
+         "A CLIENT TRACKING ON REDIRECT %A", "A GET k", "B SET k 8", "A<", "A CLIENT TRACKING OFF",
+         "A CLIENT TRACKING ON", "A CLIENT GETREDIR", "B CLIENT KILL USER nobody",
+         "B CLIENT KILL USER nobody ID 5", "B ACL SETUSER nobody", "B CLIENT KILL USER nobody",
+         "B ACL DELUSER nobody");
+}
+END_TEST
+
 /* What invalidates is not told before it is committed: the client would read the old value anew. */
 START_TEST(invalidations_are_withheld)
 {
@@ -330,6 +352,7 @@ int main(void)
     tcase_add_test(tc, tracking);
     tcase_add_test(tc, tracking_modes);
     tcase_add_test(tc, tracking_among_other_things);
+    tcase_add_test(tc, tracking_redirects);
     tcase_add_test(tc, invalidations_are_withheld);
     tcase_add_test(tc, tracking_clients_leave);
     tcase_add_test(tc, monitor);

@@ -1,0 +1,350 @@
+/* CLIENT LIST, INFO and KILL: the proxy's clients, as Redis describes its own, and who is meant by
+ * a filter. Texts and the order of checks are those of clientCommand in networking.c. */
+#include "proxy/clients/session_impl.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "proxy/clients/pubsub.h"
+#include "proxy/clients/transaction.h"
+#include "proxy/node/net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- CLIENT LIST, CLIENT INFO ---- */
+
+/* As catClientInfoString has them; what no client of ours can be is left out. */
+static void session_flags(const struct client *c, char flags[16])
+{
+    const struct {
+        bool is;
+        char letter;
+    } known[] = {
+        {c->monitors, 'O'},          {pubsub_has(c), 'P'}, {c->transaction != NULL, 'x'},
+        {client_is_blocked(c), 'b'}, {c->tracking, 't'},   {c->tracks_bcast, 'B'},
+        {c->close_when_sent, 'c'},   {c->readonly, 'r'},   {c->no_evict, 'e'},
+    };
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].is) {
+            flags[n++] = known[i].letter;
+        }
+    }
+    if (n == 0) {
+        flags[n++] = 'N';
+    }
+    flags[n] = '\0';
+}
+
+static const char *session_user(const struct client *c)
+{
+    return c->user != NULL ? c->user : "default";
+}
+
+/* Of memory, only what the proxy has is told: the request that is being taken in or unfinished,
+ * what is queued by MULTI, and replies that the client has not read. */
+static void session_describe(const struct client *c, const struct client *asker, struct buf *b)
+{
+    char peer[64], own[64], flags[16];
+    uint64_t now_ns = c->all->now_ns;
+    static const size_t none[TOPIC_KINDS];
+    const size_t *subs = c->subscriber != NULL ? c->subscriber->wanted : none;
+    size_t unsent = c->out.len > 0 ? chain_capacity(&c->out) : 0;
+
+    session_flags(c, flags);
+    net_peer_name(c->fd, peer, sizeof peer);
+    net_local_name(c->fd, own, sizeof own);
+    buf_printf(b, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u ",
+               (unsigned long long)c->id, peer, own, c->fd, c->name != NULL ? c->name : "",
+               (unsigned long long)((now_ns - c->created_ns) / CLOCK_NS_PER_S),
+               (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S), flags, c->db);
+    buf_printf(b,
+               "sub=%zu psub=%zu ssub=%zu multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu "
+               "rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s user=%s redir=%lld "
+               "resp=%u\n",
+               subs[0], subs[1], subs[2], transaction_length(c),
+               c->in.len > 0 || c != asker ? c->in.len : c->all->taking_bytes,
+               c->in.cap - c->in.len, transaction_bytes(c), unsent > 0, unsent,
+               sizeof *c + c->in.cap + transaction_bytes(c) + unsent, unsent > 0 ? "rw" : "r",
+               c->last_command, session_user(c), c->tracking ? (long long)c->redirects_to : -1LL,
+               c->resp);
+}
+
+static void session_answer_text(struct router *router, struct client *c, const struct buf *text)
+{
+    buf_clear(&router->text);
+    if (c->resp == 3) {
+        buf_printf(&router->text, "=%zu\r\ntxt:", text->len + 4);
+        buf_append(&router->text, buf_head(text), text->len);
+        buf_append_str(&router->text, "\r\n");
+    } else {
+        resp_put_bulk(&router->text, buf_head(text), text->len);
+    }
+    router_answer(router, c, 0);
+}
+
+enum session_type { SESSION_ANY, SESSION_NORMAL, SESSION_PUBSUB, SESSION_NONE };
+
+/* What getClientTypeByName knows; among the proxy's clients are neither replicas nor masters. */
+static bool session_type_of(struct client *c, const struct resp_arg *name, enum session_type *type)
+{
+    char text[128];
+
+    if (resp_arg_is(name, "normal")) {
+        *type = SESSION_NORMAL;
+    } else if (resp_arg_is(name, "pubsub")) {
+        *type = SESSION_PUBSUB;
+    } else if (resp_arg_is(name, "slave") || resp_arg_is(name, "replica") ||
+               resp_arg_is(name, "master")) {
+        *type = SESSION_NONE;
+    } else {
+        (void)snprintf(text, sizeof text, "ERR Unknown client type '%.*s'",
+                       (int)(name->len < 64 ? name->len : 64), (const char *)name->bytes);
+        client_answer_error(c, text);
+        return false;
+    }
+    return true;
+}
+
+static bool session_has_type(const struct client *c, enum session_type type)
+{
+    return type == SESSION_ANY || type == (pubsub_has(c) ? SESSION_PUBSUB : SESSION_NORMAL);
+}
+
+struct client *session_find(const struct client *c, long long id)
+{
+    for (struct client *each = c->all->list; each != NULL; each = each->next) {
+        if (each->id == (uint64_t)id) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
+/* The oldest first, as Redis lists them. */
+static void session_list_type(struct router *router, struct client *c, enum session_type type)
+{
+    struct buf text = BUF_INIT;
+    struct client *each = c->all->list;
+
+    while (each->next != NULL) {
+        each = each->next;
+    }
+    for (; each != NULL; each = each->prev) {
+        if (session_has_type(each, type)) {
+            session_describe(each, c, &text);
+        }
+    }
+    session_answer_text(router, c, &text);
+    buf_release(&text);
+}
+
+static void session_list_ids(struct router *router, struct client *c, const struct resp_arg *argv,
+                             size_t argc)
+{
+    struct buf text = BUF_INIT;
+    long long id;
+
+    for (size_t i = 3; i < argc; i++) {
+        if (!resp_arg_integer(&argv[i], &id)) {
+            client_answer_error(c, "ERR Invalid client ID");
+            buf_release(&text);
+            return;
+        }
+        const struct client *found = session_find(c, id);
+        if (found != NULL) {
+            session_describe(found, c, &text);
+        }
+    }
+    session_answer_text(router, c, &text);
+    buf_release(&text);
+}
+
+void session_client_list(struct router *router, struct client *c, const struct resp_arg *argv,
+                         size_t argc)
+{
+    enum session_type type = SESSION_ANY;
+
+    if (argc == 4 && resp_arg_is(&argv[2], "type")) {
+        if (session_type_of(c, &argv[3], &type)) {
+            session_list_type(router, c, type);
+        }
+    } else if (argc > 3 && resp_arg_is(&argv[2], "id")) {
+        session_list_ids(router, c, argv, argc);
+    } else if (argc != 2) {
+        client_answer_error(c, "ERR syntax error");
+    } else {
+        session_list_type(router, c, SESSION_ANY);
+    }
+}
+
+void session_client_info(struct router *router, struct client *c)
+{
+    struct buf text = BUF_INIT;
+
+    session_describe(c, c, &text);
+    session_answer_text(router, c, &text);
+    buf_release(&text);
+}
+
+/* ---- CLIENT KILL ---- */
+
+struct session_filter {
+    const struct resp_arg *addr, *laddr, *user; /* NULL: any */
+    long long id;                               /* 0: any */
+    enum session_type type;
+    bool skips_self;
+};
+
+static bool session_filter_fits(const struct session_filter *f, const struct client *each)
+{
+    char peer[64], own[64];
+
+    if ((f->id != 0 && each->id != (uint64_t)f->id) || !session_has_type(each, f->type) ||
+        (f->user != NULL && !session_same_text(f->user, session_user(each)))) {
+        return false;
+    }
+    net_peer_name(each->fd, peer, sizeof peer);
+    net_local_name(each->fd, own, sizeof own);
+    return (f->addr == NULL || session_same_text(f->addr, peer)) &&
+           (f->laddr == NULL || session_same_text(f->laddr, own));
+}
+
+/* One pair of words; false: answered with an error. */
+static bool session_filter_take(struct session_filter *f, struct client *c,
+                                const struct resp_arg *word, const struct resp_arg *value)
+{
+    if (resp_arg_is(word, "id")) {
+        if (!resp_arg_integer(value, &f->id) || f->id < 1) {
+            client_answer_error(c, "ERR client-id should be greater than 0");
+            return false;
+        }
+    } else if (resp_arg_is(word, "type")) {
+        return session_type_of(c, value, &f->type);
+    } else if (resp_arg_is(word, "addr")) {
+        f->addr = value;
+    } else if (resp_arg_is(word, "laddr")) {
+        f->laddr = value;
+    } else if (resp_arg_is(word, "user")) {
+        f->user = value;
+    } else if (resp_arg_is(word, "skipme") &&
+               (resp_arg_is(value, "yes") || resp_arg_is(value, "no"))) {
+        f->skips_self = resp_arg_is(value, "yes");
+    } else {
+        client_answer_error(c, "ERR syntax error");
+        return false;
+    }
+    return true;
+}
+
+/* "*-1", "$-1" or "_" says that there is no such user (ACL GETUSER); anything else, that nobody of
+ * its name is here. */
+static void session_amend_user(struct request *r)
+{
+    static const char zero[] = ":0\r\n";
+    uint8_t type = request_reply_type(r);
+    struct buf text = BUF_INIT;
+
+    request_move_reply(r, &text);
+    bool none = type == '_' || (text.len == 5 && memcmp(buf_head(&text) + 1, "-1\r\n", 4) == 0);
+    buf_clear(&text);
+    if (none) {
+        buf_printf(&text, "-ERR No such user '%s'\r\n", (const char *)r->note);
+        request_set_reply(r, buf_head(&text), text.len);
+    } else {
+        request_set_reply(r, zero, sizeof zero - 1);
+    }
+    buf_release(&text);
+}
+
+/* Nobody here is that user; whether there is one at all, Redis knows. */
+static void session_ask_user(struct router *router, struct client *c, const struct resp_arg *user)
+{
+    struct resp_arg words[3] = {
+        {(const uint8_t *)"ACL", 3}, {(const uint8_t *)"GETUSER", 7}, *user};
+    enum route route = router_route(router, c, false, false, true);
+
+    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
+        client_answer(c, ":0\r\n", 4, 0);
+        return;
+    }
+    if (!router_choose_lane(router, c, false, route)) {
+        return;
+    }
+    buf_clear(&router->hashes);
+    struct request *r = router_send(router, c, route, 0, false, true, words, 3);
+    if (r != NULL) {
+        char *name = mem_alloc(user->len + 1);
+        memcpy(name, user->bytes, user->len);
+        name[user->len] = '\0';
+        r->note = name;
+        r->amend = session_amend_user;
+    }
+}
+
+static bool session_user_is_here(const struct client *c, const struct resp_arg *user)
+{
+    for (const struct client *each = c->all->list; each != NULL; each = each->next) {
+        if (session_same_text(user, session_user(each))) {
+            return true;
+        }
+    }
+    return session_same_text(user, "default");
+}
+
+static long long session_kill(const struct session_filter *f, struct client *c, bool *self)
+{
+    long long killed = 0;
+
+    for (struct client *each = c->all->list, *next; each != NULL; each = next) {
+        next = each->next;
+        if (!session_filter_fits(f, each) || (each == c && f->skips_self)) {
+            continue;
+        }
+        if (each == c) {
+            *self = true;
+        } else {
+            client_close(each, "CLIENT KILL");
+        }
+        killed++;
+    }
+    return killed;
+}
+
+/* CLIENT KILL addr:port, or pairs of a filter's name and a value. */
+void session_client_kill(struct router *router, struct client *c, const struct resp_arg *argv,
+                         size_t argc)
+{
+    struct session_filter filter = {.skips_self = argc > 3};
+    bool self = false;
+    char reply[32];
+
+    if (argc == 3) {
+        filter.addr = &argv[2];
+    }
+    for (size_t i = 2; argc > 3 && i < argc; i += 2) {
+        if (i + 1 >= argc) {
+            client_answer_error(c, "ERR syntax error");
+            return;
+        }
+        if (!session_filter_take(&filter, c, &argv[i], &argv[i + 1])) {
+            return;
+        }
+    }
+    if (filter.user != NULL && !session_user_is_here(c, filter.user)) {
+        session_ask_user(router, c, filter.user);
+        return;
+    }
+    long long killed = session_kill(&filter, c, &self);
+    if (argc == 3 && killed == 0) {
+        client_answer_error(c, "ERR No such client");
+    } else if (argc == 3) {
+        router_answer_ok(c);
+    } else {
+        int len = snprintf(reply, sizeof reply, ":%lld\r\n", killed);
+        client_answer(c, reply, (size_t)len, 0);
+    }
+    c->close_when_sent = c->close_when_sent || self;
+}
