@@ -62,7 +62,6 @@ struct sandbox {
     int pid_fd, out_fd;
     int port;
     char password[SANDBOX_SECRET_CHARS + 1];
-    char folder[SANDBOX_PATH_MAX]; /* "": removed */
     struct control *control;
     struct event *exit_event, *out_event, *tick_event;
     uint64_t until_ns; /* it must answer by then */
@@ -114,14 +113,13 @@ static bool sandbox_find_program(const char *name, char *out, size_t size)
 }
 
 /* Between fork and exec, in a process that may have threads: system calls only. */
-static _Noreturn void sandbox_child(const char *program, const char *folder, int in, int out,
-                                    pid_t parent)
+static _Noreturn void sandbox_child(const char *program, int folder, int in, int out, pid_t parent)
 {
     const char *argv[] = {"redis-server", "-", NULL};
     sigset_t none;
 
     (void)sigemptyset(&none);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || chdir(folder) != 0 ||
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || fchdir(folder) != 0 ||
         dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
         sigprocmask(SIG_SETMASK, &none, NULL) != 0) {
         _exit(127);
@@ -132,7 +130,7 @@ static _Noreturn void sandbox_child(const char *program, const char *folder, int
 }
 
 /* Redis with its configuration on its standard input and its messages on a pipe to us. */
-static int sandbox_spawn(struct sandbox *s, const char *program)
+static int sandbox_spawn(struct sandbox *s, const char *program, int folder)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     char text[sizeof sandbox_settings + 200];
@@ -145,7 +143,7 @@ static int sandbox_spawn(struct sandbox *s, const char *program)
         pid_t parent = getpid();
         s->pid = fork();
         if (s->pid == 0) {
-            sandbox_child(program, s->folder, in[0], out[1], parent);
+            sandbox_child(program, folder, in[0], out[1], parent);
         }
         /* Less than a pipe holds, so this does not wait. */
         if (s->pid > 0 && write(in[1], text, (size_t)len) == len) {
@@ -178,12 +176,22 @@ static void sandbox_make_password(char out[SANDBOX_SECRET_CHARS + 1])
     }
 }
 
-static void sandbox_remove_folder(struct sandbox *s)
+/* A folder that has been removed already: who is in it can stay, and can make nothing there. -1:
+ * errno says why not. */
+static int sandbox_open_folder(const char *where)
 {
-    if (s->folder[0] != '\0' && rmdir(s->folder) != 0 && errno != ENOENT) {
-        log_warn("%s can't be removed: %s", s->folder, strerror(errno));
+    char path[SANDBOX_PATH_MAX];
+
+    if (snprintf(path, sizeof path, "%s/sandbox-XXXXXX", where) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
     }
-    s->folder[0] = '\0';
+    if (mkdtemp(path) == NULL) {
+        return -1;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    (void)rmdir(path);
+    return fd;
 }
 
 /* ---- what becomes of it ---- */
@@ -228,7 +236,6 @@ static void sandbox_info_cb(void *ctx, const struct redisReply *reply)
     }
     (void)sscanf(at, "redis_version:%31[^\r\n]", version);
     s->up = true;
-    sandbox_remove_folder(s);
     log_debug("sandbox: Redis %s runs at port %d, process %d", version, s->port, (int)s->pid);
     s->events->up(s->ctx, version);
 }
@@ -354,17 +361,20 @@ struct sandbox *sandbox_start(struct event_base *base, const struct sandbox_conf
         free(s);
         return NULL;
     }
-    int len = snprintf(s->folder, sizeof s->folder, "%s/sandbox-XXXXXX", config->folder);
-    if (len >= (int)sizeof s->folder || mkdtemp(s->folder) == NULL) {
+    int folder = sandbox_open_folder(config->folder);
+    if (folder < 0) {
         (void)snprintf(why, SANDBOX_WHY_MAX, "no folder can be made in %.150s: %s", config->folder,
                        strerror(errno));
         free(s);
         return NULL;
     }
     s->port = sandbox_free_port();
-    if (s->port == 0 || sandbox_spawn(s, program) != ERR_OK) {
+    int rc = s->port != 0 ? sandbox_spawn(s, program, folder) : ERR_IO;
+    int error = errno;
+    (void)close(folder);
+    if (rc != ERR_OK) {
         (void)snprintf(why, SANDBOX_WHY_MAX, "%.150s can't be started: %s", program,
-                       strerror(errno));
+                       strerror(error));
         sandbox_destroy(s);
         return NULL;
     }
@@ -394,7 +404,6 @@ void sandbox_destroy(struct sandbox *s)
     if (s->out_fd >= 0) {
         (void)close(s->out_fd);
     }
-    sandbox_remove_folder(s);
     free(s);
 }
 
