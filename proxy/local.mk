@@ -107,12 +107,16 @@ libctl_a_SOURCES = \
 bin_PROGRAMS += holdfast-ctl
 holdfast_ctl_SOURCES = \
 	proxy/ctl/ctl.h \
+	proxy/ctl/ctl_bar.c proxy/ctl/ctl_bar.h \
+	proxy/ctl/ctl_bring.c proxy/ctl/ctl_bring.h \
 	proxy/ctl/ctl_failover.c \
 	proxy/ctl/ctl_link.c proxy/ctl/ctl_link.h \
 	proxy/ctl/ctl_log.c \
 	proxy/ctl/ctl_nodes.c proxy/ctl/ctl_nodes.h \
 	proxy/ctl/ctl_place.c proxy/ctl/ctl_place.h \
+	proxy/ctl/ctl_restore.c \
 	proxy/ctl/ctl_status.c \
+	proxy/ctl/ctl_target.c proxy/ctl/ctl_target.h \
 	proxy/ctl/ctl_tail.c \
 	proxy/ctl/main.c
-holdfast_ctl_LDADD = libctl.a $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
+holdfast_ctl_LDADD = libctl.a $(SNAPSHOT_LIBS)

@@ -44,6 +44,7 @@ struct ctl {
 
     /* As they were given; NULL: they were not. */
     const char *from, *until, *db, *keys, *at, *to, *log_nodes, *cluster_id, *log_id;
+    const char *to_password; /* of a Redis that --to names; "": none */
     bool force, all;
     const struct settings *settings; /* of --config; NULL: there is none */
 };
@@ -57,12 +58,13 @@ struct ctl_verb {
     unsigned options; /* enum ctl_option: those that it takes besides the common ones */
 };
 
-/* ctl_status.c, ctl_failover.c, ctl_log.c, ctl_tail.c */
+/* ctl_status.c, ctl_failover.c, ctl_log.c, ctl_tail.c, ctl_restore.c */
 int ctl_status(const struct ctl *ctl, int argc, char **argv);
 int ctl_failover(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_status(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_replace(const struct ctl *ctl, int argc, char **argv);
 int ctl_tail(const struct ctl *ctl, int argc, char **argv);
+int ctl_restore(const struct ctl *ctl, int argc, char **argv);
 
 /* One line on standard error, "holdfast-ctl: …". */
 void ctl_complain(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -464,6 +464,31 @@ int ctl_nodes_snapshot(struct ctl_nodes *n, uint64_t limit, struct snapshot_info
     return result;
 }
 
+int ctl_nodes_earliest(struct ctl_nodes *n, struct snapshot_info *out)
+{
+    const struct wire_msg *reply;
+    int result = ERR_NOT_FOUND;
+
+    for (unsigned i = 0; i < n->count; i++) {
+        struct wire_msg msg = {.type = WIRE_SNAP_LIST, .channel = WIRE_LOOKOUT};
+        if (ctl_nodes_ask(n, i, &msg, &reply) != ERR_OK || reply->type != WIRE_SNAP_LIST_REPLY) {
+            continue;
+        }
+        const struct wire_snaps *list = &reply->snap_list_reply.snaps;
+        unsigned count = snapinfo_list_count(list->bytes, list->size);
+        for (unsigned k = 0; k < count; k++) {
+            struct snapinfo_stored stored;
+            snapinfo_list_get(list->bytes, list->size, k, &stored);
+            if (stored.counts && stored.info.offset >= n->begin &&
+                (result != ERR_OK || stored.info.offset < out->offset)) {
+                *out = stored.info;
+                result = ERR_OK;
+            }
+        }
+    }
+    return result;
+}
+
 int ctl_nodes_snapshot_read(struct ctl_nodes *n, unsigned node, const struct snapshot_info *info,
                             uint64_t at, const uint8_t **bytes, size_t *size)
 {

@@ -86,6 +86,9 @@ int ctl_nodes_read(struct ctl_nodes *n, struct ctl_reading *reading) MUST_CHECK;
 /* The newest snapshot at or below the limit that a node has, and which one; ERR_NOT_FOUND. */
 int ctl_nodes_snapshot(struct ctl_nodes *n, uint64_t limit, struct snapshot_info *out,
                        unsigned *node) MUST_CHECK;
+/* The oldest from which the log is there: the earliest moment that can be restored. It is one from
+ * which a Redis may be brought up. ERR_NOT_FOUND. */
+int ctl_nodes_earliest(struct ctl_nodes *n, struct snapshot_info *out) MUST_CHECK;
 /* Up to a message of its bytes at `at`, valid until the next call; size 0: the end. */
 int ctl_nodes_snapshot_read(struct ctl_nodes *n, unsigned node, const struct snapshot_info *info,
                             uint64_t at, const uint8_t **bytes, size_t *size) MUST_CHECK;

@@ -146,10 +146,11 @@ int ctl_place_align(struct ctl_nodes *n, uint64_t offset, uint64_t *out)
     return err;
 }
 
-/* ---- the stream's database ---- */
+/* ---- reading a stretch of the stream ---- */
 
 struct place_scan {
     struct changes *changes;
+    uint64_t unit; /* the last end of one */
     int err;
 };
 
@@ -157,6 +158,11 @@ static void place_says_change(void *ctx, const struct change *c)
 {
     (void)ctx;
     (void)c;
+}
+
+static void place_says_unit(void *ctx, uint64_t offset)
+{
+    ((struct place_scan *)ctx)->unit = offset;
 }
 
 static bool place_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size)
@@ -180,6 +186,24 @@ static long place_scan_db(struct ctl_nodes *n, uint64_t from, uint64_t to, long 
     long found = err == ERR_OK && scan.err == ERR_OK ? changes_db(scan.changes) : -1;
     changes_destroy(scan.changes);
     return found;
+}
+
+int ctl_place_unit(struct ctl_nodes *n, uint64_t offset, uint64_t *out)
+{
+    static const struct changes_events events = {.change = place_says_change,
+                                                 .unit = place_says_unit};
+    struct place_scan scan = {.changes = NULL};
+    struct ctl_reading reading = {.to = offset, .data = place_says_data, .ctx = &scan};
+
+    int err = ctl_place_align(n, offset, &reading.from);
+    if (err == ERR_OK && reading.from < offset) {
+        scan.changes = changes_create(&events, &scan);
+        changes_start(scan.changes, reading.from, -1);
+        err = ctl_nodes_read(n, &reading);
+        changes_destroy(scan.changes);
+    }
+    *out = scan.unit > reading.from ? scan.unit : reading.from;
+    return err == ERR_OK && (err = scan.err) == ERR_OK ? CTL_EXIT_DONE : place_broken(err);
 }
 
 long ctl_place_db(struct ctl_nodes *n, uint64_t offset)

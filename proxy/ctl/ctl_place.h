@@ -25,6 +25,9 @@ int ctl_place_find(struct ctl_nodes *n, const char *option, const struct moment 
 /* "offset 412, committed 2026-11-22T14:02:00.123Z in term 3 (the next one is of …)". */
 void ctl_place_print(const struct ctl_place *p, char *out, size_t size);
 
+/* The last end of a unit at or before offset, which is committed. A status, complained. */
+int ctl_place_unit(struct ctl_nodes *n, uint64_t offset, uint64_t *out);
+
 /* The nearest end of a unit at or before offset from which the stream can be read. */
 int ctl_place_align(struct ctl_nodes *n, uint64_t offset, uint64_t *out) MUST_CHECK;
 

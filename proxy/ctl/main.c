@@ -1,5 +1,6 @@
 /* holdfast-ctl: asks and commands a Holdfast's proxies. Options, the table of verbs, the password.
  */
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/options.h"
 #include "proxy/ctl/ctl.h"
@@ -22,6 +23,8 @@ static const struct ctl_verb main_verbs[] = {
     {"log replace", "OLD NEW-HOST:PORT", 2, 2, ctl_log_replace, CTL_OPTION_WAIT},
     {"tail", "", 0, 0, ctl_tail,
      CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_NODES},
+    {"restore", "", 0, 0, ctl_restore,
+     CTL_OPTION_AT | CTL_OPTION_TO | CTL_OPTION_FORCE | CTL_OPTION_NODES},
 };
 
 enum { MAIN_VERBS = sizeof main_verbs / sizeof *main_verbs };
@@ -36,6 +39,10 @@ enum main_extra {
     MAIN_UNTIL,
     MAIN_DB,
     MAIN_KEYS,
+    MAIN_AT,
+    MAIN_TO,
+    MAIN_TO_PASSWORD_FILE,
+    MAIN_FORCE,
     MAIN_LOG_NODES,
     MAIN_CLUSTER_ID,
     MAIN_LOG_ID,
@@ -52,6 +59,10 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_UNTIL] = {"until", "OFFSET|TIME", "tail: end there (never)"},
     [MAIN_DB] = {"db", "N", "tail: the database of the stream at --from OFFSET"},
     [MAIN_KEYS] = {"keys", "GLOB", "tail: only what changes such keys"},
+    [MAIN_AT] = {"at", "OFFSET|TIME", "restore: the last commit at or before it (now)"},
+    [MAIN_TO] = {"to", "FILE|HOST:PORT", "restore: an RDB file to write, or an empty Redis"},
+    [MAIN_TO_PASSWORD_FILE] = {"to-password-file", "FILE", "the password of that Redis"},
+    [MAIN_FORCE] = {"force", NULL, "restore: replace what is there"},
     [MAIN_LOG_NODES] = {"log-nodes", "LIST",
                         "HOST:PORT,... of the log nodes, if no proxy is there"},
     [MAIN_CLUSTER_ID] = {"cluster-id", "HEX", "with --log-nodes: whose they are"},
@@ -60,10 +71,18 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
 
 /* Which verbs take it; what is not here, all take. */
 static const unsigned main_extra_options[MAIN_EXTRAS] = {
-    [MAIN_WAIT] = CTL_OPTION_WAIT,        [MAIN_FROM] = CTL_OPTION_FROM,
-    [MAIN_UNTIL] = CTL_OPTION_UNTIL,      [MAIN_DB] = CTL_OPTION_DB,
-    [MAIN_KEYS] = CTL_OPTION_KEYS,        [MAIN_LOG_NODES] = CTL_OPTION_NODES,
-    [MAIN_CLUSTER_ID] = CTL_OPTION_NODES, [MAIN_LOG_ID] = CTL_OPTION_NODES,
+    [MAIN_WAIT] = CTL_OPTION_WAIT,
+    [MAIN_FROM] = CTL_OPTION_FROM,
+    [MAIN_UNTIL] = CTL_OPTION_UNTIL,
+    [MAIN_DB] = CTL_OPTION_DB,
+    [MAIN_KEYS] = CTL_OPTION_KEYS,
+    [MAIN_LOG_NODES] = CTL_OPTION_NODES,
+    [MAIN_CLUSTER_ID] = CTL_OPTION_NODES,
+    [MAIN_AT] = CTL_OPTION_AT,
+    [MAIN_TO] = CTL_OPTION_TO,
+    [MAIN_TO_PASSWORD_FILE] = CTL_OPTION_TO,
+    [MAIN_FORCE] = CTL_OPTION_FORCE,
+    [MAIN_LOG_ID] = CTL_OPTION_NODES,
 };
 
 static const char main_help[] =
@@ -77,6 +96,7 @@ static const char main_help[] =
     "  log status                  the log nodes, and what a change of them is doing\n"
     "  log replace OLD HOST:PORT   puts another log node in place of OLD\n"
     "  tail                        what is committed, as it is: one effect a line, until stopped\n"
+    "  restore --at ... --to ...   the data as they were then: an RDB file, or a running Redis\n"
     "\nAn OFFSET is a place in the log; a TIME is 2026-11-22T14:02:00Z, @1795352520, \"14:02\",\n"
     "\"5 minutes ago\", now. Without a zone (Z, +01:00) the local one is meant.\n"
     "\nExit status: 0 done; 1 refused, or it came to nothing; 2 wrong command line or "
@@ -191,7 +211,7 @@ static char *main_read_password(const char *path)
 /* What the options say beyond the configuration. False: complained. *password and host are the
  * memory behind ctl. */
 static bool main_apply(const struct options *options, struct ctl *ctl, char *host, size_t host_size,
-                       char **password)
+                       char **password, char **to_password)
 {
     const char *proxy = options->extras[MAIN_PROXY], *wait = options->extras[MAIN_WAIT];
     char *end;
@@ -219,6 +239,9 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
     ctl->until = options->extras[MAIN_UNTIL];
     ctl->db = options->extras[MAIN_DB];
     ctl->keys = options->extras[MAIN_KEYS];
+    ctl->at = options->extras[MAIN_AT];
+    ctl->to = options->extras[MAIN_TO];
+    ctl->force = options->extras[MAIN_FORCE] != NULL;
     ctl->log_nodes = options->extras[MAIN_LOG_NODES];
     ctl->cluster_id = options->extras[MAIN_CLUSTER_ID];
     ctl->log_id = options->extras[MAIN_LOG_ID];
@@ -226,7 +249,11 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
         *password = main_read_password(options->extras[MAIN_PASSWORD_FILE]);
         ctl->password = *password;
     }
-    return ctl->password != NULL;
+    if (options->extras[MAIN_TO_PASSWORD_FILE] != NULL) {
+        *to_password = main_read_password(options->extras[MAIN_TO_PASSWORD_FILE]);
+        ctl->to_password = *to_password;
+    }
+    return ctl->password != NULL && ctl->to_password != NULL;
 }
 
 int main(int argc, char **argv)
@@ -234,15 +261,16 @@ int main(int argc, char **argv)
     struct options_program program = main_program;
     struct options options;
     struct settings settings = {0};
-    char host[256], *password = NULL;
+    char host[256], *password = NULL, *to_password = NULL;
     int status;
 
+    log_init("holdfast-ctl", LOG_LEVEL_ERROR);
     program.schema_count = settings_schema_count;
     if (!options_parse(&program, argc, argv, &options, &status, stdout, stderr)) {
         return status;
     }
     struct ctl ctl = {.host = "127.0.0.1", .port = 7379, .timeout_ms = MAIN_TIMEOUT_MS};
-    ctl.user = ctl.password = "";
+    ctl.user = ctl.password = ctl.to_password = "";
     if (options.config_path != NULL || options.check_config) {
         if (!options_load(&program, &options, &settings, &status, stdout, stderr)) {
             return status;
@@ -258,10 +286,11 @@ int main(int argc, char **argv)
     const struct ctl_verb *verb = main_find_verb(&argc, &argv);
     status = CTL_EXIT_USAGE;
     if (verb != NULL && main_check_options(verb, &options) &&
-        main_apply(&options, &ctl, host, sizeof host, &password)) {
+        main_apply(&options, &ctl, host, sizeof host, &password, &to_password)) {
         status = verb->run(&ctl, argc, argv);
     }
     free(password);
+    free(to_password);
     config_free(settings_schema, settings_schema_count, &settings);
     return status;
 }

@@ -25,6 +25,7 @@ SYSTEM_TESTS = \
 	test_durability \
 	test_failover \
 	test_faults \
+	test_history \
 	test_links \
 	test_membership \
 	test_messages \
@@ -140,3 +141,7 @@ test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c \
 	tests/system/commands.h
 test_any_proxy_CFLAGS = $(UNIT_CFLAGS)
 test_any_proxy_LDADD = $(SYSTEM_LDADD)
+
+test_history_SOURCES = tests/system/test_history.c
+test_history_CFLAGS = $(UNIT_CFLAGS)
+test_history_LDADD = $(SYSTEM_LDADD)

@@ -1,0 +1,289 @@
+/* holdfast-ctl restore: the dataset as it was at a moment, as an RDB file or in a running Redis:
+ * the newest snapshot before it, and the committed log up to exactly there. */
+#include "proxy/ctl/ctl_bring.h"
+#include "proxy/ctl/ctl_link.h"
+#include "proxy/ctl/ctl_place.h"
+#include "proxy/ctl/ctl_target.h"
+
+#include "common/mem.h"
+#include "proxy/ctl/change_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RESTORE_PATH_MAX = PATH_MAX + 32 };
+
+struct restore {
+    const struct ctl *ctl;
+    struct ctl_nodes nodes;
+    struct ctl_place place;
+    struct snapshot_info base; /* as far as is known before; the replay may take another */
+    struct replay_point point;
+    /* The target is a Redis … */
+    char host[256];
+    int port; /* 0: it is a file … */
+    char path[RESTORE_PATH_MAX], part[RESTORE_PATH_MAX + 8], folder[RESTORE_PATH_MAX];
+    uint64_t size_bytes; /* of that file */
+    uint32_t crc;
+    char version[32]; /* of the Redis that has written it, or holds the data */
+};
+
+/* ---- what is meant ---- */
+
+/* --to names a Redis, a file, or a folder that takes a dump.rdb. */
+static int restore_target(struct restore *r)
+{
+    const char *to = r->ctl->to;
+    struct stat st;
+
+    if (strchr(to, '/') == NULL && stat(to, &st) != 0 &&
+        ctl_parse_address(to, r->host, sizeof r->host, &r->port)) {
+        return CTL_EXIT_DONE;
+    }
+    r->port = 0;
+    bool folder = stat(to, &st) == 0 && S_ISDIR(st.st_mode);
+    if (strlen(to) > PATH_MAX) {
+        ctl_complain("--to: the name is too long");
+        return CTL_EXIT_USAGE;
+    }
+    (void)snprintf(r->path, sizeof r->path, "%s%s", to, folder ? "/dump.rdb" : "");
+    (void)snprintf(r->part, sizeof r->part, "%s.part", r->path);
+    const char *slash = strrchr(r->path, '/');
+    (void)snprintf(r->folder, sizeof r->folder, "%.*s", slash != NULL ? (int)(slash - r->path) : 1,
+                   slash == r->path ? "/"
+                   : slash != NULL  ? r->path
+                                    : ".");
+    if (slash == r->path) {
+        (void)snprintf(r->folder, sizeof r->folder, "/");
+    }
+    if (stat(r->path, &st) == 0 && !r->ctl->force) {
+        ctl_complain("%s is there already; nothing was changed (--force replaces it)", r->path);
+        return CTL_EXIT_FAILED;
+    }
+    return CTL_EXIT_DONE;
+}
+
+static int restore_too_early(const struct snapshot_info *earliest, bool known)
+{
+    char time[MOMENT_TEXT_BYTES];
+
+    if (known) {
+        ctl_complain("--at is before what is kept: the earliest moment is %s, offset %" PRIu64,
+                     moment_print(earliest->wall_ms, time), earliest->offset);
+    } else {
+        ctl_complain("no snapshot is there to begin with");
+    }
+    return CTL_EXIT_FAILED;
+}
+
+/* The commit at or before the moment, and whether it can be had. */
+static int restore_place(struct restore *r)
+{
+    struct moment at = {.is_offset = true, .offset = r->nodes.commit};
+    struct snapshot_info earliest;
+    unsigned node;
+    int rc = r->ctl->at != NULL ? ctl_place_parse("at", r->ctl->at, &at) : CTL_EXIT_DONE;
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    bool known = ctl_nodes_earliest(&r->nodes, &earliest) == ERR_OK;
+    if (known && at.is_offset && at.offset < earliest.offset) {
+        return restore_too_early(&earliest, known);
+    }
+    rc = ctl_place_find(&r->nodes, "at", &at, &r->place);
+    if (rc == CTL_EXIT_DONE && at.is_offset) {
+        rc = ctl_place_unit(&r->nodes, r->place.offset, &at.offset);
+        rc = rc == CTL_EXIT_DONE ? ctl_place_find(&r->nodes, "at", &at, &r->place) : rc;
+    }
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    /* Where a log was begun, its snapshot has the time at which it was taken. */
+    bool born_later = !r->place.before_known && !at.is_offset && known &&
+                      earliest.offset == r->place.offset && earliest.wall_ms > at.wall_ms;
+    if (!known || r->place.offset < earliest.offset || born_later ||
+        ctl_nodes_snapshot(&r->nodes, r->place.offset, &r->base, &node) != ERR_OK) {
+        return restore_too_early(&earliest, known);
+    }
+    return CTL_EXIT_DONE;
+}
+
+/* ---- doing it ---- */
+
+static int restore_bring(struct restore *r, struct ctl_bring_config *config, int fd)
+{
+    int status;
+
+    config->nodes = &r->nodes;
+    config->timeout_ms = r->ctl->timeout_ms;
+    struct ctl_bring *bring = ctl_bring_open(config, &status);
+    if (bring == NULL) {
+        return status;
+    }
+    status = ctl_bring_to(bring, r->place.offset, &r->point);
+    if (status == CTL_EXIT_DONE && fd >= 0) {
+        (void)snprintf(r->version, sizeof r->version, "%s", ctl_bring_version(bring));
+        status = ctl_bring_extract(bring, &r->point, fd, &r->size_bytes, &r->crc);
+    }
+    ctl_bring_close(bring);
+    return status;
+}
+
+static int restore_to_redis(struct restore *r)
+{
+    struct ctl_bring_config config = {
+        .host = r->host, .port = r->port, .user = "", .password = r->ctl->to_password};
+    struct ctl_target target;
+
+    int rc = ctl_target_open(&target, r->ctl, r->host, r->port, r->base.engine_version);
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    config.feed_host = target.our_host;
+    (void)snprintf(r->version, sizeof r->version, "%s", target.version);
+    rc = restore_bring(r, &config, -1);
+    int finish_rc = ctl_target_finish(&target);
+    if (rc != CTL_EXIT_DONE || finish_rc != CTL_EXIT_DONE) {
+        ctl_complain("%s:%d may hold a part of it", r->host, r->port);
+    }
+    ctl_target_close(&target);
+    return rc == CTL_EXIT_DONE ? finish_rc : rc;
+}
+
+static int restore_io_failed(const char *path)
+{
+    ctl_complain("%s: %s", path, strerror(errno));
+    return CTL_EXIT_FAILED;
+}
+
+/* Durable under its last name, or not there at all. */
+static int restore_publish(struct restore *r, int fd)
+{
+    if (fsync(fd) != 0) {
+        return restore_io_failed(r->part);
+    }
+    if (rename(r->part, r->path) != 0) {
+        return restore_io_failed(r->path);
+    }
+    int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || fsync(folder) != 0) {
+        int rc = restore_io_failed(r->folder);
+        if (folder >= 0) {
+            (void)close(folder);
+        }
+        return rc;
+    }
+    (void)close(folder);
+    return CTL_EXIT_DONE;
+}
+
+static int restore_to_file(struct restore *r)
+{
+    struct ctl_bring_config config = {.folder = r->folder};
+    int fd = open(r->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return restore_io_failed(r->part);
+    }
+    int rc = restore_bring(r, &config, fd);
+    if (rc == CTL_EXIT_DONE) {
+        rc = restore_publish(r, fd);
+    }
+    if (rc != CTL_EXIT_DONE) {
+        (void)unlink(r->part);
+    }
+    (void)close(fd);
+    return rc;
+}
+
+/* ---- what was done ---- */
+
+static void restore_print_json(const struct restore *r)
+{
+    char time[MOMENT_TEXT_BYTES];
+    struct buf out = BUF_INIT;
+
+    buf_printf(&out, "{\"offset\":%" PRIu64 ",\"time\":", r->point.offset);
+    if (r->place.before_known) {
+        buf_printf(&out, "\"%s\"", moment_print(r->place.before.wall_ms, time));
+    } else {
+        buf_printf(&out, "\"%s\"", moment_print(r->point.base.wall_ms, time));
+    }
+    buf_printf(&out, ",\"next_time\":");
+    if (r->place.behind_known) {
+        buf_printf(&out, "\"%s\"", moment_print(r->place.behind.wall_ms, time));
+    } else {
+        buf_append_str(&out, "null");
+    }
+    buf_printf(&out, ",\"term\":%" PRIu64 ",\"chain_crc32c\":\"%08" PRIx32 "\",\"snapshot\":",
+               r->point.term.n, r->point.chain_crc);
+    snapinfo_to_json(&r->point.base, &out);
+    buf_printf(&out,
+               ",\"log_bytes\":%" PRIu64 ",\"rdb_ms\":%" PRIu64 ",\"log_ms\":%" PRIu64 ",\"to\":",
+               r->point.log_bytes, r->point.rdb_ms, r->point.log_ms);
+    const char *to = r->port != 0 ? r->ctl->to : r->path;
+    change_text_json_value(to, strlen(to), &out);
+    buf_printf(&out, ",\"redis\":\"%s\"", r->version);
+    if (r->port == 0) {
+        buf_printf(&out, ",\"bytes\":%" PRIu64 ",\"crc32c\":\"%08" PRIx32 "\"", r->size_bytes,
+                   r->crc);
+    }
+    buf_append_str(&out, "}\n");
+    (void)fwrite(buf_head(&out), 1, out.len, stdout);
+    buf_release(&out);
+}
+
+static void restore_print(const struct restore *r)
+{
+    char time[MOMENT_TEXT_BYTES], text[200];
+
+    ctl_place_print(&r->place, text, sizeof text);
+    printf("restored  %s\n", text);
+    printf("from      the snapshot at offset %" PRIu64 " (%s, Redis %s), and %" PRIu64
+           " bytes of log\n",
+           r->point.base.offset, moment_print(r->point.base.wall_ms, time),
+           r->point.base.engine_version, r->point.log_bytes);
+    if (r->port != 0) {
+        printf("to        %s, Redis %s\n", r->ctl->to, r->version);
+    } else {
+        printf("to        %s, %" PRIu64 " bytes, written by Redis %s\n", r->path, r->size_bytes,
+               r->version);
+    }
+}
+
+int ctl_restore(const struct ctl *ctl, int argc, char **argv)
+{
+    struct restore *r = mem_calloc(1, sizeof *r);
+
+    (void)argc;
+    (void)argv;
+    r->ctl = ctl;
+    int rc = CTL_EXIT_USAGE;
+    if (ctl->to == NULL) {
+        ctl_complain("restore needs --to FILE or --to HOST:PORT");
+    } else {
+        rc = restore_target(r);
+    }
+    if (rc == CTL_EXIT_DONE && (rc = ctl_nodes_open(&r->nodes, ctl)) == CTL_EXIT_DONE) {
+        rc = restore_place(r);
+        ctl_nodes_close(&r->nodes);
+    }
+    if (rc == CTL_EXIT_DONE) {
+        rc = r->port != 0 ? restore_to_redis(r) : restore_to_file(r);
+    }
+    if (rc == CTL_EXIT_DONE && ctl->json) {
+        restore_print_json(r);
+    } else if (rc == CTL_EXIT_DONE) {
+        restore_print(r);
+    }
+    free(r);
+    return rc;
+}

@@ -1,0 +1,509 @@
+/* The log's past, by holdfast-ctl: the change feed shows exactly what is committed, in order, and
+ * goes on where it was left; what is restored at a time is what there was at that time.
+ *
+ * RESTORES=n: how many random times are restored (make check: a few). */
+#include "common/clock.h"
+#include "common/random.h"
+#include "tests/lib/system.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes",
+                                         "--enable-protected-configs", "yes", NULL};
+const struct cluster_options system_options = {.redis_args = redis_args, .plain = true};
+
+enum {
+    OUTPUT_MAX = 1 << 20,
+    RUN_MS = 120000,
+    WAIT_MS = 60000,
+    RESTORES_DEFAULT = 10,
+    RESTORES_MAX = 1000,
+    MODEL_KEYS = 20,
+    DIGEST_MAX = 64,
+};
+
+/* ---- running the tool ---- */
+
+static char output[OUTPUT_MAX];
+
+/* holdfast-ctl of the cluster's proxy; its exit status, what it said in `output`. */
+static int ctl(const char *const *args)
+{
+    const char *argv[24] = {NULL};
+    char program[500], config[600];
+    size_t n = 0;
+
+    cluster_program("holdfast-ctl", program, sizeof program);
+    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    argv[n++] = program;
+    argv[n++] = "--config";
+    argv[n++] = config;
+    for (; *args != NULL; args++) {
+        ck_assert_uint_lt(n, 23);
+        argv[n++] = *args;
+    }
+    return cluster_run(argv, RUN_MS, output, sizeof output);
+}
+#define CTL(...) ctl((const char *const[]){__VA_ARGS__, NULL})
+
+#define EXPECT_CTL(status, ...)                                                                    \
+    do {                                                                                           \
+        int status_ = CTL(__VA_ARGS__);                                                            \
+        ck_assert_msg(status_ == (status), "status %d: %s", status_, output);                      \
+    } while (0)
+
+static void expect_said(const char *text)
+{
+    ck_assert_msg(strstr(output, text) != NULL, "\"%s\" is not in: %s", text, output);
+}
+
+static void run(redisContext *redis, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(redis, format, args);
+    va_end(args);
+    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s: %s", format,
+                  reply != NULL ? reply->str : redis->errstr);
+    freeReplyObject(reply);
+}
+
+static uint64_t committed(void)
+{
+    cluster_wait_committed(cluster);
+    return (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
+}
+
+static const char *text_of(uint64_t n)
+{
+    static char texts[8][24];
+    static unsigned next;
+    char *text = texts[next++ % 8];
+
+    snprintf(text, sizeof texts[0], "%" PRIu64, n);
+    return text;
+}
+
+/* The lines of `output` that are effects, without the messages. */
+static unsigned lines_of(const char *lines[], unsigned max)
+{
+    unsigned n = 0;
+
+    for (char *at = strtok(output, "\n"); at != NULL; at = strtok(NULL, "\n")) {
+        if (at[0] == '{') {
+            ck_assert_uint_lt(n, max);
+            lines[n++] = at;
+        }
+    }
+    return n;
+}
+
+static uint64_t offset_of(const char *line)
+{
+    unsigned long long offset;
+    ck_assert_msg(sscanf(line, "{\"offset\":%llu,", &offset) == 1, "%s", line);
+    return offset;
+}
+
+static void expect_tail(const char *line, const char *effect)
+{
+    const char *at = strstr(line, "\"db\":");
+    ck_assert_msg(at != NULL && strcmp(at, effect) == 0, "%s, not %s", line, effect);
+}
+
+/* ---- the change feed ---- */
+
+/* Everything that was committed, as effects, in order, each once; then resumed behind each line in
+ * turn it shows exactly the rest, in the right database, also within a transaction. */
+START_TEST(tail_shows_what_is_committed)
+{
+    static const char *const effects[] = {
+        "\"db\":0,\"command\":\"SET\",\"args\":[\"a\",\"1\"]}",
+        "\"db\":0,\"command\":\"SET\",\"args\":[\"b\",{\"base64\":\"/wA=\"}]}",
+        "\"db\":4,\"transaction\":T,\"more\":true,\"command\":\"INCR\",\"args\":[\"n\"]}",
+        "\"db\":4,\"transaction\":T,\"command\":\"RPUSH\",\"args\":[\"l\",\"x\",\"y\"]}",
+        "\"db\":4,\"command\":\"SREM\",\"args\":[\"s\",\"only\"]}",
+        "\"db\":4,\"command\":\"FLUSHALL\",\"args\":[]}",
+    };
+    enum { EFFECTS = sizeof effects / sizeof *effects };
+    const char *lines[EFFECTS + 1];
+    uint64_t offsets[EFFECTS];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    run(redis, "SELECT 4");
+    run(redis, "SADD s only");
+    run(redis, "SELECT 0");
+    uint64_t from = committed();
+    run(redis, "SET a 1");
+    run(redis, "SET b %b", "\xff", (size_t)2);
+    run(redis, "GET a");
+    run(redis, "SELECT 4");
+    run(redis, "MULTI");
+    run(redis, "INCR n");
+    run(redis, "RPUSH l x y");
+    run(redis, "EXEC");
+    run(redis, "SREM s nobody");
+    run(redis, "SPOP s");
+    run(redis, "FLUSHALL");
+    redisFree(redis);
+    const char *to = text_of(committed());
+
+    for (unsigned first = 0; first <= EFFECTS; first++) {
+        EXPECT_CTL(0, "tail", "--json", "--from", text_of(from), "--until", to);
+        unsigned n = lines_of(lines, EFFECTS + 1);
+        ck_assert_uint_eq(n, EFFECTS - first);
+        for (unsigned i = 0; i < n; i++) {
+            char expected[200], begun[24];
+            const char *effect = effects[first + i], *at = strstr(effect, ":T,");
+            const char *transaction = strstr(lines[i], "\"transaction\":");
+            snprintf(expected, sizeof expected, "%s", effect);
+            if (at != NULL) {
+                ck_assert_ptr_nonnull(transaction);
+                transaction += strlen("\"transaction\":");
+                snprintf(begun, sizeof begun, "%.*s", (int)strcspn(transaction, ","), transaction);
+                snprintf(expected, sizeof expected, "%.*s:%s%s", (int)(at - effect), effect, begun,
+                         at + 2);
+            }
+            expect_tail(lines[i], expected);
+            offsets[first + i] = offset_of(lines[i]);
+            ck_assert_uint_gt(offsets[first + i], i == 0 ? from : offsets[first + i - 1]);
+        }
+        from = first < EFFECTS ? offsets[first] : from;
+    }
+}
+END_TEST
+
+/* Only what may have changed such keys. */
+START_TEST(tail_filters_by_key)
+{
+    const char *lines[10];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    uint64_t from = committed();
+
+    run(redis, "SET user:1 a");
+    run(redis, "SET order:1 user:1");
+    run(redis, "MSET x 1 user:2 b");
+    run(redis, "SWAPDB 0 1");
+    run(redis, "SWAPDB 0 1");
+    run(redis, "DEL order:1");
+    redisFree(redis);
+    EXPECT_CTL(0, "tail", "--json", "--from", text_of(from), "--until", text_of(committed()),
+               "--keys", "user:*");
+    ck_assert_uint_eq(lines_of(lines, 10), 4);
+    expect_tail(lines[0], "\"db\":0,\"command\":\"SET\",\"args\":[\"user:1\",\"a\"]}");
+    expect_tail(lines[1], "\"db\":0,\"command\":\"MSET\",\"args\":[\"x\",\"1\",\"user:2\",\"b\"]}");
+    ck_assert_ptr_nonnull(strstr(lines[2], "SWAPDB"));
+}
+END_TEST
+
+/* A tail that runs: the process, and its output so far in a file. */
+struct running {
+    pid_t pid;
+    char path[600];
+};
+
+static void tail_start(struct running *r, const char *from)
+{
+    char program[500], config[600];
+
+    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    snprintf(r->path, sizeof r->path, "%s/tail.out", cluster_dir(cluster, "proxy1"));
+    cluster_program("holdfast-ctl", program, sizeof program);
+    r->pid = fork();
+    ck_assert_int_ge(r->pid, 0);
+    if (r->pid == 0) {
+        int fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        if (fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0) {
+            execl(program, program, "--config", config, "tail", "--json", "--from", from, NULL);
+        }
+        _exit(127);
+    }
+}
+
+static unsigned tail_count(const struct running *r)
+{
+    FILE *f = fopen(r->path, "re");
+    unsigned n = 0;
+    int c;
+
+    if (f == NULL) {
+        return 0;
+    }
+    while ((c = getc(f)) != EOF) {
+        n += c == '\n';
+    }
+    fclose(f);
+    return n;
+}
+
+struct counted {
+    const struct running *running;
+    unsigned count;
+};
+
+static bool tail_has(void *arg)
+{
+    const struct counted *c = arg;
+    return tail_count(c->running) >= c->count;
+}
+
+static bool executed_is_ahead(void *arg)
+{
+    return (uint64_t)cluster_info_number(cluster, "holdfast_offset_executed") > *(uint64_t *)arg;
+}
+
+/* With two of three log nodes frozen, a write is executed and in one log, but not committed: it is
+ * not shown, not by a tail that runs nor by a new one. Once they are back, it is. */
+START_TEST(tail_shows_nothing_uncommitted)
+{
+    struct running running;
+    struct counted counted = {&running, 1};
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    uint64_t before = committed();
+
+    tail_start(&running, text_of(before));
+    run(redis, "SET seen 1");
+    cluster_wait("the tail to show a write", WAIT_MS, tail_has, &counted);
+    uint64_t after = committed();
+    cluster_pause(cluster, "log2");
+    cluster_pause(cluster, "log3");
+    ck_assert_int_eq(redisAppendCommand(redis, "SET unseen 1"), REDIS_OK);
+    int done = 0;
+    while (!done) {
+        ck_assert_int_eq(redisBufferWrite(redis, &done), REDIS_OK);
+    }
+    cluster_wait("the write to be executed", WAIT_MS, executed_is_ahead, &after);
+    (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* it would have come by then */
+    ck_assert_uint_eq(tail_count(&running), 1);
+    EXPECT_CTL(0, "tail", "--json", "--from", text_of(before), "--until", "now");
+    ck_assert_msg(strstr(output, "unseen") == NULL, "%s", output);
+    expect_said("\"seen\"");
+    cluster_resume(cluster, "log2");
+    cluster_resume(cluster, "log3");
+    counted.count = 2;
+    cluster_wait("the tail to show the other", WAIT_MS, tail_has, &counted);
+    kill(running.pid, SIGTERM);
+    ck_assert_int_eq(waitpid(running.pid, NULL, 0), running.pid);
+    redisFree(redis);
+}
+END_TEST
+
+/* ---- restoring ---- */
+
+/* What there was at a time: the time (no write was under way), the offset, and the digest of a
+ * plain Redis that was sent the same. */
+struct point {
+    uint64_t wall_ms;
+    uint64_t offset;
+    char digest[DIGEST_MAX];
+};
+
+static struct point points[RESTORES_MAX];
+
+static void digest_of(redisContext *redis, char *digest)
+{
+    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
+    ck_assert_ptr_nonnull(reply);
+    snprintf(digest, DIGEST_MAX, "%s", reply->str);
+    freeReplyObject(reply);
+}
+
+/* A random write, the same to both. */
+static void write_to_both(redisContext *redis, redisContext *model, struct random *random)
+{
+    unsigned key = (unsigned)random_below(random, MODEL_KEYS);
+    unsigned value = (unsigned)random_below(random, 1000);
+    redisContext *both[] = {redis, model};
+    uint64_t what = random_below(random, 9);
+
+    for (int i = 0; i < 2; i++) {
+        switch (what) {
+        case 0:
+            run(both[i], "DEL string:%u list:%u", key, key);
+            break;
+        case 1:
+            run(both[i], "INCRBY number:%u %u", key, value);
+            break;
+        case 2:
+            run(both[i], "RPUSH list:%u %u", key, value);
+            break;
+        case 3:
+            run(both[i], "HSET hash:%u f%u %u", key, value % 7, value);
+            break;
+        case 4:
+            run(both[i], "ZADD zset:%u %u m%u", key, value, value % 5);
+            break;
+        case 5:
+            run(both[i], "SELECT %u", key % 4);
+            break;
+        case 6:
+            run(both[i], "MULTI");
+            run(both[i], "SET string:%u %u", key, value);
+            run(both[i], "APPEND string:%u x", key);
+            run(both[i], "EXEC");
+            break;
+        default:
+            run(both[i], "SET string:%u %u", key, value);
+        }
+    }
+}
+
+/* A moment at which nothing is under way, a clock's tick away from the writes around it. */
+static uint64_t quiet_moment(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    uint64_t now_ms = clock_wall_ms();
+    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    return now_ms;
+}
+
+static unsigned restores(void)
+{
+    const char *text = getenv("RESTORES");
+    unsigned n = text != NULL ? (unsigned)strtoul(text, NULL, 10) : RESTORES_DEFAULT;
+
+    ck_assert(n > 0 && n <= RESTORES_MAX);
+    return n;
+}
+
+/* The points at which it will be looked, among many writes; also over a new leader's term. */
+static void make_points(unsigned count, struct random *random)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    redisContext *model = cluster_connect(cluster, "plain1");
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t writes = 1 + random_below(random, 30);
+        for (uint64_t k = 0; k < writes; k++) {
+            write_to_both(redis, model, random);
+        }
+        points[i].wall_ms = quiet_moment();
+        points[i].offset = (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
+        digest_of(model, points[i].digest);
+        if (i == count / 2) {
+            redisFree(redis);
+            cluster_kill(cluster, "proxy1");
+            cluster_spawn(cluster, "proxy1");
+            cluster_wait_leader(cluster);
+            redis = cluster_connect(cluster, "proxy1");
+            run(model, "SELECT 0");
+        }
+    }
+    write_to_both(redis, model, random);
+    redisFree(redis);
+    redisFree(model);
+}
+
+static void expect_restored(const char *target, unsigned i)
+{
+    char moment[64];
+    const struct point *p = &points[i];
+
+    if (i % 5 == 4) {
+        snprintf(moment, sizeof moment, "%" PRIu64, p->offset);
+    } else {
+        snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, p->wall_ms / 1000,
+                 p->wall_ms % 1000);
+    }
+    EXPECT_CTL(0, "restore", "--at", moment, "--to", target, "--force");
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    char digest[DIGEST_MAX];
+    digest_of(redis, digest);
+    redisFree(redis);
+    ck_assert_msg(strcmp(digest, p->digest) == 0, "at %s it is another: %s", moment, output);
+}
+
+/* The property: at random times of a random workload, what is restored is what there was. */
+START_TEST(restore_at_any_time)
+{
+    struct random random;
+    unsigned count = restores();
+    char target[64];
+
+    uint64_t seed = random_seed();
+    printf("seed %" PRIu64 "\n", seed);
+    random_init(&random, seed);
+    cluster_ask(cluster, "proxy1", output, 100, (const char *[]){"FLUSHALL", NULL});
+    cluster_ask(cluster, "plain1", output, 100, (const char *[]){"FLUSHALL", NULL});
+    make_points(count, &random);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    uint64_t begun_ns = clock_now_ns();
+    for (unsigned i = 0; i < count; i++) {
+        unsigned other = i + (unsigned)random_below(&random, count - i);
+        struct point p = points[i];
+        points[i] = points[other];
+        points[other] = p;
+        expect_restored(target, i);
+    }
+    uint64_t each_ms = (clock_now_ns() - begun_ns) / CLOCK_NS_PER_MS / count;
+    printf("%u moments restored exactly, %" PRIu64 " ms each\n", count, each_ms);
+}
+END_TEST
+
+/* What is refused, and in which words; and an RDB file, which a stock Redis loads. */
+START_TEST(restore_refuses)
+{
+    char target[64], proxy[64], path[700], folder[600];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    redisContext *plain = cluster_connect(cluster, "plain1");
+
+    run(redis, "SET here 1");
+    run(plain, "SET there 1");
+    uint64_t at = committed();
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    snprintf(proxy, sizeof proxy, "127.0.0.1:%d", cluster_port(cluster, "proxy1"));
+    snprintf(folder, sizeof folder, "%s", cluster_dir(cluster, "plain1"));
+    snprintf(path, sizeof path, "%s/past.rdb", folder);
+
+    EXPECT_CTL(2, "restore", "--at", "now");
+    expect_said("restore needs --to");
+    EXPECT_CTL(2, "restore", "--at", "soon", "--to", path);
+    expect_said("not an offset or a time");
+    EXPECT_CTL(2, "status", "--at", "now");
+    expect_said("status takes no --at");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
+    expect_said("is not empty; nothing was changed (--force");
+    cluster_ask(cluster, "plain1", output, 100, (const char *[]){"GET", "there", NULL});
+    ck_assert_str_eq(output, "1");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", proxy, "--force");
+    expect_said("is a proxy");
+    EXPECT_CTL(1, "restore", "--at", "2001-01-01T00:00:00Z", "--to", path);
+    expect_said("before what is kept: the earliest moment is 2");
+    EXPECT_CTL(1, "restore", "--at", text_of(at + 1000000), "--to", path);
+    expect_said("the log is committed up to");
+    ck_assert_int_ne(access(path, F_OK), 0);
+
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", path);
+    expect_said(", of 20");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", path);
+    expect_said("is there already");
+    ck_assert_int_eq(access(path, R_OK), 0);
+    run(plain, "CONFIG SET dbfilename past.rdb");
+    run(plain, "CONFIG SET dir %s", folder);
+    run(plain, "DEBUG RELOAD NOSAVE NOFLUSH MERGE");
+    cluster_ask(cluster, "plain1", output, 100, (const char *[]){"GET", "here", NULL});
+    ck_assert_str_eq(output, "1");
+    redisFree(redis);
+    redisFree(plain);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("history");
+    TCase *tc = system_case(suite, "history", system_serve, 600);
+
+    tcase_add_test(tc, tail_shows_what_is_committed);
+    tcase_add_test(tc, tail_filters_by_key);
+    tcase_add_test(tc, tail_shows_nothing_uncommitted);
+    tcase_add_test(tc, restore_refuses);
+    tcase_add_test(tc, restore_at_any_time);
+    return unit_main(suite);
+}
