@@ -187,11 +187,12 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
         *word = nobody; /* for Redis, too; which may have a connection of that number */
         return true;
     }
-    if (route != ROUTE_ENGINE) {
-        client_answer_error(c, "ERR CLIENT TRACKING with REDIRECT needs the proxy that leads");
+    struct private_pool *pool = route == ROUTE_ENGINE ? router->privates : router->forward_privates;
+    if (!private_is_started(pool)) {
+        router_wait(router, c);
         return false;
     }
-    if ((waited && target->redirect == NULL) || !private_redirect(router->privates, target)) {
+    if ((waited && target->redirect == NULL) || !private_redirect(pool, target)) {
         client_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");
         return false;

@@ -244,6 +244,13 @@ uint64_t proxy_next_forward_ns(const struct proxy *p);
 bool proxy_forward_unsent(struct proxy *p, struct request *r);
 /* Answers with the reply that the request has, without withholding. */
 void proxy_reply(struct proxy *p, struct request *r);
+/* A push on a client's own link, for the client: its numbers in it are ours. Appended. */
+void proxy_put_push(const struct client *c, const uint8_t *bytes, size_t size, struct buf *out);
+/* What comes on c->redirect becomes a push or message among the client's replies; NULL: it gets
+ * none. The caller releases it when it may leave. */
+struct request *proxy_insert_redirected(struct client *c, const uint8_t *bytes, size_t size);
+/* private_events.redirect_settled, of both pools. */
+void proxy_redirect_settled(void *ctx);
 /* Answers a request that was never executed with this error; or with the one for that. */
 void proxy_refuse(struct proxy *p, struct request *r, const char *error);
 void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);

@@ -175,11 +175,29 @@ static void forward_private_push(void *ctx, struct client *c, const uint8_t *byt
     while (before != NULL && before->client != c) {
         before = before->next_in_batch;
     }
-    client_release(client_insert(c, before, bytes, size));
+    struct buf text = BUF_INIT;
+    proxy_put_push(c, bytes, size, &text);
+    client_release(client_insert(c, before, buf_head(&text), text.len));
+    buf_release(&text);
+}
+
+static void forward_private_redirected(void *ctx, struct client *c, const uint8_t *bytes,
+                                       size_t size)
+{
+    struct request *r = proxy_insert_redirected(c, bytes, size);
+
+    (void)ctx;
+    if (r != NULL) {
+        client_release(r);
+    }
 }
 
 static const struct private_events forward_private_events = {
-    .fenced = forward_private_fenced, .down = forward_private_down, .push = forward_private_push};
+    .fenced = forward_private_fenced,
+    .down = forward_private_down,
+    .push = forward_private_push,
+    .redirected = forward_private_redirected,
+    .redirect_settled = proxy_redirect_settled};
 
 /* ---- what the engine could not be sent any more ---- */
 

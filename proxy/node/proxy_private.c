@@ -57,8 +57,7 @@ void proxy_unbound(struct proxy *p, struct request *r)
 /* ---- pushes: what CLIENT TRACKING tells ---- */
 
 /* "tracking-redir-broken" names the client that has gone, by the number that Redis had for it. */
-static void proxy_put_push(const struct client *c, const uint8_t *bytes, size_t size,
-                           struct buf *out)
+void proxy_put_push(const struct client *c, const uint8_t *bytes, size_t size, struct buf *out)
 {
     static const char broken[] = ">2\r\n$21\r\ntracking-redir-broken\r\n:";
 
@@ -94,7 +93,7 @@ static void proxy_private_push(void *ctx, struct client *c, const uint8_t *bytes
 /* Another client's reads are forgotten, and this one is told (sendTrackingMessage in tracking.c):
  * in RESP3 by a push, in RESP2, if it subscribed to anything, by a message. Before what it still
  * waits for, since that may block. */
-static void proxy_private_redirected(void *ctx, struct client *c, const uint8_t *bytes, size_t size)
+struct request *proxy_insert_redirected(struct client *c, const uint8_t *bytes, size_t size)
 {
     static const char push[] = ">2\r\n$10\r\ninvalidate\r\n";
     static const char message[] = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
@@ -103,7 +102,7 @@ static void proxy_private_redirected(void *ctx, struct client *c, const uint8_t 
 
     if (size < sizeof push || memcmp(bytes, push, sizeof push - 1) != 0 ||
         (c->resp == 2 && !pubsub_has(c))) {
-        return;
+        return NULL;
     }
     while (before != NULL && before->stage != REQUEST_SENT) {
         before = before->next_of_client;
@@ -112,11 +111,20 @@ static void proxy_private_redirected(void *ctx, struct client *c, const uint8_t 
     buf_append(&text, bytes + sizeof push - 1, size - (sizeof push - 1));
     struct request *r = client_insert(c, before, buf_head(&text), text.len);
     buf_release(&text);
-    r->waiter.keyspace = true;
-    proxy_unbound(ctx, r);
+    return r;
 }
 
-static void proxy_redirect_settled(void *ctx)
+static void proxy_private_redirected(void *ctx, struct client *c, const uint8_t *bytes, size_t size)
+{
+    struct request *r = proxy_insert_redirected(c, bytes, size);
+
+    if (r != NULL) {
+        r->waiter.keyspace = true;
+        proxy_unbound(ctx, r);
+    }
+}
+
+void proxy_redirect_settled(void *ctx)
 {
     struct proxy *p = ctx;
     session_redirect_settled(&p->clients);

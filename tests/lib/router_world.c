@@ -767,7 +767,7 @@ void world_other_link(void)
     world_other_accept();
     buf_clear(&world.heard);
     ck_assert(other_take_setup(true));
-    world_other("+OK\r\n");
+    world_other(":70\r\n+OK\r\n");
 }
 
 void world_other_joins(bool leader)
