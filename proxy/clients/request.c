@@ -127,6 +127,19 @@ void request_cut_reply(struct request *r)
     }
 }
 
+void request_note_error(struct request *r, const void *bytes, size_t size)
+{
+    char *text = r->note;
+
+    if (text == NULL) {
+        text = r->note = mem_calloc(1, REQUEST_ERROR_BYTES);
+    }
+    size_t len = strlen(text), room = REQUEST_ERROR_BYTES - 1 - len;
+    if (memchr(text, '\n', len) == NULL) {
+        memcpy(text + len, bytes, size < room ? size : room);
+    }
+}
+
 void request_send_reply(struct request *r, struct chain *out)
 {
     if (r->inline_len > 0) {

@@ -41,7 +41,7 @@ enum {
     REQUEST_SELECTS = 1u << 11,   /* with a SELECT in it: it may leave another database behind */
 };
 
-enum { REQUEST_INLINE_BYTES = 144, REQUEST_INLINE_KEYS = 4 };
+enum { REQUEST_INLINE_BYTES = 144, REQUEST_INLINE_KEYS = 4, REQUEST_ERROR_BYTES = 256 };
 
 struct request {
     struct tracker_waiter waiter;
@@ -95,6 +95,9 @@ void request_send_reply(struct request *r, struct chain *out);
 uint8_t request_reply_type(const struct request *r);
 /* Takes away what stands behind its first line (an error). */
 void request_cut_reply(struct request *r);
+/* REQUEST_BLOCK: a reply that is passed over is an error. The first one's line goes to the note
+ * (ended by '\0', cut at REQUEST_ERROR_BYTES). */
+void request_note_error(struct request *r, const void *bytes, size_t size);
 /* Replaces what was collected so far. */
 void request_set_reply(struct request *r, const void *bytes, size_t size);
 

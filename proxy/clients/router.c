@@ -393,13 +393,16 @@ static bool router_debug_is_harmful(const struct command *command, const struct 
                                     size_t argc)
 {
     static const char *const harmful[] = {
-        "reload",  "loadaof",  "populate",          "change-repl-id", "replicate",
-        "restart", "segfault", "crash-and-recover", "panic",          "oom",
-        "assert",  "protocol", "pause-cron",        "leak",
+        "loadaof", "populate", "change-repl-id",    "replicate",
+        "restart", "segfault", "crash-and-recover", "panic",
+        "oom",     "assert",   "pause-cron",        "leak",
     };
 
     if (strcmp(command->name, "debug") != 0 || argc < 2) {
         return false;
+    }
+    if (resp_arg_is(&argv[1], "reload") && argc > 2) {
+        return true; /* NOSAVE: what lies on the disk; alone, it is the data that are there */
     }
     for (size_t i = 0; i < sizeof harmful / sizeof *harmful; i++) {
         if (resp_arg_is(&argv[1], harmful[i])) {
@@ -429,6 +432,14 @@ static bool router_would_block(const struct command *command, const struct resp_
     return false;
 }
 
+/* DEBUG PROTOCOL PUSH: a push on the shared link would be nobody's. */
+static bool router_would_push(const struct command *command, const struct client *c,
+                              const struct resp_arg *argv, size_t argc)
+{
+    return c->resp == 3 && argc == 3 && strcmp(command->name, "debug") == 0 &&
+           resp_arg_is(&argv[1], "protocol") && resp_arg_is(&argv[2], "push");
+}
+
 /* As if Redis did not have the command. */
 static void router_answer_unknown(struct router *router, struct client *c,
                                   const struct command *command, const struct resp_arg *argv,
@@ -446,7 +457,8 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
 {
     const struct router_rule *rule = router_rule_of(command);
 
-    if (router_debug_is_harmful(command, argv, argc)) {
+    if (router_debug_is_harmful(command, argv, argc) ||
+        (c->transaction != NULL && router_would_push(command, c, argv, argc))) {
         client_answer_error(c, "ERR this DEBUG subcommand is disabled by the proxy");
         transaction_spoil(c);
         return true;
@@ -647,6 +659,7 @@ static void router_pass(struct router *router, struct client *c, const struct co
     enum route route = router_route(router, c, writes, may_follow, harmless);
     bool blocks =
         !command->plain && c->transaction == NULL && router_would_block(command, argv, argc);
+    bool own = blocks || (!command->plain && router_would_push(command, c, argv, argc));
 
     if (!command->plain && strcmp(command->name, "info") == 0) {
         route = router_route_info(router, route);
@@ -658,8 +671,7 @@ static void router_pass(struct router *router, struct client *c, const struct co
         client_postpone(c); /* replies before it must not wait for the fence behind it */
         return;
     }
-    if ((blocks || c->lane != CLIENT_LANE_SHARED) &&
-        !router_choose_lane(router, c, blocks, route)) {
+    if ((own || c->lane != CLIENT_LANE_SHARED) && !router_choose_lane(router, c, own, route)) {
         return;
     }
     c->blocks = blocks;
@@ -748,9 +760,12 @@ static void router_reject(struct client *c, const struct command *command, const
 }
 
 /* What Redis answers while a script takes too long, and our own section of INFO. */
-static bool router_may_be_busy(const struct command *command, const struct resp_arg *argv,
-                               size_t argc)
+static bool router_may_be_busy(const struct client *c, const struct command *command,
+                               const struct resp_arg *argv, size_t argc)
 {
+    if (strcmp(command->name, "watch") == 0 && c->link == NULL) {
+        return false; /* none can be set up now */
+    }
     return (command->flags & COMMAND_FLAG_ALLOW_BUSY) != 0 ||
            (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));
 }
@@ -867,7 +882,13 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_reject(c, command, "NOAUTH Authentication required.");
         return;
     }
-    if (router->busy[0] != '\0' && !router_may_be_busy(command, argv, argc)) {
+    if (router->busy[0] != '\0' && strcmp(command->name, "function|stats") == 0 &&
+        c->transaction == NULL) {
+        router_kill(router, c, command, argv, argc);
+        return;
+    }
+    if (router->busy[0] != '\0' && !router_may_be_busy(c, command, argv, argc) &&
+        engine_runs_for(router->engine) != c) {
         if (c->gate != CLIENT_GATE_DENIED) { /* else it has had its answer */
             router_reject(c, command, router->busy);
         }

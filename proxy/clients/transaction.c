@@ -218,6 +218,28 @@ static uint32_t transaction_flags(const struct transaction *t, enum route route)
     return flags;
 }
 
+/* Redis found a reason against one of the commands (no memory) only when the whole piece came, as
+ * it was queued; had it been sent bit by bit, EXEC itself would have been refused for that. */
+static void transaction_amend(struct request *r)
+{
+    static const char previous[] =
+        "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    const char *error = r->note;
+    struct buf reply = BUF_INIT;
+
+    if (error == NULL || error[0] != '-') {
+        return;
+    }
+    request_move_reply(r, &reply);
+    if (reply.len == sizeof previous - 1 && memcmp(buf_head(&reply), previous, reply.len) == 0) {
+        buf_clear(&reply);
+        buf_printf(&reply, "-EXECABORT Transaction discarded because of: %.*s\r\n",
+                   (int)strcspn(error + 1, "\r\n"), error + 1);
+    }
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+}
+
 static void transaction_exec(struct router *router, struct client *c)
 {
     struct transaction *t = c->transaction;
@@ -244,6 +266,7 @@ static void transaction_exec(struct router *router, struct client *c)
         request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
         r->db_if_failed = c->db;
+        r->amend = transaction_amend;
         transaction_send(router, c, r, route);
         c->db = t->db;
     }

@@ -433,6 +433,9 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
         return true;
     }
     if (r->replies_to_skip > 0) {
+        if (e->framer.first == '-' && (r->flags & REQUEST_BLOCK) != 0) {
+            request_note_error(r, bytes, size);
+        }
         r->replies_to_skip -= done;
         return true;
     }
@@ -809,15 +812,35 @@ uint64_t engine_stalled_ns(const struct engine *e, uint64_t now_ns)
     return waits ? now_ns - e->progress_ns : 0;
 }
 
-struct request *engine_take_unsent(struct engine *e)
+struct request *engine_take_unsent(struct engine *e, const struct client *keep)
 {
-    struct request *unsent = batch_join(NULL, &e->next);
+    struct request *list = batch_join(NULL, &e->next), *unsent = NULL, **end = &unsent;
+    struct buf old = BUF_INIT;
 
     e->urgent = false;
-    buf_clear(&e->gathered);
+    buf_swap(&old, &e->gathered);
     e->link_db = -1; /* what was to change it is not sent */
     e->link_resp = -1;
+    for (struct request *r = list, *next; r != NULL; r = next) {
+        next = r->next_in_batch;
+        r->next_in_batch = NULL;
+        if (r->client != NULL && r->client == keep) {
+            r->replies_of_link = r->replies_to_skip = 0;
+            engine_add_bytes(e, r, r->db, r->resp, buf_head(&old) + r->command_at, r->command_len,
+                             r->block_skips);
+        } else {
+            *end = r;
+            end = &r->next_in_batch;
+        }
+    }
+    buf_release(&old);
     return unsent;
+}
+
+const struct client *engine_runs_for(const struct engine *e)
+{
+    const struct request *r = e->flight_count > 0 ? e->flight[e->flight_head].waiting : NULL;
+    return r != NULL ? r->client : NULL;
 }
 
 uint64_t engine_fences_sent(const struct engine *e)

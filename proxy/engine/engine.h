@@ -128,8 +128,11 @@ bool engine_is_idle(const struct engine *e);
 uint64_t engine_batches(const struct engine *e);
 /* For how long nothing has come though something is under way; 0: nothing is. */
 uint64_t engine_stalled_ns(const struct engine *e, uint64_t now_ns);
-/* Takes back what is gathered and not sent, by next_in_batch. */
-struct request *engine_take_unsent(struct engine *e);
+/* Takes back what is gathered and not sent, by next_in_batch; but what this client asked stays. */
+struct request *engine_take_unsent(struct engine *e, const struct client *keep);
+/* Whose request Redis is at, as far as replies tell: a script of this client keeps it busy. NULL:
+ * nobody's. */
+const struct client *engine_runs_for(const struct engine *e);
 /* Fences that were ever sent, and those that are back (or lost). What was received when n had been
  * sent is bounded by the one that makes the latter more than n. */
 uint64_t engine_fences_sent(const struct engine *e);

@@ -29,7 +29,8 @@ static void busy_cb(void *ctx, const struct redisReply *reply)
         log_warn("a script keeps Redis busy; clients are told so");
     }
     (void)snprintf(p->router.busy, sizeof p->router.busy, "%s", reply->str);
-    for (struct request *r = engine_take_unsent(p->engine), *next; r != NULL; r = next) {
+    for (struct request *r = engine_take_unsent(p->engine, engine_runs_for(p->engine)), *next;
+         r != NULL; r = next) {
         next = r->next_in_batch;
         r->next_in_batch = NULL;
         proxy_refuse(p, r, p->router.busy);
@@ -85,8 +86,10 @@ void proxy_kill_script(void *ctx, struct request *r, const char *name)
     *kill = (struct kill){ctx, r};
     r->stage = REQUEST_SENT;
     r->waiter.harmless = true;
-    if (!control_send(kill->proxy->control, kill_cb, kill,
-                      name[0] == 's' ? "SCRIPT KILL" : "FUNCTION KILL")) {
+    const char *words = strcmp(name, "script|kill") == 0     ? "SCRIPT KILL"
+                        : strcmp(name, "function|kill") == 0 ? "FUNCTION KILL"
+                                                             : "FUNCTION STATS";
+    if (!control_send(kill->proxy->control, kill_cb, kill, words)) {
         free(kill);
         kill_answer(r, down, sizeof down - 1);
     }

@@ -169,7 +169,7 @@ static void forward_private_push(void *ctx, struct client *c, const uint8_t *byt
                                  struct request *before)
 {
     (void)ctx;
-    if (c->resp != 3 || (private_kept(c->link) & PRIVATE_TRACKING) == 0) {
+    if (c->resp != 3) {
         return;
     }
     while (before != NULL && before->client != c) {

@@ -77,7 +77,7 @@ static void proxy_private_push(void *ctx, struct client *c, const uint8_t *bytes
     struct proxy *p = ctx;
     struct buf text = BUF_INIT;
 
-    if (c->resp != 3 || (private_kept(c->link) & PRIVATE_TRACKING) == 0) {
+    if (c->resp != 3) {
         return;
     }
     while (before != NULL && before->client != c) {

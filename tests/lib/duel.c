@@ -114,6 +114,24 @@ static bool duel_are_blocked(void *arg)
     return true;
 }
 
+static bool duel_are_busy(void *arg)
+{
+    const struct duel *d = arg;
+    struct buf reply = BUF_INIT;
+    int busy = 0;
+
+    for (int side = 0; side < DUEL_SIDES; side++) {
+        struct wire w;
+        wire_open(&w, cluster_port(d->cluster, duel_ports[side]));
+        busy += wire_command(&w, "PING") == ERR_OK &&
+                wire_reply(&w, &reply, DUEL_TIMEOUT_MS) == ERR_OK &&
+                memcmp(buf_head(&reply), "-BUSY", 5) == 0;
+        wire_close(&w);
+    }
+    buf_release(&reply);
+    return busy == DUEL_SIDES;
+}
+
 /* ---- steps ---- */
 
 static void duel_step(struct duel *d, const char *step)
@@ -121,6 +139,10 @@ static void duel_step(struct duel *d, const char *step)
     int client = step[0] - 'A';
 
     d->step = step;
+    if (strcmp(step, "=busy") == 0) {
+        cluster_wait(step, DUEL_TIMEOUT_MS, duel_are_busy, d);
+        return;
+    }
     if (step[0] == '=') {
         struct duel_blocked wait = {d, atoi(step + 1)};
         cluster_wait(step, DUEL_TIMEOUT_MS, duel_are_blocked, &wait);

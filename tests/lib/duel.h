@@ -9,6 +9,7 @@
  *   "A|"          neither server says anything for a while
  *   "A!"          the client leaves        "A?"  both servers close the connection
  *   "=2"          waits until so many clients are blocked at both Redis
+ *   "=busy"       waits until both say that a script keeps them busy
  *
  * A client connects when it first does something. A difference fails the running test. */
 #ifndef TESTS_LIB_DUEL_H

@@ -19,6 +19,7 @@ SYSTEM_LDADD = libsystem.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 SYSTEM_TESTS = \
 	test_any_proxy \
+	test_as_plain \
 	test_bad_input \
 	test_basic \
 	test_clients \
@@ -43,6 +44,10 @@ SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
 EXTRA_DIST += $(SYSTEM_SHELL_TESTS) tests/lib/ports.sh
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS)
+
+test_as_plain_SOURCES = tests/system/test_as_plain.c
+test_as_plain_CFLAGS = $(UNIT_CFLAGS)
+test_as_plain_LDADD = $(SYSTEM_LDADD)
 
 test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
 test_basic_CFLAGS = $(UNIT_CFLAGS)

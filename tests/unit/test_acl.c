@@ -245,7 +245,7 @@ START_TEST(test_busy)
     world_say(0, "SELECT 3");
     world_expect_nothing_sent();
     strcpy(world.router.busy, "BUSY x");
-    struct request *r = engine_take_unsent(world.engine);
+    struct request *r = engine_take_unsent(world.engine, NULL);
     ck_assert(r != NULL && r->next_in_batch == NULL);
     r->stage = REQUEST_ANSWERED;
     request_set_reply(r, "-BUSY x\r\n", 9);

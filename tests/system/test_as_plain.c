@@ -1,0 +1,55 @@
+/* What test suites of Redis and of its clients look at, beside plain commands: the same words to
+ * the proxy and to a plain Redis get the same replies. */
+#include "tests/lib/duel.h"
+#include "tests/lib/system.h"
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {.plain = true, .redis_args = redis_args};
+
+#define LOOP "while\ttrue\tdo\tend" /* blanks separate words */
+#define FUNCTION                                                                                   \
+    "#!lua\tname=l\nredis.register_function('f',\tfunction()\twhile\ttrue\tdo\tend\tend)"
+
+/* While a script keeps Redis busy, everybody else hears of it; what its own client sent behind it
+ * waits for its end. */
+START_TEST(busy_scripts)
+{
+    DUEL("A CONFIG SET lua-time-limit 10", "A SET n 1", "D MULTI", "D INCR n", "B~EVAL " LOOP " 0",
+         "B~PING", "B~INCR n", "=busy", "C PING", "C INCR n", "C FUNCTION STATS", "C MULTI",
+         "C INCR n", "C EXEC", "D EXEC", "E SCRIPT KILL", "B<", "B<", "B<", "C GET n",
+         "A FUNCTION LOAD " FUNCTION, "B~FCALL f 0", "=busy", "C GET n", "E SCRIPT KILL",
+         "E:FUNCTION STATS", "E FUNCTION KILL", "B<", "C GET n", "A FUNCTION FLUSH");
+}
+END_TEST
+
+/* Redis finds a reason against a transaction when it comes in one piece: the words are those that
+ * EXEC would have got. */
+START_TEST(transactions_out_of_memory)
+{
+    DUEL("D MULTI", "D SET x 1", "D GET x", "A CONFIG SET maxmemory 1", "D EXEC", "D GET x",
+         "D SET x 1", "A CONFIG SET maxmemory 0", "D SET x 1", "D GET x");
+}
+END_TEST
+
+/* What DEBUG shows of the protocol, and that data outlive a reload. */
+START_TEST(debug_commands)
+{
+    DUEL("A SET k 1", "A RPUSH l a b c", "A SADD s 1 2 3", "A SET t 1 EX 1000", "A DEBUG DIGEST",
+         "A DEBUG RELOAD", "A DEBUG DIGEST", "A GET k", "A DEBUG PROTOCOL push",
+         "A DEBUG PROTOCOL attrib", "A DEBUG PROTOCOL map", "A DEBUG PROTOCOL nosuch", "A:HELLO 3",
+         "A DEBUG PROTOCOL attrib", "A DEBUG PROTOCOL push", "A<", "A GET k",
+         "A DEBUG PROTOCOL bignum", "A DEBUG PROTOCOL double", "A DEBUG PROTOCOL null",
+         "A DEBUG PROTOCOL verbatim", "A DEBUG PROTOCOL set", "A DEBUG PROTOCOL true", "A GET k");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("as plain");
+
+    TCase *tc = system_case(suite, "as plain", system_serve, 120);
+    tcase_add_test(tc, busy_scripts);
+    tcase_add_test(tc, transactions_out_of_memory);
+    tcase_add_test(tc, debug_commands);
+    return unit_main(suite);
+}
