@@ -8,13 +8,19 @@
  * callback would still cost a switch to another thread. So the first try uses an aio without one,
  * straight from the caller's memory, and is cancelled at once: nng has then sent some of it, or
  * nothing, and knows nothing of it any more. Only what is left is copied, and sent with a callback.
- */
+ *
+ * Cancelling: nng looks up what an aio waits for, lets go of its lock, and then asks the stream to
+ * give it up; if the operation ends in between, and its callback frees the stream, that is memory
+ * of nobody's. So nothing that waits for a stream is ever stopped, cancelled or timed out but by
+ * closing the stream; except within `users`, where the stream stays. The time of the greeting is
+ * measured by an aio of its own, which only sleeps. */
 #include "logsvc/framed.h"
 
 #include "common/le.h"
 #include "common/mem.h"
 #include "logsvc/transport_nng.h"
 
+#include <nng/supplemental/util/platform.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +50,10 @@ static void framed_settle(struct framed *f)
         f->closed = true;
         nng_stream_close(f->stream);
     }
-    if (!f->receiving && !f->sending) {
+    if (f->watching) {
+        nng_aio_cancel(f->watch);
+    }
+    if (!f->receiving && !f->sending && !f->watching) {
         nng_stream_free(f->stream);
         f->stream = NULL;
         free(f->in);
@@ -111,7 +120,7 @@ static const char *framed_greet(struct framed *f, size_t *at)
     }
     *at = FRAMED_PREAMBLE_BYTES;
     f->greeted = true;
-    nng_aio_set_timeout(f->receive, NNG_DURATION_INFINITE);
+    nng_aio_cancel(f->watch);
     f->calls->greeted(f);
     return NULL;
 }
@@ -203,6 +212,22 @@ static void framed_received(void *arg)
     } else {
         f->in_used += size;
         framed_go_on(f);
+    }
+    f->calls->leave(f);
+}
+
+/* Runs on a thread of nng. */
+static void framed_watched(void *arg)
+{
+    struct framed *f = arg;
+    bool late = nng_aio_result(f->watch) == 0; /* it isn't cancelled */
+
+    f->calls->enter(f);
+    f->watching = false;
+    if (f->state == FRAMED_OPEN && late && !f->greeted) {
+        framed_break(f, NULL);
+    } else {
+        framed_settle(f);
     }
     f->calls->leave(f);
 }
@@ -367,6 +392,7 @@ void framed_init(struct framed *f, const struct framed_calls *calls, void *owner
     f->receive = transport_aio(framed_received, f);
     f->try = transport_aio(NULL, NULL);
     f->send = transport_aio(framed_sent, f);
+    f->watch = transport_aio(framed_watched, f);
 }
 
 void framed_start(struct framed *f, nng_stream *stream, uint64_t connection)
@@ -380,7 +406,8 @@ void framed_start(struct framed *f, nng_stream *stream, uint64_t connection)
     f->connection = connection;
     f->closed = f->paused = f->send_wanted = f->greeted = false;
     f->backlog_count = 0;
-    nng_aio_set_timeout(f->receive, GREETING_MS);
+    f->watching = true;
+    nng_sleep_aio(GREETING_MS, f->watch);
     framed_push(f, &preamble, 1, sizeof framed_preamble);
     if (f->state == FRAMED_OPEN) {
         framed_receive(f);
@@ -395,14 +422,19 @@ void framed_stop(struct framed *f)
         framed_break(f, NULL);
     }
     f->calls->leave(f);
+    for (bool ended = false; !ended;) {
+        f->calls->enter(f);
+        ended = f->state == FRAMED_NONE;
+        f->calls->leave(f);
+        if (!ended) {
+            nng_msleep(1); /* closing the stream ends what is under way, at once */
+        }
+    }
+    /* Their callbacks may not have returned yet. */
     nng_aio_stop(f->receive);
     nng_aio_stop(f->send);
     nng_aio_stop(f->try);
-    /* Nothing is under way, and what is begun on a stopped aio ends without a trace. */
-    f->calls->enter(f);
-    f->receiving = f->sending = false;
-    framed_settle(f);
-    f->calls->leave(f);
+    nng_aio_stop(f->watch);
 }
 
 void framed_fini(struct framed *f)
@@ -410,5 +442,6 @@ void framed_fini(struct framed *f)
     nng_aio_free(f->receive);
     nng_aio_free(f->send);
     nng_aio_free(f->try);
+    nng_aio_free(f->watch);
     MUST(f->state == FRAMED_NONE);
 }

@@ -84,8 +84,9 @@ struct framed {
     void *owner;
     struct framed_limits limits;
     nng_aio *receive;
-    nng_aio *try;  /* sends at once, or not at all */
-    nng_aio *send; /* sends the rest */
+    nng_aio *try;   /* sends at once, or not at all */
+    nng_aio *send;  /* sends the rest */
+    nng_aio *watch; /* sleeps until the preamble must have come */
 
     /* Under the lock. */
     enum framed_state state;
@@ -96,6 +97,7 @@ struct framed {
     bool receiving;   /* the receive aio is in use */
     bool paused;      /* nothing is received until framed_resume */
     bool sending;     /* the send aio or the try aio is in use */
+    bool watching;    /* the watch aio is in use */
     bool send_wanted; /* a send was refused for that */
     bool greeted;     /* the peer's preamble was right */
 

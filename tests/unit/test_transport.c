@@ -1171,11 +1171,14 @@ int main(void)
     tcase_add_test(tc, silence_ends);
     tcase_add_test(tc, reset_makes_a_new_connection);
     tcase_add_test(tc, late_answers_are_dropped);
-    tcase_add_test(tc, closes_in_every_state);
     tcase_add_test(tc, refuses_bad_addresses);
     tcase_add_test(tc, wait_ends_by_wake_and_time);
     tcase_add_test(tc, links_come_and_go);
     tcase_add_test(tc, round_trip_time);
+    TCase *closing = tcase_create("closing");
+    tcase_set_timeout(closing, 60);
+    tcase_add_test(closing, closes_in_every_state);
+    suite_add_tcase(suite, closing);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
