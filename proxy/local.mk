@@ -10,6 +10,7 @@ libproxy_a_SOURCES += proxy/follow/lag.c proxy/follow/lag.h proxy/follow/lineage
 libproxy_a_SOURCES += proxy/engine/pace.c proxy/engine/pace.h
 libproxy_a_SOURCES += proxy/forward/replinfo.c proxy/forward/replinfo.h
 libproxy_a_SOURCES += proxy/node/role.c proxy/node/role.h
+libproxy_a_SOURCES += proxy/node/will.c proxy/node/will.h
 libproxy_a_SOURCES += proxy/protocol/glob.c proxy/protocol/glob.h
 libproxy_a_SOURCES += \
 	proxy/sentinel/sentinel.c proxy/sentinel/sentinel.h \
@@ -92,7 +93,8 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy_redis.c \
 	proxy/node/proxy_role.c \
 	proxy/node/proxy_sentinel.c \
-	proxy/node/proxy_ship.c
+	proxy/node/proxy_ship.c \
+	proxy/node/watchdog.c proxy/node/watchdog.h
 holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
 
 # The program that asks and commands proxies. Its texts are tested on their own.

@@ -207,6 +207,12 @@ test_server_SOURCES = tests/unit/test_server.c tests/lib/unit.h
 test_server_CFLAGS = $(UNIT_CFLAGS)
 test_server_LDADD = $(LOGSVC_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_will
+TESTS += test_will
+test_will_SOURCES = tests/unit/test_will.c tests/lib/unit.h
+test_will_CFLAGS = $(UNIT_CFLAGS)
+test_will_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_role
 TESTS += test_role
 test_role_SOURCES = tests/unit/test_role.c tests/lib/unit.h

@@ -135,6 +135,12 @@ uint64_t proposer_safe_at_ns(const struct proposer *p);
 void proposer_release(struct proposer *p, uint64_t now_ns);
 /* The same, and says whose turn it is: a proxy's client address; "": whoever comes. */
 void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir);
+/* The Release that this node is to be sent by whoever knows for certain that this process has ended
+ * and that nothing more of it will ever be answered (proxy/node/watchdog). False: none; it does not
+ * lead, waits for older leases itself, or the node has not accepted it. Holds until the node is
+ * greeted anew, or the term or configuration changes: a stale one is refused there. */
+bool proposer_last_word(const struct proposer *p, uint64_t now_ns, unsigned node, const char *heir,
+                        struct wire_msg *out);
 
 /* A message of another version of the format came from that node. */
 void proposer_other_version(struct proposer *p, uint64_t now_ns, unsigned node);

@@ -11,6 +11,7 @@
 #include "logsvc/mutant.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* While campaigning, each node is asked anew now and then. */
 bool proposer_report_is_fresh(const struct proposer *p, const struct proposer_node *n)
@@ -261,6 +262,29 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
 void proposer_release(struct proposer *p, uint64_t now_ns)
 {
     proposer_hand_over(p, now_ns, "");
+}
+
+/* Over a connection of its own: its place in the session means nothing to the node. */
+bool proposer_last_word(const struct proposer *p, uint64_t now_ns, unsigned node, const char *heir,
+                        struct wire_msg *out)
+{
+    const struct proposer_node *n = &p->nodes[node];
+
+    MUST(node < p->node_count);
+    if (p->state != PROPOSER_LEADING || now_ns < p->safe_at_ns || !n->used || !n->told) {
+        return false;
+    }
+    *out = (struct wire_msg){
+        .type = WIRE_RELEASE,
+        .channel = WIRE_PROPOSER,
+        .log_id = p->config.log_id,
+        .term = p->term,
+        .conf = p->conf.id,
+        .session = n->session,
+    };
+    memcpy(out->cluster_id, p->config.cluster_id, sizeof out->cluster_id);
+    snprintf(out->release.heir, sizeof out->release.heir, "%s", heir);
+    return true;
 }
 
 void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir)

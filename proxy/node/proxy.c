@@ -183,6 +183,7 @@ void proxy_view(const struct proxy *p, struct role_view *view)
         .other_leads = p->outlook.other_leads,
         .nobody_leads = p->outlook.nobody_leads,
         .heir = p->outlook.heir,
+        .listen_ms = p->outlook.listen_ms,
         .rank = p->outlook.rank,
         .successor = p->outlook.successor != NULL,
         .drained = proxy_is_drained(p),
@@ -258,6 +259,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     control_tick(p->control, now_ns);
     proxy_tick_redis(p, now_ns);
     proxy_tick_borrow(p, now_ns);
+    proxy_tell_watchdog(p);
     engine_tick(p->engine, now_ns);
     proxy_busy_tick(p, now_ns);
     private_tick(p->privates, now_ns);
@@ -408,7 +410,7 @@ static void proxy_leave(struct proxy *p)
     struct timeval piece = {.tv_usec = 1000};
 
     proxy_drop_withheld(p, "the proxy ends");
-    proposer_release(p->proposer, clock_now_ns());
+    proxy_release(p);
     while (!proxy_links_are_quiet(p) && clock_now_ns() < until_ns) {
         (void)event_base_loopexit(p->base, &piece);
         (void)event_base_loop(p->base, EVLOOP_ONCE);
@@ -508,6 +510,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     p->listen_fd = -1;
     p->replica_fd = -1;
     (void)signal(SIGPIPE, SIG_IGN);
+    p->watchdog = s->watchdog ? watchdog_start() : NULL;
     random_init(&p->random, random_seed());
     p->base = event_base_new();
     MUST(p->base != NULL);
@@ -539,6 +542,7 @@ static void proxy_free_event(struct event *event)
 
 void proxy_close(struct proxy *p)
 {
+    watchdog_stop(p->watchdog);
     proxy_free_event(p->accept_event);
     proxy_free_event(p->replica_event);
     proxy_free_event(p->tick_event);

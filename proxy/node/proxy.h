@@ -29,6 +29,7 @@
 #include "proxy/forward/replinfo.h"
 #include "proxy/node/role.h"
 #include "proxy/node/settings.h"
+#include "proxy/node/watchdog.h"
 #include "proxy/sentinel/sentinel_port.h"
 
 enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5, PROXY_REDIS_SETTING_BYTES = 512 };
@@ -51,10 +52,11 @@ struct proxy_mark {
 struct proxy_outlook {
     bool other_leads;
     bool nobody_leads;
-    unsigned nodes_up; /* log nodes that answer */
-    bool quorum_up;    /* and they are a quorum */
-    uint64_t commit;   /* highest offset that is known to be committed */
-    bool heir;         /* we are named */
+    unsigned nodes_up;  /* log nodes that answer */
+    bool quorum_up;     /* and they are a quorum */
+    uint64_t commit;    /* highest offset that is known to be committed */
+    bool heir;          /* we are named */
+    uint32_t listen_ms; /* as role_view has it */
     unsigned rank;
     uint64_t random; /* drawn anew each turn */
     struct term term, leader_term;
@@ -83,6 +85,7 @@ struct proxy_borrow {
 
 struct proxy {
     const struct settings *settings;
+    struct watchdog *watchdog; /* NULL: none */
     struct event_base *base;
     struct random random;
     bool stopping;
@@ -278,6 +281,10 @@ void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;
 extern const struct feed_events proxy_feed_events;
 
+/* Leads no more, and says who is to be next; proxy_role.c. */
+void proxy_release(struct proxy *p);
+/* Says what is to be told to the log nodes if we die; proxy_role.c. */
+void proxy_tell_watchdog(struct proxy *p);
 /* Who leads and who else is there, and planned hand-overs; proxy_peers.c. */
 void proxy_open_lookout(struct proxy *p, const struct proposer_config *log);
 /* Once a turn, before and behind the role's step. */

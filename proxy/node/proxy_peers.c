@@ -19,6 +19,10 @@ enum { PEER_GRAIN_BYTES = 4 << 20 };
 enum { PEER_UNREADY_STEPS = 8 };
 /* How long a hand-over waits for what is under way; nobody is served meanwhile. */
 enum { PEER_YIELD_MS = 2000 };
+/* When a leader's connections have closed, its watchdog may have a word to say that saves the
+ * lease; a vote in front of it would keep it from being heard. It is waited for during this part of
+ * a lease, which costs nothing: without that word, all of the lease has to be waited for. */
+enum { PEER_LISTEN_PART = 8 };
 /* The lookout's pace, unless heartbeats are faster. */
 enum { PEER_LOOK_MS = 50 };
 
@@ -145,7 +149,9 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     o->nodes_up = view.nodes_up;
     o->quorum_up = view.seen;
     o->commit = view.commit;
-    o->heir = strcmp(view.heir, p->address) == 0;
+    o->heir = view.heir_sure && strcmp(view.heir, p->address) == 0;
+    bool silent = !view.heir_sure && view.leader_term.n > 0 && strcmp(view.leader, p->address) != 0;
+    o->listen_ms = silent ? (uint32_t)p->settings->lease_ms / PEER_LISTEN_PART : 0;
     o->random = random_next(&p->random);
     o->term = view.term;
     o->leader_term = view.leader_term;

@@ -65,17 +65,36 @@ static void action_campaign(void *ctx)
     proposer_campaign(p->proposer, clock_now_ns());
 }
 
-static void action_release(void *ctx)
+/* Who is to lead next, "": whoever comes. */
+static void role_heir(const struct proxy *p, char heir[LEADER_TEXT_MAX + 1])
 {
-    struct proxy *p = ctx;
     const struct leader_peer *next = p->outlook.successor;
-    char heir[LEADER_TEXT_MAX + 1] = "";
 
+    heir[0] = '\0';
     if (p->heir[0] != '\0') {
-        memcpy(heir, p->heir, sizeof heir);
+        memcpy(heir, p->heir, sizeof p->heir);
     } else if (next != NULL) {
-        leader_print_address(&next->address, heir, sizeof heir);
+        leader_print_address(&next->address, heir, LEADER_TEXT_MAX + 1);
     }
+}
+
+void proxy_tell_watchdog(struct proxy *p)
+{
+    char heir[LEADER_TEXT_MAX + 1];
+    struct will will;
+
+    if (p->watchdog != NULL) {
+        role_heir(p, heir);
+        will_make(p->proposer, clock_now_ns(), heir, &will);
+        watchdog_tell(p->watchdog, &will);
+    }
+}
+
+void proxy_release(struct proxy *p)
+{
+    char heir[LEADER_TEXT_MAX + 1];
+
+    role_heir(p, heir);
     if (proposer_state(p->proposer) == PROPOSER_LEADING) {
         log_info("term %" PRIu64 " ends here%s%s", proposer_term(p->proposer).n,
                  heir[0] != '\0' ? ", to be followed by " : "", heir);
@@ -83,6 +102,11 @@ static void action_release(void *ctx)
     p->heir[0] = '\0';
     proposer_hand_over(p->proposer, clock_now_ns(), heir);
     lookout_hurry(p->lookout);
+}
+
+static void action_release(void *ctx)
+{
+    proxy_release(ctx);
 }
 
 static void action_follow(void *ctx)
@@ -200,6 +224,7 @@ static void action_say(void *ctx, enum role_state state, const char *why)
 
     if (state == ROLE_SERVE) {
         p->heir[0] = '\0';
+        proxy_tell_watchdog(p);
         log_info("leader: serving in term %" PRIu64 " (%s)", proposer_term(p->proposer).n, why);
     } else {
         log_info("role %s: %s", role_state_name(state), why);

@@ -93,7 +93,8 @@ static bool role_our_turn(struct role *role, const struct role_view *view)
     if (role->nobody_ns == 0) { /* who is better is judged once: it changes as they campaign */
         uint64_t jitter_ns = view->random % (ROLE_JITTER_MS * CLOCK_NS_PER_MS + 1);
         role->nobody_ns = view->now_ns;
-        role->turn_ns = view->now_ns + rank * (uint64_t)ROLE_RANK_STEP_MS * CLOCK_NS_PER_MS +
+        role->turn_ns = view->now_ns + view->listen_ms * CLOCK_NS_PER_MS +
+                        rank * (uint64_t)ROLE_RANK_STEP_MS * CLOCK_NS_PER_MS +
                         (rank > 0 ? jitter_ns : 0);
     }
     return view->heir || view->now_ns >= role->turn_ns;

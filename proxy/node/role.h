@@ -84,9 +84,12 @@ struct role_view {
     bool other_leads;  /* a log node hears another leader */
     bool nobody_leads; /* a quorum of log nodes hears none, and no candidate */
     bool heir;         /* the leader that has just released wants us to be next */
-    unsigned rank;     /* how many others would do better as the next leader */
-    bool successor;    /* another proxy could take over at once */
-    bool drained;      /* nothing is withheld, under way or uncommitted */
+    /* For so long a word of the last leader, or of its watchdog, is waited for: who is to be next.
+     */
+    uint32_t listen_ms;
+    unsigned rank;  /* how many others would do better as the next leader */
+    bool successor; /* another proxy could take over at once */
+    bool drained;   /* nothing is withheld, under way or uncommitted */
     uint64_t random;
 };
 

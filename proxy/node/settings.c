@@ -33,6 +33,8 @@ const struct config_row settings_schema[] = {
     CONFIG_INT(
         "lease_ms", S, lease_ms, 50, 600000, "800",
         "how long a leader may serve after a quorum last heard it; the same in all programs"),
+    CONFIG_BOOL("watchdog", S, watchdog, "true",
+                "a process beside the proxy tells the log nodes when it has died"),
     CONFIG_BOOL("sync", S, sync, "true",
                 "whether OK means committed, on connections that do not say HOLDFAST SYNC"),
 

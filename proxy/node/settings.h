@@ -66,6 +66,7 @@ struct settings {
     int64_t pubsub_soft_ms;
     int64_t withheld_client_max_bytes;
     int64_t withheld_total_max_bytes;
+    bool watchdog;
     int64_t withheld_max_ms;
     int64_t query_client_max_bytes;
     int64_t query_total_max_bytes;

@@ -832,11 +832,30 @@ void pair_start(struct world *w, unsigned pair)
     pair_turn(w, pair);
 }
 
+/* The watchdog of a process that has died tells the nodes so, if it lives itself. */
+static void pair_last_words(struct world *w, unsigned pair)
+{
+    struct pair *p = pair_of(w, pair);
+    struct wire_msg msg;
+
+    for (unsigned i = 0; i < PROPOSER_NODES_MAX && i < proposer_node_count(p->proposer); i++) {
+        if (p->node_of[i] >= 0 &&
+            proposer_last_word(p->proposer, pair_clock(w, pair), i, "", &msg)) {
+            world_count(w, COUNT_LAST_WORDS);
+            network_post(w, network_encode(w, WORLD_PAIR + pair, (unsigned)p->node_of[i], &msg),
+                         w->now);
+        }
+    }
+}
+
 void pair_crash(struct world *w, unsigned pair, uint64_t back_ns)
 {
     struct pair *p = pair_of(w, pair);
 
     world_trace(w, "proxy %u dies", pair);
+    if (p->proposer != NULL && world_chance(w, 50)) {
+        pair_last_words(w, pair);
+    }
     pair_drop_requests(w, pair);
     pair_stop(p);
     for (unsigned i = 0; i < w->nodes_count; i++) {

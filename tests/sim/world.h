@@ -49,6 +49,7 @@ struct process {
 /* What a run did, for people; also what shows that the simulator does anything. */
 #define WORLD_COUNT_MAP(X)                                                                         \
     X(COUNT_EVENTS, "events")                                                                      \
+    X(COUNT_LAST_WORDS, "last words of proxies that died")                                         \
     X(COUNT_MESSAGES, "messages")                                                                  \
     X(COUNT_ELECTIONS, "elections")                                                                \
     X(COUNT_LEADS, "terms led")                                                                    \

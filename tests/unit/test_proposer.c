@@ -1044,6 +1044,39 @@ START_TEST(release_after_safe_at)
 }
 END_TEST
 
+/* What is to be said when it dies is what it would say itself, at any time, and never more. */
+START_TEST(last_words)
+{
+    struct wire_msg word, release;
+
+    to_voting();
+    ck_assert(!proposer_last_word(p, now, 0, "", &word));
+    grant(0, (struct vote){.elapsed_ns = MS(100)});
+    grant(1, (struct vote){.elapsed_ns = MS(100)});
+    proposer_lead(p, now, END, &replid);
+    accept_elected(0, END);
+    ck_assert(!proposer_last_word(p, now, 0, "", &word)); /* older leases */
+
+    teardown();
+    setup();
+    to_leading_empty();
+    ck_assert(proposer_last_word(p, now, 0, "10.0.0.1:6379", &word));
+    ck_assert(!proposer_last_word(p, now, 2, "", &word)); /* it has not accepted this leader */
+    ck_assert(proposer_last_word(p, now, 0, "10.0.0.1:6379", &word));
+    proposer_hand_over(p, now, "10.0.0.1:6379");
+    release = last(0, WIRE_RELEASE);
+    word.seq = release.seq; /* nobody looks at it */
+    ck_assert_uint_eq(word.term.n, release.term.n);
+    ck_assert_uint_eq(word.session, release.session);
+    ck_assert_int_eq(conf_id_compare(word.conf, release.conf), 0);
+    ck_assert_mem_eq(word.cluster_id, release.cluster_id, sizeof word.cluster_id);
+    ck_assert_uint_eq(word.log_id, release.log_id);
+    ck_assert_uint_eq(word.channel, release.channel);
+    ck_assert_str_eq(word.release.heir, release.release.heir);
+    ck_assert(!proposer_last_word(p, now, 0, "", &word));
+}
+END_TEST
+
 /* Who was elected and still brings its Redis up says so now and then. */
 START_TEST(elected_keeps_others_away)
 {
@@ -1423,6 +1456,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, heartbeats);
     tcase_add_test(tc, safe_at);
     tcase_add_test(tc, release_after_safe_at);
+    tcase_add_test(tc, last_words);
     tcase_add_test(tc, elected_keeps_others_away);
     tcase_add_test(tc, frozen_node);
     tcase_add_test(tc, mends_a_hole);

@@ -121,6 +121,28 @@ static void elect(void)
     view.replid = id_a;
 }
 
+/* The last leader has ended without a word: what its watchdog may have to say is waited for. Named
+ * by it, nobody waits. */
+START_TEST(listens_before_it_campaigns)
+{
+    view.listen_ms = 25;
+    role_step(&role, &view);
+    expect("");
+    ck_assert(role_next_ns(&role) > view.now_ns && role_next_ns(&role) < view.now_ns + 100 * MS);
+    view.now_ns = role_next_ns(&role);
+    role_step(&role, &view);
+    expect("c");
+
+    setup();
+    view.listen_ms = 25;
+    role_step(&role, &view);
+    expect("");
+    view.heir = true;
+    role_step(&role, &view);
+    expect("c");
+}
+END_TEST
+
 static void begin_serving(void)
 {
     elect();
@@ -553,6 +575,7 @@ int main(void)
     tcase_add_test(tc, promotes_a_follower);
     tcase_add_test(tc, follows_a_leader);
     tcase_add_test(tc, campaigns_in_order);
+    tcase_add_test(tc, listens_before_it_campaigns);
     tcase_add_test(tc, lost_campaign);
     tcase_add_test(tc, yields);
     tcase_add_test(tc, gives_way_to_a_successor);
