@@ -242,7 +242,7 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
 {
     uint64_t lease = lease_ns(l->config.lease_ms);
     uint64_t fresh = LOOKOUT_FRESH_INTERVALS * l->config.interval_ms * CLOCK_NS_PER_MS;
-    unsigned free_count = 0, seen_count = 0,
+    unsigned free_count = 0, seen_count = 0, heir_count = 0,
              quorum = (unsigned)__builtin_popcount(l->counting) / 2 + 1;
 
     fresh = fresh > lease ? fresh : lease;
@@ -272,12 +272,15 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
             out->leader = n->leader;
             out->leader_alive = alive;
             out->heir = n->heir;
+            heir_count = n->heir[0] != '\0';
         } else if (n->leader_term.n == out->leader_term.n) {
             out->leader_alive = out->leader_alive || alive;
             out->heir = n->heir[0] != '\0' ? n->heir : out->heir;
+            heir_count += n->heir[0] != '\0';
         }
     }
     out->nodes_up = seen_count;
     out->seen = seen_count >= quorum;
     out->free = free_count >= quorum;
+    out->heir_sure = heir_count >= quorum;
 }

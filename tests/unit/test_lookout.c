@@ -161,6 +161,30 @@ START_TEST(newest_leader_counts)
 }
 END_TEST
 
+/* A release is known when a quorum has heard it, whoever else's connection has closed. */
+START_TEST(heir_by_quorum)
+{
+    struct lookout_view view;
+    struct wire_msg msg = report(WIRE_NEVER, 3, 3, "a:1", 0);
+
+    hear(0, msg);
+    hear(1, msg);
+    snprintf(msg.watch_reply.heir, sizeof msg.watch_reply.heir, "b:1");
+    hear(2, msg);
+    lookout_view(l, now, &view);
+    ck_assert(view.free && !view.heir_sure);
+    ck_assert_str_eq(view.heir, "b:1");
+    hear(0, msg);
+    lookout_view(l, now, &view);
+    ck_assert(view.free && view.heir_sure);
+    ck_assert_str_eq(view.heir, "b:1");
+    msg = report(WIRE_NEVER, 4, 4, "c:1", 0); /* of a leader before that one */
+    hear(1, msg);
+    lookout_view(l, now, &view);
+    ck_assert(!view.heir_sure);
+}
+END_TEST
+
 /* A history with a newer last term is taken; the nodes are told which one we have. */
 START_TEST(newest_history)
 {
@@ -245,6 +269,7 @@ int main(void)
     tcase_add_test(tc, free_by_quorum);
     tcase_add_test(tc, no_log_yet);
     tcase_add_test(tc, newest_leader_counts);
+    tcase_add_test(tc, heir_by_quorum);
     tcase_add_test(tc, newest_history);
     tcase_add_test(tc, roster_of_all_nodes);
     tcase_add_test(tc, roster_is_bounded);
