@@ -441,9 +441,9 @@ static int acceptor_dispatch(struct acceptor *a, const struct acceptor_call *cal
     case WIRE_SNAP_DELETE:
         return acceptor_snap_delete(a, call);
     case WIRE_TRIM:
+        return acceptor_trim(a, call);
     case WIRE_REBASE:
-        acceptor_refuse(a, call, WIRE_REFUSED_BAD, "not known here yet");
-        return ERR_OK;
+        return acceptor_rebase(a, call);
     case WIRE_WATCH:
         acceptor_watch(a, call);
         return ERR_OK;

@@ -10,7 +10,7 @@
 static bool conf_binds(enum wire_type type)
 {
     return type == WIRE_VOTE || type == WIRE_ELECTED || type == WIRE_APPEND || type == WIRE_MEND ||
-           type == WIRE_CONFIG || type == WIRE_RELEASE;
+           type == WIRE_CONFIG || type == WIRE_RELEASE || type == WIRE_TRIM || type == WIRE_REBASE;
 }
 
 bool acceptor_conf_admits(struct acceptor *a, const struct acceptor_call *call)

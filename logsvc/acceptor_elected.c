@@ -29,7 +29,8 @@ static enum acceptor_verdict acceptor_judge(const struct acceptor *a,
         return VERDICT_REFUSE;
     }
     if (err == ERR_NOT_FOUND) {
-        if (a->commit > st->begin && a->meta.history.count > 0) {
+        if (a->commit > st->begin && a->meta.history.count > 0 && m->start <= st->write_off) {
+            /* Below start all is committed, and stored as a snapshot: that may be thrown away. */
             *reason = "nothing in common, and committed bytes are here";
             return VERDICT_REFUSE;
         }
@@ -67,16 +68,13 @@ static void acceptor_note_loss(const struct acceptor *a, struct meta *next,
     next->uncertain_to = to > next->uncertain_to ? to : next->uncertain_to;
 }
 
-/* The log's chain checksum at its first byte. */
-enum { ACCEPTOR_CHAIN_AT_BEGIN = 0 };
-
 /* After a cut at the log's begin. If the first segment's header has rotted, what the log begins
- * with is lost; but nothing of the log is to stay. */
-static int acceptor_cut_all(struct storage *s, uint64_t begin, int err)
+ * with is lost there; but nothing of the log is to stay. */
+static int acceptor_cut_all(struct storage *s, const struct storage_state *st, int err)
 {
     bool rotten = err == ERR_CORRUPT || err == ERR_INVALID;
 
-    return rotten ? s->ops->reset(s, begin, ACCEPTOR_CHAIN_AT_BEGIN) : err;
+    return rotten && st->begin_chain_known ? s->ops->reset(s, st->begin, st->begin_chain) : err;
 }
 
 /* Cuts the log to where the leader says, or in front of a hole that it says. */
@@ -88,7 +86,7 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     int err = to < start ? ERR_CORRUPT : s->ops->truncate(s, start);
 
     if (start == st->begin) {
-        return acceptor_cut_all(s, start, err);
+        return acceptor_cut_all(s, st, err);
     }
     if (err != ERR_CORRUPT || s->ops->cuttable == NULL) {
         return err;
@@ -101,7 +99,7 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     err = acceptor_save(a, next);
     if (err == ERR_OK) {
         err = s->ops->truncate(s, to);
-        err = to == st->begin ? acceptor_cut_all(s, to, err) : err;
+        err = to == st->begin ? acceptor_cut_all(s, st, err) : err;
         /* What was known to be committed is not here any more. The leader has it. */
         a->commit = err == ERR_OK && a->commit > to ? to : a->commit;
     }
@@ -133,8 +131,12 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
         if (st->uncertain_to > st->flush_off) {
             acceptor_note_loss(a, &next, theirs, st->uncertain_to);
         }
+        uint32_t held = next.history.count;
+        uint64_t doubt = next.uncertain_to;
         if (verdict == VERDICT_RESET && !MUTANT(ADOPT_FIRST)) {
-            next.history.count = 0; /* claims nothing while it holds nothing */
+            next.history.count = 0; /* claims nothing while it holds nothing … */
+            /* … nor vouches for that, if it has ever held something. */
+            next.uncertain_to = held > 0 ? UINT64_MAX : doubt;
         }
         int err = acceptor_save(a, &next);
         if (err != ERR_OK) {
@@ -150,6 +152,10 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
         }
         if (verdict == VERDICT_RESET) {
             a->commit = 0;
+            next.uncertain_to = doubt;
+            if (held > 0 && begin > doubt) {
+                next.uncertain_to = begin; /* until it has what this leader began with */
+            }
         }
     }
     next.term = msg->term;

@@ -1,6 +1,7 @@
 /* The acceptor's insides, shared by acceptor.c (terms and appends), acceptor_elected.c (taking up a
  * leader), acceptor_serve.c (reads), acceptor_snaps.c (snapshots), acceptor_watch.c (who watches),
- * acceptor_mend.c (holes) and acceptor_conf.c (who counts). Nobody else includes it. */
+ * acceptor_mend.c (holes), acceptor_trim.c (the begin) and acceptor_conf.c (who counts). Nobody
+ * else includes it. */
 #ifndef LOGSVC_ACCEPTOR_STATE_H
 #define LOGSVC_ACCEPTOR_STATE_H
 
@@ -112,6 +113,10 @@ int acceptor_config(struct acceptor *a, const struct acceptor_call *call) MUST_C
 
 /* acceptor_elected.c */
 int acceptor_elected(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+
+/* acceptor_trim.c */
+int acceptor_trim(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+int acceptor_rebase(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 
 /* acceptor_mend.c */
 int acceptor_mend(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

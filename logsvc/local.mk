@@ -2,10 +2,11 @@ noinst_LIBRARIES += liblog.a
 liblog_a_SOURCES = \
 	logsvc/acceptor.c logsvc/acceptor.h logsvc/acceptor_conf.c logsvc/acceptor_elected.c \
 	logsvc/acceptor_mend.c logsvc/acceptor_serve.c logsvc/acceptor_state.h \
-	logsvc/acceptor_snaps.c logsvc/acceptor_watch.c \
+	logsvc/acceptor_snaps.c logsvc/acceptor_trim.c logsvc/acceptor_watch.c \
 	logsvc/client/proposer.c logsvc/client/proposer.h logsvc/client/proposer_answers.c \
 	logsvc/client/proposer_change.c logsvc/client/proposer_conf.c \
 	logsvc/client/proposer_vote.c logsvc/client/proposer_feed.c logsvc/client/proposer_mend.c \
+	logsvc/client/proposer_trim.c \
 	logsvc/client/proposer_state.h \
 	logsvc/client/window.c logsvc/client/window.h \
 	logsvc/conf.c logsvc/conf.h \
@@ -32,6 +33,7 @@ liblog_a_SOURCES = \
 	logsvc/store_open.c \
 	logsvc/store_recover.c \
 	logsvc/store_segment.c \
+	logsvc/store_trim.c \
 	logsvc/survey.c logsvc/survey.h \
 	logsvc/term.h \
 	logsvc/wire.c logsvc/wire.h

@@ -47,6 +47,8 @@ static void store_state(struct storage *base, struct storage_state *out)
     out->uncertain_to = s->uncertain_to;
     out->commit = s->commit_seen < s->flush_off ? s->commit_seen : s->flush_off;
     out->chain_crc = s->chain_crc;
+    out->begin_chain = s->told.chain_known ? s->told.chain_crc : 0;
+    out->begin_chain_known = s->told.chain_known;
     out->holes = s->holes;
 }
 
@@ -469,4 +471,5 @@ const struct storage_ops store_ops = {
     .snap_read = store_snap_read,
     .snap_verified = store_snap_verified,
     .snap_delete = store_snap_delete,
+    .trim = store_trim,
 };

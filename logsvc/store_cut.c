@@ -37,21 +37,6 @@ uint64_t store_cuttable(struct storage *base, uint64_t offset)
 /* The part of a segment that is copied at most. */
 enum { STORE_CUT_COPY_PART = 8 };
 
-static int store_unlink_segment(struct store *s, uint64_t begin)
-{
-    char path[DISK_PATH_BYTES];
-
-    int rc = store_segment_path(s, begin, path);
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->unlink(store_disk(s), path);
-        rc = rc == ERR_NOT_FOUND ? ERR_OK : rc;
-    }
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->sync_folder(store_disk(s), s->folder);
-    }
-    return rc;
-}
-
 /* Opens a segment's file to write its footer. ERR_NOT_FOUND: there is no file. */
 static int store_open_footer(struct store *s, size_t i, struct disk_file **out,
                              uint64_t *file_bytes)
@@ -110,7 +95,7 @@ static int store_cut_behind(struct store *s, size_t i)
         struct store_segment *last = store_open_segment(s);
         int rc = store_unseal(s, s->segment_count - 2);
         if (rc == ERR_OK) {
-            rc = store_unlink_segment(s, last->header.begin);
+            rc = store_remove_segment(s, last->header.begin);
         }
         if (rc != ERR_OK) {
             return rc;
@@ -330,14 +315,16 @@ int store_reset(struct storage *base, uint64_t offset, uint32_t chain_crc)
     }
     /* From here on the new epoch is the log; a crash leaves the rest to store_open. `ident` says so
      * before anything is removed: rot of the new header must not bring the old epoch back. */
-    int told = store_set_begun(s, offset, epoch);
+    struct store_begin begin = {
+        .offset = offset, .epoch = epoch, .chain_crc = chain_crc, .chain_known = true};
+    int told = store_set_begun(s, &begin);
     rc = told == ERR_NO_SPACE ? ERR_OK : told;
     for (size_t i = 0; i < s->segment_count && rc == ERR_OK; i++) {
-        uint64_t begin = s->segments[i].header.begin;
-        rc = begin == offset ? ERR_OK : store_unlink_segment(s, begin);
+        uint64_t at = s->segments[i].header.begin;
+        rc = at == offset ? ERR_OK : store_remove_segment(s, at);
     }
     if (rc == ERR_OK && told == ERR_NO_SPACE) {
-        rc = store_set_begun(s, offset, epoch); /* now there is room */
+        rc = store_set_begun(s, &begin); /* now there is room */
     }
     if (rc != ERR_OK) {
         disk_close(file);

@@ -1,6 +1,6 @@
 /* What the parts of the store share: store.c (the running log), store_cut.c (cutting it),
- * store_segment.c (making files), store_open.c and store_recover.c (opening), store_check.c and
- * store_mend.c (rot). */
+ * store_trim.c (its begin), store_segment.c (making files), store_open.c and store_recover.c
+ * (opening), store_check.c and store_mend.c (rot). */
 #ifndef LOGSVC_STORE_IMPL_H
 #define LOGSVC_STORE_IMPL_H
 
@@ -77,6 +77,14 @@ struct store_mend {
     uint64_t mended_bytes; /* since the log was opened */
 };
 
+/* Where the log begins. */
+struct store_begin {
+    uint64_t offset;
+    uint64_t epoch;     /* 0: nothing is told */
+    uint32_t chain_crc; /* at offset, if it is known */
+    bool chain_known;
+};
+
 struct store {
     struct storage base; /* first */
     struct store_config config;
@@ -122,8 +130,7 @@ struct store {
     struct store_check check;
     struct store_mend mend;
     struct storage_holes holes; /* as the segments say; store_holes_update */
-    uint64_t ident_begin;       /* of the log, as `ident` says; see store_set_begun */
-    uint64_t ident_epoch;       /* 0: it says nothing */
+    struct store_begin told;    /* as `ident` says; see store_set_begun */
     bool ident_bad;             /* at start: it is corrupt */
 };
 
@@ -169,8 +176,9 @@ int store_segment_rewrite(struct store *s, const struct segment_header *header,
 /* The last segment becomes the open one, with this file and content. */
 void store_segment_enter(struct store *s, struct disk_file *file, const struct segment_scan *scan);
 
-/* Notes durably that the log has a begin, and which: segments from there on must be there. */
-int store_set_begun(struct store *s, uint64_t begin, uint64_t epoch) MUST_CHECK;
+/* Notes durably that the log has a begin, and which: segments from there on must be there.
+ * ERR_NO_SPACE: nothing changed. */
+int store_set_begun(struct store *s, const struct store_begin *begin) MUST_CHECK;
 /* Whether the file `ident` is as it should be. */
 int store_ident_check(struct store *s) MUST_CHECK;
 
@@ -194,6 +202,13 @@ int store_write_footer(struct disk_file *file, uint64_t file_bytes,
 uint64_t store_cuttable(struct storage *base, uint64_t offset);
 int store_truncate(struct storage *base, uint64_t offset) MUST_CHECK;
 int store_reset(struct storage *base, uint64_t offset, uint32_t chain_crc) MUST_CHECK;
+
+/* store_trim.c */
+int store_trim(struct storage *base, uint64_t offset, uint64_t *begin) MUST_CHECK;
+/* Opening: removes the segments below where `ident` says that the log begins. */
+int store_finish_trim(struct store *s) MUST_CHECK;
+/* Removes a segment's file, durably; it may be gone already. */
+int store_remove_segment(struct store *s, uint64_t begin) MUST_CHECK;
 
 /* store_recover.c */
 /* The newest segment after a start: what is good of it, and where the log ends. */

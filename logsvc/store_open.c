@@ -21,41 +21,52 @@ extern const struct storage_ops store_ops;
  *
  * File "ident": 0 magic u32   4 crc u32 (of bytes 8 …)   8 version u32   12 flags u32
  * 16 cluster id   32 log id u64   40 node id, NUL-padded
- * 104 begin of the log u64   112 its epoch u64   zeros up to 512 */
+ * 104 begin of the log u64   112 its epoch u64   120 chain checksum at begin u32
+ * zeros up to 512 */
 
 enum { IDENT_BYTES = 512, IDENT_MAGIC = 0x314c4648 /* "HFL1" */, IDENT_VERSION = 1 };
-enum { IDENT_BEGUN = 1u << 0 };
+enum { IDENT_BEGUN = 1u << 0, IDENT_CHAIN = 1u << 1 };
 
 #define IDENT_NAME "ident"
 
-static void store_ident_encode(const struct store *s, uint8_t bytes[IDENT_BYTES])
+static void store_ident_encode(const struct store *s, const struct store_begin *told,
+                               uint8_t bytes[IDENT_BYTES])
 {
+    uint32_t flags = (s->begun ? IDENT_BEGUN : 0) | (told->chain_known ? IDENT_CHAIN : 0);
+
     memset(bytes, 0, IDENT_BYTES);
     le_put32(bytes, IDENT_MAGIC);
     le_put32(bytes + 8, IDENT_VERSION);
-    le_put32(bytes + 12, s->begun ? IDENT_BEGUN : 0);
+    le_put32(bytes + 12, flags);
     memcpy(bytes + 16, s->config.cluster_id, 16);
     le_put64(bytes + 32, s->config.log_id);
     memcpy(bytes + 40, s->node_id, SEGMENT_NODE_ID_BYTES);
-    le_put64(bytes + 104, s->ident_begin);
-    le_put64(bytes + 112, s->ident_epoch);
+    le_put64(bytes + 104, told->offset);
+    le_put64(bytes + 112, told->epoch);
+    le_put32(bytes + 120, told->chain_known ? told->chain_crc : 0);
     le_put32(bytes + 4, crc32c_extend(0, bytes + 8, IDENT_BYTES - 8));
 }
 
-static int store_ident_write(struct store *s)
+static int store_ident_write(struct store *s, const struct store_begin *told)
 {
     uint8_t bytes[IDENT_BYTES];
 
-    store_ident_encode(s, bytes);
+    store_ident_encode(s, told, bytes);
     return disk_write_file(store_disk(s), s->folder, IDENT_NAME, bytes, sizeof bytes);
 }
 
-int store_set_begun(struct store *s, uint64_t begin, uint64_t epoch)
+int store_set_begun(struct store *s, const struct store_begin *begin)
 {
+    bool begun = s->begun;
+
     s->begun = true;
-    s->ident_begin = begin;
-    s->ident_epoch = epoch;
-    return store_ident_write(s);
+    int rc = store_ident_write(s, begin);
+    if (rc == ERR_NO_SPACE) {
+        s->begun = begun;
+    } else {
+        s->told = *begin;
+    }
+    return rc;
 }
 
 int store_ident_check(struct store *s)
@@ -65,7 +76,7 @@ int store_ident_check(struct store *s)
     struct disk_file *f;
     size_t got = 0;
 
-    store_ident_encode(s, wanted);
+    store_ident_encode(s, &s->told, wanted);
     int rc = disk_path(path, s->folder, IDENT_NAME);
     if (rc == ERR_OK) {
         rc = disk_open(store_disk(s), path, DISK_DIRECT, &f);
@@ -81,7 +92,7 @@ int store_ident_check(struct store *s)
     }
     log_error("%s has rotted, and is written anew", path);
     s->check.found++;
-    rc = store_ident_write(s);
+    rc = store_ident_write(s, &s->told);
     return rc == ERR_NO_SPACE ? ERR_OK : rc;
 }
 
@@ -120,8 +131,12 @@ static int store_ident_load(struct store *s)
         return ERR_REFUSED;
     }
     s->begun = (le_get32(bytes + 12) & IDENT_BEGUN) != 0;
-    s->ident_begin = le_get64(bytes + 104);
-    s->ident_epoch = le_get64(bytes + 112);
+    s->told = (struct store_begin){
+        .offset = le_get64(bytes + 104),
+        .epoch = le_get64(bytes + 112),
+        .chain_crc = le_get32(bytes + 120),
+        .chain_known = (le_get32(bytes + 12) & IDENT_CHAIN) != 0,
+    };
     return ERR_OK;
 }
 
@@ -189,7 +204,7 @@ static int store_create(struct store *s, const struct store_listing *l)
     if (rc == ERR_OK) {
         rc = slots_create(store_disk(s), s->folder);
     }
-    return rc == ERR_OK ? store_ident_write(s) : rc;
+    return rc == ERR_OK ? store_ident_write(s, &s->told) : rc;
 }
 
 /* --- the segments --- */
@@ -250,7 +265,7 @@ static int store_load_header(struct store *s, uint64_t begin, uint8_t *block)
 /* Finishes a reset that was cut short: removes what is older than the newest epoch. */
 static int store_remove_old_epochs(struct store *s)
 {
-    uint64_t newest = s->ident_epoch;
+    uint64_t newest = s->told.epoch;
     size_t kept = 0, bad = 0;
 
     for (size_t i = 0; i < s->segment_count; i++) {
@@ -335,9 +350,9 @@ static int store_check_chain(struct store *s, uint8_t *block)
             s->segments[i].health = STORE_SOUND;
         }
     }
-    bool told = s->segment_count > 0 && s->ident_epoch == s->segments[0].header.epoch;
-    if (told && s->ident_begin < s->segments[0].header.begin) {
-        store_insert_missing(s, 0, s->ident_begin);
+    bool told = s->segment_count > 0 && s->told.epoch == s->segments[0].header.epoch;
+    if (told && s->told.offset < s->segments[0].header.begin) {
+        store_insert_missing(s, 0, s->told.offset);
     }
     return ERR_OK;
 }
@@ -352,17 +367,29 @@ static bool store_any_good(const struct store *s)
     return false;
 }
 
-/* `ident` after the segments were read: not begun yet, of an older epoch, or rotten. */
+/* `ident` after the segments were read: not begun yet, of an older epoch, not telling all that it
+ * could, or rotten. */
 static int store_ident_renew(struct store *s)
 {
-    const struct segment_header *h = &s->segments[0].header;
+    const struct store_segment *first = &s->segments[0];
+    const struct segment_header *h = &first->header;
+    struct store_begin begin = {.offset = h->begin,
+                                .epoch = h->epoch,
+                                .chain_crc = h->chain_crc,
+                                .chain_known = !first->bad};
+    bool told = s->begun && !s->ident_bad && s->told.epoch == h->epoch;
 
-    if (s->begun && !s->ident_bad && s->ident_epoch == h->epoch) {
+    if (told && s->told.offset == h->begin && (s->told.chain_known || !begin.chain_known)) {
         return ERR_OK;
     }
     s->check.found += s->ident_bad;
     s->ident_bad = false;
-    return store_set_begun(s, h->begin, h->epoch);
+    int rc = store_set_begun(s, &begin);
+    if (rc == ERR_NO_SPACE && told) {
+        s->told = begin; /* the file is made anew when it is looked after */
+        return ERR_OK;
+    }
+    return rc;
 }
 
 static int store_load_segments(struct store *s, const struct store_listing *l)
@@ -375,6 +402,9 @@ static int store_load_segments(struct store *s, const struct store_listing *l)
     }
     if (rc == ERR_OK && s->ident_bad && !store_any_good(s)) {
         rc = ERR_CORRUPT; /* whose log it is, nothing says */
+    }
+    if (rc == ERR_OK) {
+        rc = store_finish_trim(s);
     }
     if (rc == ERR_OK) {
         rc = store_remove_old_epochs(s);

@@ -92,6 +92,7 @@ void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_
     n->vote_asked = false;
     n->retry_at_ns = retry_at_ns;
     n->sent_head = n->sent_count = n->data_inflight = 0;
+    n->trim_told = false;
     n->catchup.reading = false;
     buf_clear(&n->catchup.records);
     buf_trim(&n->catchup.records, 0);
@@ -155,7 +156,7 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
             return;
         }
         msg.elected.reset = true;
-        start = p->log_begin;
+        proposer_begin(p, &start, &msg.elected.chain_crc);
     } else if (err != ERR_OK) {
         proposer_ask_later(p, node); /* one term at two offsets: never to be mixed */
         return;
@@ -192,7 +193,8 @@ static void proposer_drive_leading(struct proposer *p, unsigned node)
     if (n->told) {
         if (conf_id_compare(n->conf_acked, p->conf.id) < 0) {
             proposer_ask_config(p, node);
-        } else if (proposer_change_wants_status(p, n)) {
+        } else if (!proposer_ask_rebase(p, node) && !proposer_ask_trim(p, node) &&
+                   proposer_change_wants_status(p, n)) {
             proposer_ask_status(p, node);
         }
         proposer_feed(p, node);
@@ -457,6 +459,7 @@ void proposer_node(const struct proposer *p, unsigned node, struct proposer_node
         .acked = counted,
         .flushed = counted ? n->acked_off : n->log.flush_off,
         .snapshot = n->snapshot,
+        .begin = n->log.begin,
         .holes = n->mend.holes,
         .conf = counted ? n->conf_acked : n->conf_told,
     };

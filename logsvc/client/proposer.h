@@ -130,6 +130,14 @@ uint64_t proposer_lease_end_ns(const struct proposer *p);
 /* The earliest moment at which this leader may serve (older leases are dead then). */
 uint64_t proposer_safe_at_ns(const struct proposer *p);
 
+/* LEADING: what is below `to` may be forgotten by the nodes, because a quorum stores that snapshot,
+ * verified, at or past `to`. Each forgets as much as it safely can; what they have forgotten is
+ * told by proposer_node. False, and nothing happens: not now (not leading, nothing committed yet in
+ * this term, `to` or the snapshot not committed, a change of the members is going on). May be
+ * called again and again with the same or a later `to`. */
+bool proposer_trim(struct proposer *p, uint64_t now_ns, uint64_t to,
+                   const struct snapshot_info *snapshot);
+
 /* Stops leading and tells the acceptors (Release), so that the next leader need not wait for the
  * lease. The owner has stopped serving. → IDLE. */
 void proposer_release(struct proposer *p, uint64_t now_ns);
@@ -185,7 +193,8 @@ struct proposer_node_info {
     enum proposer_node_state state;
     bool acked;        /* `flushed` was acknowledged in this term; else the node's log may differ */
     uint64_t flushed;  /* acknowledged offset */
-    uint64_t snapshot; /* offset of its newest snapshot; UINT64_MAX: none, or not known */
+    uint64_t snapshot; /* offset of its newest that counts; UINT64_MAX: none, or not known */
+    uint64_t begin;    /* of its log, as told last */
     struct storage_holes holes;      /* what has rotted there, as it told last */
     char node_id[WIRE_NAME_MAX + 1]; /* "": never greeted */
     char address[CONF_TEXT_MAX + 1];

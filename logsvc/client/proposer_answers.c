@@ -334,6 +334,10 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_MEND_REPLY:
         proposer_mend_on_reply(p, node, msg);
         return;
+    case WIRE_TRIM_REPLY:
+    case WIRE_REBASE_REPLY:
+        proposer_on_log_reply(p, node, msg);
+        return;
     case WIRE_HELLO:
     case WIRE_VOTE:
     case WIRE_ELECTED:
@@ -360,9 +364,7 @@ static void proposer_dispatch(struct proposer *p, unsigned node, const struct wi
     case WIRE_SNAP_VERIFIED:
     case WIRE_SNAP_VERIFIED_REPLY:
     case WIRE_TRIM:
-    case WIRE_TRIM_REPLY:
     case WIRE_REBASE:
-    case WIRE_REBASE_REPLY:
     case WIRE_CONFIG:
     case WIRE_WATCH:
     case WIRE_WATCH_REPLY:

@@ -95,7 +95,8 @@ static unsigned feed_source(struct proposer *p, unsigned node)
         unsigned at = (node + i) % p->node_count;
         const struct proposer_node *s = &p->nodes[at];
         const struct storage_holes *holes = &s->mend.holes;
-        if (!s->up || s->busy || !s->told || !s->alive || s->acked_off <= from) {
+        if (!s->up || s->busy || !s->told || !s->alive || s->acked_off <= from ||
+            s->log.begin > from) {
             continue;
         }
         if ((c->avoid & 1u << at) == 0 && !(holes->from <= from && from < holes->to)) {
@@ -161,14 +162,20 @@ static bool feed_step(struct proposer *p, unsigned node)
     return feed_send(p, node, bytes, size, end);
 }
 
+/* Its log is about to begin elsewhere. */
+static bool feed_is_asked_anew(const struct proposer_node *n)
+{
+    return n->ask.open && n->ask.type == WIRE_REBASE;
+}
+
 void proposer_feed(struct proposer *p, unsigned node)
 {
     struct proposer_node *n = &p->nodes[node];
 
-    while (feed_may_send(p, n, true) && feed_step(p, node)) {
+    while (!feed_is_asked_anew(n) && feed_may_send(p, n, true) && feed_step(p, node)) {
     }
     uint64_t beat = p->config.heartbeat_ms * CLOCK_NS_PER_MS;
-    if (feed_may_send(p, n, false) &&
+    if (!feed_is_asked_anew(n) && feed_may_send(p, n, false) &&
         (n->last_append_ns == 0 || p->now_ns - n->last_append_ns >= beat)) {
         (void)feed_send(p, node, NULL, 0, n->sent_off);
     }

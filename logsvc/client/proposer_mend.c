@@ -52,7 +52,7 @@ static unsigned mend_source(const struct proposer *p, unsigned node)
         const struct storage_holes *own = &s->mend.holes;
         bool rotten = own->from <= m->holes.next && m->holes.next < own->to;
         if (s->up && !s->busy && s->told && s->alive && s->acked_off >= m->holes.to && !rotten &&
-            (m->avoid & 1u << at) == 0) {
+            s->log.begin <= m->holes.next && (m->avoid & 1u << at) == 0) {
             return at;
         }
     }

@@ -1,7 +1,7 @@
 /* The proposer's insides, shared by proposer.c (sessions, questions), proposer_answers.c (answers),
  * proposer_vote.c (elections), proposer_feed.c (what each node is sent once we lead, commits,
- * leases), proposer_mend.c (rotten nodes), proposer_conf.c (who counts) and proposer_change.c
- * (replacing a node). Nobody else includes it. */
+ * leases), proposer_mend.c (rotten nodes), proposer_trim.c (the log's begin), proposer_conf.c (who
+ * counts) and proposer_change.c (replacing a node). Nobody else includes it. */
 #ifndef LOGSVC_CLIENT_PROPOSER_STATE_H
 #define LOGSVC_CLIENT_PROPOSER_STATE_H
 
@@ -93,6 +93,7 @@ struct proposer_node {
         lease_sent_ns; /* send time of the newest append it acknowledged in this term; 0: none */
     uint64_t last_append_ns;
     uint64_t rewind_seq; /* gaps reported for older appends than this are old news */
+    bool trim_told;      /* it has answered the TRIM that p->trim is about */
     struct proposer_sent sent[PROPOSER_SENT_MAX];
     unsigned sent_head, sent_count, data_inflight;
     struct proposer_catchup catchup;
@@ -109,6 +110,13 @@ struct proposer_change {
     unsigned node;              /* GREET, LEARN: its slot */
     uint64_t heard_ns;          /* when it was last there */
     uint64_t mark_off, mark_ns; /* LEARN: what was committed when */
+};
+
+/* What the nodes are told of the log's begin (proposer_trim.c). */
+struct proposer_trim {
+    uint64_t to; /* 0: nothing */
+    uint64_t snapshot;
+    uint32_t crc;
 };
 
 struct proposer {
@@ -145,8 +153,9 @@ struct proposer {
     struct history donor_history;
     uint32_t donor_chain;
     bool donor_chain_known;
-    uint64_t log_begin; /* where the log begins, and whether its chain checksum there is 0 */
-    bool log_begin_known;
+    uint64_t log_begin; /* where the donor's log began when it voted, … */
+    uint32_t log_begin_chain;
+    bool log_begin_known; /* … and whether the history reaches down to that */
     uint64_t safe_at_ns;
 
     /* Leading. */
@@ -158,7 +167,8 @@ struct proposer {
     bool window_open;
     bool append_open; /* bytes were appended since the last proposer_flush */
     uint64_t commit;
-    bool commit_known;       /* at or past term_begin, by acknowledgements of this term */
+    bool commit_known; /* at or past term_begin, by acknowledgements of this term */
+    struct proposer_trim trim;
     struct buf mend_records; /* the piece that is being sent for a hole */
 };
 
@@ -275,6 +285,15 @@ void proposer_update_commit(struct proposer *p);
 uint64_t proposer_commit_counted(const struct proposer *p);
 /* When the newest append was sent of which, or of a later one, a quorum has told; 0: none. */
 uint64_t proposer_lease_sent_ns(const struct proposer *p);
+
+/* proposer_trim.c */
+/* Where a node without a log is to begin: where most is left to feed it from there on. */
+void proposer_begin(const struct proposer *p, uint64_t *begin, uint32_t *chain_crc);
+/* Asks a node that is behind all that the others still have to begin anew where they begin; or to
+ * forget what it may. False: there is nothing to ask. */
+bool proposer_ask_rebase(struct proposer *p, unsigned node);
+bool proposer_ask_trim(struct proposer *p, unsigned node);
+void proposer_on_log_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
 
 /* proposer_mend.c */
 /* A node told what is damaged there. */

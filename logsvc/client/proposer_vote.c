@@ -76,6 +76,7 @@ static void proposer_clear_term(struct proposer *p)
     }
     p->commit = 0;
     p->commit_known = p->append_open = false;
+    p->trim = (struct proposer_trim){0};
     p->safe_at_ns = UINT64_MAX;
     p->donor = (struct proposer_donor){0};
 }
@@ -153,7 +154,8 @@ static void proposer_choose_donor(struct proposer *p)
     p->donor_chain_known = d->empty || n->log.flush_off == n->log.unit_off;
     p->donor_chain = d->empty ? 0 : n->log.chain_crc;
     p->log_begin = d->empty ? 0 : n->log.begin;
-    p->log_begin_known = !d->empty && p->donor_history.entries[0].begin == n->log.begin;
+    p->log_begin_chain = d->empty ? 0 : n->log.begin_chain;
+    p->log_begin_known = !d->empty && p->donor_history.entries[0].begin <= n->log.begin;
 }
 
 static uint64_t vote_is_granted(const struct proposer *p, const struct proposer_node *n)

@@ -59,6 +59,8 @@ static void fake_state(struct storage *s, struct storage_state *out)
         .uncertain_to = f->uncertain_to,
         .commit = commit < flush_off ? commit : flush_off,
         .chain_crc = f->count > 0 ? f->records[f->count - 1].r.chain_crc : f->begin_chain,
+        .begin_chain = f->begin_chain,
+        .begin_chain_known = f->has_begin,
         .holes = f->holes,
     };
 }
@@ -245,6 +247,27 @@ static int fake_meta_save(struct storage *s, const void *bytes, size_t size)
     return fails ? f->fail_with : ERR_OK;
 }
 
+static int fake_trim(struct storage *s, uint64_t offset, uint64_t *begin)
+{
+    struct fake_storage *f = fake_of(s);
+    size_t gone = 0;
+    bool effect;
+    bool fails = fake_fails(f, "trim", &effect);
+
+    while (effect && gone < f->flushed && record_end(&f->records[gone].r) <= offset) {
+        f->begin = record_end(&f->records[gone].r);
+        f->begin_chain = f->records[gone].r.chain_crc;
+        free(f->records[gone++].payload);
+    }
+    if (gone > 0) {
+        f->count -= gone;
+        f->flushed -= gone;
+        memmove(f->records, f->records + gone, f->count * sizeof *f->records);
+    }
+    *begin = f->begin;
+    return fails ? f->fail_with : ERR_OK;
+}
+
 static int fake_snap_begin(struct storage *s, const struct snapshot_info *info)
 {
     struct fake_storage *f = fake_of(s);
@@ -374,6 +397,7 @@ static const struct storage_ops fake_ops = {
     .read = fake_read,
     .cuttable = fake_cuttable,
     .mend = fake_mend,
+    .trim = fake_trim,
     .meta_load = fake_meta_load,
     .meta_save = fake_meta_save,
     .snap_begin = fake_snap_begin,

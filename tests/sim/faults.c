@@ -135,6 +135,7 @@ static void faults_draw_work(struct world *w)
     f->think_ns = faults_log_uniform(w, world_ms(10), world_ms(300));
     f->reads_percent = (unsigned)world_below(w, 80);
     f->eager = world_chance(w, 30);
+    f->trims = world_chance(w, 70);
     f->append_max_bytes = 300 + (size_t)world_below(w, 3) * 700;
     f->window_max_bytes = 512 << world_below(w, 6);
 }

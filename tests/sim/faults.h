@@ -64,6 +64,7 @@ struct faults {
     unsigned reads_percent;
     bool eager; /* the proxy lets requests in before it may serve; their replies wait */
     size_t append_max_bytes, window_max_bytes;
+    bool trims; /* logs forget their begin */
 
     /* An old copy of a file, kept to be put back. */
     char old_path[64];

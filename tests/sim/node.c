@@ -1,5 +1,6 @@
 #include "tests/sim/node.h"
 
+#include "common/le.h"
 #include "common/mem.h"
 #include "tests/sim/world.h"
 
@@ -207,6 +208,8 @@ static void node_check_reply(struct world *w, unsigned node, const struct wire_m
         truth_adopted(w, node, msg->term.n);
         s->promised = msg->term.n > s->promised ? msg->term.n : s->promised;
         node_acked(s, msg->term.n, msg->elected_reply.log.unit_off);
+    } else if (msg->type == WIRE_TRIM_REPLY || msg->type == WIRE_REBASE_REPLY) {
+        node_check_position(w, node, &msg->log_reply.log, true);
     } else if (msg->type == WIRE_APPEND_REPLY) {
         node_check_ack(w, node, msg);
     } else if (msg->type == WIRE_READ_REPLY) {
@@ -378,7 +381,8 @@ void node_crash(struct world *w, unsigned node, enum fake_disk_loss loss, uint64
 static bool node_is_stale(const struct node *n, const struct wire_msg *msg)
 {
     return msg->channel == WIRE_PROPOSER &&
-           (msg->type == WIRE_ELECTED || msg->type == WIRE_APPEND || msg->type == WIRE_RELEASE) &&
+           (msg->type == WIRE_ELECTED || msg->type == WIRE_APPEND || msg->type == WIRE_RELEASE ||
+            msg->type == WIRE_TRIM || msg->type == WIRE_REBASE) &&
            msg->term.n == n->session_term && msg->session < n->session;
 }
 
@@ -467,4 +471,25 @@ void node_scrub(struct world *w, unsigned node)
         }
     }
     node_step_done(w, node, err);
+}
+
+bool node_store_snapshot(struct world *w, unsigned node)
+{
+    struct node *n = &w->nodes[node];
+    const struct snapshot_info *info = &w->truth.snapshot.info;
+    struct snapshot_info have;
+    uint8_t bytes[8];
+
+    if (n->acceptor == NULL || !w->procs[node].up || n->shadow.real == NULL) {
+        return false;
+    }
+    struct storage *real = n->shadow.real;
+    if (real->ops->snap_latest(real, info->offset, &have) == ERR_OK && snapinfo_same(&have, info)) {
+        return true;
+    }
+    le_put64(bytes, info->offset);
+    int err = shadow_store_snapshot(&n->shadow, info, bytes);
+    bool stored = err == ERR_OK;
+    node_step_done(w, node, err == ERR_NO_SPACE ? ERR_OK : err);
+    return stored;
 }

@@ -55,6 +55,8 @@ void node_flush(struct world *w, unsigned node);
 void node_tick(struct world *w, unsigned node);
 /* Looks after its disk, as server.c does. */
 void node_scrub(struct world *w, unsigned node);
+/* It gets the snapshot that truth has, unless it has it; whether it has it now. */
+bool node_store_snapshot(struct world *w, unsigned node);
 
 void node_name(unsigned node, char out[16]);
 

@@ -318,7 +318,8 @@ static void pair_rebuild(struct world *w, unsigned pair)
     const struct proposer_donor *donor = proposer_donor(p->proposer);
     struct truth_snapshot *snap = &w->truth.snapshot;
     uint64_t begin = donor->history->entries[0].begin;
-    bool use = snap->taken && snap->offset <= donor->end.offset && world_chance(w, 60);
+    bool use = snap->taken && snap->offset <= donor->end.offset &&
+               (world_chance(w, 60) || w->truth.trimmed_to > begin);
     struct reader_range range = {.from = use ? snap->offset : begin,
                                  .to = donor->end.offset,
                                  .term = proposer_term(p->proposer),
@@ -562,6 +563,34 @@ static void pair_schedule(struct world *w, unsigned pair)
     }
 }
 
+/* Now and then the leader brings the newest snapshot to some nodes, and if a quorum of the members
+ * has it then, lets them forget what is below some place up to it. */
+static void pair_trim(struct world *w, unsigned pair)
+{
+    struct pair *p = pair_of(w, pair);
+    const struct truth_snapshot *snap = &w->truth.snapshot;
+    const struct conf *c = proposer_conf(p->proposer);
+    unsigned have = 0;
+
+    if (!w->faults.trims || p->state != PAIR_LEAD || !p->commit_known || !snap->taken ||
+        !world_chance(w, 2)) {
+        return;
+    }
+    for (unsigned i = 0; i < w->nodes_count; i++) {
+        const struct node *n = &w->nodes[i];
+        bool member = n->acceptor != NULL &&
+                      conf_find(c, n->shadow.meta.node_id, acceptor_disk(n->acceptor)) != NULL;
+        if (member && world_chance(w, 80)) {
+            have += node_store_snapshot(w, i) && !n->damaged;
+        }
+    }
+    uint64_t to = world_chance(w, 70) ? snap->offset : world_below(w, snap->offset + 1);
+    if (have > c->now.count / 2 &&
+        proposer_trim(p->proposer, pair_clock(w, pair), to, &snap->info)) {
+        w->truth.trimmed_to = to > w->truth.trimmed_to ? to : w->truth.trimmed_to;
+    }
+}
+
 void pair_turn(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
@@ -570,6 +599,7 @@ void pair_turn(struct world *w, unsigned pair)
     reader_nodes(p->reader, pair_clock(w, pair), proposer_members(p->proposer));
     pair_follow_commit(w, pair);
     pair_step(w, pair);
+    pair_trim(w, pair);
     if (p->appended) {
         p->appended = false;
         proposer_flush(p->proposer, pair_clock(w, pair));

@@ -198,21 +198,47 @@ static uint64_t shadow_cuttable(struct storage *base, uint64_t offset)
     return s->real->ops->cuttable(s->real, offset);
 }
 
+/* Whether the history that is saved is that of the term that is. */
+static bool shadow_has_adopted(const struct shadow *s)
+{
+    const struct history *h = &s->meta.history;
+
+    return h->count > 0 && h->entries[h->count - 1].term.n == s->meta.term.n;
+}
+
 static void shadow_did_reset(struct shadow *s)
 {
     s->resetting = false;
-    s->between = s->between || s->count > 0;
+    s->between = (s->between || s->count > 0) && !shadow_has_adopted(s);
     s->count = s->durable = 0;
     s->has_begin = true;
     s->begin = s->reset_to;
     s->begin_chain = s->reset_chain;
 }
 
+/* The log begins anew behind all that is here: that must be committed, and stored elsewhere. */
+static void shadow_check_rebase(struct shadow *s, uint64_t to)
+{
+    struct world *w = s->world;
+
+    world_count(w, COUNT_REBASES);
+    world_trace(w, "node %u begins anew at %" PRIu64 ", its log ended at %" PRIu64, s->node, to,
+                shadow_end(s));
+    if (to > truth_committed_end(&w->truth) || to > w->truth.trimmed_to) {
+        truth_violation(w, I6_NO_COMMITTED_CUT,
+                        "node %u begins anew at %" PRIu64 ", committed is %" PRIu64
+                        " and forgotten may be %" PRIu64,
+                        s->node, to, truth_committed_end(&w->truth), w->truth.trimmed_to);
+    }
+}
+
 static int shadow_reset(struct storage *base, uint64_t offset, uint32_t chain_crc)
 {
     struct shadow *s = shadow_of(base);
 
-    if (s->has_begin) {
+    if (s->has_begin && offset > shadow_end(s)) {
+        shadow_check_rebase(s, offset);
+    } else if (s->has_begin) {
         shadow_check_cut(s, s->begin);
     }
     s->resetting = true;
@@ -233,6 +259,49 @@ static int shadow_read(struct storage *base, uint64_t from, size_t max_bytes, st
     struct shadow *s = shadow_of(base);
 
     return s->real->ops->read(s->real, from, max_bytes, out);
+}
+
+/* The records in front of the begin are gone. */
+static void shadow_did_trim(struct shadow *s, uint64_t begin)
+{
+    size_t gone = shadow_find(s, begin);
+
+    s->trimming = false;
+    if (gone == 0) {
+        return;
+    }
+    s->begin = shadow_end_at(s, gone);
+    s->begin_chain = s->records[gone - 1].chain_crc;
+    s->count -= gone;
+    s->durable -= gone;
+    memmove(s->records, s->records + gone, s->count * sizeof *s->records);
+}
+
+static int shadow_trim(struct storage *base, uint64_t offset, uint64_t *begin)
+{
+    struct shadow *s = shadow_of(base);
+    struct world *w = s->world;
+
+    s->trimming = true;
+    s->trim_to = offset;
+    int err = s->real->ops->trim(s->real, offset, begin);
+    if (err != ERR_OK && err != ERR_NO_SPACE) {
+        return err;
+    }
+    s->trimming = false;
+    if (err == ERR_OK && *begin > s->begin) {
+        world_count(w, COUNT_TRIMS);
+        world_trace(w, "node %u forgets what is below %" PRIu64, s->node, *begin);
+        if (*begin > truth_committed_end(&w->truth) || *begin > w->truth.trimmed_to) {
+            truth_violation(w, I6_NO_COMMITTED_CUT,
+                            "node %u forgets what is below %" PRIu64 ", committed is %" PRIu64
+                            " and forgotten may be %" PRIu64,
+                            s->node, *begin, truth_committed_end(&w->truth), w->truth.trimmed_to);
+        }
+        s->changes++;
+        shadow_did_trim(s, *begin);
+    }
+    return err;
 }
 
 /* Both may bring what was queued to the disk, to go on in another segment. */
@@ -282,14 +351,6 @@ static void shadow_check_labels(struct shadow *s, const struct history *h, const
             return;
         }
     }
-}
-
-/* Whether the history that is saved is that of the term that is. */
-static bool shadow_has_adopted(const struct shadow *s)
-{
-    const struct history *h = &s->meta.history;
-
-    return h->count > 0 && h->entries[h->count - 1].term.n == s->meta.term.n;
 }
 
 static int shadow_meta_load(struct storage *base, struct buf *out)
@@ -360,6 +421,29 @@ static int shadow_snap_read(struct storage *base, uint64_t offset, uint64_t at, 
     return s->real->ops->snap_read(s->real, offset, at, size, out);
 }
 
+static int shadow_snap_verified(struct storage *base, uint64_t offset, uint64_t verified_ms)
+{
+    struct shadow *s = shadow_of(base);
+    return s->real->ops->snap_verified(s->real, offset, verified_ms);
+}
+
+static int shadow_snap_delete(struct storage *base, uint64_t offset)
+{
+    struct shadow *s = shadow_of(base);
+    return s->real->ops->snap_delete(s->real, offset);
+}
+
+int shadow_store_snapshot(struct shadow *s, const struct snapshot_info *info, const void *bytes)
+{
+    struct storage *real = s->real;
+    int err = real->ops->snap_begin(real, info);
+
+    if (err == ERR_OK) {
+        err = real->ops->snap_write(real, 0, bytes, (size_t)info->size_bytes);
+    }
+    return err == ERR_OK ? real->ops->snap_commit(real) : err;
+}
+
 static const struct storage_ops shadow_ops = {
     .state = shadow_state,
     .append = shadow_append,
@@ -377,6 +461,9 @@ static const struct storage_ops shadow_ops = {
     .snap_commit = shadow_snap_commit,
     .snap_latest = shadow_snap_latest,
     .snap_read = shadow_snap_read,
+    .snap_verified = shadow_snap_verified,
+    .snap_delete = shadow_snap_delete,
+    .trim = shadow_trim,
 };
 
 void shadow_init(struct shadow *s, struct world *w, unsigned node)
@@ -456,7 +543,13 @@ static void shadow_compare_log(struct shadow *s, const struct storage_state *st)
     if (s->cutting && shadow_find(s, s->cut_to) < least) {
         least = shadow_find(s, s->cut_to);
     }
-    if (st->begin != s->begin || shadow_end_at(s, found) != st->write_off) {
+    if (st->begin_chain_known && st->begin == s->begin && st->begin_chain != s->begin_chain) {
+        truth_violation(w, I2_LOG_MATCHING, "node %u tells another chain at its begin, %" PRIu64,
+                        s->node, st->begin);
+    }
+    /* An old copy of what says where it begins leaves a hole in front. */
+    bool older = w->nodes[s->node].damaged && st->begin < s->begin;
+    if ((st->begin != s->begin && !older) || shadow_end_at(s, found) != st->write_off) {
         truth_violation(w, I5_NOTHING_GOES_BACK,
                         "node %u starts with a log from %" PRIu64 " to %" PRIu64 ", it had %" PRIu64
                         " to %" PRIu64,
@@ -490,6 +583,10 @@ void shadow_attach(struct shadow *s, struct storage *real)
         shadow_did_reset(s);
     }
     s->resetting = false;
+    if (s->trimming && !st.empty && st.begin > s->begin && st.begin <= s->trim_to) {
+        shadow_did_trim(s, st.begin);
+    }
+    s->trimming = false;
     if (st.empty != !s->has_begin) {
         truth_violation(s->world, I5_NOTHING_GOES_BACK, "node %u starts %s a log", s->node,
                         st.empty ? "without" : "with");

@@ -1,6 +1,7 @@
 #include "tests/sim/truth.h"
 
 #include "common/crc32c.h"
+#include "common/le.h"
 #include "common/mem.h"
 #include "tests/sim/world.h"
 
@@ -484,6 +485,22 @@ static void truth_check_agreement(struct world *w, const struct truth_term *x, u
     }
 }
 
+/* What a node is told of the snapshot; x is of the term that has committed it. */
+static void truth_describe(struct truth *t, const struct truth_term *x)
+{
+    struct snapshot_info *info = &t->snapshot.info;
+    uint8_t bytes[8];
+
+    le_put64(bytes, t->snapshot.offset);
+    *info = (struct snapshot_info){.offset = t->snapshot.offset,
+                                   .term = {x->stretches[x->stretch_count - 1].term},
+                                   .size_bytes = sizeof bytes,
+                                   .crc = crc32c_extend(0, bytes, sizeof bytes),
+                                   .verified_ms = 1,
+                                   .engine_version = "7.0.15"};
+    memset(info->replid.hex, 'a', sizeof info->replid.hex);
+}
+
 void truth_commits(struct world *w, unsigned pair, uint64_t offset)
 {
     struct truth *t = &w->truth;
@@ -531,6 +548,7 @@ void truth_commits(struct world *w, unsigned pair, uint64_t offset)
         t->snapshot.taken = true;
         t->snapshot.offset = offset;
         kv_copy(&t->snapshot.state, &t->state);
+        truth_describe(t, x);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "logsvc/conf.h"
 #include "logsvc/history.h"
+#include "logsvc/snapinfo.h"
 #include "tests/sim/kv.h"
 #include "tests/sim/sim.h"
 
@@ -65,6 +66,7 @@ struct truth_snapshot {
     bool taken;
     uint64_t offset;
     struct kv state;
+    struct snapshot_info info; /* as nodes store it, with eight bytes of data: its offset */
 };
 
 struct truth {
@@ -82,6 +84,7 @@ struct truth {
     struct kv state;  /* what the committed log makes */
     struct kv lookup; /* for comparisons */
     struct truth_snapshot snapshot;
+    uint64_t trimmed_to; /* a leader has said that what is below may be forgotten */
     struct buf replay;
 
     /* When each pair may serve, as it believes itself; in real time. */

@@ -359,6 +359,23 @@ static bool world_end_doubts(struct world *w, uint64_t healed_at)
 
 /* Why the cluster is not done healing; NULL: it is. Nodes that are damaged beyond repair don't
  * count. */
+/* Whether what is missing next of a node's hole was forgotten by all others: then nobody can mend
+ * it, and it goes with the next snapshot that is behind it. */
+static bool world_is_forgotten(const struct world *w, unsigned node, const struct wire_log *log)
+{
+    bool forgotten = log->holes.next < log->holes.to;
+
+    for (unsigned i = 0; i < w->nodes_count; i++) {
+        const struct node *n = &w->nodes[i];
+        struct wire_log other;
+        if (i != node && !n->lost && n->acceptor != NULL && world_is_member(w, n)) {
+            acceptor_log(n->acceptor, &other);
+            forgotten = forgotten && other.begin > log->holes.next;
+        }
+    }
+    return forgotten;
+}
+
 static const char *world_unhealed(const struct world *w)
 {
     uint64_t end = truth_committed_end(&w->truth);
@@ -383,7 +400,8 @@ static const char *world_unhealed(const struct world *w)
         if (log.uncertain_to != 0) {
             return "a node is still uncertain";
         }
-        if (n->damaged && (n->rounds < 2 || log.holes.count > 0)) {
+        if (n->damaged && (n->rounds < 2 || log.holes.count > 0) &&
+            !world_is_forgotten(w, i, &log)) {
             return "what has rotted is not mended";
         }
         if (log.flush_off != end) {
@@ -470,6 +488,14 @@ static void world_check_disks(struct world *w)
         while (!n->lost && n->shadow.has_begin && at < end) {
             buf_clear(&bytes);
             int err = n->shadow.real->ops->read(n->shadow.real, at, 65536, &bytes);
+            struct wire_log log = {0};
+            if (n->acceptor != NULL) {
+                acceptor_log(n->acceptor, &log);
+            }
+            if (err != ERR_OK && world_is_forgotten(w, i, &log) && at < log.holes.to) {
+                at = log.holes.to;
+                continue;
+            }
             if (err != ERR_OK && (!n->damaged || world_is_member(w, n))) {
                 truth_violation(w, I5_NOTHING_GOES_BACK, "node %u can't read its log at %" PRIu64,
                                 i, at);

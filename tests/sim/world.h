@@ -65,6 +65,8 @@ struct process {
     X(COUNT_UNDECIDED, "histories undecided")                                                      \
     X(COUNT_UNCERTAIN, "uncertain nodes")                                                          \
     X(COUNT_MENDS, "pieces of log mended")                                                         \
+    X(COUNT_TRIMS, "logs trimmed")                                                                 \
+    X(COUNT_REBASES, "logs begun anew behind")                                                     \
     X(COUNT_CHANGES, "members replaced")                                                           \
     X(COUNT_NODES_LOST, "damaged nodes refused")
 

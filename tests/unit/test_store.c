@@ -24,8 +24,9 @@ struct model {
     struct fake_disk *disk;
     struct store *store;
     struct storage *st;
-    uint8_t bytes[LOG_BYTES_MAX]; /* of offsets from `begin` on */
-    uint64_t begin, end;          /* appended */
+    uint8_t bytes[LOG_BYTES_MAX]; /* of offsets from `base` on */
+    uint64_t base;                /* where it was begun */
+    uint64_t begin, end;          /* appended, and not forgotten */
     uint64_t flushed;             /* promised */
     uint64_t cut_to; /* a truncate or reset was asked: the end may be anywhere between */
     unsigned meta_promised, meta_asked;
@@ -33,6 +34,7 @@ struct model {
     bool begun;
     bool resetting; /* a reset to another begin may or may not have happened */
     uint64_t reset_to;
+    uint64_t trim_to; /* the begin may have moved, up to there; 0: it was not asked to */
 };
 
 static struct model m;
@@ -84,9 +86,9 @@ static struct storage_state state(void)
 /* One record of that many bytes, which depend on offset and term. */
 static int append(uint32_t len)
 {
-    uint8_t *payload = m.bytes + (m.end - m.begin);
+    uint8_t *payload = m.bytes + (m.end - m.base);
 
-    ck_assert_uint_lt(m.end - m.begin + len, LOG_BYTES_MAX);
+    ck_assert_uint_lt(m.end - m.base + len, LOG_BYTES_MAX);
     for (uint32_t i = 0; i < len; i++) {
         payload[i] = (uint8_t)(1 + (m.end + i + m.term * 31) % 251);
     }
@@ -97,7 +99,7 @@ static int append(uint32_t len)
                        .payload_crc = crc32c_extend(0, payload, len),
                        .commit = m.flushed,
                        .wall_ms = 77};
-    r.chain_crc = crc32c_extend(0, m.bytes, m.end - m.begin + len);
+    r.chain_crc = crc32c_extend(0, m.bytes, m.end - m.base + len);
     int rc = m.st->ops->append(m.st, &r, payload);
     if (rc == ERR_OK) {
         m.end += len;
@@ -121,7 +123,7 @@ static int mark_idle(void)
     struct record r = {.term = {m.term},
                        .begin = m.end,
                        .flags = RECORD_IDLE,
-                       .chain_crc = crc32c_extend(0, m.bytes, m.end - m.begin)};
+                       .chain_crc = crc32c_extend(0, m.bytes, m.end - m.base)};
 
     int rc = m.st->ops->append(m.st, &r, NULL);
     return rc == ERR_OK ? flush() : rc;
@@ -145,10 +147,27 @@ static int reset_to(uint64_t offset)
     m.reset_to = offset;
     int rc = m.st->ops->reset(m.st, offset, 0);
     if (rc == ERR_OK) {
-        m.begin = m.end = m.flushed = offset;
+        m.base = m.begin = m.end = m.flushed = offset;
         m.resetting = false;
         m.begun = true;
         m.term++;
+    }
+    return rc;
+}
+
+/* Forgets what is below the offset, as far as that goes. */
+static int trim_to(uint64_t offset)
+{
+    uint64_t begin = 0;
+
+    m.trim_to = offset;
+    int rc = m.st->ops->trim(m.st, offset, &begin);
+    if (rc == ERR_OK) {
+        ck_assert(begin >= m.begin && (begin <= offset || begin == m.begin));
+        m.begin = begin;
+        m.trim_to = 0;
+        ck_assert_uint_eq(state().begin, begin);
+        ck_assert_uint_eq(state().begin_chain, crc32c_extend(0, m.bytes, begin - m.base));
     }
     return rc;
 }
@@ -198,7 +217,7 @@ static void check_bytes(size_t max_bytes)
             ck_assert_uint_eq(r.begin, at);
             ck_assert_uint_ge(b.len, RECORD_HEADER_BYTES + r.len_bytes);
             ck_assert_uint_le(record_end(&r), s.flush_off);
-            ck_assert_mem_eq(buf_head(&b) + RECORD_HEADER_BYTES, m.bytes + (at - m.begin),
+            ck_assert_mem_eq(buf_head(&b) + RECORD_HEADER_BYTES, m.bytes + (at - m.base),
                              r.len_bytes);
             buf_consume(&b, RECORD_HEADER_BYTES + r.len_bytes);
             at = record_end(&r);
@@ -221,24 +240,33 @@ static void check_reopened(void)
         return;
     }
     if (m.resetting && s.begin == m.reset_to && s.flush_off == m.reset_to) {
-        m.begin = m.end = m.flushed = m.reset_to;
+        m.base = m.begin = m.end = m.flushed = m.reset_to;
+        m.trim_to = 0;
     }
     m.resetting = false;
     m.begun = true;
     uint64_t least = m.cut_to < m.flushed ? m.cut_to : m.flushed;
-    ck_assert_uint_eq(s.begin, m.begin);
+    if (m.trim_to == 0) {
+        ck_assert_uint_eq(s.begin, m.begin);
+    } else {
+        ck_assert(s.begin >= m.begin && s.begin <= m.trim_to);
+    }
+    m.begin = s.begin;
+    m.trim_to = 0;
+    ck_assert(s.begin_chain_known);
+    ck_assert_uint_eq(s.begin_chain, crc32c_extend(0, m.bytes, s.begin - m.base));
     ck_assert_uint_ge(s.flush_off, least);
     ck_assert_uint_le(s.flush_off, m.end);
     ck_assert_uint_eq(s.write_off, s.flush_off);
     ck_assert_uint_eq(s.uncertain_to, 0);
-    ck_assert_uint_eq(s.chain_crc, crc32c_extend(0, m.bytes, s.flush_off - m.begin));
+    ck_assert_uint_eq(s.chain_crc, crc32c_extend(0, m.bytes, s.flush_off - m.base));
     m.end = m.flushed = s.flush_off;
     m.cut_to = UINT64_MAX;
     check_bytes(3000);
 }
 
 /* The script: records small and large, batches, idle marks, votes, cuts inside and across segments,
- * a reset. Ends at the first error. */
+ * a begin that is forgotten, a reset. Ends at the first error. */
 static int script(void)
 {
     static const uint32_t sizes[] = {10, 700, 1, 3000, 90, 12000, 450, 20000};
@@ -259,6 +287,9 @@ static int script(void)
         }
         if (rc == ERR_OK) {
             rc = flush();
+        }
+        if (rc == ERR_OK && round > 0) {
+            rc = trim_to(m.flushed - 60000);
         }
         if (rc == ERR_OK && round < 2) {
             rc = truncate_to(m.end - (round == 0 ? 20000 + 450 : 20000 + 450 + 12000 + 90 + 3000));
@@ -546,6 +577,92 @@ static uint64_t ident_epoch(void)
     ck_assert_uint_eq(size, 512);
     return le_get64(ident + 112);
 }
+
+/* Whole segments go below an offset, also while the disk is full if nothing but the begin must be
+ * noted; what stays can be read, cut and opened again, and what is gone is not found. A begin
+ * inside of a unit is none. */
+START_TEST(trim)
+{
+    struct buf b = BUF_INIT;
+    uint64_t begin = 0;
+
+    model_begin();
+    ck_assert_int_eq(reopen(), ERR_OK);
+    m.cut_to = UINT64_MAX;
+    ck_assert_int_eq(m.st->ops->trim(m.st, 1, &begin), ERR_STATE);
+    ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(append(9000), ERR_OK);
+        ck_assert_int_eq(flush(), ERR_OK);
+    }
+    uint64_t used = fake_disk_used(m.disk);
+    ck_assert_int_eq(trim_to(BEGIN + 9000), ERR_OK);
+    ck_assert_uint_eq(m.begin, BEGIN); /* the first segment holds more than that */
+    fake_disk_set_capacity(m.disk, used);
+    ck_assert_int_eq(m.st->ops->trim(m.st, m.end, &begin), ERR_NO_SPACE);
+    ck_assert_uint_eq(state().begin, BEGIN);
+    fake_disk_set_capacity(m.disk, used + 8192);
+    ck_assert_int_eq(trim_to(BEGIN + 200000), ERR_OK);
+    ck_assert_uint_gt(m.begin, BEGIN + 200000 - SEGMENT);
+    ck_assert_uint_lt(fake_disk_used(m.disk), used - 2 * (uint64_t)SEGMENT);
+    ck_assert_int_eq(m.st->ops->read(m.st, m.begin - 1, 100, &b), ERR_NOT_FOUND);
+    ck_assert_int_eq(m.st->ops->truncate(m.st, m.begin - 9000), ERR_INVALID);
+    check_bytes(5000);
+    store_close(m.store);
+    ck_assert_int_eq(reopen(), ERR_OK);
+    check_reopened();
+    ck_assert_int_eq(truncate_to(m.begin), ERR_OK);
+    ck_assert_int_eq(append(100), ERR_OK);
+    ck_assert_int_eq(flush(), ERR_OK);
+    store_close(m.store);
+    ck_assert_int_eq(reopen(), ERR_OK);
+    check_reopened();
+    buf_release(&b);
+    model_end();
+}
+END_TEST
+
+/* What a trim left that was cut short is removed at start; but not if what the log should begin
+ * with is not there: in doubt nothing goes. */
+START_TEST(trim_cut_short)
+{
+    struct fake_disk *f;
+    char path[64];
+    size_t size = 0;
+
+    for (int lost = 0; lost < 2; lost++) {
+        model_begin();
+        f = m.disk;
+        ck_assert_int_eq(reopen(), ERR_OK);
+        m.cut_to = UINT64_MAX;
+        ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+        for (int i = 0; i < 20; i++) {
+            ck_assert_int_eq(append(9000), ERR_OK);
+            ck_assert_int_eq(flush(), ERR_OK);
+        }
+        (void)snprintf(path, sizeof path, "d/log/seg-%020d.log", BEGIN);
+        const uint8_t *bytes = fake_disk_bytes(f, path, &size);
+        uint8_t *copy = mem_alloc(size);
+        memcpy(copy, bytes, size);
+        ck_assert_int_eq(trim_to(m.end), ERR_OK);
+        ck_assert_uint_gt(m.begin, BEGIN);
+        store_close(m.store);
+        fake_disk_put(f, path, copy, size);
+        free(copy);
+        if (lost) {
+            char first[64];
+            (void)snprintf(first, sizeof first, "d/log/seg-%020llu.log",
+                           (unsigned long long)m.begin);
+            ck_assert(fake_disk_flip(f, first, 20, 1));
+        }
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_uint_eq(state().begin, lost ? (uint64_t)BEGIN : m.begin);
+        ck_assert(lost == (fake_disk_bytes(f, path, &size) != NULL));
+        ck_assert_uint_eq(state().begin_chain, crc32c_extend(0, m.bytes, state().begin - m.base));
+        model_end();
+    }
+}
+END_TEST
 
 /* A reset tells `ident` of the new epoch before it removes anything of the old one, wherever the
  * power goes: rot of the new segment's header could else pass the old log off as this one. */
@@ -937,6 +1054,8 @@ int main(void)
     tcase_add_test(tc, rot_everywhere);
     tcase_add_test(tc, uncertain_of_the_whole_batch);
     tcase_add_test(tc, uncertain_until_cut);
+    tcase_add_test(tc, trim);
+    tcase_add_test(tc, trim_cut_short);
     tcase_add_test(tc, reset_tells_ident_first);
     tcase_add_test(tc, full_disk);
     tcase_add_test(tc, refused);
