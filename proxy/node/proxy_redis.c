@@ -65,6 +65,8 @@ static void redis_take_run_id(struct proxy *p, const char *info)
     }
 }
 
+static void redis_prepare(struct proxy *p);
+
 static void redis_version_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
@@ -85,7 +87,13 @@ static void redis_version_cb(void *ctx, const struct redisReply *reply)
     memcpy(p->router.engine_version, at, len);
     p->router.engine_version[len] = '\0';
     p->engine_number = lineage_engine(p->router.engine_version);
+    if (strtoul(p->router.engine_version, NULL, 10) < REDIS_MAJOR_MIN) {
+        log_error("Redis %s at %s:%d is too old: %d.0 or later is needed", p->router.engine_version,
+                  p->settings->redis_host, (int)p->settings->redis_port, REDIS_MAJOR_MIN);
+        return; /* nothing else is asked of it, or changed there */
+    }
     proposer_set_engine(p->proposer, p->engine_number);
+    redis_prepare(p);
 }
 
 bool proxy_parse_commands(const struct redisReply *reply, struct command_table **table)
@@ -258,11 +266,6 @@ static void redis_prepared_cb(void *ctx, const struct redisReply *reply)
         log_error("Redis does not say how many databases it has (CONFIG GET databases)");
         return;
     }
-    if (strtoul(p->router.engine_version, NULL, 10) < REDIS_MAJOR_MIN) {
-        log_error("Redis %s is too old: %d.0 or later is needed", p->router.engine_version,
-                  REDIS_MAJOR_MIN);
-        return;
-    }
     if (!p->prepared) {
         log_info("Redis %s at %s:%d knows %zu commands", p->router.engine_version,
                  p->settings->redis_host, (int)p->settings->redis_port,
@@ -271,15 +274,13 @@ static void redis_prepared_cb(void *ctx, const struct redisReply *reply)
     p->prepared = true;
 }
 
-static void redis_prepare(struct proxy *p);
-
 /* Everybody's connections are known: ours is the only one, or it must wait. */
 static void redis_check_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
 
     if (reply != NULL && !p->intruder) {
-        redis_prepare(p);
+        (void)control_send(p->control, redis_version_cb, p, "INFO server");
     }
 }
 
@@ -293,10 +294,9 @@ static void redis_up(void *ctx)
     (void)control_send(p->control, redis_check_cb, p, "PING");
 }
 
-/* It is ours: now it is asked, and told what we need. */
+/* It is ours, and new enough: now it is asked, and told what we need. */
 static void redis_prepare(struct proxy *p)
 {
-    (void)control_send(p->control, redis_version_cb, p, "INFO server");
     (void)control_send(p->control, redis_command_cb, p, "COMMAND");
     (void)control_send(p->control, proxy_take_databases, p, "CONFIG GET databases");
     for (int i = 0; i < PROXY_REDIS_SETTINGS; i++) {

@@ -24,6 +24,7 @@ SYSTEM_TESTS = \
 	test_basic \
 	test_clients \
 	test_durability \
+	test_engines \
 	test_failover \
 	test_faults \
 	test_history \
@@ -93,6 +94,9 @@ test_links_SOURCES = tests/system/test_links.c
 test_links_CFLAGS = $(UNIT_CFLAGS)
 test_links_LDADD = $(SYSTEM_LDADD)
 
+test_engines_SOURCES = tests/system/test_engines.c
+test_engines_CFLAGS = $(UNIT_CFLAGS)
+test_engines_LDADD = libsystem.a liblogsvc.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 test_roles_SOURCES = tests/system/test_roles.c
 test_roles_CFLAGS = $(UNIT_CFLAGS)
 test_roles_LDADD = $(SYSTEM_LDADD)
