@@ -242,7 +242,7 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
 {
     uint64_t lease = lease_ns(l->config.lease_ms);
     uint64_t fresh = LOOKOUT_FRESH_INTERVALS * l->config.interval_ms * CLOCK_NS_PER_MS;
-    unsigned free_count = 0, seen_count = 0, heir_count = 0,
+    unsigned free_count = 0, seen_count = 0, heir_count = 0, gone_count = 0,
              quorum = (unsigned)__builtin_popcount(l->counting) / 2 + 1;
 
     fresh = fresh > lease ? fresh : lease;
@@ -266,6 +266,7 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
         bool alive = heard && n->leader_term.n > 0 && n->term.n == n->leader_term.n;
         seen_count++;
         free_count += !heard;
+        gone_count += n->heard_at_ns == UINT64_MAX;
         out->log_empty = out->log_empty && n->empty;
         if (n->leader_term.n > out->leader_term.n) {
             out->leader_term = n->leader_term;
@@ -282,5 +283,6 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
     out->nodes_up = seen_count;
     out->seen = seen_count >= quorum;
     out->free = free_count >= quorum;
+    out->gone = gone_count >= quorum;
     out->heir_sure = heir_count >= quorum;
 }

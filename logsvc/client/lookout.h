@@ -57,6 +57,7 @@ uint64_t lookout_next_tick_ns(const struct lookout *l);
 
 struct lookout_view {
     bool free; /* a quorum said lately that it has not heard a leader or winner for a lease */
+    bool gone; /* … and not because it was silent for long: it has released, or its link closed */
     unsigned nodes_up;       /* have answered lately */
     bool seen;               /* a quorum has answered lately */
     bool leader_alive;       /* a node has heard the leader of the newest term within the lease */

@@ -123,10 +123,15 @@ void forward_destroy(struct forward *f)
     free(f);
 }
 
+bool forward_aims_at(const struct forward *f, const char *host, int port)
+{
+    return f->port == port && strcmp(f->host, host) == 0;
+}
+
 void forward_aim(struct forward *f, enum forward_aim aim, const char *host, int port,
                  uint64_t now_ns)
 {
-    bool same = aim == FORWARD_THERE && f->port == port && strcmp(f->host, host) == 0;
+    bool same = aim == FORWARD_THERE && forward_aims_at(f, host, port);
 
     if (aim == f->aim && (aim != FORWARD_THERE || same)) {
         return;

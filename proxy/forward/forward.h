@@ -55,6 +55,7 @@ void forward_aim(struct forward *f, enum forward_aim aim, const char *host, int 
                  uint64_t now_ns);
 /* Ends all links at once, with what they have sent; what was not sent waits on. */
 void forward_cut(struct forward *f, const char *reason);
+bool forward_aims_at(const struct forward *f, const char *host, int port);
 
 /* Takes a request of r->client, which is on its link if it has others there (client->forwarded).
  * False: too much waits already; the request is untouched. */

@@ -57,6 +57,7 @@ struct proxy_outlook {
     uint64_t commit;    /* highest offset that is known to be committed */
     bool heir;          /* we are named */
     uint32_t listen_ms; /* as role_view has it */
+    bool fell_silent;   /* the last leader did, when nobody led last: no answer of it will come */
     unsigned rank;
     uint64_t random; /* drawn anew each turn */
     struct term term, leader_term;

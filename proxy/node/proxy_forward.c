@@ -242,6 +242,21 @@ static void proxy_aim_privates(struct proxy *p, const struct leader_address *to)
     private_target(p->forward_privates, to != NULL ? to->host : "", to != NULL ? to->port : 0);
 }
 
+/* To the proxy that leads. What was asked of one that has fallen silent is not waited for: it holds
+ * up what its clients ask next. */
+static void proxy_aim_forward(struct proxy *p, const struct leader_address *to, uint64_t now_ns)
+{
+    const char *host = to != NULL ? to->host : "";
+    int port = to != NULL ? to->port : 0;
+
+    if (p->outlook.fell_silent && !forward_aims_at(p->forward, host, port)) {
+        forward_cut(p->forward, "the proxy there has fallen silent");
+    }
+    p->outlook.fell_silent = false;
+    forward_aim(p->forward, to != NULL ? FORWARD_THERE : FORWARD_US, host, port, now_ns);
+    proxy_aim_privates(p, to);
+}
+
 void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
 {
     const struct leader_info *info = leader_info(p->leader);
@@ -253,13 +268,11 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
     p->router.others = leader_peer_count(p->leader) > 1 || (info->known && !info->self);
     if (serves) {
         p->served_offset = proposer_commit(p->proposer);
-        forward_aim(p->forward, FORWARD_US, NULL, 0, now_ns);
+        proxy_aim_forward(p, NULL, now_ns);
         forward_aim(p->replica, FORWARD_US, NULL, 0, now_ns);
-        proxy_aim_privates(p, NULL);
     } else {
         if (info->known && !info->self && info->address.port > 0) {
-            forward_aim(p->forward, FORWARD_THERE, info->address.host, info->address.port, now_ns);
-            proxy_aim_privates(p, &info->address);
+            proxy_aim_forward(p, &info->address, now_ns);
         } else {
             forward_aim(p->forward, FORWARD_NOWHERE, NULL, 0, now_ns);
         }

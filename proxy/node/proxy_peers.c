@@ -150,8 +150,10 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     o->quorum_up = view.seen;
     o->commit = view.commit;
     o->heir = view.heir_sure && strcmp(view.heir, p->address) == 0;
-    bool silent = !view.heir_sure && view.leader_term.n > 0 && strcmp(view.leader, p->address) != 0;
-    o->listen_ms = silent ? (uint32_t)p->settings->lease_ms / PEER_LISTEN_PART : 0;
+    bool wordless =
+        !view.heir_sure && view.leader_term.n > 0 && strcmp(view.leader, p->address) != 0;
+    o->listen_ms = wordless && view.gone ? (uint32_t)p->settings->lease_ms / PEER_LISTEN_PART : 0;
+    o->fell_silent = view.free ? wordless && !view.gone : o->fell_silent;
     o->random = random_next(&p->random);
     o->term = view.term;
     o->leader_term = view.leader_term;

@@ -113,7 +113,10 @@ START_TEST(free_by_quorum)
     ck_assert_uint_eq(v.commit, 12);
     hear(2, report(MS(LEASE_MS), 3, 3, "h:2", 11));
     lookout_view(l, now, &v);
-    ck_assert(v.free);
+    ck_assert(v.free && !v.gone); /* one has lost its link, one has not heard it for long */
+    hear(2, report(WIRE_NEVER, 3, 3, "h:2", 11));
+    lookout_view(l, now, &v);
+    ck_assert(v.free && v.gone);
     now += MS(LEASE_MS) + 1;
     lookout_view(l, now, &v);
     ck_assert(!v.seen && !v.free && !v.leader_alive);
