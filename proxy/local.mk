@@ -83,6 +83,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/main.c \
 	proxy/node/proxy.c proxy/node/proxy.h \
 	proxy/node/proxy_busy.c \
+	proxy/node/proxy_monitor.c \
 	proxy/node/proxy_clients.c \
 	proxy/node/proxy_forward.c \
 	proxy/node/proxy_found.c \

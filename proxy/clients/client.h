@@ -74,17 +74,17 @@ struct client {
     bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
     bool replica_port;       /* it came in there: reads only */
     bool authenticated;
-    bool moved;              /* of a link: it was told so; nothing more of it is executed */
-    bool logs_in;            /* one of all->logins is its */
-    bool waits_to_log_in;    /* in all->logins_first, by next_login */
-    bool waits_for_redirect; /* for that of another client to come up */
-    bool tracks_bcast;       /* CLIENT TRACKING … BCAST */
-    bool no_evict;           /* CLIENT NO-EVICT, for CLIENT LIST */
-    bool tracking;           /* CLIENT TRACKING: on the private link */
-    bool monitors;           /* MONITOR */
-    bool watches;            /* WATCH: on the private link */
-    bool watches_many;       /* more keys than are remembered */
-    char nonce[17];          /* of a link from another proxy (HOLDFAST LINK); "": it is none */
+    bool moved;           /* of a link: it was told so; nothing more of it is executed */
+    bool logs_in;         /* one of all->logins is its */
+    bool waits_to_log_in; /* in all->logins_first, by next_login */
+    bool waits_for_link;  /* for that of another client to come up */
+    bool tracks_bcast;    /* CLIENT TRACKING … BCAST */
+    bool no_evict;        /* CLIENT NO-EVICT, for CLIENT LIST */
+    bool tracking;        /* CLIENT TRACKING: on the private link */
+    bool monitors;        /* MONITOR */
+    bool watches;         /* WATCH: on the private link */
+    bool watches_many;    /* more keys than are remembered */
+    char nonce[17];       /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode;
     char *name;                      /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
@@ -147,6 +147,7 @@ struct clients {
     bool auth_required;
     bool async_default;                        /* what HOLDFAST SYNC says of a new client */
     struct client *monitors;                   /* by next_monitor; NULL: none */
+    bool monitor_wanted;                       /* somebody waits for a link that monitors */
     size_t taking_bytes;                       /* of the request that is being taken in */
     unsigned logins;                           /* under way, each on a private link (acl.h) */
     struct client *logins_first, *logins_last; /* who wait to begin one */

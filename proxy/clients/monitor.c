@@ -89,11 +89,17 @@ void monitor_feed(struct client *c, const struct command *command, const struct 
         return;
     }
     net_peer_name(c->fd, peer, sizeof peer);
+    buf_append_str(&line, "+");
     monitor_line(&line, clock_wall_ms() * 1000, c->db, peer, argv, argc,
                  monitor_secret(command, argv, argc));
     buf_append_str(&line, "\r\n");
+    const uint8_t *text = buf_head(&line);
     for (struct client *each = c->all->monitors; each != NULL; each = each->next_monitor) {
-        client_push(each, '+', buf_head(&line), line.len);
+        if (each == c) { /* its own reply comes first */
+            client_release(client_insert(c, NULL, text, line.len));
+        } else {
+            client_push(each, '+', text + 1, line.len - 1);
+        }
     }
     buf_release(&line);
 }

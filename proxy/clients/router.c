@@ -785,31 +785,48 @@ static void router_kill(struct router *router, struct client *c, const struct co
     }
 }
 
-/* Who monitors already gets no answer, as in Redis. */
-static void router_monitor(struct client *c)
+/* Who monitors already gets no answer, as in Redis. What scripts do Redis tells us, once it was
+ * asked to; if it can't be, that is not shown. */
+static void router_monitor(const struct router *router, struct client *c)
 {
+    bool waited = c->waits_for_link;
+
+    c->waits_for_link = false;
+    if (!waited && !c->monitors && !router->monitors_scripts && router_serves(router) &&
+        router->scripts_can_be_monitored) {
+        c->all->monitor_wanted = c->waits_for_link = true;
+        client_postpone(c);
+        return;
+    }
     if (!c->monitors) {
         client_answer(c, "+OK\r\n", 5, REQUEST_ACK);
         monitor_join(c);
     }
 }
 
-/* CLIENT PAUSE: of all, or of what may change data (isPausedActions, is_may_replicate_command). */
+/* What is no write and yet may reach replicas (is_may_replicate_command), besides scripts. */
+static bool router_may_replicate(const struct command *command)
+{
+    static const char *const names[] = {"pfcount", "publish", "spublish"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(command->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* CLIENT PAUSE: of all, or of what may change data (isPausedActions). */
 static bool router_is_paused(const struct router *router, const struct client *c,
                              const struct command *command)
 {
-    static const char *const may_replicate[] = {"pfcount", "publish", "spublish"};
 
     if (router->clients->now_ns >= c->all->pause_until_ns) {
         return false;
     }
-    if (!c->all->pause_writes_only || router_writes(command)) {
+    if (!c->all->pause_writes_only || router_writes(command) || router_may_replicate(command)) {
         return true;
-    }
-    for (size_t i = 0; i < sizeof may_replicate / sizeof *may_replicate; i++) {
-        if (strcmp(command->name, may_replicate[i]) == 0) {
-            return true;
-        }
     }
     return strcmp(command->name, "exec") == 0 && transaction_writes(c);
 }
@@ -843,7 +860,7 @@ static void router_special(struct router *router, struct client *c, const struct
         return;
     }
     if (strcmp(command->name, "monitor") == 0) {
-        router_monitor(c);
+        router_monitor(router, c);
         return;
     }
     if (strcmp(command->name, "unwatch") == 0) {
@@ -893,6 +910,11 @@ static void router_take(struct router *router, struct client *c, const struct re
             router_reject(c, command, router->busy);
         }
         c->gate = CLIENT_GATE_NONE;
+        return;
+    }
+    if (c->monitors && (router_writes(command) || router_may_replicate(command) ||
+                        (command->flags & COMMAND_FLAG_READONLY) != 0)) {
+        router_reject(c, command, "ERR Replica can't interact with the keyspace");
         return;
     }
     if (c->all->pause_until_ns != 0 && router_is_paused(router, c, command)) {

@@ -62,6 +62,8 @@ struct router {
     struct buf hashes; /* scratch: uint64_t */
     struct buf text;   /* scratch: an answer */
     uint64_t commands;
+    bool scripts_can_be_monitored; /* there is somebody who does that */
+    bool monitors_scripts; /* what scripts do is told to those who monitor (proxy_monitor.c) */
     char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
     /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
      * r is queued, and answered later. */

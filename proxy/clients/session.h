@@ -34,8 +34,9 @@ bool session_wait_unblock(struct router *router, struct client *blocked, bool wi
 /* HOLDFAST SYNC [ON|OFF]. */
 void session_sync(struct client *c, const struct resp_arg *argv, size_t argc);
 
-/* CLIENT TRACKING … REDIRECT: somebody's link for it is up, or has ended. */
-void session_redirect_settled(struct clients *all);
+/* A link that clients wait for (c->waits_for_link: CLIENT TRACKING … REDIRECT, MONITOR) is up, or
+ * has ended. */
+void session_link_settled(struct clients *all);
 
 /* For session_client.c: names as CLIENT SETNAME takes them, and what is said of others. */
 bool session_name_ok(const struct resp_arg *name);

@@ -175,10 +175,10 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
                                       char text[32])
 {
     static const struct resp_arg nobody = {(const uint8_t *)"9223372036854775807", 19};
-    bool waited = c->waits_for_redirect;
+    bool waited = c->waits_for_link;
     long long id;
 
-    c->waits_for_redirect = false;
+    c->waits_for_link = false;
     if (!resp_arg_integer(word, &id)) {
         return true; /* Redis says what is wrong */
     }
@@ -198,7 +198,7 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
         return false;
     }
     if (private_id(target->redirect) == 0) {
-        c->waits_for_redirect = true;
+        c->waits_for_link = true;
         client_postpone(c);
         return false;
     }
@@ -208,10 +208,10 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
     return true;
 }
 
-void session_redirect_settled(struct clients *all)
+void session_link_settled(struct clients *all)
 {
     for (struct client *c = all->list; c != NULL; c = c->next) {
-        if (c->waits_for_redirect && c->postponed) {
+        if (c->waits_for_link && c->postponed) {
             client_resume(c);
         }
     }

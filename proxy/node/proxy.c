@@ -265,6 +265,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     private_tick(p->privates, now_ns);
     proxy_tick_forward(p, now_ns);
     pubsub_tick(p->pubsub, now_ns);
+    engine_tick(p->monitor, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {
         p->repair_ns = now_ns;
         proxy_repair_snapshots(p, now_ns);
@@ -385,6 +386,7 @@ static void proxy_turn(struct proxy *p)
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */
     pubsub_flush(p->pubsub, now_ns);
+    proxy_turn_monitor(p, now_ns);
     proxy_fence_pushes(p, now_ns);
     private_sweep(p->privates);
     private_sweep(p->forward_privates);
@@ -519,6 +521,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     proxy_open_engine(p, s);
     proxy_open_privates(p, s);
     proxy_open_clients(p, s);
+    proxy_open_monitor(p, s);
     int rc = proxy_open_port(p, s);
     if (rc == ERR_OK) {
         proxy_open_forward(p, s);
@@ -557,6 +560,7 @@ void proxy_close(struct proxy *p)
     }
     proxy_close_redis(p);
     engine_destroy(p->engine);
+    engine_destroy(p->monitor);
     private_destroy(p->privates);
     clients_fini(&p->clients);
     proxy_close_forward(p);

@@ -133,6 +133,8 @@ struct proxy {
     char redis_run_id[41];
     struct proxy_redis_setting redis_settings[PROXY_REDIS_SETTINGS];
 
+    struct engine *monitor; /* a link that monitors; proxy_monitor.c */
+
     struct forward *forward; /* clients' requests on their way to another proxy that leads */
     struct forward *replica; /* reads on their way to our Redis while it is a replica */
     struct private_pool *forward_privates; /* links that a client has for itself, to that proxy */
@@ -274,6 +276,10 @@ void proxy_tick_borrow(struct proxy *p, uint64_t now_ns);
 /* Our own Redis has said it: the router has another table by now. */
 void proxy_end_borrow(struct proxy *p);
 void proxy_close_borrow(struct proxy *p);
+/* Monitors Redis while clients monitor, for what scripts do; proxy_monitor.c. Once per turn. */
+void proxy_open_monitor(struct proxy *p, const struct settings *s);
+void proxy_turn_monitor(struct proxy *p, uint64_t now_ns);
+
 /* What Redis was set to before us, over the end of this process; proxy_found.c. */
 void proxy_found_load(struct proxy *p);
 void proxy_found_save(const struct proxy *p);

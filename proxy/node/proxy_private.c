@@ -127,7 +127,7 @@ static void proxy_private_redirected(void *ctx, struct client *c, const uint8_t 
 void proxy_redirect_settled(void *ctx)
 {
     struct proxy *p = ctx;
-    session_redirect_settled(&p->clients);
+    session_link_settled(&p->clients);
 }
 
 static void proxy_bound_push(struct proxy *p, uint64_t bound)
