@@ -58,6 +58,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/session_wait.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \
+	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
 	proxy/clients/transaction.c proxy/clients/transaction.h \
 	proxy/forward/uplink.c proxy/forward/uplink.h
 

@@ -403,8 +403,28 @@ struct request *client_queue(struct client *c, uint32_t request_flags)
     return r;
 }
 
+struct request *client_queue_before(struct client *c, struct request *before)
+{
+    struct request *r = request_take(c->all->pool), **at = &c->first;
+
+    while (*at != before) {
+        at = &(*at)->next_of_client;
+    }
+    r->client = c;
+    r->flags = REQUEST_SILENT;
+    r->next_of_client = before;
+    *at = r;
+    c->pending_count++;
+    c->unanswered++;
+    return r;
+}
+
 void client_answer(struct client *c, const void *reply, size_t size, uint32_t request_flags)
 {
+    if (c->all->capture != NULL) {
+        buf_append(c->all->capture, reply, size);
+        return;
+    }
     struct request *r = client_queue(c, request_flags);
 
     request_set_reply(r, reply, size);

@@ -145,8 +145,10 @@ struct clients {
     size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;
-    bool async_default;                        /* what HOLDFAST SYNC says of a new client */
-    struct client *monitors;                   /* by next_monitor; NULL: none */
+    bool async_default;      /* what HOLDFAST SYNC says of a new client */
+    struct client *monitors; /* by next_monitor; NULL: none */
+    struct buf *capture;     /* where answers go that are part of capture_for's reply; or NULL */
+    struct request *capture_for;               /* an EXEC */
     bool monitor_wanted;                       /* somebody waits for a link that monitors */
     size_t taking_bytes;                       /* of the request that is being taken in */
     unsigned logins;                           /* under way, each on a private link (acl.h) */
@@ -197,6 +199,9 @@ void client_push(struct client *c, char head, const uint8_t *rest, size_t size);
 
 /* Queues a request whose reply comes later. It is the client's from now on. */
 struct request *client_queue(struct client *c, uint32_t request_flags);
+
+/* The same, silent, before one that is being answered, which it holds up. */
+struct request *client_queue_before(struct client *c, struct request *before);
 
 /* Instead of an answer: the request is handed over again, and none behind it, when everything
  * before it is answered, or client_resume is called. */

@@ -42,6 +42,9 @@ bool pubsub_follows(const struct pubsub *ps);
  * subscriber may say, and what PING answers it. True: handled. */
 bool pubsub_handle(struct router *router, struct client *c, const struct command *command,
                    const struct resp_arg *argv, size_t argc);
+/* SUBSCRIBE and the like inside EXEC (clients.capture). */
+void pubsub_do(struct router *router, struct client *c, const struct command *command,
+               const struct resp_arg *argv, size_t argc);
 /* RESET of a subscriber: true if it takes the way over the link; reply is its answer then. */
 bool pubsub_reset(struct pubsub *ps, struct client *c, const char *reply);
 /* Whether the client is subscribed to anything. */

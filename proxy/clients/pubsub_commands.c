@@ -103,9 +103,16 @@ static void pubsub_add_entry(struct pubsub_op *op, struct subscription *s, bool 
 static void pubsub_queue(struct pubsub *ps, struct client *c, struct pubsub_op *op,
                          struct buf *commands)
 {
-    struct request *r = client_queue(c, REQUEST_ACK);
+    struct clients *all = c->all;
+    struct request *r;
 
-    r->flags &= ~(uint32_t)REQUEST_SILENT; /* pushes are none of CLIENT REPLY's business */
+    if (all->capture != NULL) {
+        buf_append(all->capture, buf_head(&op->reply), op->reply.len);
+        r = client_queue_before(c, all->capture_for); /* EXEC waits for it */
+    } else {
+        r = client_queue(c, REQUEST_ACK);
+        r->flags &= ~(uint32_t)REQUEST_SILENT; /* pushes are none of CLIENT REPLY's business */
+    }
     r->op = op;
     op->request = r;
     resp_put_request(commands, &pubsub_ping, 1);
@@ -237,6 +244,21 @@ static void pubsub_change(struct router *router, struct client *c, const struct 
         pubsub_subscribe(ps, c, verb, argv, argc);
     } else {
         pubsub_unsubscribe(ps, c, verb, argv, argc);
+    }
+}
+
+void pubsub_do(struct router *router, struct client *c, const struct command *command,
+               const struct resp_arg *argv, size_t argc)
+{
+    const struct pubsub_verb *verb = pubsub_verb_of(command);
+
+    c->lane = CLIENT_LANE_PUBSUB;
+    if (!router->pubsub->started && verb->subscribes) {
+        client_answer_error(c, "LOADING Redis is loading the dataset in memory");
+    } else if (verb->subscribes) {
+        pubsub_subscribe(router->pubsub, c, verb, argv, argc);
+    } else {
+        pubsub_unsubscribe(router->pubsub, c, verb, argv, argc);
     }
 }
 

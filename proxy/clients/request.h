@@ -95,6 +95,16 @@ void request_send_reply(struct request *r, struct chain *out);
 uint8_t request_reply_type(const struct request *r);
 /* Takes away what stands behind its first line (an error). */
 void request_cut_reply(struct request *r);
+/* Calls amend, if it has one, before the request counts as answered. False: its client is gone since.
+ */
+static inline bool request_amend(struct request *r)
+{
+    if (r->amend != NULL) {
+        r->amend(r);
+    }
+    return r->client != NULL;
+}
+
 /* REQUEST_BLOCK: a reply that is passed over is an error. The first one's line goes to the note
  * (ended by '\0', cut at REQUEST_ERROR_BYTES). */
 void request_note_error(struct request *r, const void *bytes, size_t size);

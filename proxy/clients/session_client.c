@@ -364,10 +364,11 @@ bool session_client(struct router *router, struct client *c, const struct comman
         router_answer_ok(c);
     } else if (strcmp(sub, "tracking") == 0) {
         session_client_tracking(router, c, argv, argc);
-    } else if (strcmp(sub, "getredir") == 0 && c->link == NULL) {
-        client_answer(c, ":-1\r\n", 5, 0);
-    } else if (strcmp(sub, "caching") == 0 || strcmp(sub, "trackinginfo") == 0 ||
-               strcmp(sub, "getredir") == 0) {
+    } else if (strcmp(sub, "getredir") == 0) {
+        buf_clear(&router->text);
+        resp_put_integer(&router->text, c->tracking ? (long long)c->redirects_to : -1);
+        router_answer(router, c, 0);
+    } else if (strcmp(sub, "caching") == 0 || strcmp(sub, "trackinginfo") == 0) {
         session_client_ask(router, c, argv, argc);
     } else if (strcmp(sub, "setinfo") == 0) {
         router_answer_ok(c);

@@ -266,7 +266,7 @@ static void session_ask_user(struct router *router, struct client *c, const stru
         {(const uint8_t *)"ACL", 3}, {(const uint8_t *)"GETUSER", 7}, *user};
     enum route route = router_route(router, c, false, false, true);
 
-    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
+    if (c->all->capture != NULL || (route != ROUTE_ENGINE && route != ROUTE_FORWARD)) {
         client_answer(c, ":0\r\n", 4, 0);
         return;
     }

@@ -1,6 +1,7 @@
 #include "proxy/clients/transaction.h"
 
 #include "common/mem.h"
+#include "proxy/clients/transaction_local.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ enum { TRANSACTION_KEYS_MAX = 4096 };
 struct transaction {
     struct buf commands; /* MULTI and what was queued, as RESP */
     struct buf hashes;   /* of the keys that they name */
+    struct buf locals;   /* what of it is ours to answer; transaction_local.h */
     size_t bytes;        /* of both, as accounted for */
     uint32_t count;
     unsigned db; /* of the next command: SELECT may be among them */
@@ -42,7 +44,7 @@ bool transaction_writes(const struct client *c)
 static void transaction_account(struct client *c)
 {
     struct transaction *t = c->transaction;
-    size_t bytes = t->commands.len + t->hashes.len;
+    size_t bytes = t->commands.len + t->hashes.len + t->locals.len;
 
     c->all->query_bytes += bytes;
     c->all->query_bytes -= t->bytes;
@@ -54,6 +56,7 @@ static void transaction_empty(struct client *c)
 {
     buf_release(&c->transaction->commands);
     buf_release(&c->transaction->hashes);
+    buf_release(&c->transaction->locals);
     transaction_account(c);
 }
 
@@ -103,12 +106,10 @@ static void transaction_begin(struct client *c)
 /* Commands that would change the shared connection itself, or answer for it. */
 static bool transaction_refuses(const struct command *command)
 {
-    static const char *const names[] = {"hello",        "auth",       "monitor",     "subscribe",
-                                        "psubscribe",   "ssubscribe", "unsubscribe", "punsubscribe",
-                                        "sunsubscribe", "readonly",   "readwrite"};
+    static const char *const names[] = {"hello", "auth", "client|tracking", "client|unblock",
+                                        "client|reply"};
 
-    if ((command->flags & COMMAND_FLAG_NO_MULTI) != 0 ||
-        strncmp(command->name, "client|", 7) == 0) {
+    if ((command->flags & COMMAND_FLAG_NO_MULTI) != 0) {
         return true;
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -174,8 +175,15 @@ static void transaction_queue(struct router *router, struct client *c,
         client_answer_error(c, refusal);
         return;
     }
-    t->count++;
+    uint32_t index = t->count++;
     if (t->spoiled) {
+        client_answer(c, "+QUEUED\r\n", 9, 0);
+        return;
+    }
+    if (transaction_is_local(command)) {
+        transaction_put_local(&t->locals, &t->commands, index, argv, argc);
+        t->may_follow = t->may_repeat = false;
+        transaction_account(c);
         client_answer(c, "+QUEUED\r\n", 9, 0);
         return;
     }
@@ -211,33 +219,12 @@ static uint32_t transaction_flags(const struct transaction *t, enum route route)
     uint32_t flags = REQUEST_BLOCK;
 
     flags |= t->selects ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
+    flags |= t->locals.len > 0 ? REQUEST_BARRIER : 0u; /* they may change what comes behind */
     flags |= t->writes ? REQUEST_PATIENT : 0u;
     if ((route == ROUTE_REPLICA && !t->writes) || (route == ROUTE_FORWARD && t->may_repeat)) {
         flags |= REQUEST_RETRY;
     }
     return flags;
-}
-
-/* Redis found a reason against one of the commands (no memory) only when the whole piece came, as
- * it was queued; had it been sent bit by bit, EXEC itself would have been refused for that. */
-static void transaction_amend(struct request *r)
-{
-    static const char previous[] =
-        "-EXECABORT Transaction discarded because of previous errors.\r\n";
-    const char *error = r->note;
-    struct buf reply = BUF_INIT;
-
-    if (error == NULL || error[0] != '-') {
-        return;
-    }
-    request_move_reply(r, &reply);
-    if (reply.len == sizeof previous - 1 && memcmp(buf_head(&reply), previous, reply.len) == 0) {
-        buf_clear(&reply);
-        buf_printf(&reply, "-EXECABORT Transaction discarded because of: %.*s\r\n",
-                   (int)strcspn(error + 1, "\r\n"), error + 1);
-    }
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
 }
 
 static void transaction_exec(struct router *router, struct client *c)
@@ -266,7 +253,7 @@ static void transaction_exec(struct router *router, struct client *c)
         request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
         r->db_if_failed = c->db;
-        r->amend = transaction_amend;
+        transaction_attach(router, r, &t->locals);
         transaction_send(router, c, r, route);
         c->db = t->db;
     }

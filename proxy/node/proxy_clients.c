@@ -60,13 +60,14 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
             request_give(&p->pool, r);
             continue;
         }
-        r->stage = REQUEST_ANSWERED;
         if ((r->flags & (REQUEST_INFO | REQUEST_PUBLISH | REQUEST_GATE)) != 0) {
             proxy_amend_reply(p, r);
         }
-        if (r->amend != NULL) {
-            r->amend(r);
+        if (!request_amend(r)) {
+            request_give(&p->pool, r);
+            continue;
         }
+        r->stage = REQUEST_ANSWERED;
         client_answered(r);
         proxy_note_bound(p, r, bound);
         if (r->waiter.harmless) {

@@ -28,13 +28,14 @@ void proxy_reply(struct proxy *p, struct request *r)
         request_give(&p->pool, r);
         return;
     }
-    r->stage = REQUEST_ANSWERED;
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);
     }
-    if (r->amend != NULL) {
-        r->amend(r);
+    if (!request_amend(r)) {
+        request_give(&p->pool, r);
+        return;
     }
+    r->stage = REQUEST_ANSWERED;
     client_answered(r);
     client_release(r);
 }

@@ -38,16 +38,17 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
             request_give(&world.pool, r);
             continue;
         }
-        r->stage = REQUEST_ANSWERED;
         if ((r->flags & REQUEST_PUBLISH) != 0) {
             pubsub_published(world.pubsub, r);
         }
         if ((r->flags & REQUEST_GATE) != 0) {
             acl_answered(r);
         }
-        if (r->amend != NULL) {
-            r->amend(r);
+        if (!request_amend(r)) {
+            request_give(&world.pool, r);
+            continue;
         }
+        r->stage = REQUEST_ANSWERED;
         r->client->written = world.router.last_bound = bound;
         client_answered(r);
         client_release(r);
@@ -179,8 +180,9 @@ static void owner_forward_answered(void *ctx, struct request *r)
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);
     }
-    if (r->amend != NULL) {
-        r->amend(r);
+    if (!request_amend(r)) {
+        request_give(&world.pool, r);
+        return;
     }
     client_answered(r);
     client_release(r);

@@ -31,6 +31,22 @@ START_TEST(transactions_out_of_memory)
 }
 END_TEST
 
+/* What is about the client itself, inside MULTI. */
+START_TEST(sessions_in_transactions)
+{
+    DUEL("A MULTI", "A SSUBSCRIBE x", "A MONITOR", "A PSUBSCRIBE p*", "A UNSUBSCRIBE",
+         "A CLIENT SETNAME foo", "A CLIENT GETNAME", "A CLIENT KILL ID 99999",
+         "A CLIENT NO-EVICT on", "A CLIENT GETREDIR", "A CLIENT TRACKINGINFO",
+         "A CLIENT CACHING yes", "A CLIENT LIST ID 99999", "A CLIENT UNPAUSE", "A~EXEC", "A<",
+         "A PUNSUBSCRIBE p*", "A MULTI", "A SUBSCRIBE x", "A SET k 1", "A SUBSCRIBE y z", "A~EXEC",
+         "A<", "B PUBLISH x hi", "A<", "B PUBLISH z hi", "A<", "A GET k", "A UNSUBSCRIBE x",
+         "C WATCH k", "B SET k 2", "C MULTI", "C CLIENT SETNAME foo", "C SUBSCRIBE x", "C EXEC",
+         "C CLIENT GETNAME", "B PUBLISH x hi", "C GET k", "C MULTI", "C CLIENT SETNAME bar",
+         "C CLIENT KILL USER default ID %B", "C EXEC", "B?", "C MULTI",
+         "C CLIENT KILL ID %C SKIPME no", "C EXEC", "C?");
+}
+END_TEST
+
 /* What DEBUG shows of the protocol, and that data outlive a reload. */
 START_TEST(debug_commands)
 {
@@ -50,6 +66,7 @@ int main(void)
     TCase *tc = system_case(suite, "as plain", system_serve, 120);
     tcase_add_test(tc, busy_scripts);
     tcase_add_test(tc, transactions_out_of_memory);
+    tcase_add_test(tc, sessions_in_transactions);
     tcase_add_test(tc, debug_commands);
     return unit_main(suite);
 }

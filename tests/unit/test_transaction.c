@@ -56,8 +56,13 @@ END_TEST
 /* What may not be queued: it would change the link that all share. */
 START_TEST(test_refused)
 {
-    static const char *const requests[] = {"SYNC",        "HELLO 3", "AUTH x",  "CLIENT ID",
-                                           "SUBSCRIBE a", "MONITOR", "SHUTDOWN"};
+    static const char *const requests[] = {"SYNC",
+                                           "HELLO 3",
+                                           "AUTH x",
+                                           "CLIENT TRACKING ON",
+                                           "CLIENT REPLY OFF",
+                                           "CLIENT UNBLOCK 1",
+                                           "SHUTDOWN"};
 
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         world_say(0, "MULTI");
@@ -69,6 +74,54 @@ START_TEST(test_refused)
         world_expect(0, ABORTED);
     }
     world_expect_nothing_sent();
+}
+END_TEST
+
+/* What is the proxy's to answer is carried out when Redis has carried out the rest, and answered in
+ * its place; not if Redis has not. */
+START_TEST(test_locals)
+{
+    static const char sent[] = "MULTI|PING|SET a 1|PING|PING|EXEC";
+
+    for (int executed = 0; executed < 2; executed++) {
+        world_say_raw(0, "MULTI\r\nCLIENT SETNAME joe\r\nSET a 1\r\nCLIENT ID\r\nCLIENT GETNAME\r\n"
+                         "EXEC\r\nCLIENT GETNAME\r\n");
+        world_expect_sent(sent);
+        world_expect(0, OK QUEUED QUEUED QUEUED QUEUED); /* the rest waits for EXEC */
+        ck_assert_ptr_null(world.clients[0]->name);
+        if (executed != 0) {
+            world_redis(OK QUEUED QUEUED QUEUED QUEUED
+                        "*4\r\n+PONG\r\n*2\r\n:1\r\n$2\r\nab\r\n+PONG\r\n+PONG\r\n");
+            world_expect(0, "*4\r\n+OK\r\n*2\r\n:1\r\n$2\r\nab\r\n:1\r\n$3\r\njoe\r\n"
+                            "$3\r\njoe\r\n");
+        } else {
+            world_redis(OK QUEUED QUEUED QUEUED QUEUED "*-1\r\n");
+            world_expect(0, "*-1\r\n$-1\r\n");
+        }
+    }
+}
+END_TEST
+
+/* A SUBSCRIBE begins when EXEC is answered, and that waits for it. */
+START_TEST(test_subscribes)
+{
+    static const char subscribed[] = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    char expected[256];
+
+    tracker_stream_at(world.tracker, 7);
+    tracker_commit(world.tracker, 7);
+    world_say_raw(0, "MULTI\r\nSUBSCRIBE c\r\nGET a\r\nEXEC\r\n");
+    world_expect_sent("MULTI|PING|GET a|EXEC");
+    world_expect(0, OK QUEUED QUEUED);
+    world_redis(OK QUEUED QUEUED "*2\r\n+PONG\r\n$-1\r\n");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_expect(0, "");
+    world_link_redis(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n+PONG\r\n");
+    (void)snprintf(expected, sizeof expected, "*2\r\n%s$-1\r\n", subscribed);
+    world_expect(0, expected);
+    world_say(0, "GET a");
+    ck_assert_int_eq(strncmp(world_hear(0), "-ERR Can't execute 'get'", 24), 0);
 }
 END_TEST
 
@@ -267,6 +320,8 @@ int main(void)
     tcase_add_checked_fixture(transaction, world_setup, world_teardown);
     tcase_add_test(transaction, test_errors);
     tcase_add_test(transaction, test_refused);
+    tcase_add_test(transaction, test_locals);
+    tcase_add_test(transaction, test_subscribes);
     tcase_add_test(transaction, test_exec);
     tcase_add_test(transaction, test_scope);
     tcase_add_test(transaction, test_select);
