@@ -95,7 +95,8 @@ void request_send_reply(struct request *r, struct chain *out);
 uint8_t request_reply_type(const struct request *r);
 /* Takes away what stands behind its first line (an error). */
 void request_cut_reply(struct request *r);
-/* Calls amend, if it has one, before the request counts as answered. False: its client is gone since.
+/* Calls amend, if it has one, before the request counts as answered. False: its client is gone
+ * since.
  */
 static inline bool request_amend(struct request *r)
 {

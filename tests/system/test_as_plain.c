@@ -39,7 +39,7 @@ START_TEST(sessions_in_transactions)
          "A CLIENT NO-EVICT on", "A CLIENT GETREDIR", "A CLIENT TRACKINGINFO",
          "A CLIENT CACHING yes", "A CLIENT LIST ID 99999", "A CLIENT UNPAUSE", "A~EXEC", "A<",
          "A PUNSUBSCRIBE p*", "A MULTI", "A SUBSCRIBE x", "A SET k 1", "A SUBSCRIBE y z", "A~EXEC",
-         "A<", "B PUBLISH x hi", "A<", "B PUBLISH z hi", "A<", "A GET k", "A UNSUBSCRIBE x",
+         "A<", "A<", "B PUBLISH x hi", "A<", "B PUBLISH z hi", "A<", "A GET k", "A UNSUBSCRIBE x",
          "C WATCH k", "B SET k 2", "C MULTI", "C CLIENT SETNAME foo", "C SUBSCRIBE x", "C EXEC",
          "C CLIENT GETNAME", "B PUBLISH x hi", "C GET k", "C MULTI", "C CLIENT SETNAME bar",
          "C CLIENT KILL USER default ID %B", "C EXEC", "B?", "C MULTI",
