@@ -190,6 +190,9 @@ int acceptor_elected(struct acceptor *a, const struct acceptor_call *call)
         acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
         return ERR_OK;
     }
+    if (!acceptor_term_believed(a, call)) {
+        return ERR_OK;
+    }
     if (!acceptor_history_of(msg, &theirs)) {
         acceptor_refuse(a, call, WIRE_REFUSED_BAD, "the history does not end with the term");
         return ERR_OK;
