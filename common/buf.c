@@ -27,6 +27,11 @@ uint8_t *buf_reserve(struct buf *b, size_t size)
     while (cap < b->len + size) {
         cap += cap < (1u << 26) ? cap : cap / 4;
     }
+    if (b->start == 0) {
+        b->data = mem_realloc(b->data, cap); /* the kernel moves pages of large ones, not bytes */
+        b->cap = cap;
+        return b->data + b->len;
+    }
     uint8_t *data = mem_alloc(cap);
     if (b->len > 0) {
         memcpy(data, b->data + b->start, b->len);

@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
-/* A piece grows to about this; a buffer smaller than that is cheaper to copy. */
+/* A piece grows to about this; a buffer smaller than that is cheaper to copy. Where much has come,
+ * more will: such pieces are made large at once. */
 enum { CHAIN_PIECE_BYTES = 64 * 1024, CHAIN_COPY_BYTES = 16 * 1024 };
+enum { CHAIN_MUCH_BYTES = 256 * 1024, CHAIN_LARGE_PIECE_BYTES = 1 << 20 };
 
 struct chain_piece {
     struct chain_piece *next;
@@ -25,18 +27,25 @@ static struct buf *chain_add_piece(struct chain *c)
     return &piece->bytes;
 }
 
-/* Where bytes are to be appended. */
-static struct buf *chain_tail(struct chain *c)
+/* Where so many bytes are to be appended. */
+static struct buf *chain_tail(struct chain *c, size_t size)
 {
     struct buf *tail = c->last != NULL ? &c->last->bytes : &c->first;
 
-    return tail->len < CHAIN_PIECE_BYTES ? tail : chain_add_piece(c);
+    if (tail->len < CHAIN_PIECE_BYTES || tail->start + tail->len + size <= tail->cap) {
+        return tail;
+    }
+    tail = chain_add_piece(c);
+    if (c->len >= CHAIN_MUCH_BYTES && size < CHAIN_LARGE_PIECE_BYTES) {
+        (void)buf_reserve(tail, CHAIN_LARGE_PIECE_BYTES);
+    }
+    return tail;
 }
 
 void chain_append(struct chain *c, const void *bytes, size_t size)
 {
     if (size > 0) { /* no piece is ever empty but the first */
-        buf_append(chain_tail(c), bytes, size);
+        buf_append(chain_tail(c, size), bytes, size);
         c->len += size;
     }
 }
@@ -49,11 +58,38 @@ void chain_take(struct chain *c, struct buf *b)
     } else if (b->len == 0) {
         /* nothing */
     } else if (b->len < CHAIN_COPY_BYTES) {
-        buf_append(chain_tail(c), buf_head(b), b->len);
+        buf_append(chain_tail(c, b->len), buf_head(b), b->len);
     } else {
         buf_swap(chain_add_piece(c), b);
     }
     buf_release(b);
+}
+
+void chain_move(struct chain *c, struct chain *from)
+{
+    struct chain_piece *second = from->second, *last = from->last;
+    size_t rest = from->len - from->first.len;
+
+    chain_take(c, &from->first);
+    if (second != NULL) {
+        *(c->last != NULL ? &c->last->next : &c->second) = second;
+        c->last = last;
+        c->len += rest;
+    }
+    *from = (struct chain){.len = 0};
+}
+
+void chain_move_to(struct chain *c, struct buf *b)
+{
+    if (b->len == 0 && c->second == NULL) {
+        buf_swap(b, &c->first);
+    } else {
+        buf_append(b, buf_head(&c->first), c->first.len);
+        for (const struct chain_piece *p = c->second; p != NULL; p = p->next) {
+            buf_append(b, buf_head(&p->bytes), p->bytes.len);
+        }
+    }
+    chain_release(c);
 }
 
 const uint8_t *chain_head(const struct chain *c, size_t *size)

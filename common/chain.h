@@ -19,6 +19,9 @@ struct chain {
 void chain_append(struct chain *c, const void *bytes, size_t size);
 /* Moves all of the buffer to the end; it is empty then, and owns no memory. */
 void chain_take(struct chain *c, struct buf *b);
+/* The same with all of another chain; and of all of this one to the end of a buffer. */
+void chain_move(struct chain *c, struct chain *from);
+void chain_move_to(struct chain *c, struct buf *b);
 
 /* The first bytes, *size of them; 0: it is empty. */
 const uint8_t *chain_head(const struct chain *c, size_t *size);

@@ -372,17 +372,17 @@ test_router_SOURCES = tests/unit/test_router.c tests/lib/unit.h
 test_router_CFLAGS = $(UNIT_CFLAGS)
 test_router_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
 
+check_PROGRAMS += test_router_alone
+TESTS += test_router_alone
+test_router_alone_SOURCES = tests/unit/test_router_alone.c tests/lib/unit.h
+test_router_alone_CFLAGS = $(UNIT_CFLAGS)
+test_router_alone_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
+
 check_PROGRAMS += test_forward
 TESTS += test_forward
 test_forward_SOURCES = tests/unit/test_forward.c tests/lib/unit.h
 test_forward_CFLAGS = $(UNIT_CFLAGS)
 test_forward_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
-
-check_PROGRAMS += test_freshness
-TESTS += test_freshness
-test_freshness_SOURCES = tests/unit/test_freshness.c tests/lib/unit.h
-test_freshness_CFLAGS = $(UNIT_CFLAGS)
-test_freshness_LDADD = $(UNIT_LDADD)
 
 check_PROGRAMS += test_route
 TESTS += test_route

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 enum { CLIENT_READ_BYTES = 256 * 1024, CLIENT_BIG_READ_BYTES = 1 << 20 };
+/* Written to one client's socket in one turn: who reads fast must not keep the loop busy. */
+enum { CLIENT_WRITE_BYTES = 1 << 20 };
 enum { CLIENT_OUT_KEEP_BYTES = 16 * 1024, CLIENT_REPLY_GUESS_BYTES = 512 * 1024 };
 
 static void client_read_cb(evutil_socket_t fd, short what, void *arg);
@@ -255,12 +257,18 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
                 return size;
             }
             all->taking_bytes = request.len_bytes;
+            all->whole_bytes =
+                framer == c->framer && used == 0 && *bytes == '*' ? request.len_bytes : 0;
             all->events->request(all->ctx, c, request.argv, request.argc);
-            all->taking_bytes = 0;
+            all->taking_bytes = all->whole_bytes = 0;
             if (c->postponed) {
                 break;
             }
             c->waits_since_ns = 0;
+            if (c->all->taken) {
+                c->wanted_bytes = 0;
+                return 0;
+            }
         }
         c->wanted_bytes = 0;
         used += request.len_bytes;
@@ -271,7 +279,8 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
 /* The framer counts: a request of empty arguments takes more memory there than it has bytes. */
 static void client_account_query(struct client *c)
 {
-    size_t bytes = c->in.len + (c->framer != NULL ? resp_framer_bytes(c->framer) : 0);
+    size_t bytes =
+        c->in.len + c->taken_bytes + (c->framer != NULL ? resp_framer_bytes(c->framer) : 0);
 
     c->all->query_bytes += bytes;
     c->all->query_bytes -= c->query_bytes;
@@ -306,6 +315,10 @@ static void client_take_buffered(struct client *c)
         return; /* closing has accounted for the buffer */
     }
     buf_consume(&c->in, used);
+    if (c->all->taken) {
+        c->all->taken = false;
+        client_needs_flush(c); /* for what stood behind it */
+    }
     if (c->in.len == 0) {
         buf_release(&c->in);
         resp_framer_destroy(c->framer);
@@ -369,6 +382,22 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
     if (!c->closing && !client_query_too_big(c)) {
         client_set_reading(c, client_may_read(c));
     }
+}
+
+bool client_take_input(struct client *c, struct buf *out)
+{
+    size_t whole = c->all->whole_bytes;
+
+    if (whole == 0) {
+        return false;
+    }
+    MUST(out->len == 0);
+    buf_swap(&c->in, out);
+    buf_append(&c->in, buf_head(out) + whole, out->len - whole);
+    buf_truncate(out, whole);
+    c->all->taken = true;
+    c->taken_bytes = whole;
+    return true;
 }
 
 /* ---- requests and replies ---- */
@@ -451,6 +480,17 @@ void client_answer_error(struct client *c, const char *text)
     buf_release(&reply);
 }
 
+static void client_all_answered(struct client *c)
+{
+    if (c->taken_bytes > 0) {
+        c->taken_bytes = 0;
+        client_account_query(c);
+    }
+    if (c->postponed) {
+        client_resume(c);
+    }
+}
+
 void client_answered(struct request *r)
 {
     size_t bytes = request_reply_bytes(r);
@@ -460,8 +500,13 @@ void client_answered(struct request *r)
     r->client->reply_mean_bytes -= r->client->reply_mean_bytes / 8;
     r->client->withheld_bytes += bytes;
     r->client->all->withheld_bytes += bytes;
-    if (--r->client->unanswered == 0 && r->client->postponed) {
-        client_resume(r->client);
+    if (bytes >= BIGS_BYTES) {
+        bigs_add(&r->client->all->bigs, r->big_key);
+    } else if ((r->flags & REQUEST_BIG) != 0) {
+        bigs_remove(&r->client->all->bigs, r->big_key);
+    }
+    if (--r->client->unanswered == 0) {
+        client_all_answered(r->client);
     }
 }
 
@@ -629,27 +674,35 @@ void clients_evict_unsent(struct clients *all)
     }
 }
 
+static void client_write_later(struct client *c)
+{
+    if (c->writable == NULL) {
+        c->writable = event_new(c->all->base, c->fd, EV_WRITE, client_write_cb, c);
+        MUST(c->writable != NULL);
+    }
+    (void)event_add(c->writable, NULL);
+}
+
 static void client_write(struct client *c)
 {
+    size_t room = CLIENT_WRITE_BYTES;
+
     while (c->out.len > 0) {
         size_t size;
         const uint8_t *bytes = chain_head(&c->out, &size);
-        ssize_t put = write(c->fd, bytes, size);
+        ssize_t put = room > 0 ? write(c->fd, bytes, size < room ? size : room) : -1;
         if (put < 0) {
-            if (errno == EINTR) {
+            if (room > 0 && errno == EINTR) {
                 continue;
             }
-            if (errno != EAGAIN) {
+            if (room > 0 && errno != EAGAIN) {
                 client_close(c, strerror(errno));
                 return;
             }
-            if (c->writable == NULL) {
-                c->writable = event_new(c->all->base, c->fd, EV_WRITE, client_write_cb, c);
-                MUST(c->writable != NULL);
-            }
-            (void)event_add(c->writable, NULL);
+            client_write_later(c);
             return;
         }
+        room -= (size_t)put;
         chain_consume(&c->out, (size_t)put);
     }
     chain_trim(&c->out, c->pending_count > 0 ? CLIENT_OUT_KEEP_BYTES : 0);
@@ -705,6 +758,11 @@ void clients_flush(struct clients *all)
 void clients_end_pause(struct clients *all)
 {
     all->pause_until_ns = 0;
+    clients_take_up(all);
+}
+
+void clients_take_up(struct clients *all)
+{
     for (struct client *c = all->list; c != NULL; c = c->next) {
         if (c->postponed && c->unanswered == 0) {
             client_resume(c);

@@ -7,6 +7,7 @@
 #ifndef PROXY_CLIENTS_CLIENT_H
 #define PROXY_CLIENTS_CLIENT_H
 
+#include "proxy/clients/bigs.h"
 #include "proxy/clients/request.h"
 #include "proxy/protocol/resp.h"
 
@@ -51,7 +52,8 @@ struct client {
     struct buf in;                /* the unfinished request */
     size_t wanted_bytes;          /* of in, as far as known; 0: not known */
     struct resp_framer *framer;   /* NULL while nothing is unfinished */
-    size_t query_bytes;           /* that in and framer hold */
+    size_t query_bytes;           /* that in, framer and what was taken out hold */
+    size_t taken_bytes;           /* client_take_input: of the request that is on its way */
     size_t unsent_counted;        /* of out, in all->unsent_bytes */
     struct chain out;             /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
@@ -69,11 +71,11 @@ struct client {
     unsigned db;
     unsigned resp;           /* 2 or 3 */
     uint64_t waits_since_ns; /* postponed since then, until somebody leads; 0: it isn't */
-    bool async;              /* HOLDFAST SYNC OFF: its replies wait for no commit */
     uint64_t written;        /* offset that covers all that it has written, as far as answered */
     bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
     bool replica_port;       /* it came in there: reads only */
     bool authenticated;
+    bool async;           /* HOLDFAST SYNC OFF: its replies wait for no commit */
     bool moved;           /* of a link: it was told so; nothing more of it is executed */
     bool logs_in;         /* one of all->logins is its */
     bool waits_to_log_in; /* in all->logins_first, by next_login */
@@ -133,6 +135,11 @@ struct clients {
     const struct client_events *events;
     void *ctx;
     struct request_pool *pool;
+    struct bigs bigs;
+    /* Of the request that is handed over now: its bytes, if it begins its client's input; whether
+     * that was taken. */
+    size_t whole_bytes;
+    bool taken;
     struct client *list;
     struct client *to_flush;
     struct client *to_free;     /* closed in this turn, by next */
@@ -177,6 +184,9 @@ void clients_evict_unsent(struct clients *all);
 
 /* CLIENT PAUSE is over: what was postponed is taken up. */
 void clients_end_pause(struct clients *all);
+
+/* Whatever was postponed is looked at again. */
+void clients_take_up(struct clients *all);
 
 /* Stops or resumes reading from everybody. */
 void clients_pause(struct clients *all, bool paused);
@@ -227,6 +237,11 @@ static inline bool client_lane_busy(struct client *c, enum client_lane lane)
     c->lane = lane;
     return false;
 }
+
+/* While a request is handed over: takes its bytes, a whole command in RESP, over instead of copying
+ * them; they count as the client's until nothing of it is unanswered. argv stays valid as long as
+ * *out does. False: it is not that simple, *out is as it was. */
+bool client_take_input(struct client *c, struct buf *out);
 
 /* Its whole reply is here (stage ANSWERED): from now on it counts as withheld memory. */
 void client_answered(struct request *r);

@@ -37,7 +37,7 @@ void request_give(struct request_pool *pool, struct request *r)
     MUST(r->waiter.state == TRACKER_OUT);
     request_free_keys(r);
     free(r->note);
-    buf_release(&r->reply);
+    chain_release(&r->reply);
     MUST(pool->live_count > 0);
     pool->live_count--;
     if (pool->free_count >= REQUEST_POOL_MAX) {
@@ -82,10 +82,10 @@ void request_add_reply(struct request *r, const void *bytes, size_t size)
         return;
     }
     if (r->inline_len > 0) {
-        buf_append(&r->reply, r->inline_reply, r->inline_len);
+        chain_append(&r->reply, r->inline_reply, r->inline_len);
         r->inline_len = 0;
     }
-    buf_append(&r->reply, bytes, size);
+    chain_append(&r->reply, bytes, size);
 }
 
 size_t request_reply_bytes(const struct request *r)
@@ -95,10 +95,12 @@ size_t request_reply_bytes(const struct request *r)
 
 uint8_t request_reply_type(const struct request *r)
 {
+    size_t size;
+
     if (r->inline_len > 0) {
         return r->inline_reply[0];
     }
-    return r->reply.len > 0 ? *buf_head(&r->reply) : 0;
+    return r->reply.len > 0 ? *chain_head(&r->reply, &size) : 0;
 }
 
 void request_move_reply(struct request *r, struct buf *out)
@@ -106,25 +108,19 @@ void request_move_reply(struct request *r, struct buf *out)
     if (r->inline_len > 0) {
         buf_append(out, r->inline_reply, r->inline_len);
         r->inline_len = 0;
-    } else if (out->len == 0) {
-        buf_swap(out, &r->reply);
-    } else {
-        buf_append(out, buf_head(&r->reply), r->reply.len);
     }
-    buf_release(&r->reply);
+    chain_move_to(&r->reply, out);
 }
 
 void request_cut_reply(struct request *r)
 {
-    const uint8_t *bytes = r->inline_len > 0 ? r->inline_reply : buf_head(&r->reply);
-    size_t size = request_reply_bytes(r);
-    const uint8_t *end = size > 0 ? memchr(bytes, '\n', size) : NULL;
+    struct buf whole = BUF_INIT;
 
-    if (end != NULL && r->inline_len > 0) {
-        r->inline_len = (uint32_t)(end + 1 - bytes);
-    } else if (end != NULL) {
-        buf_truncate(&r->reply, (size_t)(end + 1 - bytes));
-    }
+    request_move_reply(r, &whole);
+    const uint8_t *bytes = buf_head(&whole);
+    const uint8_t *end = whole.len > 0 ? memchr(bytes, '\n', whole.len) : NULL;
+    request_set_reply(r, bytes, end != NULL ? (size_t)(end + 1 - bytes) : whole.len);
+    buf_release(&whole);
 }
 
 void request_note_error(struct request *r, const void *bytes, size_t size)
@@ -147,12 +143,12 @@ void request_send_reply(struct request *r, struct chain *out)
         r->inline_len = 0;
         return;
     }
-    chain_take(out, &r->reply);
+    chain_move(out, &r->reply);
 }
 
 void request_set_reply(struct request *r, const void *bytes, size_t size)
 {
     r->inline_len = 0;
-    buf_clear(&r->reply);
+    chain_release(&r->reply);
     request_add_reply(r, bytes, size);
 }

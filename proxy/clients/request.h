@@ -37,6 +37,7 @@ enum {
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */
     REQUEST_RETRY = 1u << 9,      /* a pure read: may be sent again if its answer was lost */
     REQUEST_ASYNC = 1u << 18,     /* HOLDFAST SYNC OFF: its reply waits for no commit */
+    REQUEST_BIG = 1u << 19,       /* it went over a link of its own since its reply may be large */
     REQUEST_BLOCK = 1u << 10,     /* MULTI … EXEC in one piece */
     REQUEST_SELECTS = 1u << 11,   /* with a SELECT in it: it may leave another database behind */
 };
@@ -59,13 +60,14 @@ struct request {
     size_t command_len;
     uint32_t block_skips; /* replies_to_skip when nothing has been answered yet */
     unsigned db, resp;
-    uint64_t queued_ns;   /* when it began to wait in a outbox */
+    uint64_t queued_ns; /* when it began to wait in a outbox */
+    uint64_t big_key;   /* by which it is remembered if its reply is large (bigs.h); 0: it isn't */
     struct pubsub_op *op; /* what it changes of its client's subscriptions; not its own */
     void *note;           /* what its owner needs when it is answered; freed with it */
     /* Puts the whole reply right before it is let out; it may be an error of ours. NULL: as it is.
      * The client is there. */
     void (*amend)(struct request *r);
-    struct buf reply; /* used once the reply outgrows inline_reply */
+    struct chain reply; /* used once the reply outgrows inline_reply */
     uint64_t inline_hashes[REQUEST_INLINE_KEYS];
     uint8_t inline_reply[REQUEST_INLINE_BYTES];
 };

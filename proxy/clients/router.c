@@ -198,7 +198,12 @@ struct request *router_send(struct router *router, struct client *c, enum route 
     r->waiter.harmless = harmless;
     request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
                      keyspace ? 0 : (uint32_t)(router->hashes.len / sizeof(uint64_t)));
-    if (c->lane == CLIENT_LANE_PRIVATE) {
+    struct buf taken = BUF_INIT;
+
+    if (c->lane == CLIENT_LANE_PRIVATE && c->all->whole_bytes >= BIGS_BYTES &&
+        private_is_quiet(c->link) && client_take_input(c, &taken)) {
+        private_add_taken(c->link, r, &taken);
+    } else if (c->lane == CLIENT_LANE_PRIVATE) {
         private_add(c->link, r, argv, argc);
     } else if (route == ROUTE_ENGINE) {
         engine_add(router->engine, r, c->db, c->resp, argv, argc);
@@ -660,6 +665,9 @@ static void router_pass(struct router *router, struct client *c, const struct co
     bool blocks =
         !command->plain && c->transaction == NULL && router_would_block(command, argv, argc);
     bool own = blocks || (!command->plain && router_would_push(command, c, argv, argc));
+    uint64_t key =
+        known && router->hashes.len > 0 ? *(uint64_t *)(void *)buf_head(&router->hashes) : 0;
+    uint32_t flags = 0;
 
     if (!command->plain && strcmp(command->name, "info") == 0) {
         route = router_route_info(router, route);
@@ -671,12 +679,17 @@ static void router_pass(struct router *router, struct client *c, const struct co
         client_postpone(c); /* replies before it must not wait for the fence behind it */
         return;
     }
+    own = own || (router_goes_alone(router, c, command, argv, argc, key, &flags) &&
+                  router_can_go_alone(router, c, route));
     if ((own || c->lane != CLIENT_LANE_SHARED) && !router_choose_lane(router, c, own, route)) {
         return;
     }
     c->blocks = blocks;
-    uint32_t flags = router_flags(command, route, writes, argv, argc);
+    flags = (own ? flags : 0) | router_flags(command, route, writes, argv, argc);
     struct request *r = router_send(router, c, route, flags, !known, harmless, argv, argc);
+    if (r != NULL) {
+        r->big_key = router_big_key(command, key);
+    }
     if (r != NULL && !command->plain && route == ROUTE_ENGINE && router_is_publish(command)) {
         pubsub_publish(router->pubsub, r, argv, command);
     }
@@ -817,18 +830,28 @@ static bool router_may_replicate(const struct command *command)
     return false;
 }
 
-/* CLIENT PAUSE: of all, or of what may change data (isPausedActions). */
+/* Whether it may add to the stream now; what is queued is looked at with its EXEC. */
+static bool router_may_change(const struct client *c, const struct command *command)
+{
+    if (strcmp(command->name, "exec") == 0) {
+        return transaction_writes(c);
+    }
+    return c->transaction == NULL && (router_writes(command) || router_may_replicate(command));
+}
+
+/* While the log is full, of what may change data; CLIENT PAUSE: of all, or of the same
+ * (isPausedActions). */
 static bool router_is_paused(const struct router *router, const struct client *c,
                              const struct command *command)
 {
-
+    if (router->log_full && router_may_change(c, command)) {
+        return true;
+    }
     if (router->clients->now_ns >= c->all->pause_until_ns) {
         return false;
     }
-    if (!c->all->pause_writes_only || router_writes(command) || router_may_replicate(command)) {
-        return true;
-    }
-    return strcmp(command->name, "exec") == 0 && transaction_writes(c);
+    return !c->all->pause_writes_only || router_writes(command) || router_may_replicate(command) ||
+           router_may_change(c, command);
 }
 
 /* What is not simply passed on, or not by everybody. */
@@ -917,7 +940,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_reject(c, command, "ERR Replica can't interact with the keyspace");
         return;
     }
-    if (c->all->pause_until_ns != 0 && router_is_paused(router, c, command)) {
+    if ((c->all->pause_until_ns != 0 || router->log_full) && router_is_paused(router, c, command)) {
         client_postpone(c);
         return;
     }

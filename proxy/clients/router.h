@@ -39,6 +39,7 @@ struct pubsub;
 struct router {
     struct waits waits;  /* clients in WAIT */
     uint64_t last_bound; /* covers all that any client has written, as far as answered */
+    bool log_full;       /* too much is not committed yet: no writes are taken */
     bool log_late;       /* writes wait too long for the log: clients that do not are refused */
     struct router_config config;
     struct clients *clients;
@@ -132,6 +133,16 @@ void router_set_moved(struct router *router, struct request *r);
  * have to be lent (c->link). False: it was postponed or refused, and nothing is left to be done. */
 bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
                         enum route route);
+/* Whether the request or its reply is so large that others would have to wait for it on a link that
+ * is shared, as far as can be guessed (bigs.h): by what it is, by how it was answered last, or
+ * since a large value was written there. key: the hash of its first one, or 0. May add to its
+ * flags. */
+bool router_goes_alone(struct router *router, struct client *c, const struct command *command,
+                       const struct resp_arg *argv, size_t argc, uint64_t key, uint32_t *flags);
+/* A key and what is done with it; the keyspace is one key. */
+uint64_t router_big_key(const struct command *command, uint64_t key);
+/* Whether such a request can have a link of its own. */
+bool router_can_go_alone(const struct router *router, const struct client *c, enum route route);
 /* Then: queues the request and sends it where the route says: ROUTE_ENGINE, _FORWARD or _REPLICA.
  * What it touches stands in router->hashes, if not the keyspace. NULL: turned down, and answered.
  */

@@ -234,7 +234,10 @@ static void transaction_exec(struct router *router, struct client *c)
     enum route route = router_route(router, c, t->writes, t->may_follow, false);
     char text[160];
 
-    if (!t->spoiled && refusal == NULL && !router_choose_lane(router, c, false, route)) {
+    if (!t->spoiled && refusal == NULL &&
+        !router_choose_lane(router, c,
+                            t->commands.len >= BIGS_BYTES && router_can_go_alone(router, c, route),
+                            route)) {
         return; /* postponed; a link that is needed for WATCH is here */
     }
     if (t->spoiled) {

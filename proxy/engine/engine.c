@@ -17,6 +17,7 @@
 
 enum { ENGINE_BATCHES_MAX = 4, ENGINE_FENCE_BYTES = 512 };
 enum { ENGINE_OUT_KEEP_BYTES = 1 << 20, ENGINE_IDENTITY_BYTES_MAX = 64 * 1024 };
+enum { ENGINE_WRITE_BYTES = 1 << 20 };
 enum { ENGINE_PRIVATE_KEEP_BYTES = 4096, ENGINE_SETUP_MAX = 8 };
 /* Half of the shortest `timeout` that Redis can be set to, after which it closes idle connections.
  */
@@ -52,7 +53,10 @@ struct engine {
     const char *prefix; /* of the next request; NULL: none */
     char *name;         /* to be set before the next request; NULL: it has its name */
 
-    struct buf out;                          /* what the socket has not taken yet */
+    struct buf out;    /* what the socket has not taken yet … */
+    struct buf taken;  /* … then this, if it is due (engine_add_taken) … */
+    bool taken_due;    /* its batch is sent; else it is gathered */
+    bool fence_behind; /* … and a fence */
     struct batch flight[ENGINE_BATCHES_MAX]; /* ring, oldest at flight_head */
     unsigned flight_head, flight_count;
 
@@ -153,6 +157,8 @@ void engine_stop(struct engine *e, const char *reason)
     e->urgent = false;
     buf_swap(&e->unsent, &e->gathered);
     buf_release(&e->out);
+    buf_release(&e->taken);
+    e->taken_due = e->fence_behind = false;
     buf_release(&e->push);
     e->id = 0;
     e->events->down(e->ctx, unknown, unsent, reason);
@@ -478,10 +484,31 @@ static void engine_read_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- sending ---- */
 
+/* What goes out next; empty: nothing. */
+static struct buf *engine_next_out(struct engine *e)
+{
+    if (e->out.len > 0 || !e->taken_due) {
+        return &e->out;
+    }
+    if (e->taken.len > 0) {
+        return &e->taken;
+    }
+    buf_release(&e->taken);
+    e->taken_due = false;
+    if (e->fence_behind) {
+        e->fence_behind = false;
+        buf_append_str(&e->out, ENGINE_FENCE);
+    }
+    return &e->out;
+}
+
 static void engine_write(struct engine *e)
 {
-    while (e->out.len > 0) {
-        ssize_t put = write(e->fd, buf_head(&e->out), e->out.len);
+    struct buf *next;
+
+    while ((next = engine_next_out(e))->len > 0) {
+        size_t size = next->len < ENGINE_WRITE_BYTES ? next->len : ENGINE_WRITE_BYTES;
+        ssize_t put = write(e->fd, buf_head(next), size);
         if (put < 0) {
             if (errno == EINTR) {
                 continue;
@@ -492,7 +519,11 @@ static void engine_write(struct engine *e)
             /* Any other error is seen by the reader as well, which ends the link. */
             return;
         }
-        buf_consume(&e->out, (size_t)put);
+        buf_consume(next, (size_t)put);
+        if (next == &e->taken) {
+            (void)event_add(e->writable, NULL); /* others have their turn between its parts */
+            return;
+        }
     }
     buf_trim(&e->out,
              e->config.kind == ENGINE_SHARED ? ENGINE_OUT_KEEP_BYTES : ENGINE_PRIVATE_KEEP_BYTES);
@@ -656,6 +687,10 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
     char text[32];
 
     MUST(e->state == ENGINE_UP || (e->config.kind != ENGINE_SHARED && e->state != ENGINE_DOWN));
+    if (e->taken.len > 0 && !e->taken_due) { /* this comes behind it, in the same batch */
+        buf_append(&e->gathered, buf_head(&e->taken), e->taken.len);
+        buf_release(&e->taken);
+    }
     r->stage = REQUEST_SENT;
     r->next_in_batch = NULL;
     if (e->next.last != NULL) {
@@ -705,6 +740,15 @@ void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
     r->command_len = e->gathered.len - (size_t)r->command_at;
 }
 
+void engine_add_taken(struct engine *e, struct request *r, unsigned db, unsigned resp,
+                      struct buf *command)
+{
+    MUST(e->config.kind != ENGINE_SHARED && engine_is_idle(e) && e->taken.len == 0);
+    engine_gather(e, r, db, resp);
+    buf_swap(&e->taken, command);
+    r->command_len = e->taken.len;
+}
+
 void engine_add_bytes(struct engine *e, struct request *r, unsigned db, unsigned resp,
                       const void *bytes, size_t size, uint32_t skips)
 {
@@ -735,7 +779,7 @@ const uint8_t *engine_command(const struct engine *e, const struct request *r)
 bool engine_may_flush(const struct engine *e)
 {
     return e->state == ENGINE_UP && e->next.first != NULL &&
-           e->flight_count < e->config.batches_in_flight && e->out.len == 0;
+           e->flight_count < e->config.batches_in_flight && e->out.len == 0 && !e->taken_due;
 }
 
 bool engine_is_urgent(const struct engine *e)
@@ -754,8 +798,10 @@ static void engine_send(struct engine *e, uint64_t now_ns)
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
+    e->taken_due = e->taken.len > 0;
     if (engine_fences(e)) {
-        buf_append_str(&e->gathered, ENGINE_FENCE);
+        e->fence_behind = e->taken_due;
+        buf_append_str(&e->gathered, e->taken_due ? "" : ENGINE_FENCE);
         e->fences_sent++;
     }
     buf_swap(&e->out, &e->gathered);

@@ -386,6 +386,12 @@ static struct private_link *link_take(struct private_pool *pool, const struct cl
     return link;
 }
 
+bool private_can_lend(const struct private_pool *pool, const struct client *c)
+{
+    return c->link != NULL ||
+           (pool->started && (pool->idle_count > 0 || pool->count < pool->config.links_max));
+}
+
 bool private_lend(struct private_pool *pool, struct client *c)
 {
     if (c->link == NULL) {
@@ -453,6 +459,18 @@ void private_add(struct private_link *link, struct request *r, const struct resp
 {
     link->unanswered++;
     engine_add(link->engine, r, link->client->db, link->client->resp, argv, argc);
+    link_wants_send(link);
+}
+
+bool private_is_quiet(const struct private_link *link)
+{
+    return engine_is_idle(link->engine);
+}
+
+void private_add_taken(struct private_link *link, struct request *r, struct buf *command)
+{
+    link->unanswered++;
+    engine_add_taken(link->engine, r, link->client->db, link->client->resp, command);
     link_wants_send(link);
 }
 

@@ -79,6 +79,8 @@ void private_stop(struct private_pool *pool, const char *reason);
 /* Whether there is somewhere to make links to. */
 bool private_is_started(const struct private_pool *pool);
 
+/* Whether private_lend would. */
+bool private_can_lend(const struct private_pool *pool, const struct client *c);
 /* Gives the client a link (c->link) if it has none, as the link's own user. False: links_max are
  * lent, or links can't be made now. */
 bool private_lend(struct private_pool *pool, struct client *c);
@@ -95,6 +97,10 @@ bool private_redirect(struct private_pool *pool, struct client *c);
 /* Sends a request of the link's client; as engine_add, engine_add_block. */
 void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
                  size_t argc);
+/* The same with the bytes of a whole command, which are taken over; only on a link that is quiet:
+ * nothing is under way. */
+bool private_is_quiet(const struct private_link *link);
+void private_add_taken(struct private_link *link, struct request *r, struct buf *command);
 void private_add_block(struct private_link *link, struct request *r, const struct buf *commands,
                        uint32_t command_count, bool selects);
 /* As engine_set_prefix. */

@@ -83,7 +83,8 @@ static void proxy_mark_appended(struct proxy *p, uint64_t now_ns)
 
 uint64_t proxy_log_age_ns(const struct proxy *p, uint64_t now_ns)
 {
-    uint64_t since_ns = p->mark_count > 0 ? p->marks[p->mark_first].at_ns : now_ns;
+    uint64_t since_ns =
+        role_leads(&p->role) && p->mark_count > 0 ? p->marks[p->mark_first].at_ns : now_ns;
     return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
@@ -228,12 +229,23 @@ static bool proxy_log_has_room(const struct proxy *p)
            end - commit < (uint64_t)p->settings->unlogged_max_bytes;
 }
 
+/* Without room, writes wait unread; reads need not. */
+static void proxy_bound_log(struct proxy *p)
+{
+    bool was = p->router.log_full;
+
+    p->router.log_full = !proxy_log_has_room(p);
+    if (was && !p->router.log_full) {
+        clients_take_up(&p->clients);
+    }
+}
+
 /* Nobody is read while a bound of the whole proxy is exceeded; once paused, until half is free. */
-static bool proxy_must_pause(const struct proxy *p, bool room)
+static bool proxy_must_pause(const struct proxy *p)
 {
     size_t part = p->clients.paused ? 2 : 1;
 
-    return !room || p->role.state == ROLE_YIELD ||
+    return p->role.state == ROLE_YIELD ||
            p->clients.withheld_bytes > (size_t)p->settings->withheld_total_max_bytes / part ||
            engine_gathered_bytes(p->engine) + forward_bytes(p->forward) +
                    forward_bytes(p->replica) >
@@ -270,7 +282,6 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
         p->repair_ns = now_ns;
         proxy_repair_snapshots(p, now_ns);
     }
-    proxy_tick_snapshots(p, now_ns);
     if (p->router.service == SERVICE_FULL && tracker_withheld(p->tracker) == 0) {
         return;
     }
@@ -366,10 +377,8 @@ static void proxy_turn(struct proxy *p)
     proxy_flush_log(p, now_ns);
     proxy_turn_role(p);
     proxy_turn_forward(p, now_ns);
-    bool room = proxy_log_has_room(p);
-    if (room) {
-        proxy_flush_engine(p, now_ns);
-    }
+    proxy_bound_log(p);
+    proxy_flush_engine(p, now_ns);
     if (p->streaming) {
         tracker_stream_at(p->tracker, effects_unit_offset(p->effects));
         tracker_commit(p->tracker, proposer_commit(p->proposer));
@@ -378,11 +387,9 @@ static void proxy_turn(struct proxy *p)
     }
     proxy_release_ready(p);
     session_wait_turn(&p->router, now_ns);
-    clients_pause(&p->clients, proxy_must_pause(p, room));
+    clients_pause(&p->clients, proxy_must_pause(p));
     clients_flush(&p->clients);
-    if (room) {
-        proxy_flush_engine(p, now_ns); /* what flushing has let in */
-    }
+    proxy_flush_engine(p, now_ns); /* what flushing has let in */
     proxy_flush_forward(p, now_ns);
     proxy_flush_log(p,
                     now_ns); /* a commit has made way for the next append, or the engine is idle */

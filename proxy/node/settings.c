@@ -140,7 +140,7 @@ const struct config_row settings_schema[] = {
                "after HOLDFAST SYNC OFF: while a write waits for its commit for this long, no more "
                "are taken"),
     CONFIG_INT("limits.unlogged_max_bytes", S, unlogged_max_bytes, 1 << 16, CONFIG_INT_MAX,
-               "67108864", "stream bytes not yet committed; then nothing is sent to Redis"),
+               "67108864", "stream bytes not yet committed; then no writes are taken"),
 };
 
 const size_t settings_schema_count = sizeof settings_schema / sizeof *settings_schema;

@@ -22,6 +22,7 @@ SYSTEM_TESTS = \
 	test_as_plain \
 	test_bad_input \
 	test_basic \
+	test_big \
 	test_clients \
 	test_durability \
 	test_engines \
@@ -69,6 +70,10 @@ test_partition_LDADD = $(SYSTEM_LDADD)
 test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/system/commands.h
 test_stream_CFLAGS = $(UNIT_CFLAGS)
 test_stream_LDADD = $(SYSTEM_LDADD)
+
+test_big_SOURCES = tests/system/test_big.c
+test_big_CFLAGS = $(UNIT_CFLAGS)
+test_big_LDADD = $(SYSTEM_LDADD)
 
 test_sync_SOURCES = tests/system/test_sync.c
 test_sync_CFLAGS = $(UNIT_CFLAGS)

@@ -65,6 +65,40 @@ START_TEST(test_order)
 }
 END_TEST
 
+/* All of a chain goes behind another one, or into a buffer; its pieces are not copied. */
+START_TEST(test_move)
+{
+    size_t sizes[] = {0, 1, 1000, 70000, 400000, 3000000};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++) {
+            struct chain a = {.len = 0}, b = {.len = 0};
+            struct buf bytes = BUF_INIT, out = BUF_INIT;
+            size_t all = sizes[i] + sizes[j];
+            fill(&bytes, 0, all + 1);
+            for (size_t at = 0; at < all; at += 777) {
+                struct chain *to = at < sizes[i] ? &a : &b;
+                size_t end = at < sizes[i] ? sizes[i] : all;
+                chain_append(to, buf_head(&bytes) + at, end - at < 777 ? end - at : 777);
+                at -= end - at < 777 ? 777 - (end - at) : 0;
+            }
+            chain_move(&a, &b);
+            ck_assert_uint_eq(b.len, 0);
+            ck_assert_uint_eq(chain_capacity(&b), 0);
+            ck_assert_uint_eq(a.len, all);
+            chain_append(&a, buf_head(&bytes) + all, 1);
+            buf_append(&out, "x", j % 2);
+            chain_move_to(&a, &out);
+            ck_assert_uint_eq(a.len, 0);
+            ck_assert_uint_eq(out.len, all + 1 + j % 2);
+            ck_assert(memcmp(buf_head(&out) + j % 2, buf_head(&bytes), all + 1) == 0);
+            buf_release(&bytes);
+            buf_release(&out);
+        }
+    }
+}
+END_TEST
+
 /* A large buffer is handed through as it is, behind others as well. */
 START_TEST(test_no_copy)
 {
@@ -97,6 +131,7 @@ int main(void)
     TCase *tc = tcase_create("chain");
 
     tcase_add_test(tc, test_order);
+    tcase_add_test(tc, test_move);
     tcase_add_test(tc, test_no_copy);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
