@@ -203,6 +203,16 @@ static int acceptor_hello(struct acceptor *a, const struct acceptor_call *call)
     return ERR_OK;
 }
 
+bool acceptor_term_believed(struct acceptor *a, const struct acceptor_call *call)
+{
+    bool near = term_is_near(a->meta.term, call->msg->term);
+
+    if (!near) {
+        acceptor_refuse(a, call, WIRE_REFUSED_BAD, "the term is too far above the one here");
+    }
+    return near;
+}
+
 /* Grants a term that is strictly higher than any before, so at most one proposer gets it. What was
  * appended is flushed first: it would otherwise become durable after the vote said where the log
  * ends (a bug that Neon had). */
@@ -215,6 +225,9 @@ static int acceptor_vote(struct acceptor *a, const struct acceptor_call *call)
         return ERR_OK;
     }
     if (!acceptor_conf_vote(a, call)) {
+        return ERR_OK;
+    }
+    if (!acceptor_term_believed(a, call)) {
         return ERR_OK;
     }
     struct wire_msg reply = acceptor_reply(a, call, WIRE_VOTE_REPLY);

@@ -144,7 +144,7 @@ static int acceptor_adopt(struct acceptor *a, const struct storage_state *st,
         }
         err = verdict == VERDICT_CUT ? acceptor_cut(a, st, msg->elected.start, &next, theirs)
                                      : s->ops->reset(s, msg->elected.start, msg->elected.chain_crc);
-        if (err == ERR_INVALID || a->failed != ERR_OK) {
+        if (err == ERR_INVALID || err == ERR_NO_SPACE || a->failed != ERR_OK) {
             return err; /* not where a record ends: no leader of this log would cut there */
         }
         if (err != ERR_OK) {
@@ -190,6 +190,9 @@ int acceptor_elected(struct acceptor *a, const struct acceptor_call *call)
         acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
         return ERR_OK;
     }
+    if (!acceptor_term_believed(a, call)) {
+        return ERR_OK;
+    }
     if (!acceptor_history_of(msg, &theirs)) {
         acceptor_refuse(a, call, WIRE_REFUSED_BAD, "the history does not end with the term");
         return ERR_OK;
@@ -214,6 +217,10 @@ int acceptor_elected(struct acceptor *a, const struct acceptor_call *call)
     err = acceptor_adopt(a, &st, verdict, msg, &theirs, &conf);
     if (err == ERR_INVALID) {
         acceptor_refuse(a, call, WIRE_REFUSED_DIVERGED, "the log can't be cut there");
+        return ERR_OK;
+    }
+    if (err == ERR_NO_SPACE && a->failed == ERR_OK) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SPACE, NULL); /* the term is promised, no more */
         return ERR_OK;
     }
     if (err != ERR_OK) {

@@ -83,6 +83,9 @@ void acceptor_fill_node(const struct acceptor *a, uint64_t now_ns, struct wire_h
 struct wire_msg acceptor_reply(const struct acceptor *a, const struct acceptor_call *call,
                                enum wire_type type);
 
+/* Whether the request's term is one that may be promised (TERM_JUMP_MAX); refuses it otherwise. */
+bool acceptor_term_believed(struct acceptor *a, const struct acceptor_call *call);
+
 /* Notes that the disk failed, for good, and returns the error. */
 int acceptor_fail(struct acceptor *a, int err);
 struct storage_state acceptor_storage_state(const struct acceptor *a);

@@ -38,6 +38,7 @@ enum { FRAMED_PREAMBLE_BYTES = 8, FRAMED_LENGTH_BYTES = 4, FRAMED_VERSION = 1 };
 struct framed_message {
     struct framed_message *next; /* for the owner's lists */
     uint64_t connection;
+    bool good; /* for the owner */
     size_t size;
     const uint8_t *bytes;
     uint8_t *owned;  /* the memory of bytes, if it isn't: */

@@ -224,6 +224,9 @@ static int server_serve(struct server *s, const struct transport_request *reques
         server_refuse(s, &request->from, &msg, WIRE_REFUSED_CLUSTER, NULL);
         return ERR_OK;
     }
+    if (!request->good) {
+        transport_server_good(s->transport, &request->from);
+    }
     struct server_log *l = server_find(s, msg.log_id);
     if (!l) {
         l = server_log_create(s, &msg, &request->from);

@@ -275,7 +275,7 @@ int store_truncate(struct storage *base, uint64_t offset)
         store_cut_is_lost(&s->segments[i], offset) ? ERR_CORRUPT : store_cut_look(s, i, offset, &v);
     if (rc == ERR_OK) {
         rc = spare_take(s->spare, true);
-        rc = rc == ERR_OK ? rc : store_fail(s, rc);
+        rc = rc == ERR_OK || rc == ERR_NO_SPACE ? rc : store_fail(s, rc); /* nothing is cut yet */
     } else if (rc == ERR_CORRUPT) {
         rc = store_cut_refuse(s, i, offset);
     }

@@ -16,6 +16,20 @@ struct term {
     uint64_t n;
 };
 
+/* Terms rise by one. Who tells of one that is further away than all elections of a century is
+ * broken or lies, and is not followed: the numbers above would be used up, and with them the log.
+ * Who knows of no term yet believes more. */
+#define TERM_JUMP_MAX  ((uint64_t)1 << 32)
+#define TERM_FIRST_MAX ((uint64_t)1 << 62)
+
+static inline bool term_is_near(struct term known, struct term told)
+{
+    if (known.n == 0) {
+        return told.n <= TERM_FIRST_MAX;
+    }
+    return told.n <= known.n || told.n - known.n <= TERM_JUMP_MAX;
+}
+
 /* The election in which a stretch of log was begun: what history entries and records carry. */
 struct log_term {
     uint64_t n;

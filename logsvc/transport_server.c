@@ -33,7 +33,8 @@ struct slot {
     struct framed framed;
     bool used;
     bool open;           /* its connection counts */
-    bool spoke;          /* it has sent a whole message */
+    bool good;           /* it has sent a good message */
+    uint64_t heard_ns;   /* when it sent its last one, or came */
     uint64_t connection; /* its number */
 };
 
@@ -45,6 +46,7 @@ struct transport_server {
     nng_stream_listener *listener;
     size_t message_max_bytes;
     size_t queue_max_bytes;
+    uint64_t idle_ns;
     uint16_t port;
     nng_aio *accept;
     nng_aio *pause; /* after an accept that failed */
@@ -177,7 +179,8 @@ static void slot_message(struct framed *f, struct framed_message *m)
     struct slot *slot = f->owner;
     struct transport_server *s = slot->server;
 
-    slot->spoke = true;
+    m->good = slot->good;
+    slot->heard_ns = clock_now_ns();
     s->held_bytes += framed_cost_bytes(m);
     requests_add(&s->queue, m);
     signal_waiting(s);
@@ -261,31 +264,43 @@ static struct slot *slot_take(struct transport_server *s)
         s->slots[s->slot_count++] = slot;
     }
     slot->used = slot->open = true;
-    slot->spoke = false;
+    slot->good = false;
+    slot->heard_ns = clock_now_ns();
     slot->connection = ++s->connections;
     s->open_count++;
     return slot;
 }
 
+/* Whether a is rather to be closed than b (NULL: none). */
+static bool slot_goes_first(const struct slot *a, const struct slot *b)
+{
+    if (b == NULL || a->good != b->good) {
+        return b == NULL || !a->good;
+    }
+    return a->good ? a->heard_ns < b->heard_ns : a->connection < b->connection;
+}
+
 /* Makes room for one connection more, if need be; false: there is none. */
 static bool slot_make_room(struct transport_server *s)
 {
-    struct slot *oldest = NULL;
+    struct slot *first = NULL;
 
     if (s->open_count < CONNECTIONS_MAX) {
         return true;
     }
     for (unsigned i = 0; i < s->slot_count; i++) {
         struct slot *slot = s->slots[i];
-        if (slot->framed.state == FRAMED_OPEN && !slot->spoke &&
-            (oldest == NULL || slot->connection < oldest->connection)) {
-            oldest = slot;
+        if (slot->framed.state == FRAMED_OPEN && slot_goes_first(slot, first)) {
+            first = slot;
         }
     }
-    if (oldest != NULL) {
-        framed_break(&oldest->framed, "there are too many, and it has said nothing");
+    if (first == NULL || (first->good && clock_now_ns() - first->heard_ns < s->idle_ns)) {
+        return false;
     }
-    return oldest != NULL;
+    framed_break(&first->framed, first->good
+                                     ? "there are too many, and it has been silent for long"
+                                     : "there are too many, and it has said nothing that we know");
+    return true;
 }
 
 /* Runs on a thread of nng. */
@@ -382,6 +397,8 @@ int transport_server_open(struct transport_server **out,
     struct transport_server *s = mem_calloc(1, sizeof *s);
     s->message_max_bytes = config->message_max_bytes;
     s->queue_max_bytes = config->queue_max_bytes;
+    s->idle_ns =
+        (config->idle_ms > 0 ? config->idle_ms : TRANSPORT_SERVER_IDLE_MS) * CLOCK_NS_PER_MS;
     requests_init(&s->queue);
     requests_init(&s->batch);
     MUST(pthread_mutex_init(&s->lock, NULL) == 0);
@@ -532,7 +549,7 @@ bool transport_server_next(struct transport_server *s, struct transport_request 
         return false;
     }
     *out = (struct transport_request){
-        .bytes = m->bytes, .size = m->size, .from = {m->connection}, .held = m};
+        .bytes = m->bytes, .size = m->size, .from = {m->connection}, .good = m->good, .held = m};
     return true;
 }
 
@@ -549,23 +566,38 @@ void transport_server_release(struct transport_server *s, struct transport_reque
     }
 }
 
+/* With the lock held. NULL: it is gone. */
+static struct slot *slot_of(struct transport_server *s, uint64_t connection)
+{
+    for (unsigned i = 0; i < s->slot_count; i++) {
+        if (s->slots[i]->open && s->slots[i]->connection == connection) {
+            return s->slots[i];
+        }
+    }
+    return NULL;
+}
+
+void transport_server_good(struct transport_server *s, const struct transport_reply_to *from)
+{
+    enter(s);
+    struct slot *slot = slot_of(s, from->connection);
+    if (slot != NULL) {
+        slot->good = true;
+    }
+    leave(s);
+}
+
 void transport_server_reply(struct transport_server *s, const struct transport_reply_to *to,
                             const void *head, size_t head_size, const void *payload,
                             size_t payload_size)
 {
-    struct slot *slot = NULL;
-
     if (head_size + payload_size > s->message_max_bytes) {
         log_error("transport: a reply of %zu bytes is over the limit of %zu: not sent",
                   head_size + payload_size, s->message_max_bytes);
         return;
     }
     enter(s);
-    for (unsigned i = 0; i < s->slot_count && slot == NULL; i++) {
-        if (s->slots[i]->open && s->slots[i]->connection == to->connection) {
-            slot = s->slots[i];
-        }
-    }
+    struct slot *slot = slot_of(s, to->connection);
     leave(s);
     /* Should it go right now, its number tells. */
     if (slot != NULL &&

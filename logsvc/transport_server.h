@@ -14,9 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Connections at one time. Beyond it the oldest one that has never sent a whole message is closed;
- * if all have, the new one is. */
-enum { TRANSPORT_SERVER_CONNECTIONS_MAX = 256 };
+/* Connections at one time. For one more the oldest one that has never sent a good message is closed
+ * (transport_server_good); if all have, the one that has been silent for longest, if that is the
+ * idle time or more (its peer may be gone without a word; one that is not, connects again); else
+ * the new one is. */
+enum { TRANSPORT_SERVER_CONNECTIONS_MAX = 256, TRANSPORT_SERVER_IDLE_MS = 30000 };
 
 struct transport_server;
 
@@ -28,6 +30,7 @@ struct transport_server_config {
     /* Requests received and not yet released; beyond it (by one message at most) receiving pauses,
      * which in the end stops the senders. At least message_max_bytes. */
     size_t queue_max_bytes;
+    uint32_t idle_ms; /* 0: TRANSPORT_SERVER_IDLE_MS */
 };
 
 /* Whom to answer: a value, valid for ever; a reply to a connection that is gone is dropped. Numbers
@@ -40,6 +43,7 @@ struct transport_request {
     const uint8_t *bytes; /* valid until released */
     size_t size;
     struct transport_reply_to from;
+    bool good;  /* something good had come from there before */
     void *held; /* the transport's own */
 };
 
@@ -66,6 +70,8 @@ bool transport_server_closed(struct transport_server *s, uint64_t *connection);
 /* Takes the oldest request; false: there is none. Each one taken must be released, in any order. */
 bool transport_server_next(struct transport_server *s, struct transport_request *out);
 void transport_server_release(struct transport_server *s, struct transport_request *request);
+/* What that connection says makes sense: it is one of ours. */
+void transport_server_good(struct transport_server *s, const struct transport_reply_to *from);
 
 /* Answers a request with head followed by payload (copied; either may be empty). Several answers to
  * one request are allowed. Never waits for the peer: what the kernel doesn't take waits here, up to

@@ -19,6 +19,7 @@ libproxy_a_SOURCES += \
 	proxy/sentinel/sentinel_pubsub.c \
 	proxy/sentinel/sentinel_session.c \
 	proxy/sentinel/sentinel_tell.c
+libproxy_a_SOURCES += proxy/snapshot/freshness.c proxy/snapshot/freshness.h
 libproxy_a_SOURCES += proxy/forward/route.c proxy/forward/route.h
 libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h
 libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h
@@ -61,6 +62,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
+	proxy/snapshot/snapper.c proxy/snapshot/snapper.h \
 	proxy/clients/transaction.c proxy/clients/transaction.h \
 	proxy/forward/uplink.c proxy/forward/uplink.h
 
@@ -98,6 +100,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy_role.c \
 	proxy/node/proxy_sentinel.c \
 	proxy/node/proxy_ship.c \
+	proxy/node/proxy_snapshot.c \
 	proxy/node/watchdog.c proxy/node/watchdog.h
 holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
 
@@ -121,6 +124,7 @@ holdfast_ctl_SOURCES = \
 	proxy/ctl/ctl_nodes.c proxy/ctl/ctl_nodes.h \
 	proxy/ctl/ctl_place.c proxy/ctl/ctl_place.h \
 	proxy/ctl/ctl_restore.c \
+	proxy/ctl/ctl_snapshot.c \
 	proxy/ctl/ctl_status.c \
 	proxy/ctl/ctl_target.c proxy/ctl/ctl_target.h \
 	proxy/ctl/ctl_tail.c \

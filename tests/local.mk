@@ -384,6 +384,12 @@ test_forward_SOURCES = tests/unit/test_forward.c tests/lib/unit.h
 test_forward_CFLAGS = $(UNIT_CFLAGS)
 test_forward_LDADD = librouterworld.a $(PROXY_UNIT_LDADD)
 
+check_PROGRAMS += test_freshness
+TESTS += test_freshness
+test_freshness_SOURCES = tests/unit/test_freshness.c tests/lib/unit.h
+test_freshness_CFLAGS = $(UNIT_CFLAGS)
+test_freshness_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_route
 TESTS += test_route
 test_route_SOURCES = tests/unit/test_route.c tests/lib/commands.h tests/lib/unit.h

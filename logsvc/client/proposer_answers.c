@@ -385,7 +385,7 @@ void proposer_receive(struct proposer *p, uint64_t now_ns, unsigned node,
         proposer_on_refused(p, node, msg); /* a foreign cluster or log says so in its own name */
         return;
     }
-    if (!proposer_is_ours(p, msg)) {
+    if (!proposer_is_ours(p, msg) || !term_is_near(p->max_term, msg->term)) {
         return;
     }
     proposer_see_term(p, node, msg);

@@ -65,6 +65,11 @@ int ctl_log_status(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_replace(const struct ctl *ctl, int argc, char **argv);
 int ctl_tail(const struct ctl *ctl, int argc, char **argv);
 int ctl_restore(const struct ctl *ctl, int argc, char **argv);
+/* ctl_snapshot.c */
+int ctl_snapshot_list(const struct ctl *ctl, int argc, char **argv);
+int ctl_snapshot_now(const struct ctl *ctl, int argc, char **argv);
+int ctl_snapshot_verify(const struct ctl *ctl, int argc, char **argv);
+int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv);
 
 /* One line on standard error, "holdfast-ctl: …". */
 void ctl_complain(const char *fmt, ...) PRINTF_LIKE(1, 2);

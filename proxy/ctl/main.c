@@ -21,6 +21,10 @@ static const struct ctl_verb main_verbs[] = {
     {"failover", "[NAME]", 0, 1, ctl_failover, CTL_OPTION_WAIT},
     {"log status", "", 0, 0, ctl_log_status, 0},
     {"log replace", "OLD NEW-HOST:PORT", 2, 2, ctl_log_replace, CTL_OPTION_WAIT},
+    {"snapshot list", "", 0, 0, ctl_snapshot_list, 0},
+    {"snapshot now", "", 0, 0, ctl_snapshot_now, CTL_OPTION_WAIT},
+    {"snapshot verify", "OFFSET", 1, 1, ctl_snapshot_verify, CTL_OPTION_WAIT},
+    {"snapshot delete", "OFFSET", 1, 1, ctl_snapshot_delete, 0},
     {"tail", "", 0, 0, ctl_tail,
      CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_NODES},
     {"restore", "", 0, 0, ctl_restore,
@@ -54,7 +58,8 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_USER] = {"user", "NAME", "user to log in as"},
     [MAIN_PASSWORD_FILE] = {"password-file", "FILE", "file whose first line is the password"},
     [MAIN_JSON] = {"json", NULL, "print JSON"},
-    [MAIN_WAIT] = {"wait", "SECONDS", "how long failover and log replace wait for the end"},
+    [MAIN_WAIT] = {"wait", "SECONDS",
+                   "how long failover, log replace and snapshot wait for the end"},
     [MAIN_FROM] = {"from", "OFFSET|TIME", "tail: begin behind it (now)"},
     [MAIN_UNTIL] = {"until", "OFFSET|TIME", "tail: end there (never)"},
     [MAIN_DB] = {"db", "N", "tail: the database of the stream at --from OFFSET"},
@@ -95,6 +100,10 @@ static const char main_help[] =
     "  failover [NAME]             hands the lead over, to the proxy NAME or to the best one\n"
     "  log status                  the log nodes, and what a change of them is doing\n"
     "  log replace OLD HOST:PORT   puts another log node in place of OLD\n"
+    "  snapshot list               the snapshots that the log nodes have\n"
+    "  snapshot now                makes one at what is committed now, tries it and stores it\n"
+    "  snapshot verify OFFSET      tries the stored one of that offset\n"
+    "  snapshot delete OFFSET      deletes it\n"
     "  tail                        what is committed, as it is: one effect a line, until stopped\n"
     "  restore --at ... --to ...   the data as they were then: an RDB file, or a running Redis\n"
     "\nAn OFFSET is a place in the log; a TIME is 2026-11-22T14:02:00Z, @1795352520, \"14:02\",\n"

@@ -129,6 +129,10 @@ bool admin_answer(void *ctx, const struct resp_arg *argv, size_t argc, struct bu
         admin_failover(p, argc == 3 ? &argv[2] : NULL, out);
         return true;
     }
+    if (argc >= 2 && resp_arg_is(&argv[1], "snapshot")) {
+        proxy_answer_snapshot(p, argv, argc, out);
+        return true;
+    }
     if (argc < 2 || !resp_arg_is(&argv[1], "log")) {
         return false;
     }

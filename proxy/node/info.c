@@ -174,6 +174,7 @@ void info_text(void *ctx, struct buf *out)
     if (follow_active(p->follow)) {
         info_follower(p, now_ns, out);
     }
+    proxy_info_snapshots(p, now_ns, out);
     info_nodes(p, false, out);
     info_proxies(p, now_ns, out);
 }

@@ -29,6 +29,7 @@ int main(int argc, char **argv)
         level = LOG_LEVEL_INFO; /* cannot be: the schema checks it */
     }
     log_init(settings.name, level);
+    settings.path = options.config_path;
 
     struct proxy *proxy = mem_calloc(1, sizeof *proxy);
     if (proxy_open(proxy, &settings) == ERR_OK) {

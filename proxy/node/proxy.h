@@ -8,6 +8,7 @@
 
 #include "common/histogram.h"
 #include "common/random.h"
+#include "logsvc/client/catalogue.h"
 #include "logsvc/client/lookout.h"
 #include "logsvc/client/proposer.h"
 #include "logsvc/client/reader.h"
@@ -31,6 +32,8 @@
 #include "proxy/node/settings.h"
 #include "proxy/node/watchdog.h"
 #include "proxy/sentinel/sentinel_port.h"
+#include "proxy/snapshot/freshness.h"
+#include "proxy/snapshot/snapper.h"
 
 enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5, PROXY_REDIS_SETTING_BYTES = 512 };
 enum { PROXY_SENTINEL_OUT_MAX_BYTES = 1 << 20 };
@@ -84,6 +87,15 @@ struct proxy_borrow {
     bool over;
 };
 
+/* What is known of the snapshots at the log nodes; proxy_snapshot.c. */
+struct proxy_snapshots {
+    uint64_t list_ns; /* when they are listed next */
+    bool listed;      /* the catalogue tells how it is */
+    uint64_t lists;
+    uint64_t deleting; /* offset; WIRE_NO_SNAPSHOT: none is */
+    char delete_error[WIRE_REASON_MAX + 1];
+};
+
 struct proxy {
     const struct settings *settings;
     struct watchdog *watchdog; /* NULL: none */
@@ -109,6 +121,9 @@ struct proxy {
     struct reader *reader;
     struct lookout *lookout;
     struct snapship *snapship;
+    struct catalogue *catalogue;
+    struct proxy_snapshots snapshots;
+    struct snapper *snapper;
     struct buf wire; /* scratch for encoding */
 
     struct control *control;
@@ -305,6 +320,16 @@ const char *proxy_hand_over(struct proxy *p, const char *name);
 void proxy_open_shipping(struct proxy *p, const struct proposer_config *log);
 void proxy_close_shipping(struct proxy *p);
 void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns);
+
+/* Snapshots are listed, scheduled, and seen to by hand; proxy_snapshot.c. */
+void proxy_open_snapshots(struct proxy *p, const struct proposer_config *log);
+void proxy_close_snapshots(struct proxy *p);
+/* A few times a second. */
+void proxy_tick_snapshots(struct proxy *p, uint64_t now_ns);
+/* HOLDFAST SNAPSHOT …, and what INFO holdfast says of them. */
+void proxy_answer_snapshot(struct proxy *p, const struct resp_arg *argv, size_t argc,
+                           struct buf *out);
+void proxy_info_snapshots(const struct proxy *p, uint64_t now_ns, struct buf *out);
 
 /* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
 void proxy_drop_withheld(struct proxy *p, const char *why);

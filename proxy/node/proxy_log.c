@@ -45,6 +45,7 @@ static void proxy_log_message(struct proxy *p, unsigned node, const uint8_t *byt
         break;
     case WIRE_SNAPSHOT:
         snapship_receive(p->snapship, now_ns, node, &msg);
+        catalogue_receive(p->catalogue, now_ns, node, &msg);
         break;
     default:
         log_warn("log node %u sent a message on an unknown channel", node + 1);
@@ -70,11 +71,13 @@ static void proxy_transport_cb(evutil_socket_t fd, short what, void *arg)
             reader_link_up(p->reader, now_ns, event.node, event.kind == TRANSPORT_UP);
             lookout_link_up(p->lookout, now_ns, event.node, event.kind == TRANSPORT_UP);
             snapship_link_up(p->snapship, now_ns, event.node, event.kind == TRANSPORT_UP);
+            catalogue_link_up(p->catalogue, now_ns, event.node, event.kind == TRANSPORT_UP);
             break;
         case TRANSPORT_READY:
             proposer_link_ready(p->proposer, now_ns, event.node);
             reader_link_ready(p->reader, now_ns, event.node);
             snapship_link_ready(p->snapship, now_ns, event.node);
+            catalogue_link_ready(p->catalogue, now_ns, event.node);
             break;
         case TRANSPORT_MESSAGE:
             proxy_log_message(p, event.node, event.bytes, event.size);
@@ -136,11 +139,13 @@ void proxy_follow_members(struct proxy *p)
         if ((gone >> i & 1) != 0) {
             reader_link_up(p->reader, now_ns, i, false);
             snapship_link_up(p->snapship, now_ns, i, false);
+            catalogue_link_up(p->catalogue, now_ns, i, false);
             lookout_link_up(p->lookout, now_ns, i, false);
         }
     }
     lookout_nodes(p->lookout, members);
     reader_nodes(p->reader, now_ns, members);
+    catalogue_nodes(p->catalogue, members);
     snapship_nodes(p->snapship, proposer_fed(p->proposer));
 }
 
@@ -217,6 +222,7 @@ int proxy_open_log(struct proxy *p, const struct settings *s)
     }
     p->proposer = proposer_create(&proposer, &proxy_proposer_events, p);
     proxy_open_shipping(p, &proposer);
+    proxy_open_snapshots(p, &proposer);
     proxy_open_lookout(p, &proposer);
     p->transport_event =
         event_new(p->base, transport_fd(p->transport), EV_READ | EV_PERSIST, proxy_transport_cb, p);

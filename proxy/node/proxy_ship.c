@@ -139,6 +139,7 @@ void proxy_close_shipping(struct proxy *p)
     if (p->reader != NULL) { /* else the log was never opened */
         reader_destroy(p->reader);
         snapship_destroy(p->snapship);
+        proxy_close_snapshots(p);
         lookout_destroy(p->lookout);
     }
 }

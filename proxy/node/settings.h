@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 struct settings {
+    const char *path; /* of the file itself; main sets it */
     char *name;
     uint8_t cluster_id[16];
     char *host;

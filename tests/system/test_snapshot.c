@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -354,11 +355,163 @@ START_TEST(killed)
 }
 END_TEST
 
+/* --- damaged --- */
+
+/* Flips a bit in the middle of a stored snapshot on a node. */
+static void damage(const char *node, unsigned long long offset)
+{
+    char path[512], byte;
+    struct stat st;
+
+    ck_assert(snapshot_file(node, offset, "rdb", path, sizeof path));
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_msg(fd >= 0 && fstat(fd, &st) == 0, "%s", path);
+    ck_assert_int_eq(pread(fd, &byte, 1, st.st_size / 2), 1);
+    byte = (char)(byte ^ 4);
+    ck_assert_int_eq(pwrite(fd, &byte, 1, st.st_size / 2), 1);
+    (void)close(fd);
+}
+
+static void expect_rebuilt_from(unsigned long long offset)
+{
+    char before[DIGEST_CHARS + 1], after[DIGEST_CHARS + 1], text[128];
+
+    cluster_wait_committed(cluster);
+    digest_of("redis1", before);
+    rebuild_redis();
+    digest_of("redis1", after);
+    ck_assert_str_eq(before, after);
+    (void)snprintf(text, sizeof text, "the resync takes the snapshot at offset %llu ", offset);
+    cluster_wait_log(cluster, "proxy1", text);
+    (void)snprintf(text, sizeof text, "Redis has caught up");
+    cluster_wait_log(cluster, "proxy1", text);
+}
+
+/* A snapshot that is damaged on one node is had from another; one that is damaged everywhere is
+ * passed over, and the one before it used; a run begins with what is whole, too. */
+START_TEST(damaged)
+{
+    write_some(1, 8000);
+    unsigned long long first = snapshot_take();
+    write_some(2, 8000);
+    unsigned long long second = snapshot_take();
+    write_some(3, 100);
+    damage("log1", second);
+    expect_rebuilt_from(second);
+    damage("log2", second);
+    damage("log3", second);
+    expect_rebuilt_from(first);
+    write_some(4, 100);
+    unsigned long long third = snapshot_take();
+    ck_assert_uint_eq(nodes_that_have(third), 3);
+}
+END_TEST
+
+/* --- by itself, and by hand --- */
+
+static const struct cluster_options scheduled_options = {
+    .redis_args = redis_args,
+    .pairs = 2,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"log_min_bytes\": 1000000}"};
+
+static void scheduled_serve(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&scheduled_options);
+    cluster_start(cluster);
+}
+
+static long long info_number(const char *proxy, const char *field)
+{
+    char value[256];
+    return cluster_info_of(cluster, proxy, field, value, sizeof value) ? atoll(value) : -1;
+}
+
+static const char *follower(void)
+{
+    return strcmp(cluster_leader(cluster), "proxy1") == 0 ? "proxy2" : "proxy1";
+}
+
+static bool has_made_one(void *arg)
+{
+    return info_number(arg, "holdfast_snapshot_runs") >= 1 &&
+           info_number(arg, "holdfast_snapshot_offset") > 0;
+}
+
+static int ctl(const char *verb, const char *argument, char *output)
+{
+    char program[512], address[64];
+
+    cluster_program("holdfast-ctl", program, sizeof program);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%d",
+                   cluster_port(cluster, cluster_leader(cluster)));
+    return cluster_run(
+        (const char *[]){program, "--proxy", address, "snapshot", verb, argument, NULL}, RUN_MS,
+        output, OUTPUT_BYTES);
+}
+
+/* When enough log is behind the newest one, the follower has another made, and the leader none;
+ * then the operator lists, makes, tries and deletes some. */
+START_TEST(scheduled)
+{
+    char *output = mem_alloc(OUTPUT_BYTES), text[32], key[64];
+
+    write_some(1, 4000);
+    cluster_wait("a snapshot is made by itself", RUN_MS, has_made_one,
+                 (void *)(uintptr_t)follower());
+    ck_assert_int_eq(info_number(follower(), "holdfast_snapshot_failures"), 0);
+    ck_assert_int_eq(info_number(cluster_leader(cluster), "holdfast_snapshot_runs"), 0);
+    long long made = info_number(follower(), "holdfast_snapshot_offset");
+    write_some(2, 10);
+    cluster_wait_committed(cluster);
+    ck_assert_msg(ctl("now", NULL, output) == 0, "%s", output);
+    ck_assert_msg(strstr(output, "done: the snapshot at offset ") != NULL, "%s", output);
+    long long now = atoll(strstr(output, "at offset ") + strlen("at offset "));
+    ck_assert_int_gt(now, made);
+    ck_assert_int_eq(info_number(cluster_leader(cluster), "holdfast_snapshot_runs"), 0);
+    ck_assert_msg(ctl("list", NULL, output) == 0, "%s", output);
+    (void)snprintf(key, sizeof key, "%lld", now);
+    ck_assert_msg(strstr(output, key) != NULL, "%s", output);
+    (void)snprintf(text, sizeof text, "%lld", now);
+    ck_assert_msg(ctl("verify", text, output) == 0, "%s", output);
+    ck_assert_msg(ctl("delete", text, output) == 1, "%s", output); /* the log stands on it */
+    (void)snprintf(text, sizeof text, "%lld", now - 1);
+    ck_assert_msg(ctl("delete", text, output) == 1, "%s", output);
+    ck_assert_msg(ctl("verify", text, output) == 1, "%s", output);
+    ck_assert_msg(strstr(output, "no snapshot of that offset") != NULL, "%s", output);
+    (void)snprintf(text, sizeof text, "%lld", made);
+    ck_assert_msg(ctl("delete", text, output) == 0, "%s", output);
+    ck_assert_uint_eq(nodes_that_have((unsigned long long)made), 0);
+    free(output);
+}
+END_TEST
+
+/* A redis-server of another version is no use, and that is said. */
+START_TEST(other_version)
+{
+    char *output = mem_alloc(OUTPUT_BYTES), program[512], config[512];
+
+    cluster_program("holdfast-snapshot", program, sizeof program);
+    (void)snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    write_some(1, 10);
+    const char *argv[] = {program, "--config", config, "--engine", "6.2.14", "take", NULL};
+    ck_assert_int_eq(cluster_run(argv, RUN_MS, output, OUTPUT_BYTES), 1);
+    ck_assert_msg(strstr(output, "redis-server is Redis 7.0.15, and this log is of Redis 6.2") !=
+                      NULL,
+                  "%s", output);
+    expect_nothing_left();
+    free(output);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("snapshot");
     tcase_add_test(system_case(suite, "while_writing", system_serve, 300), while_writing);
     tcase_add_test(system_case(suite, "again", system_serve, 300), again);
     tcase_add_test(system_case(suite, "killed", system_serve, 300), killed);
+    tcase_add_test(system_case(suite, "damaged", system_serve, 300), damaged);
+    tcase_add_test(system_case(suite, "scheduled", scheduled_serve, 300), scheduled);
+    tcase_add_test(system_case(suite, "other_version", system_serve, 300), other_version);
     return unit_main(suite);
 }

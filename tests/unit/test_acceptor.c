@@ -1334,6 +1334,52 @@ START_TEST(cut_where_all_is_rotten)
 }
 END_TEST
 
+/* A term that no number of elections could have reached is neither promised nor followed: the ones
+ * above it would be used up. */
+START_TEST(far_terms_are_not_believed)
+{
+    lead_term_1();
+    for (int i = 0; i < 2; i++) {
+        uint64_t term = i == 0 ? 2 + TERM_JUMP_MAX : UINT64_MAX;
+        struct wire_msg m = vote_message(term);
+        say(&m);
+        expect_refused(WIRE_REFUSED_BAD);
+        ELECT(BEGIN + 8, false, 1, BEGIN, term, BEGIN + 8);
+        expect_refused(WIRE_REFUSED_BAD);
+    }
+    append(1, BEGIN + 8, "xyz", true);
+    flush();
+    ck_assert_int_eq(reply.type, WIRE_APPEND_REPLY);
+    ck_assert(vote(1 + TERM_JUMP_MAX));
+}
+END_TEST
+
+/* No room for cutting the log, or for beginning it anew: refused, and tried again later. The term
+ * is promised by then, the leader is not accepted. */
+START_TEST(elected_on_a_full_disk)
+{
+    lead_term_1();
+    for (uint64_t term = 2; term < 6; term += 2) {
+        bool reset = term == 4;
+        uint64_t from = reset ? 50 : BEGIN, start = reset ? 50 : BEGIN + 5;
+        ck_assert(vote(term));
+        for (int full = 1; full >= 0; full--) {
+            storage.fail_at = full ? 2 : 0; /* behind the term */
+            storage.fail_with = ERR_NO_SPACE;
+            ELECT(start, reset, reset ? term - 1 : 1, from, term, start);
+            ck_assert_int_eq(reply.type, full ? WIRE_REFUSED : WIRE_ELECTED_REPLY);
+            if (full) {
+                expect_refused(WIRE_REFUSED_SPACE);
+                struct wire_msg m = append_message(term, start, NULL, false);
+                say(&m);
+                expect_refused(WIRE_REFUSED_ELECTED);
+            }
+        }
+        ck_assert_uint_eq(reply.elected_reply.log.flush_off, start);
+    }
+}
+END_TEST
+
 /* What was lost with the end of the log, however much it may have been, does not matter any more to
  * the log of a leader whom others elected: what counts is below its begin. */
 START_TEST(uncertain_is_bounded_by_the_leader)
@@ -1570,6 +1616,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, uncertain_in_the_same_term);
     tcase_add_test(tc, uncertain_is_bounded_by_the_leader);
     tcase_add_test(tc, cut_in_a_hole);
+    tcase_add_test(tc, far_terms_are_not_believed);
+    tcase_add_test(tc, elected_on_a_full_disk);
     tcase_add_test(tc, cut_where_all_is_rotten);
     tcase_add_test(tc, mend_on_a_bad_disk);
     tcase_add_test(tc, mend_checks_records);

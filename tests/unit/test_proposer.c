@@ -835,6 +835,23 @@ START_TEST(loser_is_more_patient)
 }
 END_TEST
 
+/* Nobody is deposed by a term that no number of elections could have reached. */
+START_TEST(far_terms_depose_nobody)
+{
+    to_leading_old();
+    accept_elected(0, END);
+    struct wire_msg q = last(0, WIRE_APPEND);
+    struct wire_msg m = wire_reply_to(&q, WIRE_APPEND_REPLY, q.term, q.conf);
+    uint64_t term = q.term.n;
+    m.term.n = term + TERM_JUMP_MAX + 100;
+    hear(0, &m);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_LEADING);
+    m.term.n = term + 1;
+    hear(0, &m);
+    ck_assert_int_eq(proposer_state(p), PROPOSER_DEPOSED);
+}
+END_TEST
+
 /* The donor never comes back, while a majority is here. */
 START_TEST(donor_never_returns)
 {
@@ -1421,6 +1438,7 @@ END_TEST
 
 static void add_tests(TCase *tc)
 {
+    tcase_add_test(tc, far_terms_depose_nobody);
     tcase_add_test(tc, loser_is_more_patient);
     tcase_add_test(tc, prevote);
     tcase_add_test(tc, needs_a_majority);

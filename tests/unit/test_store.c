@@ -725,6 +725,8 @@ START_TEST(full_disk)
     ck_assert_int_eq(reopen(), ERR_OK);
     check_reopened();
     ck_assert_int_eq(append(1000), ERR_NO_SPACE);
+    ck_assert_int_eq(m.st->ops->truncate(m.st, m.end - 1000), ERR_NO_SPACE);
+    ck_assert_uint_eq(state().flush_off, m.end);
     ck_assert_int_eq(m.st->ops->snap_begin(m.st, &(struct snapshot_info){.size_bytes = 100}),
                      ERR_NO_SPACE);
     ck_assert(!store_errored(m.store));

@@ -42,6 +42,9 @@ static void echo_turn(struct echo *e)
 
     while (!atomic_load(&e->hold) && transport_server_next(e->server, &request)) {
         atomic_fetch_add(&e->seen, 1);
+        if (request.size == 0 || request.bytes[0] != '?') {
+            transport_server_good(e->server, &request.from);
+        }
         transport_server_reply(e->server, &request.from, "re:", 3, request.bytes, request.size);
         transport_server_release(e->server, &request);
     }
@@ -62,12 +65,16 @@ static void *echo_run(void *arg)
     return NULL;
 }
 
+static uint32_t server_idle_ms;
+
 static struct transport_server *server_open(uint16_t port)
 {
     char address[32];
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
-    struct transport_server_config config = {
-        .address = address, .message_max_bytes = MAX_BYTES, .queue_max_bytes = QUEUE_BYTES};
+    struct transport_server_config config = {.address = address,
+                                             .message_max_bytes = MAX_BYTES,
+                                             .queue_max_bytes = QUEUE_BYTES,
+                                             .idle_ms = server_idle_ms};
     struct transport_server *s = NULL;
     uint64_t until = clock_now_ns() + PATIENCE_MS * CLOCK_NS_PER_MS;
     int rv;
@@ -962,6 +969,50 @@ START_TEST(a_client_meets_a_stranger)
 }
 END_TEST
 
+/* No room, but some have only said what makes no sense, or nothing for long: first the oldest of
+ * those, then the one that has been silent for longest. Who speaks stays. */
+START_TEST(room_at_the_cost_of_the_silent)
+{
+    enum { NONSENSE = 3, SILENT = 3 };
+    int fds[TRANSPORT_SERVER_CONNECTIONS_MAX], more[NONSENSE + SILENT];
+    uint8_t good[16], nonsense[16];
+    size_t size = frame_put(good, "hi", 2);
+    struct echo e;
+
+    MUST(frame_put(nonsense, "?!", 2) == size);
+    server_idle_ms = 1000;
+    echo_start(&e, 0);
+    uint16_t port = transport_server_port(e.server);
+    for (int i = 0; i < TRANSPORT_SERVER_CONNECTIONS_MAX; i++) {
+        bool bad = i >= 10 && i < 10 + NONSENSE;
+        fds[i] = tcp_greet(port);
+        tcp_write(fds[i], bad ? nonsense : good, size);
+        tcp_expect(fds[i], bad ? "?!" : "hi", 2);
+    }
+    for (int i = 0; i < NONSENSE; i++) {
+        more[i] = tcp_greet(port);
+        tcp_write(more[i], good, size);
+        tcp_expect(more[i], "hi", 2);
+        ck_assert(tcp_hung_up(fds[10 + i]));
+    }
+    usleep(1100000); /* what is waited for is that time goes by */
+    for (int i = SILENT; i < TRANSPORT_SERVER_CONNECTIONS_MAX; i++) {
+        if (i < 10 || i >= 10 + NONSENSE) {
+            tcp_write(fds[i], good, size);
+            tcp_expect(fds[i], "hi", 2);
+        }
+    }
+    for (int i = 0; i < SILENT; i++) {
+        more[NONSENSE + i] = tcp_greet(port);
+        tcp_write(more[NONSENSE + i], good, size);
+        tcp_expect(more[NONSENSE + i], "hi", 2);
+        ck_assert(tcp_hung_up(fds[i]));
+    }
+    server_idle_ms = 0;
+    echo_stop(&e);
+}
+END_TEST
+
 /* Who connects and says nothing is cut after a while, on both sides; who has said the preamble may
  * be silent for as long as it likes. */
 START_TEST(silence_ends)
@@ -1166,6 +1217,7 @@ int main(void)
     tcase_add_test(tc, large_messages_pass);
     tcase_add_test(tc, a_flood_of_connections);
     tcase_add_test(tc, no_room_among_speakers);
+    tcase_add_test(tc, room_at_the_cost_of_the_silent);
     tcase_add_test(tc, a_peer_that_never_reads);
     tcase_add_test(tc, a_client_meets_a_stranger);
     tcase_add_test(tc, silence_ends);

@@ -1,0 +1,260 @@
+/* holdfast-ctl snapshot …: the snapshots that the log nodes have, and making, trying and deleting
+ * one.
+ *
+ * A proxy answers HOLDFAST SNAPSHOT STATUS with lines "key:value" and a row for each snapshot,
+ * "snapshot1:offset=…,bytes=…,…"; `lists` counts how often it has asked the log nodes, `runs` how
+ * often it has made or tried one. HOLDFAST SNAPSHOT NOW, VERIFY OFFSET and DELETE OFFSET are
+ * answered with OK when they have begun. */
+#include "proxy/ctl/ctl_link.h"
+
+#include "common/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CTL_SNAPSHOT_POLL_MS = 100, CTL_SNAPSHOT_LIST_MS = 10000 };
+
+static void ctl_snapshot_pause(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = CTL_SNAPSHOT_POLL_MS * 1000000L}, NULL);
+}
+
+static int ctl_snapshot_status(struct ctl_link *link, bool loud, struct ctl_text *status)
+{
+    const char *argv[] = {"HOLDFAST", "SNAPSHOT", "STATUS"};
+    char *text = NULL;
+    int rc = ctl_link_ask(link, loud, &text, 3, argv);
+
+    if (rc == CTL_EXIT_DONE) {
+        ctl_text_init(status, text, strlen(text), "");
+    }
+    free(text);
+    return rc;
+}
+
+/* The status once the proxy has asked the log nodes again. */
+static int ctl_snapshot_news(struct ctl_link *link, struct ctl_text *status)
+{
+    uint64_t start_ns = clock_now_ns();
+    int rc = ctl_snapshot_status(link, true, status);
+    long long lists = rc == CTL_EXIT_DONE ? ctl_text_number(status, "lists") : 0;
+
+    while (rc == CTL_EXIT_DONE && ctl_text_number(status, "lists") <= lists) {
+        if (clock_now_ns() - start_ns > CTL_SNAPSHOT_LIST_MS * CLOCK_NS_PER_MS) {
+            ctl_complain("too few log nodes answer; this is what is known of before");
+            break;
+        }
+        ctl_text_fini(status);
+        ctl_snapshot_pause();
+        rc = ctl_snapshot_status(link, true, status);
+    }
+    return rc;
+}
+
+int ctl_snapshot_list(const struct ctl *ctl, int argc, char **argv)
+{
+    struct ctl_link link;
+    struct ctl_text status;
+    int rc = ctl_link_open(&link, ctl, ctl->host, ctl->port, true);
+
+    (void)argc;
+    (void)argv;
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    rc = ctl_snapshot_news(&link, &status);
+    if (rc == CTL_EXIT_DONE) {
+        if (ctl->json) {
+            ctl_text_print_json(&status, stdout);
+        } else {
+            ctl_text_print_lines(&status, stdout);
+            printf("\n");
+            ctl_text_print_rows(&status, "snapshot", stdout);
+        }
+        ctl_text_fini(&status);
+    }
+    ctl_link_close(&link);
+    return rc;
+}
+
+/* The proxy that is to do it: one that follows, and has caught up; else the one that leads. */
+static void ctl_snapshot_choose(const struct ctl_text *info, char *host, size_t size, int *port)
+{
+    const char *leader = ctl_text_get(info, "leader");
+    char role[32], synced[8], address[300];
+
+    if (leader != NULL) {
+        (void)ctl_parse_address(leader, host, size, port);
+    }
+    for (size_t i = 0; i < info->count; i++) {
+        const char *row = info->lines[i].value;
+        if (strncmp(info->lines[i].key, "proxy", 5) == 0 && ctl_text_is_row(&info->lines[i]) &&
+            ctl_text_field(row, "role", role, sizeof role) && strcmp(role, "follower") == 0 &&
+            ctl_text_field(row, "synced", synced, sizeof synced) && strcmp(synced, "yes") == 0 &&
+            ctl_text_field(row, "address", address, sizeof address) &&
+            ctl_parse_address(address, host, size, port)) {
+            return;
+        }
+    }
+}
+
+static int ctl_snapshot_open_worker(const struct ctl *ctl, struct ctl_link *link)
+{
+    char host[256];
+    int port = ctl->port;
+    struct ctl_text info;
+    int rc = ctl_link_open(link, ctl, ctl->host, ctl->port, true);
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    (void)snprintf(host, sizeof host, "%s", ctl->host);
+    rc = ctl_link_info(link, true, &info);
+    ctl_link_close(link);
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    ctl_snapshot_choose(&info, host, sizeof host, &port);
+    ctl_text_fini(&info);
+    return ctl_link_open(link, ctl, host, port, true);
+}
+
+/* What it is doing now: on a terminal over and over in one line, else each phase once. */
+static void ctl_snapshot_show(const struct ctl_text *status, char *last, size_t size)
+{
+    const char *phase = ctl_text_get(status, "phase"), *what = ctl_text_get(status, "what");
+    long long done = ctl_text_number(status, "done_bytes");
+    long long total = ctl_text_number(status, "total_bytes");
+    char text[160];
+
+    if (phase == NULL || what == NULL || phase[0] == '\0') {
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%s: %s", phase, what);
+    if (isatty(STDERR_FILENO)) {
+        if (total > 0) {
+            fprintf(stderr, "\r\033[K%s, %lld of %lld bytes, %lld %%", text, done, total,
+                    done * 100 / total);
+        } else {
+            fprintf(stderr, "\r\033[K%s", text);
+        }
+    } else if (strcmp(text, last) != 0) {
+        fprintf(stderr, "%s\n", text);
+    }
+    (void)snprintf(last, size, "%s", text);
+}
+
+/* Waits until the run that has begun behind `runs` others is over. */
+static int ctl_snapshot_wait(const struct ctl *ctl, struct ctl_link *link, long long runs)
+{
+    uint64_t start_ns = clock_now_ns();
+    struct ctl_text status;
+    char last[160] = "";
+
+    for (;;) {
+        int rc = ctl_snapshot_status(link, true, &status);
+        if (rc != CTL_EXIT_DONE) {
+            return CTL_EXIT_TIMEOUT; /* that proxy has ended, and with it the run */
+        }
+        if (ctl_text_number(&status, "runs") > runs) {
+            break;
+        }
+        ctl_snapshot_show(&status, last, sizeof last);
+        ctl_text_fini(&status);
+        if (ctl->wait_ms != 0 && clock_now_ns() - start_ns > ctl->wait_ms * CLOCK_NS_PER_MS) {
+            ctl_complain("it was begun and is not done yet; snapshot list shows it");
+            return CTL_EXIT_TIMEOUT;
+        }
+        ctl_snapshot_pause();
+    }
+    if (isatty(STDERR_FILENO)) {
+        fputs("\r\033[K", stderr);
+    }
+    const char *error = ctl_text_get(&status, "error");
+    int rc = error != NULL ? CTL_EXIT_FAILED : CTL_EXIT_DONE;
+    if (error != NULL) {
+        ctl_complain("%s", error);
+    } else if (ctl->json) {
+        printf("{\"offset\": %lld}\n", ctl_text_number(&status, "last_offset"));
+    } else {
+        printf("done: the snapshot at offset %lld\n", ctl_text_number(&status, "last_offset"));
+    }
+    ctl_text_fini(&status);
+    return rc;
+}
+
+static int ctl_snapshot_run(const struct ctl *ctl, const char *verb, const char *offset)
+{
+    const char *command[] = {"HOLDFAST", "SNAPSHOT", verb, offset};
+    struct ctl_link link;
+    struct ctl_text status;
+    char *text = NULL;
+    int rc = ctl_snapshot_open_worker(ctl, &link);
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    rc = ctl_snapshot_status(&link, true, &status);
+    if (rc == CTL_EXIT_DONE) {
+        long long runs = ctl_text_number(&status, "runs");
+        ctl_text_fini(&status);
+        rc = ctl_link_ask(&link, true, &text, offset != NULL ? 4 : 3, command);
+        free(text);
+        rc = rc == CTL_EXIT_DONE ? ctl_snapshot_wait(ctl, &link, runs) : rc;
+    }
+    ctl_link_close(&link);
+    return rc;
+}
+
+int ctl_snapshot_now(const struct ctl *ctl, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return ctl_snapshot_run(ctl, "NOW", NULL);
+}
+
+int ctl_snapshot_verify(const struct ctl *ctl, int argc, char **argv)
+{
+    (void)argc;
+    return ctl_snapshot_run(ctl, "VERIFY", argv[0]);
+}
+
+int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv)
+{
+    const char *command[] = {"HOLDFAST", "SNAPSHOT", "DELETE", argv[0]};
+    struct ctl_link link;
+    struct ctl_text status;
+    char *text = NULL;
+    int rc = ctl_link_open(&link, ctl, ctl->host, ctl->port, true);
+
+    (void)argc;
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    rc = ctl_snapshot_news(&link, &status);
+    if (rc == CTL_EXIT_DONE) {
+        ctl_text_fini(&status);
+        rc = ctl_link_ask(&link, true, &text, 4, command);
+        free(text);
+    }
+    while (rc == CTL_EXIT_DONE && (rc = ctl_snapshot_status(&link, true, &status)) == 0) {
+        const char *error = ctl_text_get(&status, "delete_error");
+        bool over = ctl_text_get(&status, "deleting") == NULL;
+        if (over && error != NULL) {
+            ctl_complain("%s", error);
+            rc = CTL_EXIT_FAILED;
+        } else if (over) {
+            printf("deleted: the snapshot at offset %s\n", argv[0]);
+        }
+        ctl_text_fini(&status);
+        if (over) {
+            break;
+        }
+        ctl_snapshot_pause();
+    }
+    ctl_link_close(&link);
+    return rc;
+}
