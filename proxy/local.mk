@@ -110,15 +110,20 @@ libctl_a_SOURCES = \
 	proxy/ctl/change_text.c proxy/ctl/change_text.h \
 	proxy/ctl/changes.c proxy/ctl/changes.h \
 	proxy/ctl/ctl_text.c proxy/ctl/ctl_text.h \
+	proxy/ctl/manifest.c proxy/ctl/manifest.h \
 	proxy/ctl/moment.c proxy/ctl/moment.h \
 	proxy/ctl/rdb_head.c proxy/ctl/rdb_head.h \
 	proxy/ctl/seek.c proxy/ctl/seek.h
 bin_PROGRAMS += holdfast-ctl
 holdfast_ctl_SOURCES = \
+	proxy/ctl/archive.c proxy/ctl/archive.h \
 	proxy/ctl/ctl.h \
 	proxy/ctl/ctl_bar.c proxy/ctl/ctl_bar.h \
 	proxy/ctl/ctl_bring.c proxy/ctl/ctl_bring.h \
+	proxy/ctl/ctl_export.c \
 	proxy/ctl/ctl_failover.c \
+	proxy/ctl/ctl_found.c proxy/ctl/ctl_found.h \
+	proxy/ctl/ctl_import.c \
 	proxy/ctl/ctl_link.c proxy/ctl/ctl_link.h \
 	proxy/ctl/ctl_log.c \
 	proxy/ctl/ctl_nodes.c proxy/ctl/ctl_nodes.h \

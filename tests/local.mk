@@ -477,3 +477,16 @@ test_rdb_head_LDADD = libctl.a $(UNIT_LDADD)
 test_seek_SOURCES = tests/unit/test_seek.c tests/lib/unit.h
 test_seek_CFLAGS = $(UNIT_CFLAGS)
 test_seek_LDADD = libctl.a $(UNIT_LDADD)
+
+check_PROGRAMS += test_manifest
+TESTS += test_manifest
+test_manifest_SOURCES = tests/unit/test_manifest.c tests/lib/unit.h
+test_manifest_CFLAGS = $(UNIT_CFLAGS)
+test_manifest_LDADD = libctl.a $(UNIT_LDADD)
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += fuzz_past
+fuzz_past_SOURCES = tests/fuzz/fuzz_past.c tests/fuzz/fuzz.h
+fuzz_past_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_past_LDADD = libctl.a $(PROXY_LIBS)
+endif

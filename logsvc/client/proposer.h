@@ -119,6 +119,9 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin,
 void proposer_append(struct proposer *p, const void *bytes, size_t size, bool unit_end,
                      uint64_t wall_ms);
 void proposer_flush(struct proposer *p, uint64_t now_ns);
+/* What was appended so far, up to the end of its last whole unit, is a record of its own: what
+ * comes next goes into another, with a wall time of its own. */
+void proposer_seal(struct proposer *p);
 
 uint64_t proposer_end(const struct proposer *p);    /* offset behind the last appended byte */
 uint64_t proposer_commit(const struct proposer *p); /* committed in this term; a unit's end */

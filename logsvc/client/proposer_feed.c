@@ -380,6 +380,13 @@ void proposer_flush(struct proposer *p, uint64_t now_ns)
     }
 }
 
+void proposer_seal(struct proposer *p)
+{
+    if (p->state == PROPOSER_LEADING) {
+        (void)window_seal(&p->window);
+    }
+}
+
 uint64_t proposer_end(const struct proposer *p)
 {
     return p->window_open ? window_end(&p->window) : 0;

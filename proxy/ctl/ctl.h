@@ -58,7 +58,8 @@ struct ctl_verb {
     unsigned options; /* enum ctl_option: those that it takes besides the common ones */
 };
 
-/* ctl_status.c, ctl_failover.c, ctl_log.c, ctl_tail.c, ctl_restore.c */
+/* ctl_status.c, ctl_failover.c, ctl_log.c, ctl_tail.c, ctl_restore.c,
+ * ctl_export.c, ctl_import.c */
 int ctl_status(const struct ctl *ctl, int argc, char **argv);
 int ctl_failover(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_status(const struct ctl *ctl, int argc, char **argv);
@@ -70,6 +71,9 @@ int ctl_snapshot_list(const struct ctl *ctl, int argc, char **argv);
 int ctl_snapshot_now(const struct ctl *ctl, int argc, char **argv);
 int ctl_snapshot_verify(const struct ctl *ctl, int argc, char **argv);
 int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv);
+int ctl_export(const struct ctl *ctl, int argc, char **argv);
+int ctl_export_verify(const struct ctl *ctl, int argc, char **argv);
+int ctl_import(const struct ctl *ctl, int argc, char **argv);
 
 /* One line on standard error, "holdfast-ctl: …". */
 void ctl_complain(const char *fmt, ...) PRINTF_LIKE(1, 2);

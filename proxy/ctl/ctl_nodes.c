@@ -17,6 +17,8 @@ enum {
     NODES_READ_BYTES = 1 << 20,
     NODES_INFLIGHT = 4,
     NODES_RETRY_MS = 50,
+    NODES_LEASE_MS = 800, /* what is configured by default */
+    NODES_SETTLE_MS = 20,
     NODES_MORE_MS = 300, /* for the others, once one has answered */
     NODES_MESSAGE_BYTES = WIRE_DATA_MAX + WIRE_OVERHEAD_MAX,
 };
@@ -76,6 +78,7 @@ static int nodes_from_settings(struct ctl_nodes *n, const struct settings *s)
 {
     memcpy(n->cluster_id, s->cluster_id, sizeof n->cluster_id);
     n->log_id = (uint64_t)s->log_id;
+    n->lease_ms = (uint32_t)s->lease_ms;
     for (size_t i = 0; i < s->log_nodes.count; i++) {
         (void)nodes_add(n, s->log_nodes.items[i], strlen(s->log_nodes.items[i]));
     }
@@ -255,6 +258,7 @@ static void nodes_take_status(struct ctl_nodes *n, unsigned i, const struct wire
     struct history h;
 
     node->answered = true;
+    n->lease_ms = m->lease_ms;
     node->log = m->log;
     node->snapshot = m->snapshot;
     memcpy(node->id, m->node_id, sizeof node->id);
@@ -339,11 +343,39 @@ static int nodes_connect(struct ctl_nodes *n)
     return CTL_EXIT_DONE;
 }
 
+/* Nodes hear what is committed with the next append or heartbeat only. So what was acknowledged
+ * just before is there, and not known to be committed yet: it is waited for, a lease at most. What
+ * a leader that is gone left behind may stay uncommitted until there is another. */
+static void nodes_settle(struct ctl_nodes *n)
+{
+    uint64_t end_ns = clock_now_ns() + n->lease_ms * CLOCK_NS_PER_MS, goal = 0;
+
+    for (unsigned i = 0; i < n->count; i++) {
+        const struct ctl_node *node = &n->nodes[i];
+        if (node->answered && !node->log.empty && node->log.unit_off > goal) {
+            goal = node->log.unit_off;
+        }
+    }
+    while (n->commit < goal && clock_now_ns() < end_ns) {
+        nodes_turn(n, NODES_SETTLE_MS);
+        if (ctl_nodes_refresh(n) != ERR_OK) {
+            return;
+        }
+    }
+    if (n->commit < goal) {
+        fprintf(stderr,
+                "the log nodes hold %" PRIu64 " bytes that are not known to be committed: they "
+                "are left out\n",
+                goal - n->commit);
+    }
+}
+
 int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl)
 {
     int rc;
 
-    *n = (struct ctl_nodes){.session = random_seed() >> 1, .timeout_ms = 2000};
+    *n = (struct ctl_nodes){
+        .session = random_seed() >> 1, .timeout_ms = 2000, .lease_ms = NODES_LEASE_MS};
     if (ctl->log_nodes != NULL) {
         rc = nodes_from_options(n, ctl);
     } else if (ctl->settings != NULL) {
@@ -365,6 +397,7 @@ int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl)
         }
     }
     if (ctl_nodes_refresh(n) == ERR_OK) {
+        nodes_settle(n);
         return CTL_EXIT_DONE;
     }
     ctl_complain("no log node answers%s%s", n->refusal[0] != '\0' ? ": " : "", n->refusal);

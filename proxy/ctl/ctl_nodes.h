@@ -29,6 +29,7 @@ struct ctl_nodes {
     uint64_t log_id;
     uint64_t session, seq;
     uint32_t timeout_ms;
+    uint32_t lease_ms; /* as a node, or the configuration, tells; else the default */
     unsigned count;
     struct ctl_node nodes[CTL_NODES_MAX];
     struct buf wire;
@@ -47,7 +48,9 @@ struct ctl_nodes {
     struct ctl_reading *reading;
 };
 
-/* Connects, and waits until a node has answered, and a moment longer for the others.
+/* Connects, waits until a node has answered, and a moment longer for the others; and until what
+ * they hold is known to be committed, a lease at most: so nothing that was acknowledged before the
+ * call is missed.
  * CTL_EXIT_DONE, or the status to end with, complained. */
 int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl);
 void ctl_nodes_close(struct ctl_nodes *n);

@@ -27,6 +27,9 @@ static const struct ctl_verb main_verbs[] = {
     {"snapshot delete", "OFFSET", 1, 1, ctl_snapshot_delete, 0},
     {"tail", "", 0, 0, ctl_tail,
      CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_NODES},
+    {"export verify", "DIR", 1, 1, ctl_export_verify, 0},
+    {"export", "DIR", 1, 1, ctl_export, CTL_OPTION_ALL | CTL_OPTION_NODES},
+    {"import", "DIR", 1, 1, ctl_import, CTL_OPTION_AT | CTL_OPTION_NODES},
     {"restore", "", 0, 0, ctl_restore,
      CTL_OPTION_AT | CTL_OPTION_TO | CTL_OPTION_FORCE | CTL_OPTION_NODES},
 };
@@ -47,6 +50,7 @@ enum main_extra {
     MAIN_TO,
     MAIN_TO_PASSWORD_FILE,
     MAIN_FORCE,
+    MAIN_ALL,
     MAIN_LOG_NODES,
     MAIN_CLUSTER_ID,
     MAIN_LOG_ID,
@@ -64,10 +68,11 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_UNTIL] = {"until", "OFFSET|TIME", "tail: end there (never)"},
     [MAIN_DB] = {"db", "N", "tail: the database of the stream at --from OFFSET"},
     [MAIN_KEYS] = {"keys", "GLOB", "tail: only what changes such keys"},
-    [MAIN_AT] = {"at", "OFFSET|TIME", "restore: the last commit at or before it (now)"},
+    [MAIN_AT] = {"at", "OFFSET|TIME", "restore, import: the last commit at or before it (now)"},
     [MAIN_TO] = {"to", "FILE|HOST:PORT", "restore: an RDB file to write, or an empty Redis"},
     [MAIN_TO_PASSWORD_FILE] = {"to-password-file", "FILE", "the password of that Redis"},
     [MAIN_FORCE] = {"force", NULL, "restore: replace what is there"},
+    [MAIN_ALL] = {"all", NULL, "export: from the earliest moment on that is kept"},
     [MAIN_LOG_NODES] = {"log-nodes", "LIST",
                         "HOST:PORT,... of the log nodes, if no proxy is there"},
     [MAIN_CLUSTER_ID] = {"cluster-id", "HEX", "with --log-nodes: whose they are"},
@@ -81,6 +86,7 @@ static const unsigned main_extra_options[MAIN_EXTRAS] = {
     [MAIN_UNTIL] = CTL_OPTION_UNTIL,
     [MAIN_DB] = CTL_OPTION_DB,
     [MAIN_KEYS] = CTL_OPTION_KEYS,
+    [MAIN_ALL] = CTL_OPTION_ALL,
     [MAIN_LOG_NODES] = CTL_OPTION_NODES,
     [MAIN_CLUSTER_ID] = CTL_OPTION_NODES,
     [MAIN_AT] = CTL_OPTION_AT,
@@ -106,6 +112,10 @@ static const char main_help[] =
     "  snapshot delete OFFSET      deletes it\n"
     "  tail                        what is committed, as it is: one effect a line, until stopped\n"
     "  restore --at ... --to ...   the data as they were then: an RDB file, or a running Redis\n"
+    "  export DIR                  a snapshot and the log behind it, into a folder; or what is "
+    "new\n"
+    "  export verify DIR           whether all of it is still what it was\n"
+    "  import DIR                  makes a new log of it, in empty log nodes\n"
     "\nAn OFFSET is a place in the log; a TIME is 2026-11-22T14:02:00Z, @1795352520, \"14:02\",\n"
     "\"5 minutes ago\", now. Without a zone (Z, +01:00) the local one is meant.\n"
     "\nExit status: 0 done; 1 refused, or it came to nothing; 2 wrong command line or "

@@ -6,11 +6,13 @@
 #include "common/random.h"
 #include "tests/lib/system.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -495,6 +497,154 @@ START_TEST(restore_refuses)
 }
 END_TEST
 
+/* ---- exported and imported ---- */
+
+static void folder_of(char *folder, size_t size)
+{
+    snprintf(folder, size, "%s/exported", cluster_dir(cluster, "plain1"));
+}
+
+static void write_many(unsigned from, unsigned count)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    for (unsigned i = from; i < from + count; i++) {
+        run(redis, "SELECT %u", i % 3);
+        run(redis, "SET key:%u %u", i % 500, i);
+        run(redis, "LPUSH list:%u %u", i % 20, i);
+    }
+    redisFree(redis);
+}
+
+/* All log nodes lose everything, and Redis its data; only the log nodes run then. */
+static void lose_everything(void)
+{
+    static const char *const names[] = {"log1", "log2", "log3"};
+
+    cluster_kill_all(cluster);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        cluster_wipe(cluster, names[i]);
+        cluster_spawn(cluster, names[i]);
+    }
+}
+
+static void digest_of_name(const char *name, char *digest)
+{
+    redisContext *redis = cluster_connect(cluster, name);
+    digest_of(redis, digest);
+    redisFree(redis);
+}
+
+/* A log that was exported in two runs, with more written between, and imported into empty log nodes
+ * is the same dataset again, takes writes, and its past can be restored from there on. */
+START_TEST(export_and_import)
+{
+    char folder[600], before[DIGEST_MAX], then[DIGEST_MAX], after[DIGEST_MAX], target[64];
+    char moment[64];
+    const char *to;
+
+    folder_of(folder, sizeof folder);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    write_many(0, 1000);
+    EXPECT_CTL(0, "export", folder);
+    write_many(1000, 500);
+    committed();
+    digest_of_name("redis1", then);
+    uint64_t then_ms = quiet_moment();
+    write_many(1500, 500);
+    to = text_of(committed());
+    EXPECT_CTL(0, "export", folder);
+    expect_said(to);
+    expect_said("2 files");
+    EXPECT_CTL(0, "export", "verify", folder);
+    EXPECT_CTL(1, "import", folder);
+    expect_said("has a log already; nothing was changed");
+    digest_of_name("redis1", before);
+
+    lose_everything();
+    EXPECT_CTL(0, "import", folder);
+    expect_said(to);
+    EXPECT_CTL(1, "import", folder);
+    expect_said("has a log already");
+    cluster_start(cluster);
+    digest_of_name("redis1", after);
+    ck_assert_str_eq(after, before);
+    write_many(2000, 10);
+    snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, then_ms / 1000, then_ms % 1000);
+    EXPECT_CTL(0, "restore", "--at", moment, "--to", target, "--force");
+    digest_of_name("plain1", after);
+    ck_assert_str_eq(after, then);
+
+    /* And of the moment itself a new log can be made. */
+    lose_everything();
+    EXPECT_CTL(0, "import", folder, "--at", moment);
+    cluster_start(cluster);
+    digest_of_name("redis1", after);
+    ck_assert_str_eq(after, then);
+}
+END_TEST
+
+static uint64_t file_size(const char *path)
+{
+    struct stat st;
+    ck_assert_msg(stat(path, &st) == 0, "%s", path);
+    return (uint64_t)st.st_size;
+}
+
+static void flip(const char *path, uint64_t at)
+{
+    int fd = open(path, O_RDWR);
+    uint8_t byte;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 1;
+    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+/* Any changed byte of any file is found, by export verify and by import, before anything is done.
+ */
+START_TEST(damage_is_found)
+{
+    char folder[600], path[900];
+    struct random random;
+    unsigned files = 0;
+
+    folder_of(folder, sizeof folder);
+    random_init(&random, 7);
+    write_many(0, 300);
+    committed();
+    EXPECT_CTL(0, "export", folder);
+    DIR *dir = opendir(folder);
+    ck_assert_ptr_nonnull(dir);
+    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
+        if (e->d_name[0] == '.') {
+            continue;
+        }
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        for (int i = 0; i < 5; i++) {
+            uint64_t at = random_below(&random, file_size(path));
+            flip(path, at);
+            EXPECT_CTL(1, "export", "verify", folder);
+            expect_said("is damaged");
+            expect_said(e->d_name);
+            EXPECT_CTL(1, "import", folder);
+            expect_said("is damaged");
+            flip(path, at);
+        }
+        files++;
+    }
+    closedir(dir);
+    ck_assert_uint_ge(files, 3);
+    EXPECT_CTL(0, "export", "verify", folder);
+    snprintf(path, sizeof path, "%s/manifest.json", folder);
+    ck_assert_int_eq(unlink(path), 0);
+    EXPECT_CTL(1, "export", folder);
+    expect_said("holds files, and no manifest");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("history");
@@ -505,5 +655,9 @@ int main(void)
     tcase_add_test(tc, tail_shows_nothing_uncommitted);
     tcase_add_test(tc, restore_refuses);
     tcase_add_test(tc, restore_at_any_time);
+    tc = system_case(suite, "import", system_serve, 600);
+    tcase_add_test(tc, export_and_import);
+    tc = system_case(suite, "damage", system_serve, 300);
+    tcase_add_test(tc, damage_is_found);
     return unit_main(suite);
 }

@@ -561,6 +561,32 @@ START_TEST(appends_gather)
 }
 END_TEST
 
+/* What is sealed stays a record of its own, with its own wall time, also if it leaves together with
+ * others; sealing nothing changes nothing. */
+START_TEST(sealed_appends_stay_apart)
+{
+    struct record first, second;
+    const uint8_t *payload;
+    size_t whole;
+
+    to_leading_empty();
+    proposer_seal(p);
+    proposer_append(p, "one", 3, true, 11);
+    proposer_seal(p);
+    proposer_append(p, "two", 3, true, 22);
+    proposer_flush(p, now);
+    struct wire_msg m = last(0, WIRE_APPEND);
+    ck_assert_uint_eq(m.data_size, 2 * RECORD_HEADER_BYTES + 6);
+    ck_assert_int_eq(wire_record(m.data, m.data_size, &first, &payload, &whole), ERR_OK);
+    ck_assert_int_eq(wire_record(m.data + whole, m.data_size - whole, &second, &payload, &whole),
+                     ERR_OK);
+    ck_assert_uint_eq(first.wall_ms, 11);
+    ck_assert_uint_eq(first.len_bytes, 3);
+    ck_assert_uint_eq(second.wall_ms, 22);
+    ck_assert_mem_eq(payload, "two", 3);
+}
+END_TEST
+
 /* A vote with a log of a term that was never won is none. */
 START_TEST(senseless_vote)
 {
@@ -1455,6 +1481,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, acknowledged_in_this_term);
     tcase_add_test(tc, late_node);
     tcase_add_test(tc, appends_gather);
+    tcase_add_test(tc, sealed_appends_stay_apart);
     tcase_add_test(tc, inflight_is_bounded);
     tcase_add_test(tc, commit_by_majority);
     tcase_add_test(tc, old_terms_commit_with_ours);

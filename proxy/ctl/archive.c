@@ -1,0 +1,297 @@
+#include "proxy/ctl/archive.h"
+
+#include "common/crc32c.h"
+#include "common/mem.h"
+#include "logsvc/wire.h"
+#include "proxy/ctl/ctl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ARCHIVE_PIECE_BYTES = 1 << 20, ARCHIVE_MANIFEST_BYTES_MAX = 64 << 20 };
+
+static const char archive_manifest[] = "manifest.json";
+
+static bool archive_failed(const char *path)
+{
+    ctl_complain("%s: %s", path, strerror(errno));
+    return false;
+}
+
+static bool archive_damaged(const char *path, const char *why)
+{
+    ctl_complain("%s: is damaged: %s", path, why);
+    return false;
+}
+
+void archive_path(const struct archive *a, const char *name, bool part,
+                  char out[ARCHIVE_PATH_BYTES])
+{
+    (void)snprintf(out, ARCHIVE_PATH_BYTES, "%.*s/%.40s%s", PATH_MAX, a->folder, name,
+                   part ? ".part" : "");
+}
+
+/* All of a file, appended; false: errno. */
+static bool archive_slurp(int fd, size_t max, struct buf *out)
+{
+    for (;;) {
+        ssize_t n = read(fd, buf_reserve(out, ARCHIVE_PIECE_BYTES), ARCHIVE_PIECE_BYTES);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n == 0;
+        }
+        buf_commit(out, (size_t)n);
+        if (out->len > max) {
+            errno = EFBIG;
+            return false;
+        }
+    }
+}
+
+/* Whether the folder holds nothing that is not ours. */
+static bool archive_is_empty(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    bool empty = true;
+
+    if (dir == NULL) {
+        return archive_failed(folder);
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        bool part = len > 5 && strcmp(entry->d_name + len - 5, ".part") == 0;
+        bool ours = part || strncmp(entry->d_name, "snapshot-", 9) == 0;
+        empty = empty && (ours || entry->d_name[0] == '.');
+    }
+    (void)closedir(dir);
+    if (!empty) {
+        ctl_complain("%s: holds files, and no manifest of an export", folder);
+    }
+    return empty;
+}
+
+bool archive_open(struct archive *a, const char *folder, bool make)
+{
+    char path[ARCHIVE_PATH_BYTES];
+    struct buf text = BUF_INIT;
+    const char *why;
+
+    *a = (struct archive){.fresh = false};
+    if (strlen(folder) > PATH_MAX) {
+        ctl_complain("the folder's name is too long");
+        return false;
+    }
+    (void)snprintf(a->folder, sizeof a->folder, "%s", folder);
+    if (make && mkdir(folder, 0700) != 0 && errno != EEXIST) {
+        return archive_failed(folder);
+    }
+    archive_path(a, archive_manifest, false, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && make) {
+        a->fresh = true;
+        return archive_is_empty(folder);
+    }
+    if (fd < 0) {
+        return archive_failed(path);
+    }
+    bool good = archive_slurp(fd, ARCHIVE_MANIFEST_BYTES_MAX, &text) || archive_failed(path);
+    (void)close(fd);
+    if (good && manifest_parse((const char *)buf_head(&text), text.len, &a->manifest, &why) != 0) {
+        good = archive_damaged(path, why);
+    }
+    buf_release(&text);
+    return good;
+}
+
+void archive_close(struct archive *a)
+{
+    manifest_fini(&a->manifest);
+}
+
+static bool archive_sync_folder(const struct archive *a)
+{
+    int fd = open(a->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+
+    if (!good) {
+        (void)archive_failed(a->folder);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return good;
+}
+
+bool archive_publish(const struct archive *a, const char *name, int fd)
+{
+    char part[ARCHIVE_PATH_BYTES], path[ARCHIVE_PATH_BYTES];
+
+    archive_path(a, name, true, part);
+    archive_path(a, name, false, path);
+    if (fsync(fd) != 0) {
+        return archive_failed(part);
+    }
+    if (rename(part, path) != 0) {
+        return archive_failed(path);
+    }
+    return archive_sync_folder(a);
+}
+
+bool archive_save(struct archive *a)
+{
+    char part[ARCHIVE_PATH_BYTES];
+    struct buf text = BUF_INIT;
+
+    manifest_print(&a->manifest, &text);
+    archive_path(a, archive_manifest, true, part);
+    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = fd >= 0;
+    while (good && text.len > 0) {
+        ssize_t n = write(fd, buf_head(&text), text.len);
+        good = n > 0 || (n < 0 && errno == EINTR);
+        buf_consume(&text, n > 0 ? (size_t)n : 0);
+    }
+    if (!good) {
+        (void)archive_failed(part);
+    }
+    good = good && archive_publish(a, archive_manifest, fd);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    buf_release(&text);
+    a->fresh = a->fresh && !good;
+    return good;
+}
+
+/* ---- checking ---- */
+
+bool archive_file_crc(int fd, const char *path, uint64_t *size_bytes, uint32_t *crc)
+{
+    uint8_t *piece = mem_alloc(ARCHIVE_PIECE_BYTES);
+    ssize_t n;
+
+    *size_bytes = *crc = 0;
+    do {
+        n = pread(fd, piece, ARCHIVE_PIECE_BYTES, (off_t)*size_bytes);
+        if (n > 0) {
+            *crc = crc32c_extend(*crc, piece, (size_t)n);
+            *size_bytes += (uint64_t)n;
+        }
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    free(piece);
+    return n == 0 || archive_failed(path);
+}
+
+bool archive_check_snapshot(struct archive *a, struct ctl_bar *bar)
+{
+    const struct snapshot_info *info = &a->manifest.snapshot;
+    char path[ARCHIVE_PATH_BYTES], name[MANIFEST_NAME_BYTES];
+    uint64_t size_bytes;
+    uint32_t crc;
+
+    manifest_snapshot_name(info, name);
+    archive_path(a, name, false, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return archive_failed(path);
+    }
+    ctl_bar_show(bar, "snapshot", 0, info->size_bytes);
+    bool good = archive_file_crc(fd, path, &size_bytes, &crc);
+    (void)close(fd);
+    if (good && (size_bytes != info->size_bytes || crc != info->crc)) {
+        ctl_bar_clear(bar);
+        good = archive_damaged(path, size_bytes != info->size_bytes ? "it has another size"
+                                                                    : "its checksum is wrong");
+    }
+    return good;
+}
+
+/* What is known of the log so far, while its files are walked through. */
+struct archive_place {
+    uint64_t offset;
+    uint32_t chain_crc;
+};
+
+/* The records of a file, which are all in memory. */
+static const char *archive_walk_records(struct archive_walk *walk, const uint8_t *bytes,
+                                        size_t size, struct archive_place *at)
+{
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+
+    while (size > 0 && !walk->stopped) {
+        if (wire_record(bytes, size, &r, &payload, &whole) != ERR_OK ||
+            !record_payload_ok(&r, payload)) {
+            return "a record in it is not whole";
+        }
+        at->chain_crc = crc32c_extend(at->chain_crc, payload, r.len_bytes);
+        if (r.begin != at->offset || r.len_bytes == 0 || r.chain_crc != at->chain_crc) {
+            return "a record in it does not go on with the one before";
+        }
+        at->offset = record_end(&r);
+        walk->stopped = walk->record != NULL && !walk->record(walk->ctx, &r, payload);
+        bytes += whole;
+        size -= whole;
+    }
+    return NULL;
+}
+
+static bool archive_walk_file(struct archive *a, struct archive_walk *walk,
+                              const struct manifest_file *f, struct archive_place *at)
+{
+    char path[ARCHIVE_PATH_BYTES], name[MANIFEST_NAME_BYTES];
+    struct buf bytes = BUF_INIT;
+    const char *why = NULL;
+
+    manifest_file_name(f->from, name);
+    archive_path(a, name, false, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && archive_slurp(fd, f->bytes < SIZE_MAX ? f->bytes : SIZE_MAX, &bytes);
+    if (!good && !(fd >= 0 && errno == EFBIG)) {
+        good = archive_failed(path);
+    } else if (bytes.len != f->bytes) {
+        why = "it has another size";
+    } else if (crc32c_extend(0, buf_head(&bytes), bytes.len) != f->crc) {
+        why = "its checksum is wrong";
+    } else {
+        why = archive_walk_records(walk, buf_head(&bytes), bytes.len, at);
+        if (why == NULL && !walk->stopped &&
+            (at->offset != f->to || at->chain_crc != f->chain_crc)) {
+            why = "it does not end where the manifest says";
+        }
+    }
+    if (why != NULL) {
+        ctl_bar_clear(&walk->bar);
+        good = archive_damaged(path, why);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    buf_release(&bytes);
+    return good;
+}
+
+bool archive_walk(struct archive *a, struct archive_walk *walk)
+{
+    const struct manifest *m = &a->manifest;
+    struct archive_place at = {.offset = m->snapshot.offset, .chain_crc = m->snapshot.chain_crc};
+    bool good = true;
+
+    for (size_t i = 0; i < m->count && good && !walk->stopped; i++) {
+        ctl_bar_show(&walk->bar, walk->what, m->files[i].from - m->snapshot.offset,
+                     manifest_end(m) - m->snapshot.offset);
+        good = archive_walk_file(a, walk, &m->files[i], &at);
+    }
+    ctl_bar_clear(&walk->bar);
+    return good;
+}

@@ -1,0 +1,54 @@
+/* The folder of an exported log: a snapshot, the log behind it in files of records, and a manifest
+ * that tells what they must be. Written so that after a kill at any point the manifest names only
+ * what is whole and durable: a file is written under the name FILE.part, synced, renamed, and then
+ * the manifest is replaced in the same way. */
+#ifndef PROXY_CTL_ARCHIVE_H
+#define PROXY_CTL_ARCHIVE_H
+
+#include "logsvc/record.h"
+#include "proxy/ctl/ctl_bar.h"
+#include "proxy/ctl/manifest.h"
+
+#include <limits.h>
+
+enum { ARCHIVE_PATH_BYTES = PATH_MAX + MANIFEST_NAME_BYTES + 8 };
+
+struct archive {
+    char folder[PATH_MAX + 1];
+    struct manifest manifest;
+    bool fresh; /* there is no manifest yet */
+};
+
+/* Everything complains on standard error; false: it has. */
+
+/* Reads the manifest. make: a folder that is not there is made, and an empty one is `fresh`. */
+bool archive_open(struct archive *a, const char *folder, bool make) MUST_CHECK;
+void archive_close(struct archive *a);
+
+/* "FOLDER/NAME" or "FOLDER/NAME.part". */
+void archive_path(const struct archive *a, const char *name, bool part,
+                  char out[ARCHIVE_PATH_BYTES]);
+
+/* Makes NAME.part durable under its own name. */
+bool archive_publish(const struct archive *a, const char *name, int fd) MUST_CHECK;
+bool archive_save(struct archive *a) MUST_CHECK;
+
+/* The CRC-32C of a file from its beginning. */
+bool archive_file_crc(int fd, const char *path, uint64_t *size_bytes, uint32_t *crc) MUST_CHECK;
+
+struct archive_walk {
+    /* Each record of the log in turn, checked; false: enough. */
+    bool (*record)(void *ctx, const struct record *r, const uint8_t *payload);
+    void *ctx;
+    const char *what; /* for the bar */
+    struct ctl_bar bar;
+    bool stopped; /* set: `record` had enough */
+};
+
+/* Reads all of the log and checks each byte against the manifest, each record against its own
+ * checksums, and the chain. */
+bool archive_walk(struct archive *a, struct archive_walk *walk) MUST_CHECK;
+/* The snapshot, against its checksum. */
+bool archive_check_snapshot(struct archive *a, struct ctl_bar *bar) MUST_CHECK;
+
+#endif

@@ -1,0 +1,338 @@
+#include "proxy/ctl/ctl_found.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/random.h"
+#include "logsvc/client/proposer.h"
+#include "logsvc/client/snapship.h"
+#include "logsvc/client/transport.h"
+#include "proxy/ctl/ctl_bar.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    FOUND_APPEND_BYTES = 1 << 20,
+    FOUND_AHEAD_BYTES = 16 << 20, /* appended and not committed */
+    FOUND_INFLIGHT = 8,
+    FOUND_TURN_MS = 5,
+    FOUND_HEARTBEAT_MS = 100,
+    FOUND_TIMEOUT_MS = 2000,
+    FOUND_RETRY_MS = 50,
+    FOUND_ELECTION_MS = 30000,
+    FOUND_SILENCE_MS = 60000, /* without progress it is given up */
+};
+
+struct ctl_found {
+    struct transport *transport;
+    struct proposer *proposer;
+    struct snapship *snapship;
+    struct random random;
+    struct buf wire;
+    char refusal[200];
+
+    struct snapshot_info info;
+    struct ctl_bar bar;
+    int fd;
+    bool shipped;
+    int shipped_err;
+};
+
+/* ---- messages ---- */
+
+static bool found_send(void *ctx, unsigned node, const struct wire_msg *msg)
+{
+    struct ctl_found *f = ctx;
+    size_t head_size = wire_head_size(msg);
+
+    buf_clear(&f->wire);
+    uint8_t *head = buf_reserve(&f->wire, head_size);
+    wire_encode_head(msg, head);
+    return transport_send(f->transport, node, head, head_size, msg->data, msg->data_size);
+}
+
+static uint64_t found_random(void *ctx)
+{
+    return random_next(&((struct ctl_found *)ctx)->random);
+}
+
+static void found_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason)
+{
+    struct ctl_found *f = ctx;
+
+    (void)node;
+    (void)snprintf(f->refusal, sizeof f->refusal, "%.190s",
+                   reason[0] != '\0' ? reason : wire_refusal_text(code));
+}
+
+static bool found_read(void *ctx, uint64_t at, size_t size, struct buf *out)
+{
+    struct ctl_found *f = ctx;
+    uint8_t *to = buf_reserve(out, size);
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = pread(f->fd, to + got, size - got, (off_t)(at + got));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        got += (size_t)n;
+    }
+    buf_commit(out, size);
+    return true;
+}
+
+static void found_shipped(void *ctx, int err)
+{
+    struct ctl_found *f = ctx;
+
+    f->shipped = true;
+    f->shipped_err = err;
+}
+
+static const struct proposer_events found_proposer_events = {
+    .send = found_send, .random = found_random, .refused = found_refused};
+static const struct snapship_events found_snapship_events = {
+    .send = found_send, .read = found_read, .shipped = found_shipped};
+
+static void found_take(struct ctl_found *f, unsigned node, const uint8_t *bytes, size_t size)
+{
+    struct wire_msg msg;
+    int err = wire_decode(bytes, size, &msg);
+
+    if (err == ERR_REFUSED) {
+        proposer_other_version(f->proposer, clock_now_ns(), node);
+    } else if (err == ERR_OK && msg.channel == WIRE_PROPOSER) {
+        proposer_receive(f->proposer, clock_now_ns(), node, &msg);
+    } else if (err == ERR_OK && msg.channel == WIRE_SNAPSHOT) {
+        snapship_receive(f->snapship, clock_now_ns(), node, &msg);
+    }
+}
+
+/* One turn: what has come is handled, what is due is done. */
+static void found_turn(struct ctl_found *f)
+{
+    struct pollfd fd = {.fd = transport_fd(f->transport), .events = POLLIN};
+    struct transport_event event;
+
+    (void)poll(&fd, 1, FOUND_TURN_MS);
+    while (transport_next(f->transport, &event)) {
+        uint64_t now_ns = clock_now_ns();
+        switch (event.kind) {
+        case TRANSPORT_UP:
+        case TRANSPORT_DOWN:
+            proposer_link_up(f->proposer, now_ns, event.node, event.kind == TRANSPORT_UP);
+            snapship_link_up(f->snapship, now_ns, event.node, event.kind == TRANSPORT_UP);
+            break;
+        case TRANSPORT_READY:
+            proposer_link_ready(f->proposer, now_ns, event.node);
+            snapship_link_ready(f->snapship, now_ns, event.node);
+            break;
+        case TRANSPORT_MESSAGE:
+            found_take(f, event.node, event.bytes, event.size);
+            break;
+        }
+    }
+    proposer_tick(f->proposer, clock_now_ns());
+    snapship_tick(f->snapship, clock_now_ns());
+}
+
+/* ---- beginning ---- */
+
+struct ctl_found *ctl_found_open(const struct ctl_nodes *nodes)
+{
+    struct ctl_found *f = mem_calloc(1, sizeof *f);
+    struct transport_config transport = {.node_count = nodes->count,
+                                         .message_max_bytes = WIRE_DATA_MAX + WIRE_OVERHEAD_MAX,
+                                         .queue_max_bytes = WIRE_DATA_MAX + WIRE_OVERHEAD_MAX};
+    struct proposer_config proposer = {.log_id = nodes->log_id,
+                                       .node_count = nodes->count,
+                                       .lease_ms = nodes->lease_ms,
+                                       .heartbeat_ms = FOUND_HEARTBEAT_MS,
+                                       .session = random_seed() >> 1,
+                                       .append_max_bytes = FOUND_APPEND_BYTES,
+                                       .append_inflight_max = FOUND_INFLIGHT,
+                                       .window_max_bytes = 4 * FOUND_AHEAD_BYTES};
+    struct snapship_config snapship = {.log_id = nodes->log_id,
+                                       .node_count = nodes->count,
+                                       .session = proposer.session,
+                                       .piece_max_bytes = FOUND_APPEND_BYTES,
+                                       .inflight_max = 4,
+                                       .timeout_ms = FOUND_TIMEOUT_MS,
+                                       .retry_ms = FOUND_RETRY_MS};
+
+    random_init(&f->random, random_seed());
+    memcpy(proposer.cluster_id, nodes->cluster_id, sizeof proposer.cluster_id);
+    memcpy(snapship.cluster_id, nodes->cluster_id, sizeof snapship.cluster_id);
+    for (unsigned i = 0; i < nodes->count; i++) {
+        transport.addresses[i] = nodes->nodes[i].address;
+        if (i < CONF_MEMBERS_MAX) {
+            proposer.addresses[i] = nodes->nodes[i].address;
+        }
+    }
+    int err =
+        nodes->count <= CONF_MEMBERS_MAX ? transport_open(&f->transport, &transport) : ERR_TOO_BIG;
+    if (err != ERR_OK) {
+        ctl_complain("the log nodes can't be connected to: %s", err_text(err));
+        free(f);
+        return NULL;
+    }
+    f->proposer = proposer_create(&proposer, &found_proposer_events, f);
+    f->snapship = snapship_create(&snapship, &found_snapship_events, f);
+    return f;
+}
+
+void ctl_found_close(struct ctl_found *f)
+{
+    ctl_bar_clear(&f->bar);
+    snapship_destroy(f->snapship);
+    proposer_destroy(f->proposer);
+    transport_close(f->transport);
+    buf_release(&f->wire);
+    free(f);
+}
+
+static int found_lost(struct ctl_found *f, const char *what)
+{
+    ctl_bar_clear(&f->bar);
+    ctl_complain("%s%s%s", what, f->refusal[0] != '\0' ? ": " : "", f->refusal);
+    return CTL_EXIT_FAILED;
+}
+
+static int found_elect(struct ctl_found *f)
+{
+    uint64_t end_ns = clock_now_ns() + FOUND_ELECTION_MS * CLOCK_NS_PER_MS;
+
+    while (proposer_state(f->proposer) != PROPOSER_ELECTED) {
+        enum proposer_state state = proposer_state(f->proposer);
+        if (state == PROPOSER_IDLE || state == PROPOSER_DEPOSED) {
+            proposer_campaign(f->proposer, clock_now_ns());
+        }
+        if (clock_now_ns() > end_ns) {
+            return found_lost(f, "the log nodes elect nobody (all of them must be there)");
+        }
+        found_turn(f);
+    }
+    if (!proposer_donor(f->proposer)->empty) {
+        return found_lost(f, "the log nodes have a log by now");
+    }
+    return CTL_EXIT_DONE;
+}
+
+static int found_ship(struct ctl_found *f)
+{
+    snapship_upload(f->snapship, clock_now_ns(), proposer_term(f->proposer), &f->info);
+    while (!f->shipped) {
+        uint64_t done, total;
+        snapship_progress(f->snapship, &done, &total);
+        ctl_bar_show(&f->bar, "snapshot", done, total);
+        if (proposer_state(f->proposer) != PROPOSER_ELECTED) {
+            return found_lost(f, "somebody else was elected: stop the proxies");
+        }
+        found_turn(f);
+    }
+    ctl_bar_clear(&f->bar);
+    if (f->shipped_err != ERR_OK) {
+        return found_lost(f, err_text(f->shipped_err));
+    }
+    return CTL_EXIT_DONE;
+}
+
+int ctl_found_begin(struct ctl_found *f, const struct snapshot_info *snapshot, int fd,
+                    uint32_t engine)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    proposer_set_engine(f->proposer, engine);
+    int rc = found_elect(f);
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    f->info = *snapshot;
+    f->info.term = log_term_of(proposer_term(f->proposer));
+    f->info.chain_crc = 0; /* of a log that begins here */
+    f->info.verified_ms = 0;
+    for (size_t i = 0; i < sizeof f->info.replid.hex; i++) {
+        f->info.replid.hex[i] = digits[random_next(&f->random) >> 60];
+    }
+    f->fd = fd;
+    rc = found_ship(f);
+    if (rc == CTL_EXIT_DONE) {
+        proposer_lead(f->proposer, clock_now_ns(), f->info.offset, &f->info.replid);
+    }
+    return rc;
+}
+
+/* ---- appending ---- */
+
+/* Until that offset is committed. */
+static int found_wait(struct ctl_found *f, uint64_t offset)
+{
+    uint64_t commit = proposer_commit(f->proposer), moved_ns = clock_now_ns();
+
+    while (proposer_commit(f->proposer) < offset) {
+        found_turn(f);
+        if (proposer_commit(f->proposer) > commit) {
+            commit = proposer_commit(f->proposer);
+            moved_ns = clock_now_ns();
+        }
+        if (proposer_state(f->proposer) != PROPOSER_LEADING) {
+            return found_lost(f, "somebody else was elected: stop the proxies");
+        }
+        if (clock_now_ns() - moved_ns > FOUND_SILENCE_MS * CLOCK_NS_PER_MS) {
+            return found_lost(f, "the log nodes take nothing any more");
+        }
+    }
+    return CTL_EXIT_DONE;
+}
+
+int ctl_found_append(struct ctl_found *f, const struct record *r, const uint8_t *payload)
+{
+    uint64_t end = proposer_end(f->proposer);
+
+    if (proposer_state(f->proposer) != PROPOSER_LEADING) {
+        return found_lost(f, "somebody else was elected: stop the proxies");
+    }
+    bool unit_end = (r->flags & RECORD_UNIT_END) != 0;
+    proposer_append(f->proposer, payload, r->len_bytes, unit_end, r->wall_ms);
+    proposer_seal(f->proposer);
+    proposer_flush(f->proposer, clock_now_ns());
+    /* Only whole units are committed: one that is larger than that is not waited for. */
+    if (unit_end && end > f->info.offset + FOUND_AHEAD_BYTES) {
+        return found_wait(f, end - FOUND_AHEAD_BYTES);
+    }
+    return CTL_EXIT_DONE;
+}
+
+int ctl_found_end(struct ctl_found *f)
+{
+    uint64_t end = proposer_end(f->proposer);
+    int rc = found_wait(f, end > f->info.offset ? end : f->info.offset);
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    proposer_flush(f->proposer, clock_now_ns());
+    uint64_t told_ns = clock_now_ns() + 4 * FOUND_HEARTBEAT_MS * CLOCK_NS_PER_MS;
+    while (clock_now_ns() < told_ns || snapship_active(f->snapship)) {
+        found_turn(f); /* the commit offset goes to the nodes, the snapshot to those that lack it */
+    }
+    proposer_release(f->proposer, clock_now_ns());
+    told_ns = clock_now_ns() + FOUND_HEARTBEAT_MS * CLOCK_NS_PER_MS;
+    while (clock_now_ns() < told_ns) {
+        found_turn(f);
+    }
+    return CTL_EXIT_DONE;
+}
+
+struct term ctl_found_term(const struct ctl_found *f)
+{
+    return proposer_term(f->proposer);
+}
