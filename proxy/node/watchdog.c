@@ -1,6 +1,7 @@
 #include "proxy/node/watchdog.h"
 
 #include "common/clock.h"
+#include "common/le.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "logsvc/framed.h"
@@ -36,6 +37,7 @@ struct watchdog_link {
     int fd;
     bool connected;
     size_t received;
+    uint8_t bytes[1024]; /* what it has said; one reply fits */
 };
 
 static int watchdog_connect(const char *address)
@@ -83,10 +85,25 @@ static void watchdog_end_link(struct watchdog_link *link)
     link->fd = -1;
 }
 
-/* Whether the node has answered: with more than its own preamble. */
+/* Whether all of the node's reply is there; then *released says whether it is the right one. */
+static bool watchdog_has_reply(const struct watchdog_link *link, bool *released)
+{
+    const uint8_t *at = link->bytes + FRAMED_PREAMBLE_BYTES;
+    size_t head = FRAMED_PREAMBLE_BYTES + FRAMED_LENGTH_BYTES;
+    struct wire_msg msg;
+
+    if (link->received < head || link->received - head < le_get32(at)) {
+        return false;
+    }
+    *released = wire_decode(at + FRAMED_LENGTH_BYTES, le_get32(at), &msg) == ERR_OK &&
+                msg.type == WIRE_RELEASE_REPLY && msg.release_reply.released;
+    return true;
+}
+
+/* Goes on with a link; true: the node has taken the release. A link that is done with is closed. */
 static bool watchdog_goes_on(struct watchdog_link *link, const struct will_node *n)
 {
-    uint8_t bytes[256];
+    bool released = false;
 
     if (!link->connected) {
         link->connected = true;
@@ -95,27 +112,24 @@ static bool watchdog_goes_on(struct watchdog_link *link, const struct will_node 
         }
         return false;
     }
-    ssize_t got = recv(link->fd, bytes, sizeof bytes, 0);
-    if (got <= 0) {
-        if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-            watchdog_end_link(link);
-        }
+    ssize_t got =
+        recv(link->fd, link->bytes + link->received, sizeof link->bytes - link->received, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return false;
     }
-    link->received += (size_t)got;
-    if (link->received <= FRAMED_PREAMBLE_BYTES) {
-        return false;
+    link->received += got > 0 ? (size_t)got : 0;
+    if (got <= 0 || watchdog_has_reply(link, &released)) {
+        watchdog_end_link(link);
     }
-    watchdog_end_link(link);
-    return true;
+    return released;
 }
 
-/* Tells all nodes at once; returns how many have answered. */
+/* Tells all nodes at once; returns how many have taken it. */
 static unsigned watchdog_tell_nodes(const struct will *will)
 {
-    struct watchdog_link links[PROPOSER_NODES_MAX];
+    static struct watchdog_link links[PROPOSER_NODES_MAX];
     uint64_t until_ns = clock_now_ns() + WATCHDOG_TELL_MS * CLOCK_NS_PER_MS;
-    unsigned answered = 0, open = 0;
+    unsigned taken = 0, open = 0;
 
     for (uint32_t i = 0; i < will->count; i++) {
         links[i] = (struct watchdog_link){.fd = watchdog_connect(will->nodes[i].address)};
@@ -130,12 +144,12 @@ static unsigned watchdog_tell_nodes(const struct will *will)
         (void)poll(fds, will->count, (int)((until_ns - now_ns) / CLOCK_NS_PER_MS) + 1);
         for (uint32_t i = 0; i < will->count; i++) {
             if (links[i].fd >= 0 && fds[i].revents != 0) {
-                answered += watchdog_goes_on(&links[i], &will->nodes[i]);
+                taken += watchdog_goes_on(&links[i], &will->nodes[i]);
                 open -= links[i].fd < 0;
             }
         }
     }
-    return answered;
+    return taken;
 }
 
 /* The newest will that has come; false: the proxy has closed its end. */
