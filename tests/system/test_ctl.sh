@@ -158,7 +158,11 @@ check "hands over as JSON" eventually says 0 '^\{"leader": "127\.0\.0\.1:[0-9]+"
 check "all are caught up once more" eventually all_follow
 # Asked of a Sentinel whose proxy does not lead.
 # It is answered before the leader is asked, who may refuse.
-sentinel_fails_over() { [ "$(redis-cli -p "${sentinels[other - 1]}" SENTINEL FAILOVER mymaster)" = OK ]; }
+# Whoever may change what stands there needs the password.
+sentinel_fails_over()
+{
+    [[ $(REDISCLI_AUTH=$(<"$password") redis-cli -p "${sentinels[other - 1]}" SENTINEL FAILOVER mymaster) == OK ]]
+}
 check "SENTINEL FAILOVER is taken" sentinel_fails_over
 leads_not() { [[ $(leader) != "$1" && -n $(leader) ]]; }
 leads_not_or_asks() { leads_not "$1" || { sentinel_fails_over; sleep 1; leads_not "$1"; }; }
