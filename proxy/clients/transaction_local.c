@@ -177,10 +177,10 @@ void transaction_attach(struct router *router, struct request *r, const struct b
 
     note->router = router;
     note->len = locals->len;
-    memcpy(note->locals, buf_head(locals), locals->len);
     r->note = note;
     r->amend = transaction_amend;
     if (locals->len > 0) {
+        memcpy(note->locals, buf_head(locals), locals->len);
         r->flags |= REQUEST_ACK; /* messages do not overtake a SUBSCRIBE among them */
     }
 }
