@@ -28,11 +28,11 @@ SYSTEM_TESTS = \
 	test_engines \
 	test_failover \
 	test_faults \
-	test_history \
 	test_links \
 	test_membership \
 	test_messages \
 	test_partition \
+	test_past \
 	test_repair \
 	test_roles \
 	test_replay \
@@ -156,6 +156,6 @@ test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c \
 test_any_proxy_CFLAGS = $(UNIT_CFLAGS)
 test_any_proxy_LDADD = $(SYSTEM_LDADD)
 
-test_history_SOURCES = tests/system/test_history.c
-test_history_CFLAGS = $(UNIT_CFLAGS)
-test_history_LDADD = $(SYSTEM_LDADD)
+test_past_SOURCES = tests/system/test_past.c
+test_past_CFLAGS = $(UNIT_CFLAGS)
+test_past_LDADD = $(SYSTEM_LDADD)

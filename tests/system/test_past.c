@@ -647,8 +647,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("history");
-    TCase *tc = system_case(suite, "history", system_serve, 600);
+    Suite *suite = suite_create("past");
+    TCase *tc = system_case(suite, "past", system_serve, 600);
 
     tcase_add_test(tc, tail_shows_what_is_committed);
     tcase_add_test(tc, tail_filters_by_key);
