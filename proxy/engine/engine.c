@@ -30,6 +30,7 @@ enum engine_state { ENGINE_DOWN, ENGINE_CONNECTING, ENGINE_SETUP, ENGINE_UP };
 struct batch {
     struct request *first, *last; /* by next_in_batch */
     struct request *waiting; /* the first one without its whole reply; NULL: the fence is next */
+    bool bare;               /* nothing in it tells of data: there is no fence behind it */
 };
 
 struct engine {
@@ -132,7 +133,7 @@ static struct request *batch_join(struct request *head, struct batch *b)
         end = &(*end)->next_in_batch;
     }
     *end = b->first;
-    *b = (struct batch){NULL, NULL, NULL};
+    *b = (struct batch){NULL, NULL, NULL, false};
     return head;
 }
 
@@ -236,7 +237,7 @@ static bool engine_fences(const struct engine *e)
 
 static void engine_batch_done(struct engine *e)
 {
-    e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL};
+    e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL, false};
     e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
     e->flight_count--;
 }
@@ -385,7 +386,7 @@ static void engine_answered(struct engine *e, struct batch *b, struct request *r
     if (e->events->answered != NULL) {
         e->events->answered(e->ctx, r);
     }
-    if (!engine_fences(e)) {
+    if (!engine_fences(e) || b->bare) {
         engine_forward_done(e, b, r);
     }
 }
@@ -693,10 +694,13 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
     }
     r->stage = REQUEST_SENT;
     r->next_in_batch = NULL;
+    bool bare = e->config.kind == ENGINE_SHARED && r->waiter.harmless;
     if (e->next.last != NULL) {
         e->next.last->next_in_batch = r;
+        e->next.bare = e->next.bare && bare;
     } else {
         e->next.first = r;
+        e->next.bare = bare;
     }
     e->next.last = r;
     e->urgent = e->urgent || (r->flags & (REQUEST_PATIENT | REQUEST_ASYNC)) != REQUEST_PATIENT;
@@ -787,19 +791,20 @@ bool engine_is_urgent(const struct engine *e)
     return e->urgent;
 }
 
-/* Sends what is gathered, or nothing, with a fence behind it. */
+/* Sends what is gathered, or nothing, with a fence behind it if anything of it tells of data. */
 static void engine_send(struct engine *e, uint64_t now_ns)
 {
     struct batch *b = &e->flight[(e->flight_head + e->flight_count) % ENGINE_BATCHES_MAX];
     *b = e->next;
     b->waiting = b->first;
-    e->next = (struct batch){NULL, NULL, NULL};
+    e->next = (struct batch){NULL, NULL, NULL, false};
     e->urgent = false;
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
     e->taken_due = e->taken.len > 0;
-    if (engine_fences(e)) {
+    b->bare = b->bare && !e->taken_due;
+    if (engine_fences(e) && !b->bare) {
         e->fence_behind = e->taken_due;
         buf_append_str(&e->gathered, e->taken_due ? "" : ENGINE_FENCE);
         e->fences_sent++;
@@ -819,6 +824,7 @@ void engine_flush(struct engine *e, uint64_t now_ns)
 void engine_fence(struct engine *e, uint64_t now_ns)
 {
     if (e->state == ENGINE_UP && e->flight_count == 0) {
+        e->next.bare = false;
         engine_send(e, now_ns);
     }
 }

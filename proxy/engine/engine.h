@@ -51,7 +51,8 @@ struct engine_config {
 struct engine_events {
     void (*up)(void *ctx);
     /* The whole batch is answered: its requests, linked by next_in_batch, have their replies and
-     * are bounded by this offset of the stream. The list is the owner's now. */
+     * are bounded by this offset of the stream. The list is the owner's now. A batch of which
+     * nothing tells of data (waiter.harmless) has no fence: bound 0, one by one. */
     void (*fenced)(void *ctx, struct request *first, uint64_t bound);
     /* The link has ended. The list holds every request that was sent and not fenced: what became of
      * them is unknown (unless a proxy said that it executed none of them: they are unsent then).

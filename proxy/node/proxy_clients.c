@@ -86,7 +86,9 @@ static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound
 
     p->router.busy[0] = '\0';
     proxy_fenced(p, first, bound);
-    proxy_bound_pushes(p, bound);
+    if (bound != 0) {
+        proxy_bound_pushes(p, bound);
+    }
 }
 
 void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *error)

@@ -35,6 +35,7 @@ extern struct world {
     struct buf heard;     /* what world_hear returned, or what Redis was sent */
     struct waits_log log; /* what WAIT is told: two nodes have all that is answered, one nothing */
     bool hold;            /* nothing is sent to Redis; it gathers */
+    bool bare;            /* what Redis was sent last has no fence */
 } world;
 
 /* A checked fixture: the link is up, the service is full, client 0 is there, RESP2, no password. */
@@ -64,6 +65,9 @@ void world_expect_all(const struct exchange *exchanges, size_t count);
 
 /* Redis gets exactly these commands ("GET a|SET b c") and the fence behind them. */
 void world_expect_sent(const char *commands);
+/* The same, of commands that tell of no data: there is no fence, nor does world_redis answer one.
+ */
+void world_expect_sent_bare(const char *commands);
 /* Redis gets nothing. */
 void world_expect_nothing_sent(void);
 /* It answers: these bytes and the fence. */

@@ -147,16 +147,16 @@ START_TEST(test_gate)
 {
     log_in();
     world_say(0, "SELECT 3");
-    world_expect_sent("ACL DRYRUN joe SELECT 3");
+    world_expect_sent_bare("ACL DRYRUN joe SELECT 3");
     world_redis("+OK\r\n");
     world_expect(0, "+OK\r\n");
     ck_assert_uint_eq(world.clients[0]->db, 3);
     world_say(0, "CLIENT LIST");
-    world_expect_sent("SELECT 3|ACL DRYRUN joe CLIENT LIST");
+    world_expect_sent_bare("SELECT 3|ACL DRYRUN joe CLIENT LIST");
     world_redis("+OK\r\n$61\r\nThis user has no permissions to run the 'client|list' command\r\n");
     world_expect(0, "-NOPERM this user has no permissions to run the 'client|list' command\r\n");
     world_say(0, "WATCH b");
-    world_expect_sent("ACL DRYRUN joe WATCH b");
+    world_expect_sent_bare("ACL DRYRUN joe WATCH b");
     world_redis("$61\r\nThis user has no permissions to access the 'b' key, and so on\r\n");
     world_expect(0, "-NOPERM this user has no permissions to access one of the keys used as "
                     "arguments\r\n");
@@ -170,15 +170,15 @@ START_TEST(test_transaction)
 {
     log_in();
     world_say(0, "MULTI");
-    world_expect_sent("ACL DRYRUN joe MULTI");
+    world_expect_sent_bare("ACL DRYRUN joe MULTI");
     world_redis("+OK\r\n");
     world_expect(0, "+OK\r\n");
     world_say(0, "GET a");
-    world_expect_sent("ACL DRYRUN joe GET a");
+    world_expect_sent_bare("ACL DRYRUN joe GET a");
     world_redis("$54\r\nThis user has no permissions to run the 'get' command.\r\n");
     world_expect(0, "-NOPERM this user has no permissions to run the 'get' command\r\n");
     world_say(0, "EXEC");
-    world_expect_sent("ACL DRYRUN joe EXEC");
+    world_expect_sent_bare("ACL DRYRUN joe EXEC");
     world_redis("+OK\r\n");
     world_expect(0, "-EXECABORT Transaction discarded because of previous errors.\r\n");
 }
@@ -194,7 +194,7 @@ START_TEST(test_leaves)
     ck_assert_uint_eq(private_count(world.privates), 0);
     log_in();
     world_say(0, "SELECT 3");
-    world_expect_sent("ACL DRYRUN joe SELECT 3");
+    world_expect_sent_bare("ACL DRYRUN joe SELECT 3");
     world_join(0);
     world_link_expect_closed(0);
     world_redis("+OK\r\n");
@@ -218,19 +218,19 @@ START_TEST(test_own_commands)
     log_in();
     world.router.admin = know_only_log;
     world_say(0, "HOLDFAST LOG");
-    world_expect_sent("ACL DRYRUN joe REPLICAOF NO ONE");
+    world_expect_sent_bare("ACL DRYRUN joe REPLICAOF NO ONE");
     world_redis("$59\r\nThis user has no permissions to run the 'replicaof' command\r\n");
     world_expect(0, "-NOPERM this user has no permissions to run the 'replicaof' command\r\n");
     world_say(0, "HOLDFAST LOG");
-    world_expect_sent("ACL DRYRUN joe REPLICAOF NO ONE");
+    world_expect_sent_bare("ACL DRYRUN joe REPLICAOF NO ONE");
     world_redis("+OK\r\n");
     world_expect(0, "+known\r\n");
     world_say(0, "SELECT 3"); /* that word was for the request before only */
-    world_expect_sent("ACL DRYRUN joe SELECT 3");
+    world_expect_sent_bare("ACL DRYRUN joe SELECT 3");
     world_redis("+OK\r\n");
     world_expect(0, "+OK\r\n");
     world_say(0, "HOLDFAST LINK cluster 1 name 0123456789abcdef"); /* is for proxies alone */
-    world_expect_sent("SELECT 3|ACL DRYRUN joe REPLICAOF NO ONE");
+    world_expect_sent_bare("SELECT 3|ACL DRYRUN joe REPLICAOF NO ONE");
     world_redis("+OK\r\n+OK\r\n");
     ck_assert_int_eq(*world_hear(0), '-');
     ck_assert_str_eq(world.clients[0]->nonce, "");

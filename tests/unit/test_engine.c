@@ -397,6 +397,52 @@ START_TEST(test_batches)
 }
 END_TEST
 
+static void add_harmless(uint64_t number, const char *word)
+{
+    struct request *r = request(number);
+    struct resp_arg argv[] = {{(const uint8_t *)word, strlen(word)}};
+
+    r->waiter.harmless = true;
+    engine_add(w.engine, r, 0, 2, argv, 1);
+}
+
+/* What tells of no data needs no fence; among what does, it is fenced along. */
+START_TEST(test_bare)
+{
+    char text[256];
+
+    link_up();
+    add_harmless(1, "A");
+    add_harmless(2, "B");
+    flush();
+    hear("*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n");
+    say("+1\r\n");
+    told("[fenced 0 1=+1\r\n]");
+    ck_assert(!engine_is_idle(w.engine));
+    say("+2\r\n");
+    told("[fenced 0 2=+2\r\n]");
+    ck_assert(engine_is_idle(w.engine));
+    ck_assert_uint_eq(engine_fences_sent(w.engine), 0);
+    add_harmless(3, "A");
+    add(4, "C", 0, 2);
+    add_harmless(5, "B");
+    flush();
+    hear("*1\r\n$1\r\nA\r\n*1\r\n$1\r\nC\r\n*1\r\n$1\r\nB\r\n" ROLE);
+    say("+3\r\n+4\r\n+5\r\n");
+    fence(text, sizeof text, 10);
+    say(text);
+    told("[fenced 10 3=+3\r\n|4=+4\r\n|5=+5\r\n]");
+    /* asked for, there is one */
+    add_harmless(6, "A");
+    engine_fence(w.engine, clock_now_ns());
+    hear("*1\r\n$1\r\nA\r\n" ROLE);
+    say("+6\r\n");
+    fence(text, sizeof text, 11);
+    say(text);
+    told("[fenced 11 6=+6\r\n]");
+}
+END_TEST
+
 /* Several batches under way: the replies of each are its own, and no more are sent than may be. */
 START_TEST(test_batches_in_flight)
 {
@@ -721,6 +767,7 @@ int main(void)
     tcase_add_test(begin, test_no_link);
     tcase_add_checked_fixture(batches, setup, teardown);
     tcase_add_test(batches, test_batches);
+    tcase_add_test(batches, test_bare);
     tcase_add_test(batches, test_batches_in_flight);
     tcase_add_test(batches, test_reply_pieces);
     tcase_add_test(batches, test_block_selects);

@@ -329,7 +329,7 @@ START_TEST(test_unblock)
     world_link_up(0);
     world_link_expect_sent(0, "BLPOP a 0");
     world_say(1, "CLIENT UNBLOCK 1 ERROR");
-    world_expect_sent("CLIENT UNBLOCK 70 ERROR");
+    world_expect_sent_bare("CLIENT UNBLOCK 70 ERROR");
     world_redis(":1\r\n");
     world_expect(1, ":1\r\n");
     world_link_redis(0, "-UNBLOCKED x\r\n");
@@ -373,7 +373,7 @@ START_TEST(test_tracking)
     world_expect(0, "+OK\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
     world_say(0, "CLIENT TRACKING OFF"); /* nothing was on */
-    world_expect_sent("CLIENT TRACKING OFF");
+    world_expect_sent_bare("CLIENT TRACKING OFF");
     world_redis("+OK\r\n");
     world_expect(0, "+OK\r\n");
 }

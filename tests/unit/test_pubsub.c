@@ -147,7 +147,7 @@ START_TEST(test_publish)
     world_join(1);
     subscribe_first();
     world_say(1, "PUBLISH c m");
-    world_expect_sent("PUBLISH c m");
+    world_expect_sent_bare("PUBLISH c m");
     world_redis(":1\r\n");
     world_expect(1, ":1\r\n");
     world_say(1, "PSUBSCRIBE *");
@@ -156,7 +156,7 @@ START_TEST(test_publish)
     (void)world_hear(1);
     world_join(2);
     world_say(2, "PUBLISH c m");
-    world_expect_sent("PUBLISH c m");
+    world_expect_sent_bare("PUBLISH c m");
     world_redis(":5\r\n");
     world_expect(2, ":5\r\n");
     world_join(3);
@@ -165,7 +165,7 @@ START_TEST(test_publish)
     world_link_redis(0, ">3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:2\r\n+PONG\r\n");
     (void)world_hear(3);
     world_say(2, "PUBLISH c m");
-    world_expect_sent("PUBLISH c m");
+    world_expect_sent_bare("PUBLISH c m");
     world_redis(":2\r\n");
     world_expect(2, ":3\r\n");
 }

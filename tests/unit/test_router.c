@@ -131,7 +131,7 @@ START_TEST(test_service)
     world.router.service = SERVICE_NO_QUORUM;
     world_expect_all(no_quorum, sizeof no_quorum / sizeof *no_quorum);
     world_say(0, "PING"); /* reveals nothing */
-    world_expect_sent("SELECT 1|PING");
+    world_expect_sent_bare("SELECT 1|PING");
     world_redis("+OK\r\n+PONG\r\n");
     world_expect(0, "+PONG\r\n");
     world.router.service = SERVICE_LOADING;
@@ -212,7 +212,11 @@ START_TEST(test_scope)
         world_say(0, cases[i].request);
         ck_assert_msg(strcmp(world_scope(0), cases[i].scope) == 0, "%s: %s", cases[i].request,
                       world_scope(0));
-        world_expect_sent(cases[i].request);
+        if (strcmp(cases[i].scope, "harmless") == 0) {
+            world_expect_sent_bare(cases[i].request);
+        } else {
+            world_expect_sent(cases[i].request);
+        }
         world_redis("+x\r\n");
         world_expect(0, "+x\r\n");
     }
@@ -241,7 +245,11 @@ START_TEST(test_info)
         uint32_t flags = world.clients[0]->last->flags;
         ck_assert((flags & REQUEST_INFO) != 0);
         ck_assert(((flags & REQUEST_INFO_OURS) != 0) == cases[i].ours);
-        world_expect_sent(cases[i].request);
+        if (strncmp(world_scope(0), "harmless", 8) == 0) {
+            world_expect_sent_bare(cases[i].request);
+        } else {
+            world_expect_sent(cases[i].request);
+        }
         world_redis("$0\r\n\r\n");
         world_expect(0, "$0\r\n\r\n");
     }

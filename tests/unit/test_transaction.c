@@ -191,7 +191,7 @@ END_TEST
 START_TEST(test_select)
 {
     world_say_raw(0, "MULTI\r\nSELECT 3\r\nEXEC\r\nGET a\r\n");
-    world_expect_sent("MULTI|SELECT 3|EXEC");
+    world_expect_sent_bare("MULTI|SELECT 3|EXEC");
     world_expect(0, OK QUEUED);
     world_redis(OK QUEUED "*1\r\n+OK\r\n");
     world_expect(0, "*1\r\n+OK\r\n");
@@ -200,7 +200,7 @@ START_TEST(test_select)
     world_expect(0, "$-1\r\n");
 
     world_say_raw(0, "MULTI\r\nSELECT 5\r\nEXEC\r\nGET a\r\n");
-    world_expect_sent("MULTI|SELECT 5|EXEC");
+    world_expect_sent_bare("MULTI|SELECT 5|EXEC");
     world_expect(0, OK QUEUED);
     world_redis(OK "-OOM\r\n-EXECABORT Transaction discarded because of previous errors.\r\n");
     /* the reason that Redis would have given to EXEC itself */
