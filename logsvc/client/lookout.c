@@ -284,5 +284,5 @@ void lookout_view(struct lookout *l, uint64_t now_ns, struct lookout_view *out)
     out->seen = seen_count >= quorum;
     out->free = free_count >= quorum;
     out->gone = gone_count >= quorum;
-    out->heir_sure = heir_count >= quorum;
+    out->heir_sure = heir_count >= quorum && heir_count == seen_count;
 }

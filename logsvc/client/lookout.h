@@ -64,9 +64,11 @@ struct lookout_view {
     struct term leader_term; /* 0: none was ever named */
     const char *leader;      /* its clients' address; may be "" */
     const char *heir;        /* whom a leader that has just released names; "": nobody */
-    bool heir_sure;          /* a quorum has heard that release: no lease stands in the way */
-    struct term term;        /* the highest promised anywhere */
-    uint64_t commit;         /* highest known to be committed anywhere; never falls */
+    /* All that have answered lately, a quorum at least, have heard that release: whoever of them
+     * votes first, no lease stands in the way. */
+    bool heir_sure;
+    struct term term; /* the highest promised anywhere */
+    uint64_t commit;  /* highest known to be committed anywhere; never falls */
     uint32_t engine; /* the highest that a leader of this log has had (WIRE_ENGINE); 0: not known */
     bool log_empty;  /* nobody that answers has a log */
     const struct history *history; /* of the node with the newest last term; may have no entry */

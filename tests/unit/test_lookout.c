@@ -164,8 +164,8 @@ START_TEST(newest_leader_counts)
 }
 END_TEST
 
-/* A release is known when a quorum has heard it, whoever else's connection has closed. */
-START_TEST(heir_by_quorum)
+/* A release is sure when all that answer have heard it, whoever else's connection has closed. */
+START_TEST(heir_by_all)
 {
     struct lookout_view view;
     struct wire_msg msg = report(WIRE_NEVER, 3, 3, "a:1", 0);
@@ -178,6 +178,9 @@ START_TEST(heir_by_quorum)
     ck_assert(view.free && !view.heir_sure);
     ck_assert_str_eq(view.heir, "b:1");
     hear(0, msg);
+    lookout_view(l, now, &view);
+    ck_assert(view.free && !view.heir_sure);
+    hear(1, msg);
     lookout_view(l, now, &view);
     ck_assert(view.free && view.heir_sure);
     ck_assert_str_eq(view.heir, "b:1");
@@ -272,7 +275,7 @@ int main(void)
     tcase_add_test(tc, free_by_quorum);
     tcase_add_test(tc, no_log_yet);
     tcase_add_test(tc, newest_leader_counts);
-    tcase_add_test(tc, heir_by_quorum);
+    tcase_add_test(tc, heir_by_all);
     tcase_add_test(tc, newest_history);
     tcase_add_test(tc, roster_of_all_nodes);
     tcase_add_test(tc, roster_is_bounded);
