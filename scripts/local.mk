@@ -1,4 +1,5 @@
 EXTRA_DIST += \
+	scripts/bench-snapshot \
 	scripts/build \
 	scripts/check \
 	scripts/cppcheck.suppressions \

@@ -35,8 +35,9 @@ struct options {
     int port;
     unsigned connections, pipeline, ms, keys, value_bytes;
     unsigned write_percent;
-    int wait;  /* replicas to WAIT for behind the writes of a batch; 0: none */
-    bool fill; /* write every key once, instead of a measurement */
+    unsigned rate; /* commands a second, evenly, however long replies take; 0: as fast as it goes */
+    int wait;      /* replicas to WAIT for behind the writes of a batch; 0: none */
+    bool fill;     /* write every key once, instead of a measurement */
     pid_t pids[PIDS_MAX];
     unsigned pid_count;
 };
@@ -62,7 +63,10 @@ struct load {
     uint64_t random;
     unsigned next_fill;
     bool measuring, ending;
-    unsigned busy; /* connections with replies outstanding */
+    unsigned busy;            /* connections with replies outstanding */
+    struct connection **idle; /* with a rate: those that wait for their turn */
+    unsigned idle_count;
+    uint64_t due_ns; /* with a rate: when the next batch is to leave */
     uint64_t commands, errors, wait_short;
     uint64_t batches;
     uint32_t latency[BUCKETS];
@@ -157,7 +161,9 @@ static void templates_make(struct load *l)
     l->get = mem_alloc(128);
     int head = sprintf(l->set, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%0*d\r\n$%u\r\n", 4 + KEY_DIGITS,
                        KEY_DIGITS, 0, value);
-    memset(l->set + head, 'x', value);
+    for (unsigned i = 0; i < value; i++) { /* nothing that an RDB could compress */
+        l->set[(unsigned)head + i] = (char)('!' + random_next(l) % 90);
+    }
     memcpy(l->set + head + value, "\r\n", 2);
     l->set_len = (size_t)head + value + 2;
     l->get_len = (size_t)sprintf(l->get, "*2\r\n$3\r\nGET\r\n$%d\r\nkey:%0*d\r\n", 4 + KEY_DIGITS,
@@ -230,11 +236,42 @@ static void connection_send(struct load *l, struct connection *c)
 
 static void batch_start(struct load *l, struct connection *c)
 {
-    if (!l->ending && batch_make(l, c)) {
+    if (l->options.rate > 0) {
+        l->idle[l->idle_count++] = c;
+    } else if (!l->ending && batch_make(l, c)) {
         l->busy++;
         c->sent_ns = clock_now_ns();
         connection_send(l, c);
     }
+}
+
+/* With a rate: what is due leaves, if a connection is free; its time runs from when it was due. */
+static void batches_due(struct load *l)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    while (!l->ending && l->idle_count > 0 && l->due_ns <= now_ns) {
+        struct connection *c = l->idle[--l->idle_count];
+        if (batch_make(l, c)) {
+            l->busy++;
+            c->sent_ns = l->due_ns;
+            connection_send(l, c);
+        }
+        l->due_ns += l->options.pipeline * CLOCK_NS_PER_S / l->options.rate;
+    }
+}
+
+/* Not longer than until the next batch is due. */
+static int events_wait(struct load *l, struct epoll_event *events, int max)
+{
+    struct timespec wait = {.tv_nsec = 10000000};
+    uint64_t now_ns = clock_now_ns();
+
+    if (l->options.rate > 0 && l->idle_count > 0 && !l->ending) {
+        uint64_t ns = l->due_ns > now_ns ? l->due_ns - now_ns : 0;
+        wait.tv_nsec = ns < 10000000 ? (long)ns : 10000000;
+    }
+    return epoll_pwait2(l->epoll, events, max, &wait, NULL);
 }
 
 /* --- replies -------------------------------------------------------------------------------- */
@@ -346,8 +383,9 @@ static void events_until(struct load *l, uint64_t end_ns)
 {
     struct epoll_event events[256];
 
-    while (l->busy > 0 && clock_now_ns() < end_ns) {
-        int n = epoll_wait(l->epoll, events, 256, 10);
+    while ((l->busy > 0 || (l->options.rate > 0 && !l->ending)) && clock_now_ns() < end_ns) {
+        batches_due(l);
+        int n = events_wait(l, events, 256);
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             if (events[i].events & EPOLLOUT) {
@@ -413,6 +451,7 @@ static void options_parse(struct options *o, int argc, char **argv)
                                           {"value-bytes", required_argument, NULL, 'v'},
                                           {"write-percent", required_argument, NULL, 'w'},
                                           {"wait", required_argument, NULL, 'W'},
+                                          {"rate", required_argument, NULL, 'r'},
                                           {"fill", no_argument, NULL, 'f'},
                                           {"pid", required_argument, NULL, 'i'},
                                           {NULL, 0, NULL, 0}};
@@ -451,6 +490,9 @@ static void options_parse(struct options *o, int argc, char **argv)
         case 'W':
             o->wait = (int)number(optarg);
             break;
+        case 'r':
+            o->rate = number(optarg);
+            break;
         case 'f':
             o->fill = true;
             break;
@@ -474,12 +516,14 @@ int main(int argc, char **argv)
     struct load *l = mem_calloc(1, sizeof *l);
 
     options_parse(&l->options, argc, argv);
-    templates_make(l);
     l->random = 88172645463325252ull + (uint64_t)getpid();
+    templates_make(l);
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (l->epoll < 0) {
         die("epoll_create1");
     }
+    l->idle = mem_calloc(l->options.connections, sizeof *l->idle);
+    l->due_ns = clock_now_ns();
     l->connections = mem_calloc(l->options.connections, sizeof *l->connections);
     for (unsigned i = 0; i < l->options.connections; i++) {
         connection_open(l, &l->connections[i]);
@@ -500,6 +544,7 @@ int main(int argc, char **argv)
     }
     close(l->epoll);
     free(l->connections);
+    free(l->idle);
     free(l->set);
     free(l->get);
     int status = l->errors > 0 ? 1 : 0;
