@@ -216,7 +216,11 @@ static void ship_look(struct snapship *s, uint64_t now_ns)
 static int owner_read(void *ctx, uint64_t at, size_t size, struct buf *out)
 {
     struct snapship *s = ctx;
-    return s->events.read(s->ctx, at, size, out) ? ERR_OK : ERR_IO;
+
+    if (!s->events.read(s->ctx, at, size, out)) {
+        return ERR_IO;
+    }
+    return out->len > 0 ? ERR_OK : ERR_MORE;
 }
 
 void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,

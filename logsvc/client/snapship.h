@@ -35,7 +35,8 @@ struct snapship_events {
      * when snapship_link_ready is called. The message is valid during the call. */
     bool (*send)(void *ctx, unsigned node, const struct wire_msg *msg);
 
-    /* Upload: appends the size bytes at `at` of the snapshot to out. false: they can't be had; the
+    /* Upload: appends the size bytes at `at` of the snapshot to out; or none of them: they are not
+     * to be sent yet, and are asked for again by snapship_tick. false: they can't be had; the
      * upload fails with ERR_IO (or, once shipped, ends). */
     bool (*read)(void *ctx, uint64_t at, size_t size, struct buf *out);
     /* Upload: 0 when a quorum has it. ERR_STALE: a node has promised a higher term; ERR_IO. Comes

@@ -46,6 +46,7 @@ struct settings {
     int64_t snapshot_log_percent;
     int64_t snapshot_log_min_bytes;
     int64_t snapshot_rate_max_bytes;
+    int64_t snapshot_store_rate_max_bytes;
     int64_t snapshot_nice;
     int64_t snapshot_retry_ms;
 

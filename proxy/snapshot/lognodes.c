@@ -405,6 +405,11 @@ void lognodes_view(const struct lognodes *n, struct lognodes_view *out)
     out->known = n->conf_known && out->answered > out->nodes / 2;
 }
 
+bool lognodes_answers(const struct lognodes *n, unsigned node)
+{
+    return lognode_fresh(&n->nodes[node], clock_now_ns());
+}
+
 void lognodes_use(struct lognodes *n, const struct lognodes_events *events, void *ctx)
 {
     reader_stop(n->reader);

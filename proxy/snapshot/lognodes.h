@@ -77,6 +77,8 @@ void lognodes_view(const struct lognodes *n, struct lognodes_view *out);
 /* For messages of the user's own: to a node by its slot. A user that has further machines hands
  * their messages out by lognodes_send and is told of answers on channels that nobody here uses. */
 bool lognodes_send(void *n, unsigned node, const struct wire_msg *msg);
+/* Whether it has answered lately. */
+bool lognodes_answers(const struct lognodes *n, unsigned node);
 /* The members' slots, as a set. */
 uint32_t lognodes_members(const struct lognodes *n);
 

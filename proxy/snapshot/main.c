@@ -268,6 +268,7 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
                 .rate_max_bytes = (uint64_t)s->snapshot_rate_max_bytes},
         .look_ms = MAIN_LOOK_MS,
         .store_ms = MAIN_STORE_MS,
+        .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes,
     };
 
     struct run *run = run_create(&config, &main_run_events, m);

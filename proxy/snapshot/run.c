@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN_TICK_MS = 50, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20, RUN_OTHERS_MS = 20000 };
+enum { RUN_TICK_MS = 20, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
 
 enum run_step {
     RUN_IDLE,
@@ -21,7 +21,6 @@ enum run_step {
     RUN_MAKE,
     RUN_TRY,
     RUN_STORE,
-    RUN_OTHERS, /* a quorum has it */
     RUN_MARK,
     RUN_ENDED
 };
@@ -38,6 +37,10 @@ struct run {
     int fd; /* the RDB; -1: none */
     uint64_t since_ns;
     uint64_t stored_bytes, retry_ns;
+    uint32_t to_store;            /* log nodes whose turn is to come */
+    unsigned node;                /* whose turn it is */
+    unsigned stored, members;     /* nodes that have it, of so many */
+    uint64_t tokens, refilled_ns; /* bytes that may be sent now */
     unsigned stale;
     bool alone;       /* verify: nothing older is there to compare with */
     uint64_t on_to;   /* verify: the next place, where another snapshot is; 0: what is committed */
@@ -70,18 +73,41 @@ static void run_to(struct run *r, enum run_step step)
 
 static const char *run_phase(const struct run *r)
 {
-    static const char *const names[] = {"idle",  "look",  "look", "make", "try",
-                                        "store", "store", "mark", "ended"};
+    static const char *const names[] = {"idle", "look",  "look", "make",
+                                        "try",  "store", "mark", "ended"};
     return names[r->step];
+}
+
+static void run_done(struct run *r)
+{
+    run_end(r);
+    r->events->done(r->ctx, &r->result);
 }
 
 /* ---- storing ---- */
 
+static void run_refill(struct run *r, uint64_t now_ns)
+{
+    uint64_t rate = r->config.store_rate_max_bytes;
+    uint64_t span_ns = now_ns - r->refilled_ns;
+
+    span_ns = span_ns < CLOCK_NS_PER_S / 10 ? span_ns : CLOCK_NS_PER_S / 10;
+    r->refilled_ns = now_ns;
+    r->tokens += (uint64_t)((double)rate * (double)span_ns / 1e9);
+    r->tokens = r->tokens < rate / 10 ? r->tokens : rate / 10;
+}
+
+/* The file's bytes, at the pace that is set: one piece may go beyond what there is room for. */
 static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
 {
     struct run *r = ctx;
-    uint8_t *to = buf_reserve(out, size);
     size_t got = 0;
+
+    if (r->config.store_rate_max_bytes > 0 && r->tokens == 0) {
+        return true; /* asked again at the next tick */
+    }
+    r->tokens -= size < r->tokens ? size : r->tokens;
+    uint8_t *to = buf_reserve(out, size);
 
     while (got < size) {
         ssize_t n = pread(r->fd, to + got, size - got, (off_t)(at + got));
@@ -97,12 +123,15 @@ static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
     return true;
 }
 
+static void run_store_next(struct run *r);
+
 static void run_says_shipped(void *ctx, int err)
 {
     struct run *r = ctx;
 
     if (err == ERR_OK) {
-        run_to(r, RUN_OTHERS);
+        r->stored++;
+        run_store_next(r);
     } else if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
         r->retry_ns = clock_now_ns() + RUN_STALE_RETRY_MS * CLOCK_NS_PER_MS;
     } else {
@@ -125,11 +154,39 @@ static void run_upload(struct run *r)
 {
     struct lognodes_view view;
 
+    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
+
     lognodes_view(r->config.leg.nodes, &view);
     r->retry_ns = 0;
+    r->since_ns = r->refilled_ns = clock_now_ns();
+    r->stored_bytes = 0;
     lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
-    snapship_upload(lognodes_snapship(r->config.leg.nodes), clock_now_ns(), view.term,
-                    &r->result.info);
+    snapship_nodes(ship, 1u << r->node);
+    snapship_upload(ship, clock_now_ns(), view.term, &r->result.info);
+}
+
+/* One log node after the other: while one writes a snapshot and syncs its disk, the others are
+ * still enough for the leader to commit with. One that is away is left out; it is repaired when
+ * it is back. */
+static void run_store_next(struct run *r)
+{
+    unsigned quorum = r->members / 2 + 1;
+
+    while (r->to_store != 0) {
+        r->node = (unsigned)__builtin_ctz(r->to_store);
+        r->to_store &= r->to_store - 1;
+        if (lognodes_answers(r->config.leg.nodes, r->node)) {
+            run_upload(r);
+            return;
+        }
+    }
+    snapship_nodes(lognodes_snapship(r->config.leg.nodes), lognodes_members(r->config.leg.nodes));
+    if (r->stored >= quorum) {
+        run_done(r);
+    } else {
+        run_fail(r, "too few log nodes take the snapshot (are they there, and is there room on "
+                    "their disks?)");
+    }
 }
 
 static void run_store(struct run *r)
@@ -149,13 +206,9 @@ static void run_store(struct run *r)
                                    .verified_ms = clock_wall_ms()};
     (void)snprintf(info->engine_version, sizeof info->engine_version, "%s", r->made.engine_version);
     run_to(r, RUN_STORE);
-    run_upload(r);
-}
-
-static void run_done(struct run *r)
-{
-    run_end(r);
-    r->events->done(r->ctx, &r->result);
+    r->to_store = lognodes_members(r->config.leg.nodes);
+    r->members = (unsigned)__builtin_popcount(r->to_store);
+    run_store_next(r);
 }
 
 static void run_list(struct run *r, enum run_step step)
@@ -380,31 +433,31 @@ static void run_look(struct run *r, uint64_t now_ns)
     }
 }
 
-/* A quorum has it; the others have a while more, and are repaired later if that is not enough. */
-static void run_wait_others(struct run *r, uint64_t now_ns)
-{
-    if (!snapship_active(lognodes_snapship(r->config.leg.nodes)) ||
-        now_ns - r->since_ns > RUN_OTHERS_MS * CLOCK_NS_PER_MS) {
-        run_done(r);
-    }
-}
-
 static void run_watch_store(struct run *r, uint64_t now_ns)
 {
+    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
     uint64_t done = 0, total = 0;
 
-    if (r->retry_ns != 0 && now_ns >= r->retry_ns) {
-        run_upload(r);
+    if (r->retry_ns != 0) {
+        if (now_ns >= r->retry_ns) {
+            run_upload(r);
+        }
+        return;
     }
-    snapship_progress(lognodes_snapship(r->config.leg.nodes), &done, &total);
+    run_refill(r, now_ns);
+    snapship_tick(ship, now_ns); /* sends what it may now */
+    if (r->step != RUN_STORE) {
+        return;
+    }
+    snapship_progress(ship, &done, &total);
     if (done != r->stored_bytes) {
         r->stored_bytes = done;
         r->since_ns = now_ns;
-        r->events->progress(r->ctx, "store", "store", done, total);
+        r->events->progress(r->ctx, "store", "store", r->stored * total + done, r->members * total);
     }
     if (now_ns - r->since_ns > r->config.store_ms * CLOCK_NS_PER_MS) {
-        run_fail(r, "too few log nodes take the snapshot (are they there, and is there room on "
-                    "their disks?)");
+        log_warn("a log node does not take the snapshot: another one may");
+        run_store_next(r);
     }
 }
 
@@ -419,8 +472,6 @@ static void run_tick_cb(evutil_socket_t fd, short what, void *arg)
         run_look(r, now_ns);
     } else if (r->step == RUN_STORE) {
         run_watch_store(r, now_ns);
-    } else if (r->step == RUN_OTHERS) {
-        run_wait_others(r, now_ns);
     } else if (r->step == RUN_MARK && r->retry_ns != 0 && now_ns >= r->retry_ns) {
         r->retry_ns = 0;
         run_list(r, RUN_MARK);

@@ -4,7 +4,7 @@
  *   take:    LOOK ─▶ MAKE (a sandbox is brought to what is committed; its dataset is taken out; it
  *            goes on to what is committed by then) ─▶ TRY (a fresh sandbox is made from that file
  *            and goes to the same place; both must hold the same, and the log's running checksum
- *            must meet) ─▶ STORE (on the log nodes, marked as verified) ─▶ done
+ *            must meet) ─▶ STORE (on one log node after the other, marked as verified) ─▶ done
  *   verify:  LOOK ─▶ MAKE (from an older snapshot to the place of this one and on) ─▶ TRY (from
  * this one to the same place) ─▶ MARK ─▶ done
  *
@@ -19,8 +19,9 @@ struct run;
 
 struct run_config {
     struct leg_config leg;
-    uint32_t look_ms;  /* how long the log nodes are waited for */
-    uint32_t store_ms; /* how long storing may stand still */
+    uint32_t look_ms;              /* how long the log nodes are waited for */
+    uint32_t store_ms;             /* how long storing on one of them may stand still */
+    uint64_t store_rate_max_bytes; /* sent to them in a second at most; 0: as fast as it goes */
 };
 
 struct run_result {

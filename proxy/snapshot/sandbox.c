@@ -30,8 +30,8 @@ enum { SANDBOX_PATH_MAX = 4096, SANDBOX_LINE_MAX = 512 };
 
 /* What all sandboxes are told. It has to take whatever the engine of this log has taken: as many
  * databases and as large values as there can be. It is never told that its master is away, which
- * pauses where it likes (repl-timeout); its own stream is never cut (backlog-ttl); what it sends
- * and takes as RDB goes through no file. */
+ * pauses where it likes (repl-timeout, in an int of milliseconds within Redis: a week); its own
+ * stream is never cut (backlog-ttl); what it sends and takes as RDB goes through no file. */
 static const char sandbox_settings[] = "bind 127.0.0.1\n"
                                        "daemonize no\n"
                                        "logfile \"\"\n"
@@ -42,7 +42,7 @@ static const char sandbox_settings[] = "bind 127.0.0.1\n"
                                        "proto-max-bulk-len 9223372036854775807\n"
                                        "client-query-buffer-limit 9223372036854775807\n"
                                        "client-output-buffer-limit replica 0 0 0\n"
-                                       "repl-timeout 2147483647\n"
+                                       "repl-timeout 604800\n"
                                        "repl-ping-replica-period 2147483647\n"
                                        "repl-backlog-ttl 0\n"
                                        "repl-diskless-sync yes\n"

@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "proxy/engine/control.h"
 #include "proxy/node/settings.h"
+#include "proxy/snapshot/extract.h"
 #include "proxy/snapshot/lognodes.h"
 #include "proxy/snapshot/replay.h"
 #include "proxy/snapshot/sandbox.h"
@@ -28,7 +29,8 @@ struct tool {
     struct lognodes *nodes;
     struct sandbox *sandbox;
     struct replay *replay;
-    bool up, down, reached, failed, again;
+    bool up, down, reached, failed, again, extracted;
+    struct extract_result rdb;
     char version[32], why[300];
     struct replay_point point;
     uint64_t progressed;
@@ -314,6 +316,71 @@ START_TEST(rate)
 }
 END_TEST
 
+static void tool_extracted(void *ctx, const struct extract_result *result)
+{
+    struct tool *t = ctx;
+    t->extracted = true;
+    t->rdb = *result;
+}
+
+static void tool_not_extracted(void *ctx, const char *why)
+{
+    tool_failed(ctx, why, false);
+}
+
+static const struct extract_events tool_extract_events = {tool_extracted, tool_not_extracted};
+
+/* What is taken out of a sandbox makes another one that holds the same; also if it comes so slowly
+ * that Redis, in the middle of loading, finds nothing to read for a while. An RDB that is not of
+ * the place that was meant is refused. */
+START_TEST(extracted)
+{
+    char digest[DIGEST_CHARS + 1];
+    struct tool t;
+
+    write_some(4, 5000);
+    uint64_t at = leader_point(digest);
+    tool_open(&t);
+    tool_start_sandbox(&t);
+    tool_create_replay(&t, 0);
+    replay_start(t.replay, at, NULL);
+    tool_expect_reached(&t, at);
+    int fd = extract_open_file(cluster_dir(cluster, "proxy1"));
+    ck_assert_int_ge(fd, 0);
+    struct extract_config config = {.base = t.base,
+                                    .port = sandbox_port(t.sandbox),
+                                    .password = sandbox_password(t.sandbox),
+                                    .fd = fd,
+                                    .offset = at - 1};
+    struct extract *extract = extract_start(&config, &tool_extract_events, &t);
+    tool_wait(&t, &t.extracted, &t.failed);
+    ck_assert_msg(t.failed && strstr(t.why, "Redis is at offset ") != NULL, "%s", t.why);
+    extract_destroy(extract);
+    t.failed = false;
+    config.offset = at;
+    extract = extract_start(&config, &tool_extract_events, &t);
+    tool_wait(&t, &t.extracted, &t.failed);
+    ck_assert_msg(t.extracted, "%s", t.why);
+    extract_destroy(extract);
+    ck_assert_uint_gt(t.rdb.size_bytes, 100000);
+    struct replay_base base = {.fd = fd,
+                               .info = {.offset = at,
+                                        .size_bytes = t.rdb.size_bytes,
+                                        .crc = t.rdb.crc,
+                                        .chain_crc = t.point.chain_crc},
+                               .limit = UINT64_MAX};
+    tool_end_sandbox(&t);
+
+    tool_start_sandbox(&t);
+    tool_create_replay(&t, 100000);
+    replay_start(t.replay, at, &base);
+    tool_expect_reached(&t, at);
+    expect_digest(&t, digest);
+    tool_close(&t);
+    (void)close(fd);
+}
+END_TEST
+
 /* The process that has started a sandbox is killed: the sandbox goes with it, and leaves nothing.
  */
 START_TEST(orphan)
@@ -385,5 +452,6 @@ int main(void)
     tcase_add_test(tc, orphan);
     tcase_add_test(tc, exact_places);
     tcase_add_test(tc, rate);
+    tcase_add_test(tc, extracted);
     return unit_main(suite);
 }
