@@ -28,6 +28,12 @@ enum { RECORD_IDLE = 1u << 1 };
  * storage alone, which ignores it in what it is handed; means nothing on the wire. */
 enum { RECORD_BATCH_END = 1u << 2 };
 
+/* From this bit on: how many of the sectors that it touches on the disk hold nothing but zeros. So
+ * sectors that a torn write left zero are told from those that are meant to be. Set by the storage
+ * alone, as RECORD_BATCH_END. */
+enum { RECORD_ZEROS_SHIFT = 8, RECORD_ZEROS_MAX = (1 << 24) - 1 };
+#define RECORD_OWN_FLAGS (RECORD_BATCH_END | (uint32_t)RECORD_ZEROS_MAX << RECORD_ZEROS_SHIFT)
+
 struct record {
     struct log_term term; /* the term whose leader first appended these bytes */
     uint64_t begin;       /* offset of the log before this record */
@@ -52,6 +58,15 @@ static inline bool record_crosses(const struct record *r, uint64_t a, uint64_t b
 }
 
 void record_encode_header(const struct record *r, uint8_t out[RECORD_HEADER_BYTES]);
+
+/* Marks the records of a batch, which lies in memory as it will on the disk and begins with a
+ * block, with the zero sectors that they touch. */
+void record_mark_zeros(uint8_t *batch, size_t size);
+
+static inline uint32_t record_zeros(const struct record *r)
+{
+    return r->flags >> RECORD_ZEROS_SHIFT;
+}
 
 /* Reads a header. ERR_MORE: fewer than 64 bytes; ERR_CORRUPT: magic, checksum or flags are wrong.
  * The payload is not looked at. */

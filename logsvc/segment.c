@@ -266,7 +266,8 @@ int segment_cursor_next(struct segment_cursor *c, struct segment_item *item)
  *   2. Zeros only: CLEAN.
  *   3. The header at P is good but does not belong there (offset, term, length, chain): nobody
  * wrote that in this place. CORRUPT.
- *   4. A sector under the record at P is zero: a write cut short explains it. TORN.
+ *   4. More sectors under the record at P are zero than the record says (none, if its header is
+ *      bad): a write cut short explains it. TORN.
  *   5. Otherwise all of its sectors had reached the disk and have changed since. It may have been
  *      acknowledged, or not: UNCERTAIN.
  *
@@ -279,22 +280,20 @@ static bool segment_is_zero(const uint8_t *bytes, size_t size)
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
-/* Whether one of the sectors that [pos, pos + size) touches holds nothing but zeros. */
-static int segment_has_zero_sector(struct segment_cursor *c, uint64_t pos, uint64_t size, bool *out)
+/* How many of the sectors that [pos, pos + size) touches hold nothing but zeros. */
+static int segment_zero_sectors(struct segment_cursor *c, uint64_t pos, uint64_t size,
+                                uint64_t *count)
 {
     const uint8_t *bytes;
     uint64_t at = pos & ~(uint64_t)(DISK_SECTOR_BYTES - 1);
 
-    *out = false;
+    *count = 0;
     for (; at < pos + size && at + DISK_SECTOR_BYTES <= c->data_end; at += DISK_SECTOR_BYTES) {
         int rc = segment_cursor_bytes(c, at, DISK_SECTOR_BYTES, &bytes);
         if (rc != ERR_OK) {
             return rc;
         }
-        if (segment_is_zero(bytes, DISK_SECTOR_BYTES)) {
-            *out = true;
-            return ERR_OK;
-        }
+        *count += segment_is_zero(bytes, DISK_SECTOR_BYTES);
     }
     return ERR_OK;
 }
@@ -341,7 +340,8 @@ int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
     const uint8_t *bytes;
     struct record r;
     uint64_t used_to, size = RECORD_HEADER_BYTES;
-    bool zero, good = false;
+    uint64_t zeros;
+    bool torn, good = false;
 
     int rc = segment_search_tail(c, &used_to);
     out->tail = SEGMENT_TAIL_CLEAN;
@@ -352,8 +352,9 @@ int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
         out->tail = SEGMENT_TAIL_TORN; /* no record has ever fitted here */
         return ERR_OK;
     }
-    rc = segment_has_zero_sector(c, c->pos, size, &zero);
-    if (rc == ERR_OK && !zero) {
+    rc = segment_zero_sectors(c, c->pos, size, &zeros);
+    torn = zeros > 0; /* a header is in none */
+    if (rc == ERR_OK && !torn) {
         rc = segment_cursor_bytes(c, c->pos, RECORD_HEADER_BYTES, &bytes);
         good = rc == ERR_OK && record_decode_header(bytes, RECORD_HEADER_BYTES, &r) == ERR_OK;
     }
@@ -362,7 +363,8 @@ int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
             return ERR_CORRUPT;
         }
         size += r.len_bytes;
-        rc = segment_has_zero_sector(c, c->pos, size, &zero);
+        rc = segment_zero_sectors(c, c->pos, size, &zeros);
+        torn = zeros > record_zeros(&r);
         if (rc == ERR_OK) {
             rc = segment_cursor_bytes(c, c->pos, (size_t)size, &bytes);
         }
@@ -373,8 +375,8 @@ int segment_judge_tail(struct segment_cursor *c, struct segment_scan *out)
     if (rc != ERR_OK) {
         return rc;
     }
-    out->tail = zero ? SEGMENT_TAIL_TORN : SEGMENT_TAIL_UNCERTAIN;
-    if (!zero) {
+    out->tail = torn ? SEGMENT_TAIL_TORN : SEGMENT_TAIL_UNCERTAIN;
+    if (!torn) {
         /* Records behind it in the same batch are lost with it, and were acknowledged with it. */
         uint64_t used = used_to - c->pos;
         uint64_t most = used > RECORD_HEADER_BYTES ? used - RECORD_HEADER_BYTES : 1;

@@ -81,6 +81,7 @@ static void store_batch_end(struct store *s)
     s->batch_last_record.flags |= RECORD_BATCH_END;
     record_encode_header(&s->batch_last_record, s->batch + s->batch_last);
     memset(s->batch + s->batch_len, 0, size - s->batch_len);
+    record_mark_zeros(s->batch, size);
     s->batch_len = size;
 }
 
@@ -192,7 +193,7 @@ static int store_append_check(const struct store *s, const struct record *r, con
     }
     if (r->begin != s->write_off || r->len_bytes > UINT64_MAX - r->begin || r->term.n < s->term.n ||
         (r->len_bytes == 0) != ((r->flags & RECORD_IDLE) != 0) ||
-        (r->flags & ~(uint32_t)(RECORD_UNIT_END | RECORD_IDLE | RECORD_BATCH_END)) != 0) {
+        (r->flags & ~(RECORD_UNIT_END | RECORD_IDLE | RECORD_OWN_FLAGS)) != 0) {
         return ERR_INVALID;
     }
     if (r->len_bytes > room - RECORD_HEADER_BYTES) {
@@ -230,7 +231,7 @@ static int store_append(struct storage *base, const struct record *r, const void
     segment_index_add(&store_open_segment(s)->index, &mark);
     s->batch_last = at;
     s->batch_last_record = *r;
-    s->batch_last_record.flags &= ~(uint32_t)RECORD_BATCH_END;
+    s->batch_last_record.flags &= ~RECORD_OWN_FLAGS;
     s->batch_last_record.flushed = s->flush_off;
     record_encode_header(&s->batch_last_record, s->batch + at);
     if (r->len_bytes > 0) {

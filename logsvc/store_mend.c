@@ -45,6 +45,7 @@ static int store_mend_write(struct store *s)
     m->batch_last_record.flags |= RECORD_BATCH_END;
     record_encode_header(&m->batch_last_record, m->batch + m->batch_last);
     memset(m->batch + m->batch_len, 0, size - m->batch_len);
+    record_mark_zeros(m->batch, size);
     int rc = disk_write(m->file, m->batch, size, m->pos);
     m->pos += size;
     m->batch_len = 0;
@@ -85,7 +86,7 @@ static int store_mend_add(struct store *s, const struct record *r, const uint8_t
     memset(m->batch + m->batch_len, 0, at - m->batch_len);
     m->batch_last = at;
     m->batch_last_record = *r;
-    m->batch_last_record.flags &= ~(uint32_t)RECORD_BATCH_END;
+    m->batch_last_record.flags &= ~RECORD_OWN_FLAGS;
     m->batch_last_record.flushed = m->batch_begin;
     record_encode_header(&m->batch_last_record, m->batch + at);
     memcpy(m->batch + at + RECORD_HEADER_BYTES, payload, r->len_bytes);

@@ -84,13 +84,16 @@ static struct storage_state state(void)
 }
 
 /* One record of that many bytes, which depend on offset and term. */
+static uint32_t zeros; /* that each record has, 100 bytes behind its beginning */
+
 static int append(uint32_t len)
 {
     uint8_t *payload = m.bytes + (m.end - m.base);
 
     ck_assert_uint_lt(m.end - m.base + len, LOG_BYTES_MAX);
     for (uint32_t i = 0; i < len; i++) {
-        payload[i] = (uint8_t)(1 + (m.end + i + m.term * 31) % 251);
+        bool zero = i >= 100 && i < 100 + zeros;
+        payload[i] = zero ? 0 : (uint8_t)(1 + (m.end + i + m.term * 31) % 251);
     }
     struct record r = {.term = {m.term},
                        .begin = m.end,
@@ -502,6 +505,61 @@ START_TEST(rot_everywhere)
         }
     }
     buf_release(&b);
+}
+END_TEST
+
+/* A record that is full of zeros and has rotted is not taken for one that was never written whole:
+ * it counts the sectors that are zero. */
+START_TEST(rot_beside_zeros)
+{
+    size_t size;
+
+    for (uint32_t len = 700; len < 6000; len += 301) {
+        model_begin();
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+        zeros = len - 200;
+        ck_assert_int_eq(append(len), ERR_OK);
+        ck_assert_int_eq(append(len), ERR_OK);
+        zeros = 0;
+        ck_assert_int_eq(flush(), ERR_OK);
+        store_close(m.store);
+        const char *path = fake_disk_last(m.disk, "d/log/seg-");
+        size_t second = (RECORD_HEADER_BYTES + len + 7) & ~(size_t)7;
+        fake_disk_bytes(m.disk, path,
+                        &size)[SEGMENT_BLOCK_BYTES + second + RECORD_HEADER_BYTES + 50] ^= 1;
+        fake_disk_settle(m.disk, path);
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_uint_eq(state().flush_off, BEGIN + len);
+        ck_assert_uint_ge(state().uncertain_to, BEGIN + 2 * len);
+        model_end();
+    }
+}
+END_TEST
+
+/* Nor is one of them that was never written whole taken for a rotten one: the power fails while it
+ * is written, and the node is certain of what it has. */
+START_TEST(torn_zeros)
+{
+    for (unsigned seed = 0; seed < 300; seed++) {
+        model_begin();
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+        ck_assert_int_eq(append(100), ERR_OK);
+        ck_assert_int_eq(flush(), ERR_OK);
+        zeros = 2500;
+        ck_assert_int_eq(append(3000 + seed % 7 * 200), ERR_OK);
+        ck_assert_int_eq(append(3000), ERR_OK);
+        zeros = 0;
+        fake_disk_die_at(m.disk, fake_disk_ops(m.disk) + seed % 2);
+        ck_assert_int_eq(flush(), ERR_IO);
+        store_close(m.store);
+        fake_disk_crash(m.disk, FAKE_DISK_LOSE_SOME, seed);
+        ck_assert_int_eq(reopen(), ERR_OK);
+        m.cut_to = UINT64_MAX;
+        check_reopened();
+        model_end();
+    }
 }
 END_TEST
 
@@ -1055,6 +1113,8 @@ int main(void)
     tcase_add_test(tc, error_while_opening);
     tcase_add_test(tc, rot_everywhere);
     tcase_add_test(tc, uncertain_of_the_whole_batch);
+    tcase_add_test(tc, rot_beside_zeros);
+    tcase_add_test(tc, torn_zeros);
     tcase_add_test(tc, uncertain_until_cut);
     tcase_add_test(tc, trim);
     tcase_add_test(tc, trim_cut_short);
