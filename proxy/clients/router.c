@@ -457,6 +457,17 @@ static void router_answer_unknown(struct router *router, struct client *c,
     buf_clear(&router->text);
 }
 
+/* REPLICAOF NO ONE where that is so. (Arity was checked.) */
+static bool router_is_master_already(const struct router *router, const struct client *c,
+                                     const struct command *command, const struct resp_arg *argv)
+{
+    bool replicaof =
+        strcmp(command->name, "replicaof") == 0 || strcmp(command->name, "slaveof") == 0;
+
+    return replicaof && resp_arg_is(&argv[1], "no") && resp_arg_is(&argv[2], "one") &&
+           router_serves(router) && c->transaction == NULL;
+}
+
 static bool router_refuse(struct router *router, struct client *c, const struct command *command,
                           const struct resp_arg *argv, size_t argc)
 {
@@ -470,6 +481,10 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
     }
     if (rule == NULL) {
         return false;
+    }
+    if (router_is_master_already(router, c, command, argv)) {
+        router_answer_ok(c);
+        return true;
     }
     if (rule->error != NULL) {
         client_answer_error(c, rule->error);

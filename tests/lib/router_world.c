@@ -596,7 +596,7 @@ static void expect_sent_on(int fd, const char *commands)
     struct buf expected = BUF_INIT, text = BUF_INIT;
 
     buf_clear(&world.heard);
-    (void)take_until(fd, sizeof ROLE);
+    (void)take_until(fd, sizeof ROLE - 1);
     buf_printf(&expected, "%s%sROLE", commands, *commands != '\0' ? "|" : "");
     commands_text(&world.heard, &text);
     ck_assert_str_eq((const char *)buf_head(&text), (const char *)buf_head(&expected));

@@ -41,8 +41,10 @@ START_TEST(test_refused)
     static const struct exchange exchanges[] = {
         {"SHUTDOWN", "-ERR SHUTDOWN is disabled by the proxy\r\n"},
         {"shutdown NOSAVE", "-ERR SHUTDOWN is disabled by the proxy\r\n"},
-        {"REPLICAOF NO ONE", "-ERR REPLICAOF is disabled by the proxy\r\n"},
-        {"SLAVEOF NO ONE", "-ERR SLAVEOF is disabled by the proxy\r\n"},
+        {"REPLICAOF h 1", "-ERR REPLICAOF is disabled by the proxy\r\n"},
+        {"REPLICAOF NO ONE", "+OK\r\n"}, /* it is so */
+        {"SLAVEOF h 1", "-ERR SLAVEOF is disabled by the proxy\r\n"},
+        {"slaveof no one", "+OK\r\n"},
         {"FAILOVER", "-ERR FAILOVER is disabled by the proxy\r\n"},
         {"PSYNC ? -1", "-ERR PSYNC is disabled by the proxy\r\n"},
         {"SYNC", "-ERR SYNC is disabled by the proxy\r\n"},
