@@ -21,6 +21,8 @@ void router_init(struct router *router, const struct router_config *config)
     router->service = SERVICE_LOADING;
     router->lease_end_ns = UINT64_MAX;
     (void)snprintf(router->engine_version, sizeof router->engine_version, "7.0.0");
+    (void)snprintf(router->hello_server, sizeof router->hello_server, "redis");
+    (void)snprintf(router->hello_mode, sizeof router->hello_mode, "standalone");
     waits_init(&router->waits);
 }
 

@@ -56,6 +56,8 @@ struct router {
     bool others;                 /* there are other proxies, so a leader will be found */
     const struct command_table *table; /* NULL until the engine was asked */
     char engine_version[32];
+    /* What the engine says in HELLO; hello_version: "" while it is not known. */
+    char hello_server[32], hello_version[32], hello_mode[32];
     enum service service;
     uint64_t
         lease_end_ns;  /* behind it SERVICE_FULL means SERVICE_NO_QUORUM; UINT64_MAX: not known */

@@ -138,13 +138,15 @@ static void session_hello_reply(struct router *router, struct client *c)
 
     buf_clear(b);
     buf_append_str(b, c->resp == 3 ? "%7\r\n" : "*14\r\n");
-    session_put_pair(b, "server", "redis");
-    session_put_pair(b, "version", router->engine_version);
+    session_put_pair(b, "server", router->hello_server);
+    session_put_pair(b, "version",
+                     router->hello_version[0] != '\0' ? router->hello_version
+                                                      : router->engine_version);
     resp_put_bulk(b, "proto", 5);
     resp_put_integer(b, c->resp);
     resp_put_bulk(b, "id", 2);
     resp_put_integer(b, (long long)c->id);
-    session_put_pair(b, "mode", "standalone");
+    session_put_pair(b, "mode", router->hello_mode);
     session_put_pair(b, "role",
                      router->leader == NULL || leader_info(router->leader)->self ||
                              router_serves(router)

@@ -96,6 +96,31 @@ static void redis_version_cb(void *ctx, const struct redisReply *reply)
     redis_prepare(p);
 }
 
+/* Copies a text of the reply's pairs into out; without one, out stays. */
+static void redis_take_pair(const struct redisReply *reply, const char *key, char *out, size_t size)
+{
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        const struct redisReply *name = reply->element[i], *value = reply->element[i + 1];
+        if (name->type == REDIS_REPLY_STRING && strcmp(name->str, key) == 0 &&
+            value->type == REDIS_REPLY_STRING && value->len < size) {
+            memcpy(out, value->str, value->len + 1);
+        }
+    }
+}
+
+/* As what it greets clients: a Valkey has another name, and two versions. */
+static void redis_hello_cb(void *ctx, const struct redisReply *reply)
+{
+    struct proxy *p = ctx;
+    struct router *r = &p->router;
+
+    if (!redis_is_error(reply, "HELLO") && reply->type == REDIS_REPLY_ARRAY) {
+        redis_take_pair(reply, "server", r->hello_server, sizeof r->hello_server);
+        redis_take_pair(reply, "version", r->hello_version, sizeof r->hello_version);
+        redis_take_pair(reply, "mode", r->hello_mode, sizeof r->hello_mode);
+    }
+}
+
 bool proxy_parse_commands(const struct redisReply *reply, struct command_table **table)
 {
     struct buf bytes = BUF_INIT;
@@ -297,6 +322,7 @@ static void redis_up(void *ctx)
 /* It is ours, and new enough: now it is asked, and told what we need. */
 static void redis_prepare(struct proxy *p)
 {
+    (void)control_send(p->control, redis_hello_cb, p, "HELLO");
     (void)control_send(p->control, redis_command_cb, p, "COMMAND");
     (void)control_send(p->control, proxy_take_databases, p, "CONFIG GET databases");
     for (int i = 0; i < PROXY_REDIS_SETTINGS; i++) {

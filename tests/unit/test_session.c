@@ -49,6 +49,19 @@ START_TEST(test_hello)
 }
 END_TEST
 
+/* The engine greets by its own name. */
+START_TEST(test_hello_of_the_engine)
+{
+    (void)snprintf(world.router.hello_server, sizeof world.router.hello_server, "valkey");
+    (void)snprintf(world.router.hello_version, sizeof world.router.hello_version, "8.0.1");
+    (void)snprintf(world.router.hello_mode, sizeof world.router.hello_mode, "x");
+    world_say(0, "HELLO");
+    world_expect(0, "*14\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n8.0.1\r\n$5\r\n"
+                    "proto\r\n:2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$1\r\nx\r\n$4\r\nrole\r\n$6\r\n"
+                    "master\r\n$7\r\nmodules\r\n*0\r\n");
+}
+END_TEST
+
 /* AUTH where no password is set. */
 START_TEST(test_auth_without_password)
 {
@@ -478,6 +491,7 @@ int main(void)
 
     tcase_add_checked_fixture(session, world_setup, world_teardown);
     tcase_add_test(session, test_hello);
+    tcase_add_test(session, test_hello_of_the_engine);
     tcase_add_test(session, test_auth_without_password);
     tcase_add_test(session, test_auth);
     tcase_add_test(session, test_auth_user);
