@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BRING_TURN_MS = 50, BRING_RETRY_MS = 100, BRING_PIECE_BYTES = 16 << 20 };
+enum { BRING_TURN_MS = 50, BRING_RETRY_MS = 100, BRING_PIECE_BYTES = 16 << 20, BRING_ATTEMPTS = 4 };
 
 struct ctl_bring {
+    struct ctl_bring_config config;
     struct event_base *base;
     struct lognodes *nodes;
     struct sandbox *sandbox;
@@ -25,6 +26,8 @@ struct ctl_bring {
 
     bool up, over;
     int status; /* of what is over */
+    bool again; /* it has failed, and may be tried again */
+    char why[SANDBOX_WHY_MAX + 40];
     struct replay_point point;
     struct extract_result extracted;
 };
@@ -42,11 +45,11 @@ static void bring_tick(struct ctl_bring *b)
     MUST(event_base_loop(b->base, EVLOOP_ONCE) >= 0);
 }
 
+/* The first reason counts; it is told where the attempts end. */
 static void bring_failed(struct ctl_bring *b, const char *what, const char *why)
 {
-    ctl_bar_clear(&b->bar);
     if (!b->over) {
-        ctl_complain("%s: %s", what, why);
+        (void)snprintf(b->why, sizeof b->why, "%s: %s", what, why);
         b->over = true;
         b->status = CTL_EXIT_FAILED;
     }
@@ -98,8 +101,10 @@ static void bring_says_reached(void *ctx, const struct replay_point *point)
 
 static void bring_says_failed(void *ctx, const char *why, bool again)
 {
-    (void)again;
-    bring_failed(ctx, "it can't be restored", why);
+    struct ctl_bring *b = ctx;
+
+    bring_failed(b, "it can't be restored", why);
+    b->again = again;
 }
 
 static void bring_says_done(void *ctx, const struct extract_result *result)
@@ -151,24 +156,26 @@ static bool bring_open_nodes(struct ctl_bring *b, const struct ctl_bring_config 
         lognodes_view(b->nodes, &view);
     }
     if (!view.known) {
-        ctl_complain("too few log nodes answer%s%s", view.refusal[0] != '\0' ? ": " : "",
-                     view.refusal);
+        bool told = view.refusal != NULL && view.refusal[0] != '\0';
+        ctl_complain("too few log nodes answer%s%s", told ? ": " : "", told ? view.refusal : "");
     }
     return view.known;
 }
 
-static bool bring_open_redis(struct ctl_bring *b, const struct ctl_bring_config *c)
+static bool bring_open_redis(struct ctl_bring *b)
 {
+    const struct ctl_bring_config *c = &b->config;
     struct control_config control = {.host = c->host,
                                      .port = c->port,
                                      .user = c->user,
                                      .password = c->password,
                                      .timeout_ms = (uint32_t)c->timeout_ms,
                                      .retry_ms = BRING_RETRY_MS};
-    struct sandbox_config sandbox = {.program = "redis-server", .folder = c->folder};
+    struct sandbox_config sandbox = {.program = c->program, .folder = c->folder};
     uint64_t end_ns = clock_now_ns() + 2 * c->timeout_ms * CLOCK_NS_PER_MS;
     char why[SANDBOX_WHY_MAX];
 
+    b->up = b->over = false;
     if (c->host != NULL) {
         b->control = control_create(b->base, &control, &bring_control_events, b);
     } else {
@@ -181,33 +188,63 @@ static bool bring_open_redis(struct ctl_bring *b, const struct ctl_bring_config 
     while (!b->up && !b->over && (c->host == NULL || clock_now_ns() < end_ns)) {
         bring_tick(b);
     }
-    if (!b->up && !b->over) {
+    if (b->over) {
+        ctl_complain("%s", b->why);
+    } else if (!b->up) {
         ctl_complain("%s:%d does not answer", c->host, c->port);
     }
-    return b->up;
+    return b->up && !b->over;
+}
+
+static bool bring_open_replay(struct ctl_bring *b)
+{
+    struct replay_config config = {.base = b->base,
+                                   .nodes = b->nodes,
+                                   .control = b->sandbox != NULL ? sandbox_control(b->sandbox)
+                                                                 : b->control,
+                                   .feed_host = b->config.feed_host};
+    int err;
+
+    b->replay = replay_create(&config, &bring_replay_events, b, &err);
+    if (b->replay == NULL) {
+        ctl_complain("no address for Redis to replicate from: %s", err_text(err));
+    }
+    return b->replay != NULL;
+}
+
+/* The Redis first: its questions are the replay's. */
+static void bring_close_redis(struct ctl_bring *b)
+{
+    struct replay *replay = b->replay;
+
+    b->replay = NULL; /* what is said of its end is nothing new */
+    extract_destroy(b->extract);
+    sandbox_destroy(b->sandbox);
+    if (b->control != NULL) {
+        control_destroy(b->control);
+    }
+    if (replay != NULL) {
+        replay_destroy(replay);
+    }
+    b->extract = NULL;
+    b->sandbox = NULL;
+    b->control = NULL;
 }
 
 struct ctl_bring *ctl_bring_open(const struct ctl_bring_config *c, int *status)
 {
     struct ctl_bring *b = mem_calloc(1, sizeof *b);
-    struct replay_config replay = {.feed_host = c->feed_host};
-    int err;
 
+    b->config = *c;
     b->base = event_base_new();
     MUST(b->base != NULL);
-    *status = CTL_EXIT_UNREACHABLE;
-    /* The sandbox first: the log nodes' library starts threads. */
-    if (bring_open_redis(b, c) && bring_open_nodes(b, c)) {
-        replay.base = b->base;
-        replay.nodes = b->nodes;
-        replay.control = b->sandbox != NULL ? sandbox_control(b->sandbox) : b->control;
-        b->replay = replay_create(&replay, &bring_replay_events, b, &err);
-        if (b->replay != NULL) {
-            *status = CTL_EXIT_DONE;
-            return b;
-        }
-        ctl_complain("no address for Redis to replicate from: %s", err_text(err));
+    if (!bring_open_nodes(b, c) || !bring_open_redis(b)) {
+        *status = CTL_EXIT_UNREACHABLE;
+    } else if (!bring_open_replay(b)) {
         *status = CTL_EXIT_FAILED;
+    } else {
+        *status = CTL_EXIT_DONE;
+        return b;
     }
     ctl_bring_close(b);
     return NULL;
@@ -216,14 +253,7 @@ struct ctl_bring *ctl_bring_open(const struct ctl_bring_config *c, int *status)
 void ctl_bring_close(struct ctl_bring *b)
 {
     ctl_bar_clear(&b->bar);
-    extract_destroy(b->extract);
-    sandbox_destroy(b->sandbox);
-    if (b->control != NULL) {
-        control_destroy(b->control);
-    }
-    if (b->replay != NULL) {
-        replay_destroy(b->replay);
-    }
+    bring_close_redis(b);
     if (b->nodes != NULL) {
         lognodes_close(b->nodes);
     }
@@ -242,12 +272,24 @@ static int bring_wait(struct ctl_bring *b)
 
 int ctl_bring_to(struct ctl_bring *b, uint64_t to, struct replay_point *point)
 {
-    b->over = false;
-    b->status = CTL_EXIT_DONE;
-    replay_start(b->replay, to, NULL);
-    int status = bring_wait(b);
-    *point = b->point;
-    return status;
+    for (int attempt = 1;; attempt++) {
+        b->over = b->again = false;
+        b->status = CTL_EXIT_DONE;
+        replay_start(b->replay, to, NULL);
+        if (bring_wait(b) == CTL_EXIT_DONE) {
+            *point = b->point;
+            return CTL_EXIT_DONE;
+        }
+        ctl_complain("%s", b->why);
+        if (!b->again || attempt == BRING_ATTEMPTS) {
+            return b->status;
+        }
+        ctl_complain("another attempt is made");
+        bring_close_redis(b);
+        if (!bring_open_redis(b) || !bring_open_replay(b)) {
+            return CTL_EXIT_FAILED;
+        }
+    }
 }
 
 int ctl_bring_extract(struct ctl_bring *b, const struct replay_point *point, int fd,
@@ -266,6 +308,9 @@ int ctl_bring_extract(struct ctl_bring *b, const struct replay_point *point, int
         return CTL_EXIT_FAILED;
     }
     int status = bring_wait(b);
+    if (status != CTL_EXIT_DONE) {
+        ctl_complain("%s", b->why);
+    }
     *size_bytes = b->extracted.size_bytes;
     *crc = b->extracted.crc;
     return status;

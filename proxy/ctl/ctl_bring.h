@@ -18,13 +18,16 @@ struct ctl_bring_config {
     const char *user, *password;
     const char *feed_host; /* an address of ours that it reaches */
     const char *folder;    /* of a sandbox, for as long as it starts */
+    const char *program;   /* of a sandbox: redis-server */
 };
 
-/* Connects and starts what is needed. NULL: complained; *status is the exit status. */
+/* Connects and starts what is needed; the configuration is copied, what it points to stays. NULL:
+ * complained; *status is the exit status. */
 struct ctl_bring *ctl_bring_open(const struct ctl_bring_config *config, int *status);
 void ctl_bring_close(struct ctl_bring *b);
 
-/* To `to`, an end of a unit that is committed, with a bar. A status, complained. */
+/* To `to`, an end of a unit that is committed, with a bar. A snapshot that turns out to be damaged
+ * is done without: an older one, or another node's, is tried. A status, complained. */
 int ctl_bring_to(struct ctl_bring *b, uint64_t to, struct replay_point *point);
 
 /* Of a sandbox that stands there: its RDB into the file, which is at its beginning. */

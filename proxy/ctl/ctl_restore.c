@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "proxy/ctl/change_text.h"
+#include "proxy/node/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,7 +188,10 @@ static int restore_publish(struct restore *r, int fd)
 
 static int restore_to_file(struct restore *r)
 {
-    struct ctl_bring_config config = {.folder = r->folder};
+    const struct settings *settings = r->ctl->settings;
+    struct ctl_bring_config config = {.folder = r->folder,
+                                      .program = settings != NULL ? settings->snapshot_redis_server
+                                                                  : "redis-server"};
     int fd = open(r->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (fd < 0) {

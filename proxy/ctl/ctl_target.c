@@ -17,7 +17,7 @@ static const char *const target_settings[CTL_TARGET_SETTINGS] = {"masterauth", "
 /* The address of our end of the connection: that is where Redis finds us. */
 static bool target_our_host(struct ctl_target *t)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof a;
 
     if (getsockname(t->link.redis->fd, (struct sockaddr *)&a, &size) != 0) {

@@ -19,7 +19,10 @@
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes",
                                          "--enable-protected-configs", "yes", NULL};
-const struct cluster_options system_options = {.redis_args = redis_args, .plain = true};
+const struct cluster_options system_options = {
+    .redis_args = redis_args,
+    .plain = true,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
 enum {
     OUTPUT_MAX = 1 << 20,
@@ -98,7 +101,8 @@ static unsigned lines_of(const char *lines[], unsigned max)
 {
     unsigned n = 0;
 
-    for (char *at = strtok(output, "\n"); at != NULL; at = strtok(NULL, "\n")) {
+    char *rest = NULL;
+    for (char *at = strtok_r(output, "\n", &rest); at != NULL; at = strtok_r(NULL, "\n", &rest)) {
         if (at[0] == '{') {
             ck_assert_uint_lt(n, max);
             lines[n++] = at;
@@ -497,12 +501,7 @@ START_TEST(restore_refuses)
 }
 END_TEST
 
-/* ---- exported and imported ---- */
-
-static void folder_of(char *folder, size_t size)
-{
-    snprintf(folder, size, "%s/exported", cluster_dir(cluster, "plain1"));
-}
+/* ---- several snapshots ---- */
 
 static void write_many(unsigned from, unsigned count)
 {
@@ -516,6 +515,99 @@ static void write_many(unsigned from, unsigned count)
     redisFree(redis);
 }
 
+static void digest_of_name(const char *name, char *digest)
+{
+    redisContext *redis = cluster_connect(cluster, name);
+    digest_of(redis, digest);
+    redisFree(redis);
+}
+
+static void expect_restored_to(uint64_t offset, const char *digest)
+{
+    char target[64], restored[DIGEST_MAX];
+
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    EXPECT_CTL(0, "restore", "--at", text_of(offset), "--to", target, "--force");
+    digest_of_name("plain1", restored);
+    ck_assert_msg(strcmp(restored, digest) == 0, "it is another: %s", output);
+}
+
+static uint64_t file_size(const char *path)
+{
+    struct stat st;
+    ck_assert_msg(stat(path, &st) == 0, "%s", path);
+    return (uint64_t)st.st_size;
+}
+
+static void flip(const char *path, uint64_t at)
+{
+    int fd = open(path, O_RDWR);
+    uint8_t byte;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 1;
+    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+/* Flips a bit of the RDB in the middle, on each log node. */
+static void damage_snapshot(uint64_t offset)
+{
+    static const char *const names[] = {"log1", "log2", "log3"};
+    char path[900];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/data/log-1/snap-%020" PRIu64 ".rdb",
+                 cluster_dir(cluster, names[i]), offset);
+        flip(path, file_size(path) / 2);
+    }
+}
+
+/* A restore begins with the newest snapshot before the moment; where that one is damaged, on every
+ * node, with the one before. The stream's database is known behind a snapshot, too. */
+START_TEST(restore_by_snapshots)
+{
+    char first[DIGEST_MAX], second[DIGEST_MAX], at[64];
+    const char *lines[10];
+
+    write_many(0, 400);
+    uint64_t first_at = committed();
+    digest_of_name("redis1", first);
+    write_many(400, 101); /* ends in another database than 0 */
+    uint64_t taken = committed();
+    EXPECT_CTL(0, "snapshot", "now");
+    write_many(501, 300);
+    uint64_t second_at = committed();
+    digest_of_name("redis1", second);
+
+    expect_restored_to(first_at, first);
+    expect_said("the snapshot at offset 0 ");
+    expect_restored_to(second_at, second);
+    snprintf(at, sizeof at, "the snapshot at offset %" PRIu64 " ", taken);
+    expect_said(at);
+
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    run(redis, "SELECT 2");
+    run(redis, "SET x y");
+    redisFree(redis);
+    EXPECT_CTL(0, "tail", "--json", "--from", text_of(second_at), "--until", text_of(committed()));
+    ck_assert_uint_eq(lines_of(lines, 10), 1);
+    expect_tail(lines[0], "\"db\":2,\"command\":\"SET\",\"args\":[\"x\",\"y\"]}");
+
+    damage_snapshot(taken);
+    expect_restored_to(second_at, second);
+    expect_said("the snapshot at offset 0 ");
+}
+END_TEST
+
+/* ---- exported and imported ---- */
+
+static void folder_of(char *folder, size_t size)
+{
+    snprintf(folder, size, "%s/exported", cluster_dir(cluster, "plain1"));
+}
+
 /* All log nodes lose everything, and Redis its data; only the log nodes run then. */
 static void lose_everything(void)
 {
@@ -526,13 +618,6 @@ static void lose_everything(void)
         cluster_wipe(cluster, names[i]);
         cluster_spawn(cluster, names[i]);
     }
-}
-
-static void digest_of_name(const char *name, char *digest)
-{
-    redisContext *redis = cluster_connect(cluster, name);
-    digest_of(redis, digest);
-    redisFree(redis);
 }
 
 /* A log that was exported in two runs, with more written between, and imported into empty log nodes
@@ -584,25 +669,6 @@ START_TEST(export_and_import)
 }
 END_TEST
 
-static uint64_t file_size(const char *path)
-{
-    struct stat st;
-    ck_assert_msg(stat(path, &st) == 0, "%s", path);
-    return (uint64_t)st.st_size;
-}
-
-static void flip(const char *path, uint64_t at)
-{
-    int fd = open(path, O_RDWR);
-    uint8_t byte;
-
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= 1;
-    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
-    close(fd);
-}
-
 /* Any changed byte of any file is found, by export verify and by import, before anything is done.
  */
 START_TEST(damage_is_found)
@@ -645,6 +711,47 @@ START_TEST(damage_is_found)
 }
 END_TEST
 
+/* Killed at any moment, an export leaves a folder that is whole as far as its manifest tells, and
+ * the next one goes on there. */
+START_TEST(export_is_killed)
+{
+    char folder[600], program[500], config[600], value[20000];
+    struct random random;
+    unsigned killed = 0;
+
+    folder_of(folder, sizeof folder);
+    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    cluster_program("holdfast-ctl", program, sizeof program);
+    random_init(&random, random_seed());
+    memset(value, 'v', sizeof value);
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 50; i++) {
+            run(redis, "SET big:%d:%d %b", round, i, value, sizeof value);
+        }
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+            execl(program, program, "--config", config, "export", folder, NULL);
+            _exit(127);
+        }
+        (void)usleep((useconds_t)random_below(&random, 150000));
+        (void)kill(pid, SIGKILL);
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        killed += WIFSIGNALED(status);
+        status = CTL("export", "verify", folder);
+        ck_assert_msg(status == 0 || strstr(output, "No such file") != NULL, "%s", output);
+    }
+    redisFree(redis);
+    ck_assert_uint_gt(killed, 0);
+    const char *to = text_of(committed());
+    EXPECT_CTL(0, "export", folder);
+    EXPECT_CTL(0, "export", "verify", folder);
+    expect_said(to);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("past");
@@ -655,9 +762,13 @@ int main(void)
     tcase_add_test(tc, tail_shows_nothing_uncommitted);
     tcase_add_test(tc, restore_refuses);
     tcase_add_test(tc, restore_at_any_time);
+    tc = system_case(suite, "snapshots", system_serve, 300);
+    tcase_add_test(tc, restore_by_snapshots);
     tc = system_case(suite, "import", system_serve, 600);
     tcase_add_test(tc, export_and_import);
     tc = system_case(suite, "damage", system_serve, 300);
     tcase_add_test(tc, damage_is_found);
+    tc = system_case(suite, "killed", system_serve, 300);
+    tcase_add_test(tc, export_is_killed);
     return unit_main(suite);
 }
