@@ -461,6 +461,7 @@ void proposer_node(const struct proposer *p, unsigned node, struct proposer_node
         .snapshot = n->snapshot,
         .begin = n->log.begin,
         .holes = n->mend.holes,
+        .uncertain = n->log.uncertain_to > (counted ? n->unit_off : n->log.unit_off),
         .conf = counted ? n->conf_acked : n->conf_told,
     };
     memcpy(out->node_id, n->node_id, sizeof out->node_id);

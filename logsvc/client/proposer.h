@@ -198,7 +198,9 @@ struct proposer_node_info {
     uint64_t flushed;  /* acknowledged offset */
     uint64_t snapshot; /* offset of its newest that counts; UINT64_MAX: none, or not known */
     uint64_t begin;    /* of its log, as told last */
-    struct storage_holes holes;      /* what has rotted there, as it told last */
+    struct storage_holes holes; /* what has rotted there, as it told last */
+    bool uncertain; /* it may have lost its log's end: it doesn't vouch for it until it has it again
+                     */
     char node_id[WIRE_NAME_MAX + 1]; /* "": never greeted */
     char address[CONF_TEXT_MAX + 1];
     struct conf_id conf;                    /* the highest that it has told */

@@ -47,6 +47,7 @@ void info_nodes(const struct proxy *p, bool long_form, struct buf *out)
         }
         buf_printf(out, "state=%s,offset=%" PRIu64 ",lag_bytes=%" PRIu64,
                    info_node_state(node.state), node.flushed, lag);
+        buf_printf(out, ",uncertain=%s", node.uncertain ? "yes" : "no");
         buf_printf(out, ",holes=%u,rot_found=%" PRIu64 ",mended_bytes=%" PRIu64, node.holes.count,
                    node.holes.found, node.holes.mended_bytes);
         if (node.refusal[0] != '\0') {
