@@ -266,9 +266,9 @@ static void session_reset(struct router *router, struct client *c)
     c->name = NULL;
     monitor_leave(c);
     c->tracking = false;
-    if (c->link != NULL && (private_kept(c->link) & PRIVATE_TRACKING) != 0) {
+    if (c->link != NULL && (private_kept(c->link) & (PRIVATE_TRACKING | PRIVATE_NO_TOUCH)) != 0) {
         private_spoil(c->link); /* what else was set there goes with it */
-        private_unkeep(c->link, PRIVATE_TRACKING);
+        private_unkeep(c->link, PRIVATE_TRACKING | PRIVATE_NO_TOUCH);
     }
     if (!pubsub_reset(router->pubsub, c, "+RESET\r\n")) {
         client_answer(c, "+RESET\r\n", 8, 0);

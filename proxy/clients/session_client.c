@@ -311,6 +311,48 @@ static void session_client_ask(struct router *router, struct client *c, const st
     }
 }
 
+/* ---- CLIENT NO-TOUCH ---- */
+
+struct session_no_touch {
+    bool on, was;
+};
+
+static void session_no_touched(struct request *r)
+{
+    const struct session_no_touch *t = r->note;
+    bool is = request_reply_type(r) == '-' ? t->was : t->on;
+
+    if (!is && r->client->link != NULL) {
+        private_unkeep(r->client->link, PRIVATE_NO_TOUCH);
+    }
+}
+
+/* Redis 7.2 and later: what this client reads does not make keys look used. Of that Redis judges by
+ * the connection, so the client has its own. */
+static void session_client_no_touch(struct router *router, struct client *c,
+                                    const struct resp_arg *argv, size_t argc)
+{
+    struct session_no_touch t = {
+        .on = argc > 2 && resp_arg_is(&argv[2], "on"),
+        .was = c->link != NULL && (private_kept(c->link) & PRIVATE_NO_TOUCH) != 0,
+    };
+    enum route route = router_route(router, c, false, false, false);
+
+    if (!router_choose_lane(router, c, t.on || t.was, route)) {
+        return;
+    }
+    if (t.on || t.was) {
+        private_keep(c->link, PRIVATE_NO_TOUCH);
+    }
+    buf_clear(&router->hashes);
+    struct request *r = router_send(router, c, route, 0, false, true, argv, argc);
+    if (r != NULL && (t.on || t.was)) {
+        r->note = mem_alloc(sizeof t);
+        memcpy(r->note, &t, sizeof t);
+        r->amend = session_no_touched;
+    }
+}
+
 /* ---- all of it ---- */
 
 static void session_client_no_evict(struct client *c, const struct resp_arg *argv)
@@ -370,6 +412,8 @@ bool session_client(struct router *router, struct client *c, const struct comman
         router_answer(router, c, 0);
     } else if (strcmp(sub, "caching") == 0 || strcmp(sub, "trackinginfo") == 0) {
         session_client_ask(router, c, argv, argc);
+    } else if (strcmp(sub, "no-touch") == 0) {
+        session_client_no_touch(router, c, argv, argc);
     } else if (strcmp(sub, "setinfo") == 0) {
         router_answer_ok(c);
     } else if (strcmp(sub, "help") == 0) {

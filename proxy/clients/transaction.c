@@ -106,8 +106,8 @@ static void transaction_begin(struct client *c)
 /* Commands that would change the shared connection itself, or answer for it. */
 static bool transaction_refuses(const struct command *command)
 {
-    static const char *const names[] = {"hello", "auth", "client|tracking", "client|unblock",
-                                        "client|reply"};
+    static const char *const names[] = {"hello",           "auth",           "client|tracking",
+                                        "client|no-touch", "client|unblock", "client|reply"};
 
     if ((command->flags & COMMAND_FLAG_NO_MULTI) != 0) {
         return true;

@@ -25,8 +25,9 @@ enum {
     PRIVATE_WATCH = 1u << 0,
     PRIVATE_TRACKING = 1u << 1,
     PRIVATE_USER = 1u << 2,
-    PRIVATE_FORWARD = 1u << 3,  /* for as long as the client is connected */
-    PRIVATE_TRIAL = 1u << 4,    /* c->trial */
+    PRIVATE_FORWARD = 1u << 3, /* for as long as the client is connected */
+    PRIVATE_TRIAL = 1u << 4,   /* c->trial */
+    PRIVATE_NO_TOUCH = 1u << 6,
     PRIVATE_REDIRECT = 1u << 5, /* c->redirect, for as long as the client is connected */
 };
 

@@ -2,6 +2,8 @@
  * The Redis at the other end is played here (tests/lib/router_world.h). */
 #include "proxy/engine/private.h"
 
+#include "proxy/clients/session.h"
+
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"
 
@@ -341,6 +343,56 @@ START_TEST(test_unblock)
 }
 END_TEST
 
+static void say_no_touch(const char *mode)
+{
+    static char name[] = "client|no-touch";
+    const struct command no_touch = {.name = name}; /* 7.0 has none */
+    struct resp_arg argv[] = {{(const uint8_t *)"CLIENT", 6},
+                              {(const uint8_t *)"NO-TOUCH", 8},
+                              {(const uint8_t *)mode, strlen(mode)}};
+
+    ck_assert(session_client(&world.router, world.clients[0], &no_touch, argv, 3));
+    world_turn();
+}
+
+/* CLIENT NO-TOUCH of later engines keeps the link until it is off again; RESET closes it. */
+START_TEST(test_no_touch)
+{
+    say_no_touch("off"); /* nothing was on */
+    world_expect_sent_bare("CLIENT NO-TOUCH off");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    for (int i = 0; i < 2; i++) {
+        say_no_touch("on");
+        world_link_up(0);
+        world_link_expect_sent(0, "CLIENT NO-TOUCH on");
+        world_link_redis(0, "+OK\r\n");
+        world_expect(0, "+OK\r\n");
+        world_say(0, "GET a");
+        world_link_expect_sent(0, "GET a");
+        world_link_redis(0, "$-1\r\n");
+        world_expect(0, "$-1\r\n");
+        say_no_touch("x");
+        world_link_expect_sent(0, "CLIENT NO-TOUCH x");
+        world_link_redis(0, "-ERR syntax error\r\n");
+        world_expect(0, "-ERR syntax error\r\n");
+        ck_assert_ptr_nonnull(world.clients[0]->link);
+        if (i == 0) {
+            world_say(0, "RESET");
+            world_expect(0, "+RESET\r\n");
+            world_link_expect_closed(0);
+        } else {
+            say_no_touch("off");
+            world_link_expect_sent(0, "CLIENT NO-TOUCH off");
+            world_link_redis(0, "+OK\r\n");
+            world_expect(0, "+OK\r\n");
+        }
+        ck_assert_ptr_null(world.clients[0]->link);
+    }
+    ck_assert_uint_eq(private_count(world.privates), 1);
+}
+END_TEST
+
 /* CLIENT TRACKING keeps the link until it is turned off, or fails; CACHING is said again directly
  * before the request that it is for. */
 START_TEST(test_tracking)
@@ -438,6 +490,7 @@ int main(void)
     tcase_add_test(tc, test_link_ends);
     tcase_add_test(tc, test_stop);
     tcase_add_test(tc, test_unblock);
+    tcase_add_test(tc, test_no_touch);
     tcase_add_test(tc, test_tracking);
     tcase_add_test(tc, test_tracking_reset);
     tcase_add_test(tc, test_pause);
