@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 /* How long it waits for the log nodes to have heard. */
-enum { WATCHDOG_TELL_MS = 500 };
+enum { WATCHDOG_TELL_MS = 1000 };
 
 struct watchdog {
     pid_t pid;

@@ -3,7 +3,7 @@
  * everything that was acknowledged is there, all Redis hold the same data in the end, and no term
  * has two leaders.
  *
- * FAILOVERS=n sets how many (make check: each kind once); the time from the fault to the next
+ * FAILOVERS=n sets how many (make check: each kind twice); the time from the fault to the next
  * acknowledged write is printed for each kind. PAUSES=n and PAUSE_MS=ms: how often a leader is
  * frozen to see whether it answers with something old, and for how long (make check: a few, until
  * another leads).
@@ -29,7 +29,7 @@ enum {
     PAIRS = 3,
     LOAD_MS = 250,
     BACK_MS = 60000,
-    FAILOVERS_DEFAULT = 9, /* each once */
+    FAILOVERS_DEFAULT = 18, /* each twice */
     FAILOVERS_MAX = 10000,
     HANDOVERS = 6,
     NEAR_BYTES = 1 << 20,
