@@ -282,10 +282,24 @@ test_vectors_LDADD = $(UNIT_LDADD)
 
 check_PROGRAMS += test_acceptor
 TESTS += test_acceptor
-test_acceptor_SOURCES = tests/unit/test_acceptor.c tests/lib/unit.h \
+test_acceptor_SOURCES = tests/unit/test_acceptor.c tests/lib/acceptor_case.h tests/lib/unit.h \
 	tests/lib/fake_storage.c tests/lib/fake_storage.h
 test_acceptor_CFLAGS = $(UNIT_CFLAGS)
 test_acceptor_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_acceptor_append
+TESTS += test_acceptor_append
+test_acceptor_append_SOURCES = tests/unit/test_acceptor_append.c tests/lib/acceptor_case.h tests/lib/unit.h \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h
+test_acceptor_append_CFLAGS = $(UNIT_CFLAGS)
+test_acceptor_append_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_acceptor_rot
+TESTS += test_acceptor_rot
+test_acceptor_rot_SOURCES = tests/unit/test_acceptor_rot.c tests/lib/acceptor_case.h tests/lib/unit.h \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h
+test_acceptor_rot_CFLAGS = $(UNIT_CFLAGS)
+test_acceptor_rot_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += test_proposer
 TESTS += test_proposer
