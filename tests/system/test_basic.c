@@ -217,7 +217,7 @@ END_TEST
 START_TEST(what_is_not_carried_is_refused)
 {
     static const char *const lines[][6] = {
-        {"PSYNC", "?", "-1"},  {"SYNC"}, {"REPLICAOF", "NO", "ONE"}, {"SHUTDOWN"},
+        {"PSYNC", "?", "-1"},  {"SYNC"}, {"REPLICAOF", "127.0.0.1", "1"}, {"SHUTDOWN"},
         {"DEBUG", "SEGFAULT"},
     };
     struct wire w;
