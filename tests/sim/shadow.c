@@ -236,7 +236,11 @@ static int shadow_reset(struct storage *base, uint64_t offset, uint32_t chain_cr
 {
     struct shadow *s = shadow_of(base);
 
-    if (s->has_begin && offset > shadow_end(s)) {
+    /* Else it was founded by who had another begin, and nothing of it was ever committed. */
+    const struct truth *t = &s->world->truth;
+    bool ours = t->committed_any && shadow_end(s) >= t->committed_begin;
+
+    if (s->has_begin && offset > shadow_end(s) && ours) {
         shadow_check_rebase(s, offset);
     } else if (s->has_begin) {
         shadow_check_cut(s, s->begin);
