@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum { RUN_TICK_MS = 20, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
+/* A node that does not even answer is waited for so much shorter. */
+enum { RUN_AWAY_PART = 10 };
 
 enum run_step {
     RUN_IDLE,
@@ -455,7 +457,10 @@ static void run_watch_store(struct run *r, uint64_t now_ns)
         r->since_ns = now_ns;
         r->events->progress(r->ctx, "store", "store", r->stored * total + done, r->members * total);
     }
-    if (now_ns - r->since_ns > r->config.store_ms * CLOCK_NS_PER_MS) {
+    uint64_t patience_ms = lognodes_answers(r->config.leg.nodes, r->node)
+                               ? r->config.store_ms
+                               : r->config.store_ms / RUN_AWAY_PART;
+    if (now_ns - r->since_ns > patience_ms * CLOCK_NS_PER_MS) {
         log_warn("a log node does not take the snapshot: another one may");
         run_store_next(r);
     }

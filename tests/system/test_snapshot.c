@@ -236,12 +236,30 @@ static void verified_again(char *output)
     expect_nothing_left();
 }
 
+/* There is no room for the file: it is said, nothing is left, and what was stored stays. */
+static void no_room(char *output)
+{
+    char program[512], config[512], command[1200];
+
+    write_some(6, 5000);
+    cluster_program("holdfast-snapshot", program, sizeof program);
+    (void)snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    (void)snprintf(command, sizeof command, "trap '' XFSZ; ulimit -f 40; exec %s --config %s take",
+                   program, config);
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+    ck_assert_msg(cluster_run(argv, RUN_MS, output, OUTPUT_BYTES) == 1, "%s", output);
+    ck_assert_msg(strstr(output, "the snapshot's file can't be written") != NULL, "%s", output);
+    expect_nothing_left();
+    ck_assert_uint_eq(nodes_that_have(snapshot_take()), 3);
+}
+
 START_TEST(again)
 {
     char *output = mem_alloc(OUTPUT_BYTES);
 
     nothing_new(output);
     verified_again(output);
+    no_room(output);
     free(output);
 }
 END_TEST
@@ -274,14 +292,12 @@ static pid_t child_of(pid_t parent)
     return found;
 }
 
-/* Starts a run and kills it with -9 as soon as it has said `sign` in its progress; a sandbox that
- * ran then is gone soon after, and of the snapshot nothing counts. False: it was through before. */
-static bool kill_run_at(const char *sign, int times)
+/* Starts a run in the background; what it says can be read from *out. */
+static pid_t run_begin(FILE **out)
 {
-    char program[512], config[512], line[1024];
+    char program[512], config[512];
     const char *argv[8];
-    pid_t sandbox = -1;
-    int fds[2], seen = 0, status = 0;
+    int fds[2];
 
     snapshot_args(argv, program, sizeof program, config, sizeof config, "--json", "take");
     ck_assert_int_eq(pipe(fds), 0);
@@ -294,11 +310,33 @@ static bool kill_run_at(const char *sign, int times)
         _exit(127);
     }
     (void)close(fds[1]);
-    FILE *f = fdopen(fds[0], "r");
-    ck_assert_ptr_nonnull(f);
-    while (seen < times && fgets(line, sizeof line, f) != NULL) {
-        seen += strstr(line, sign) != NULL;
+    *out = fdopen(fds[0], "r");
+    ck_assert_ptr_nonnull(*out);
+    return pid;
+}
+
+/* Reads on until a line has that in it; false: it has ended. */
+static bool run_says(FILE *out, const char *sign)
+{
+    char line[1024];
+
+    while (fgets(line, sizeof line, out) != NULL) {
+        if (strstr(line, sign) != NULL) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* Starts a run and kills it with -9 as soon as it has said `sign` in its progress; a sandbox that
+ * ran then is gone soon after, and of the snapshot nothing counts. False: it was through before. */
+static bool kill_run_at(const char *sign)
+{
+    int status = 0;
+    FILE *f;
+    pid_t pid = run_begin(&f), sandbox;
+
+    (void)run_says(f, sign);
     sandbox = child_of(pid);
     (void)kill(pid, SIGKILL);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -341,7 +379,7 @@ START_TEST(killed)
     write_some(1, 20000);
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
         unsigned before = snapshots_on("log1");
-        if (kill_run_at(signs[i], 1)) {
+        if (kill_run_at(signs[i])) {
             killed_runs++;
             /* While it stored it the log nodes may have had all of it: then it is whole. */
             ck_assert_uint_le(snapshots_on("log1"), before + (strstr(signs[i], "store") != NULL));
@@ -504,6 +542,51 @@ START_TEST(other_version)
 }
 END_TEST
 
+/* --- a new leader meanwhile --- */
+
+static const struct cluster_options slow_options = {
+    .redis_args = redis_args,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false, "
+                  "\"store_rate_max_bytes\": 1000000}"};
+
+static void slow_serve(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&slow_options);
+    cluster_start(cluster);
+}
+
+/* While it is stored there is an election, and a log node is away: the nodes refuse what the former
+ * term was told, it is sent under the new one, and a quorum has it in the end. */
+START_TEST(election_meanwhile)
+{
+    int status = 0;
+    FILE *f;
+
+    write_some(1, 5000);
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    for (int i = 0; i < 300; i++) { /* what no RDB can make small */
+        char value[8000];
+        for (size_t k = 0; k < sizeof value; k++) {
+            value[k] = (char)(rand() & 255);
+        }
+        run(redis, "SET random:%d %b", i, value, sizeof value);
+    }
+    redisFree(redis);
+    cluster_wait_committed(cluster);
+    long long term = cluster_info_number(cluster, "holdfast_term");
+    pid_t pid = run_begin(&f);
+    ck_assert(run_says(f, "\"store\""));
+    cluster_kill(cluster, "log3");
+    rebuild_redis();
+    ck_assert_int_gt(cluster_info_number(cluster, "holdfast_term"), term);
+    ck_assert(run_says(f, "\"taken\":true"));
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)fclose(f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("snapshot");
@@ -513,5 +596,6 @@ int main(void)
     tcase_add_test(system_case(suite, "damaged", system_serve, 300), damaged);
     tcase_add_test(system_case(suite, "scheduled", scheduled_serve, 300), scheduled);
     tcase_add_test(system_case(suite, "other_version", system_serve, 300), other_version);
+    tcase_add_test(system_case(suite, "election", slow_serve, 300), election_meanwhile);
     return unit_main(suite);
 }

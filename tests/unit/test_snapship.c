@@ -26,7 +26,7 @@ struct world {
     struct node nodes[NET_NODES];
     struct snapship *ship;
     struct snapshot_info source; /* of an upload */
-    bool source_fails;
+    bool source_fails, source_waits;
     struct buf got; /* downloaded */
     size_t room_left, room_each;
     unsigned found;
@@ -208,6 +208,9 @@ static bool on_read(void *ctx, uint64_t at, size_t size, struct buf *out)
     struct world *w = ctx;
 
     ck_assert_uint_le(at + size, w->source.size_bytes);
+    if (w->source_waits) {
+        return true; /* without a byte */
+    }
     for (size_t i = 0; i < size; i++) {
         uint8_t b = byte_of(w->source.offset, at + i);
         buf_append(out, &b, 1);
@@ -503,6 +506,25 @@ START_TEST(uploads_end)
     ck_assert_int_eq(w.shipped, ERR_OK);
     w.nodes[1].term.n = TERM;
     world_run(&w, 1000);
+    ck_assert_uint_eq(holders(&w, 700), 3);
+    world_close(&w);
+}
+END_TEST
+
+/* A source that does not want to send yet is asked again by the tick, and nothing else happens. */
+START_TEST(waits_for_its_source)
+{
+    struct world w;
+    world_open(&w, 1);
+    w.source_waits = true;
+    world_upload(&w, 700, SIZE);
+    world_run(&w, 5000);
+    ck_assert_int_eq(w.shipped, 1);
+    ck_assert(snapship_active(w.ship));
+    w.source_waits = false;
+    snapship_tick(w.ship, w.net.now_ns);
+    world_run(&w, 1000);
+    ck_assert_int_eq(w.shipped, ERR_OK);
     ck_assert_uint_eq(holders(&w, 700), 3);
     world_close(&w);
 }
@@ -828,6 +850,7 @@ int main(void)
     tcase_add_test(tc, resumes_uploads);
     tcase_add_test(tc, finds_out_that_it_was_published);
     tcase_add_test(tc, uploads_end);
+    tcase_add_test(tc, waits_for_its_source);
     tcase_add_test(tc, ignores_answers_to_an_earlier_upload);
     tcase_add_test(tc, downloads_the_newest);
     tcase_add_test(tc, respects_the_room);
