@@ -363,7 +363,7 @@ bool framed_send(struct framed *f, uint64_t connection, const void *head, size_t
         {(void *)(uintptr_t)payload, payload_size}};
     enum { PIECES = sizeof iov / sizeof *iov };
 
-    MUST(head_size + payload_size <= f->limits.message_max_bytes);
+    MUST(head_size + payload_size <= f->limits.send_max_bytes);
     le_put32(length, (uint32_t)(head_size + payload_size));
     f->calls->enter(f);
     bool taken = framed_ready(f, connection);
@@ -387,8 +387,11 @@ bool framed_send(struct framed *f, uint64_t connection, const void *head, size_t
 void framed_init(struct framed *f, const struct framed_calls *calls, void *owner,
                  const struct framed_limits *limits)
 {
-    MUST(limits->message_max_bytes <= UINT32_MAX);
+    MUST(limits->message_max_bytes <= UINT32_MAX && limits->send_max_bytes <= UINT32_MAX);
     *f = (struct framed){.calls = calls, .owner = owner, .limits = *limits};
+    if (f->limits.send_max_bytes == 0) {
+        f->limits.send_max_bytes = limits->message_max_bytes;
+    }
     f->receive = transport_aio(framed_received, f);
     f->try = transport_aio(NULL, NULL);
     f->send = transport_aio(framed_sent, f);

@@ -71,7 +71,8 @@ struct framed_calls {
 };
 
 struct framed_limits {
-    size_t message_max_bytes; /* in both directions */
+    size_t message_max_bytes; /* that the peer sends */
+    size_t send_max_bytes;    /* 0: the same */
     /* Messages that may wait while one is being sent: none, if backlog_max is 0. Of bytes at least
      * one message may wait in any case. */
     size_t backlog_max;

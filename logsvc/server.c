@@ -418,6 +418,8 @@ int server_open(const struct server_config *config, struct server **out)
     struct transport_server_config transport = {
         .address = config->address,
         .message_max_bytes = config->message_max_bytes,
+        /* A record that was taken when the limit was higher still has to be handed out. */
+        .reply_max_bytes = (size_t)WIRE_DATA_MAX + WIRE_OVERHEAD_MAX,
         .queue_max_bytes = config->queue_max_bytes,
     };
 

@@ -45,6 +45,7 @@ struct requests {
 struct transport_server {
     nng_stream_listener *listener;
     size_t message_max_bytes;
+    size_t reply_max_bytes;
     size_t queue_max_bytes;
     uint64_t idle_ns;
     uint16_t port;
@@ -252,6 +253,7 @@ static bool slot_available(struct transport_server *s)
 static struct slot *slot_take(struct transport_server *s)
 {
     const struct framed_limits limits = {.message_max_bytes = s->message_max_bytes,
+                                         .send_max_bytes = s->reply_max_bytes,
                                          .backlog_max = BACKLOG_MAX,
                                          .backlog_max_bytes = BACKLOG_MAX_BYTES};
     struct slot *slot = slot_find_free(s);
@@ -396,6 +398,8 @@ int transport_server_open(struct transport_server **out,
     MUST(config->queue_max_bytes >= config->message_max_bytes);
     struct transport_server *s = mem_calloc(1, sizeof *s);
     s->message_max_bytes = config->message_max_bytes;
+    s->reply_max_bytes =
+        config->reply_max_bytes > 0 ? config->reply_max_bytes : config->message_max_bytes;
     s->queue_max_bytes = config->queue_max_bytes;
     s->idle_ns =
         (config->idle_ms > 0 ? config->idle_ms : TRANSPORT_SERVER_IDLE_MS) * CLOCK_NS_PER_MS;
@@ -591,9 +595,9 @@ void transport_server_reply(struct transport_server *s, const struct transport_r
                             const void *head, size_t head_size, const void *payload,
                             size_t payload_size)
 {
-    if (head_size + payload_size > s->message_max_bytes) {
+    if (head_size + payload_size > s->reply_max_bytes) {
         log_error("transport: a reply of %zu bytes is over the limit of %zu: not sent",
-                  head_size + payload_size, s->message_max_bytes);
+                  head_size + payload_size, s->reply_max_bytes);
         return;
     }
     enter(s);

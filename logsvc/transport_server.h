@@ -24,9 +24,10 @@ struct transport_server;
 
 struct transport_server_config {
     const char *address; /* "host:port" to listen on; port 0: any free one. Copied. */
-    /* The largest message, in both directions. A connection that announces a larger one is closed;
-     * the others don't notice. */
+    /* The largest request. A connection that announces a larger one is closed; the others don't
+     * notice. */
     size_t message_max_bytes;
+    size_t reply_max_bytes; /* the largest reply; 0: the same */
     /* Requests received and not yet released; beyond it (by one message at most) receiving pauses,
      * which in the end stops the senders. At least message_max_bytes. */
     size_t queue_max_bytes;

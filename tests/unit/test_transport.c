@@ -969,6 +969,33 @@ START_TEST(a_client_meets_a_stranger)
 }
 END_TEST
 
+/* Replies may be larger than requests: what was taken under a higher limit is still handed out. */
+START_TEST(replies_larger_than_requests)
+{
+    static uint8_t bytes[MAX_BYTES];
+    struct transport_server_config config = {.address = "127.0.0.1:0",
+                                             .message_max_bytes = 100,
+                                             .reply_max_bytes = MAX_BYTES,
+                                             .queue_max_bytes = QUEUE_BYTES};
+    struct transport_request request;
+    struct transport_server *s;
+
+    ck_assert_int_eq(transport_server_open(&s, &config), ERR_OK);
+    uint16_t port = transport_server_port(s);
+    struct transport *t = client_open(1, &port);
+    client_expect(t, TRANSPORT_UP, 0);
+    client_send(t, 0, "go", 2);
+    ck_assert(transport_server_wait(s, PATIENCE_MS));
+    ck_assert(transport_server_next(s, &request));
+    transport_server_reply(s, &request.from, bytes, sizeof bytes, NULL, 0);
+    transport_server_release(s, &request);
+    struct transport_event ev = client_expect(t, TRANSPORT_MESSAGE, 0);
+    ck_assert_uint_eq(ev.size, sizeof bytes);
+    transport_close(t);
+    transport_server_close(s);
+}
+END_TEST
+
 /* No room, but some have only said what makes no sense, or nothing for long: first the oldest of
  * those, then the one that has been silent for longest. Who speaks stays. */
 START_TEST(room_at_the_cost_of_the_silent)
@@ -1218,6 +1245,7 @@ int main(void)
     tcase_add_test(tc, a_flood_of_connections);
     tcase_add_test(tc, no_room_among_speakers);
     tcase_add_test(tc, room_at_the_cost_of_the_silent);
+    tcase_add_test(tc, replies_larger_than_requests);
     tcase_add_test(tc, a_peer_that_never_reads);
     tcase_add_test(tc, a_client_meets_a_stranger);
     tcase_add_test(tc, silence_ends);
