@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FOUND_PATH_BYTES = 4200, FOUND_LINE_BYTES = PROXY_REDIS_SETTING_BYTES + 64 };
 
@@ -52,6 +53,16 @@ void proxy_found_load(struct proxy *p)
         found_line(p, line);
     }
     (void)fclose(f);
+}
+
+void proxy_found_forget(const struct proxy *p)
+{
+    char path[FOUND_PATH_BYTES];
+
+    found_path(p, "", path);
+    if (unlink(path) != 0 && errno != ENOENT) {
+        log_warn("%s can't be removed: %s", path, strerror(errno));
+    }
 }
 
 void proxy_found_save(const struct proxy *p)

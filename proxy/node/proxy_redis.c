@@ -452,6 +452,9 @@ static void redis_restore_settings(struct proxy *p)
         (void)event_base_loopexit(p->base, &piece);
         (void)event_base_loop(p->base, EVLOOP_ONCE);
     }
+    if (control_waiting(p->control) == 0 && control_is_up(p->control)) {
+        proxy_found_forget(p);
+    }
 }
 
 void proxy_close_redis(struct proxy *p)

@@ -3,22 +3,26 @@
 #include "tests/lib/duel.h"
 #include "tests/lib/system.h"
 
+#include <string.h>
+
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {.plain = true, .redis_args = redis_args};
 
-#define LOOP "while\ttrue\tdo\tend" /* blanks separate words */
-#define FUNCTION                                                                                   \
-    "#!lua\tname=l\nredis.register_function('f',\tfunction()\twhile\ttrue\tdo\tend\tend)"
+/* Blanks separate words of a step, not of a script. */
+static const char loop[] = "B~EVAL while\ttrue\tdo\tend 0";
+static const char function[] =
+    "A FUNCTION LOAD "
+    "#!lua\tname=l\nredis.register_function('f',\tfunction()\twhile\ttrue\tdo\tend\tend)";
 
 /* While a script keeps Redis busy, everybody else hears of it; what its own client sent behind it
  * waits for its end. */
 START_TEST(busy_scripts)
 {
-    DUEL("A CONFIG SET lua-time-limit 10", "A SET n 1", "D MULTI", "D INCR n", "B~EVAL " LOOP " 0",
-         "B~PING", "B~INCR n", "=busy", "C PING", "C INCR n", "C FUNCTION STATS", "C MULTI",
-         "C INCR n", "C EXEC", "D EXEC", "E SCRIPT KILL", "B<", "B<", "B<", "C GET n",
-         "A FUNCTION LOAD " FUNCTION, "B~FCALL f 0", "=busy", "C GET n", "E SCRIPT KILL",
-         "E:FUNCTION STATS", "E FUNCTION KILL", "B<", "C GET n", "A FUNCTION FLUSH");
+    DUEL("A CONFIG SET lua-time-limit 10", "A SET n 1", "D MULTI", "D INCR n", loop, "B~PING",
+         "B~INCR n", "=busy", "C PING", "C INCR n", "C FUNCTION STATS", "C MULTI", "C INCR n",
+         "C EXEC", "D EXEC", "E SCRIPT KILL", "B<", "B<", "B<", "C GET n", function, "B~FCALL f 0",
+         "=busy", "C GET n", "E SCRIPT KILL", "E:FUNCTION STATS", "E FUNCTION KILL", "B<",
+         "C GET n", "A FUNCTION FLUSH");
 }
 END_TEST
 
@@ -59,6 +63,44 @@ START_TEST(debug_commands)
 }
 END_TEST
 
+/* Whether redis1's limits hold this text. */
+static bool limits_are(const char *text)
+{
+    redisContext *redis = cluster_connect(cluster, "redis1");
+    redisReply *reply = redisCommand(redis, "CONFIG GET client-output-buffer-limit");
+
+    ck_assert(reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2);
+    bool are = strstr(reply->element[1]->str, text) != NULL;
+    freeReplyObject(reply);
+    redisFree(redis);
+    return are;
+}
+
+static bool are_ours(void *arg)
+{
+    (void)arg;
+    return limits_are("slave 0 0 0");
+}
+
+/* What Redis was set to before the proxy came is put back whole, when it leaves. */
+START_TEST(settings_are_put_back)
+{
+    static const char limits[] = "normal 1099511627776 1099511627776 1000000000 "
+                                 "slave 1099511627776 1099511627776 1000000000 "
+                                 "pubsub 1099511627776 1099511627776 1000000000";
+    char reply[64];
+
+    (void)cluster_stop(cluster, "proxy1");
+    cluster_ask(cluster, "redis1", reply, sizeof reply,
+                (const char *[]){"CONFIG", "SET", "client-output-buffer-limit", limits, NULL});
+    cluster_spawn(cluster, "proxy1");
+    cluster_wait("the proxy's own limits", 20000, are_ours, NULL);
+    cluster_wait_leader(cluster);
+    (void)cluster_stop(cluster, "proxy1");
+    ck_assert(limits_are(limits));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("as plain");
@@ -68,5 +110,7 @@ int main(void)
     tcase_add_test(tc, transactions_out_of_memory);
     tcase_add_test(tc, sessions_in_transactions);
     tcase_add_test(tc, debug_commands);
+    TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
+    tcase_add_test(leaves, settings_are_put_back);
     return unit_main(suite);
 }
