@@ -41,6 +41,7 @@ liblog_a_SOURCES += \
 	logsvc/client/catalogue.c logsvc/client/catalogue.h \
 	logsvc/client/fetch.c logsvc/client/fetch.h \
 	logsvc/client/reader.c logsvc/client/reader.h \
+	logsvc/client/retention.c logsvc/client/retention.h \
 	logsvc/client/snap_download.c logsvc/client/snap_download.h \
 	logsvc/client/snap_line.h \
 	logsvc/client/lookout.c logsvc/client/lookout.h \

@@ -99,6 +99,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy_redis.c \
 	proxy/node/proxy_role.c \
 	proxy/node/proxy_sentinel.c \
+	proxy/node/proxy_retain.c \
 	proxy/node/proxy_ship.c \
 	proxy/node/proxy_snapshot.c \
 	proxy/node/watchdog.c proxy/node/watchdog.h

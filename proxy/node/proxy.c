@@ -283,6 +283,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
         proxy_repair_snapshots(p, now_ns);
     }
     proxy_tick_snapshots(p, now_ns);
+    proxy_tick_retain(p, now_ns);
     if (p->router.service == SERVICE_FULL && tracker_withheld(p->tracker) == 0) {
         return;
     }

@@ -12,6 +12,7 @@
 #include "logsvc/client/lookout.h"
 #include "logsvc/client/proposer.h"
 #include "logsvc/client/reader.h"
+#include "logsvc/client/retention.h"
 #include "logsvc/client/snapship.h"
 #include "logsvc/client/transport.h"
 #include "proxy/clients/client.h"
@@ -96,6 +97,19 @@ struct proxy_snapshots {
     char delete_error[WIRE_REASON_MAX + 1];
 };
 
+/* What is kept of snapshots and log; proxy_retain.c. */
+struct proxy_retain {
+    struct catalogue *catalogue; /* its own: a round is not to be given up for anybody's question */
+    uint64_t round_ns;           /* when the last round began */
+    struct retention_plan plan;  /* of the last round … */
+    unsigned deleted;            /* … and how many of its deletions were begun, … */
+    bool deleting;               /* … if any; else what is under way is a mark */
+    uint64_t trimmed_to;         /* as told last */
+    uint64_t begin;              /* least begin of a node's log; UINT64_MAX: not known */
+    uint64_t lacking_offset;     /* of the newest proven snapshot that a node lacks … */
+    unsigned lacking_rounds;     /* … since so many rounds */
+};
+
 struct proxy {
     const struct settings *settings;
     struct watchdog *watchdog; /* NULL: none */
@@ -124,6 +138,7 @@ struct proxy {
     struct catalogue *catalogue;
     struct proxy_snapshots snapshots;
     struct snapper *snapper;
+    struct proxy_retain retain;
     struct buf wire; /* scratch for encoding */
 
     struct control *control;
@@ -332,6 +347,12 @@ void proxy_tick_snapshots(struct proxy *p, uint64_t now_ns);
 void proxy_answer_snapshot(struct proxy *p, const struct resp_arg *argv, size_t argc,
                            struct buf *out);
 void proxy_info_snapshots(const struct proxy *p, uint64_t now_ns, struct buf *out);
+
+/* Leading: trims the log, deletes snapshots, as retention has it; proxy_retain.c. */
+void proxy_open_retain(struct proxy *p, const struct proposer_config *log);
+void proxy_close_retain(struct proxy *p);
+/* A few times a second. */
+void proxy_tick_retain(struct proxy *p, uint64_t now_ns);
 
 /* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
 void proxy_drop_withheld(struct proxy *p, const char *why);

@@ -46,6 +46,7 @@ static void proxy_log_message(struct proxy *p, unsigned node, const uint8_t *byt
     case WIRE_SNAPSHOT:
         snapship_receive(p->snapship, now_ns, node, &msg);
         catalogue_receive(p->catalogue, now_ns, node, &msg);
+        catalogue_receive(p->retain.catalogue, now_ns, node, &msg);
         break;
     default:
         log_warn("log node %u sent a message on an unknown channel", node + 1);
@@ -72,12 +73,14 @@ static void proxy_transport_cb(evutil_socket_t fd, short what, void *arg)
             lookout_link_up(p->lookout, now_ns, event.node, event.kind == TRANSPORT_UP);
             snapship_link_up(p->snapship, now_ns, event.node, event.kind == TRANSPORT_UP);
             catalogue_link_up(p->catalogue, now_ns, event.node, event.kind == TRANSPORT_UP);
+            catalogue_link_up(p->retain.catalogue, now_ns, event.node, event.kind == TRANSPORT_UP);
             break;
         case TRANSPORT_READY:
             proposer_link_ready(p->proposer, now_ns, event.node);
             reader_link_ready(p->reader, now_ns, event.node);
             snapship_link_ready(p->snapship, now_ns, event.node);
             catalogue_link_ready(p->catalogue, now_ns, event.node);
+            catalogue_link_ready(p->retain.catalogue, now_ns, event.node);
             break;
         case TRANSPORT_MESSAGE:
             proxy_log_message(p, event.node, event.bytes, event.size);
@@ -140,6 +143,7 @@ void proxy_follow_members(struct proxy *p)
             reader_link_up(p->reader, now_ns, i, false);
             snapship_link_up(p->snapship, now_ns, i, false);
             catalogue_link_up(p->catalogue, now_ns, i, false);
+            catalogue_link_up(p->retain.catalogue, now_ns, i, false);
             lookout_link_up(p->lookout, now_ns, i, false);
         }
     }

@@ -132,6 +132,7 @@ void proxy_open_shipping(struct proxy *p, const struct proposer_config *log)
     };
     memcpy(snapship.cluster_id, log->cluster_id, sizeof snapship.cluster_id);
     p->snapship = snapship_create(&snapship, &ship_events, p);
+    proxy_open_retain(p, log);
 }
 
 void proxy_close_shipping(struct proxy *p)
@@ -140,6 +141,7 @@ void proxy_close_shipping(struct proxy *p)
         reader_destroy(p->reader);
         snapship_destroy(p->snapship);
         proxy_close_snapshots(p);
+        proxy_close_retain(p);
         lookout_destroy(p->lookout);
     }
 }

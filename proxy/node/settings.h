@@ -49,6 +49,8 @@ struct settings {
     int64_t snapshot_store_rate_max_bytes;
     int64_t snapshot_nice;
     int64_t snapshot_retry_ms;
+    bool snapshot_trim;
+    int64_t snapshot_keep, snapshot_keep_age_ms, snapshot_pitr_ms;
 
     int64_t sentinel_port;
     char *sentinel_master_name;

@@ -40,6 +40,7 @@ SYSTEM_TESTS = \
 	test_snapshot \
 	test_stream \
 	test_sync \
+	test_trim \
 	test_users \
 	test_withhold
 SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
@@ -116,6 +117,10 @@ test_replay_LDADD = libsystem.a $(SNAPSHOT_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 test_snapshot_SOURCES = tests/system/test_snapshot.c
 test_snapshot_CFLAGS = $(UNIT_CFLAGS)
 test_snapshot_LDADD = $(SYSTEM_LDADD)
+
+test_trim_SOURCES = tests/system/test_trim.c
+test_trim_CFLAGS = $(UNIT_CFLAGS)
+test_trim_LDADD = $(SYSTEM_LDADD)
 
 test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
 test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,83 @@
+#include "logsvc/client/retention.h"
+
+static bool is_younger(uint64_t wall_ms, uint64_t then_ms, uint64_t span_ms)
+{
+    return wall_ms < then_ms || wall_ms - then_ms < span_ms;
+}
+
+/* The index of the oldest entry that is kept; view->count: all are, for what may be restored. */
+static unsigned retention_oldest(const struct retention_config *config,
+                                 const struct catalogue_view *view, uint64_t wall_ms)
+{
+    unsigned kept = 0, oldest = view->count;
+    bool reaches = config->pitr_ms == 0; /* down to the begin of the window for restores */
+
+    for (unsigned i = 0; i < view->count; i++) {
+        const struct catalogue_entry *e = &view->entries[i];
+        if (!e->proven) {
+            continue;
+        }
+        bool young =
+            config->keep_age_ms > 0 && is_younger(wall_ms, e->info.taken_ms, config->keep_age_ms);
+        if (kept >= config->keep && !young && reaches) {
+            break;
+        }
+        kept++;
+        oldest = i;
+        reaches = reaches || !is_younger(wall_ms, e->info.wall_ms, config->pitr_ms);
+    }
+    return reaches ? oldest : view->count;
+}
+
+static const struct catalogue_entry *retention_newest(const struct catalogue_view *view)
+{
+    for (unsigned i = 0; i < view->count; i++) {
+        if (view->entries[i].proven) {
+            return &view->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* What was never verified: behind the newest proven one it is waited for, in front of it, it is of
+ * no use; unless all is kept. */
+static bool retention_is_left(const struct retention_config *config,
+                              const struct catalogue_entry *e, const struct catalogue_entry *newest,
+                              bool all, uint64_t wall_ms)
+{
+    if (e->verified != 0) {
+        return false;
+    }
+    return e->info.offset > newest->info.offset
+               ? !is_younger(wall_ms, e->info.taken_ms, config->unverified_ms)
+               : !all;
+}
+
+void retention_plan(const struct retention_config *config, const struct catalogue_view *view,
+                    uint64_t wall_ms, struct retention_plan *out)
+{
+    const struct catalogue_entry *newest = retention_newest(view);
+
+    *out = (struct retention_plan){0};
+    if (!view->quorum || newest == NULL) {
+        return;
+    }
+    unsigned oldest = retention_oldest(config, view, wall_ms);
+    bool all = oldest == view->count;
+    out->by = newest->info;
+    if (!all) {
+        out->to = view->entries[oldest].info.offset;
+        out->trim = config->trim && view->begin < out->to;
+    }
+    for (unsigned i = 0; i < view->count; i++) {
+        const struct catalogue_entry *e = &view->entries[i];
+        if ((!all && e->info.offset < out->to) ||
+            retention_is_left(config, e, newest, all, wall_ms)) {
+            out->deletes[out->delete_count++] = e->info;
+        }
+    }
+    out->mark = (newest->on & ~newest->verified) != 0;
+    out->marked = newest->info;
+    out->lacking = view->answered & ~newest->on;
+    out->repair = out->lacking != 0;
+}

@@ -1,0 +1,256 @@
+/* Logs that forget their begin, with real processes: overwriting without end stays bounded; a log
+ * node that was away for longer than the log is kept comes back and counts again; a Redis from
+ * nothing starts from the snapshot; and after all were killed everything is there. */
+#include "tests/lib/system.h"
+
+#include "common/mem.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
+const struct cluster_options system_options = {
+    .pairs = 2,
+    .redis_args = redis_args,
+    .log_json = "\"segment_bytes\": 8388608, \"message_max_bytes\": 2097152, "
+                "\"reserve_bytes\": 1048576, \"lease_ms\": 3000",
+    .proxy_json = "\"lease_ms\": 3000, \"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+
+enum {
+    KEYS = 100,
+    VALUE_BYTES = 10000,
+    ROUND_BYTES = KEYS * VALUE_BYTES,
+    OVERWRITES = 20,
+    SEGMENT_BYTES = 8 << 20,
+    WAIT_MS = 120000,
+    OUTPUT_BYTES = 64 << 10,
+    DIGEST_CHARS = 40,
+};
+
+static const char *const nodes[] = {"log1", "log2", "log3"};
+
+/* --- what a node keeps --- */
+
+struct kept {
+    uint64_t begin;    /* of the first segment; UINT64_MAX: there is none */
+    uint64_t last;     /* of the last one */
+    uint64_t snapshot; /* offset of the newest one */
+    uint64_t bytes;    /* of segments and snapshots */
+};
+
+static struct kept kept_by(const char *node)
+{
+    struct kept k = {.begin = UINT64_MAX};
+    char path[1024];
+
+    int folder_len = snprintf(path, sizeof path, "%s/data/log-1", cluster_dir(cluster, node));
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    ck_assert_msg(dir != NULL, "%s", path);
+    while ((entry = readdir(dir)) != NULL) {
+        struct stat st;
+        uint64_t offset = 0;
+        (void)snprintf(path + folder_len, sizeof path - (size_t)folder_len, "/%.200s",
+                       entry->d_name);
+        if (sscanf(entry->d_name, "seg-%20" SCNu64 ".log", &offset) == 1) {
+            k.begin = offset < k.begin ? offset : k.begin;
+            k.last = offset > k.last ? offset : k.last;
+        } else if (sscanf(entry->d_name, "snap-%20" SCNu64 ".", &offset) == 1) {
+            k.snapshot =
+                strstr(entry->d_name, ".meta") != NULL && offset > k.snapshot ? offset : k.snapshot;
+        } else {
+            continue;
+        }
+        k.bytes += stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    }
+    (void)closedir(dir);
+    return k;
+}
+
+/* --- what is done --- */
+
+/* Fifty writes and their answers; false: the connection has ended. */
+static bool write_fifty(redisContext *redis, int from, const char *value)
+{
+    bool ok = true;
+
+    for (int i = 0; i < 50; i++) {
+        ok = ok && redisAppendCommand(redis, "SET key:%d %b", (from + i) % KEYS, value,
+                                      (size_t)VALUE_BYTES) == REDIS_OK;
+    }
+    for (int i = 0; i < 50 && ok; i++) {
+        redisReply *reply = NULL;
+        ok = redisGetReply(redis, (void **)&reply) == REDIS_OK && reply->type == REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+    }
+    return ok;
+}
+
+/* Writes all keys OVERWRITES times; again from the begin when somebody else leads meanwhile. */
+static void overwrite(unsigned round)
+{
+    char *value = mem_alloc(VALUE_BYTES), reply[64], number[16];
+    uint32_t x = round + 1;
+
+    for (int i = 0; i < VALUE_BYTES; i++) { /* nothing that could be compressed */
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        value[i] = (char)x;
+    }
+    for (int done = 0; done < OVERWRITES * KEYS;) {
+        cluster_wait_leader(cluster);
+        redisContext *redis = cluster_connect(cluster, "proxy1");
+        for (done = 0; done < OVERWRITES * KEYS && write_fifty(redis, done, value); done += 50) {
+        }
+        redisFree(redis);
+    }
+    free(value);
+    (void)snprintf(number, sizeof number, "%u", round);
+    cluster_ask(cluster, "proxy1", reply, sizeof reply,
+                (const char *const[]){"SET", "round", number, NULL});
+}
+
+static void take_snapshot(void)
+{
+    char program[512], config[512];
+    char *output = mem_alloc(OUTPUT_BYTES);
+
+    cluster_program("holdfast-snapshot", program, sizeof program);
+    (void)snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    const char *argv[] = {program, "--config", config, "take", NULL};
+    ck_assert_msg(cluster_run(argv, WAIT_MS, output, OUTPUT_BYTES) == 0, "%s", output);
+    free(output);
+}
+
+struct wanted {
+    unsigned nodes; /* bits */
+    uint64_t past;  /* their logs begin behind that */
+};
+
+static bool is_trimmed(void *arg)
+{
+    const struct wanted *w = arg;
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct kept k = kept_by(nodes[i]);
+        if ((w->nodes >> i & 1) != 0 && (k.begin == UINT64_MAX || k.begin <= w->past)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Overwrites, takes a snapshot, and waits until these nodes have forgotten what is below where they
+ * ended before. */
+static void overwrite_and_trim(unsigned round, unsigned set)
+{
+    struct wanted w = {.nodes = set, .past = kept_by("log1").last};
+
+    overwrite(round);
+    take_snapshot();
+    cluster_wait("the logs to be trimmed", WAIT_MS, is_trimmed, &w);
+}
+
+static void digest_of(const char *name, char out[DIGEST_CHARS + 1])
+{
+    redisContext *redis = cluster_connect(cluster, name);
+    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
+
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_msg(reply->type == REDIS_REPLY_STATUS, "%s", reply->str);
+    (void)snprintf(out, DIGEST_CHARS + 1, "%s", reply->str);
+    freeReplyObject(reply);
+    redisFree(redis);
+}
+
+static void expect_round(unsigned round)
+{
+    char reply[64], number[16];
+
+    (void)snprintf(number, sizeof number, "%u", round);
+    cluster_ask(cluster, "proxy1", reply, sizeof reply,
+                (const char *const[]){"GET", "round", NULL});
+    ck_assert_str_eq(reply, number);
+}
+
+/* --- tests --- */
+
+static bool has_newest(void *arg)
+{
+    (void)arg;
+    return kept_by("log3").snapshot == kept_by("log1").snapshot;
+}
+
+/* Ten times the dataset is written again and again; a node holds a few times it at most. Then log3
+ * is away while the others forget all that it lacks. When it is back, log1 is killed: what is
+ * committed from then on needs log3. A follower's Redis that has lost everything is brought up from
+ * a snapshot, since nothing else reaches back. At last all are killed. */
+START_TEST(forgets_and_comes_back)
+{
+    char before[DIGEST_CHARS + 1], after[DIGEST_CHARS + 1];
+    unsigned round = 0;
+
+    for (int i = 0; i < 3; i++) {
+        overwrite_and_trim(++round, 7);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct kept k = kept_by(nodes[i]);
+        /* A snapshot; what was written while it was made; a segment that is not whole yet, and one
+         * that is not wholly below. */
+        ck_assert_msg(k.bytes <=
+                          (OVERWRITES + 2) * (uint64_t)ROUND_BYTES + 3 * (uint64_t)SEGMENT_BYTES,
+                      "%s keeps %" PRIu64 " bytes", nodes[i], k.bytes);
+    }
+
+    cluster_kill(cluster, "log3");
+    uint64_t end = kept_by("log3").last;
+    overwrite_and_trim(++round, 3);
+    overwrite_and_trim(++round, 3);
+    ck_assert_uint_gt(kept_by("log1").begin, end);
+    cluster_spawn(cluster, "log3");
+    struct wanted behind = {.nodes = 4, .past = end};
+    cluster_wait("log3 to begin anew", WAIT_MS, is_trimmed, &behind);
+    cluster_wait("log3 to have the snapshot", WAIT_MS, has_newest, NULL);
+    cluster_kill(cluster, "log1");
+    overwrite(++round);
+    expect_round(round);
+    cluster_spawn(cluster, "log1");
+    cluster_wait_leader(cluster);
+
+    const char *follower = strcmp(cluster_leader(cluster), "proxy1") == 0 ? "2" : "1";
+    char name[16], proxy[16];
+    (void)snprintf(name, sizeof name, "redis%s", follower);
+    (void)snprintf(proxy, sizeof proxy, "proxy%s", follower);
+    cluster_kill(cluster, proxy);
+    cluster_kill(cluster, name);
+    cluster_wipe(cluster, name);
+    cluster_spawn(cluster, name);
+    cluster_spawn(cluster, proxy);
+    cluster_wait_followers(cluster);
+    cluster_wait_log(cluster, proxy, "the resync takes the snapshot at offset");
+    cluster_wait_committed(cluster);
+    digest_of("redis1", before);
+
+    cluster_kill_all(cluster);
+    cluster_start(cluster);
+    expect_round(round);
+    cluster_wait_committed(cluster);
+    digest_of("redis1", after);
+    ck_assert_str_eq(before, after);
+    overwrite_and_trim(++round, 7);
+    expect_round(round);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("trim");
+
+    tcase_add_test(system_case(suite, "trim", system_serve, 900), forgets_and_comes_back);
+    return unit_main(suite);
+}
