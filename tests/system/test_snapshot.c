@@ -16,7 +16,8 @@
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {
-    .redis_args = redis_args, .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+    .redis_args = redis_args,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"keep\": 4, \"schedule\": false}"};
 
 enum { RUN_MS = 120000, OUTPUT_BYTES = 64 << 10, DIGEST_CHARS = 40 };
 
@@ -450,7 +451,7 @@ END_TEST
 static const struct cluster_options scheduled_options = {
     .redis_args = redis_args,
     .pairs = 2,
-    .proxy_json = "\"snapshot\": {\"nice\": 0, \"log_min_bytes\": 1000000}"};
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"keep\": 4, \"log_min_bytes\": 1000000}"};
 
 static void scheduled_serve(void)
 {
@@ -546,7 +547,7 @@ END_TEST
 
 static const struct cluster_options slow_options = {
     .redis_args = redis_args,
-    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false, "
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"keep\": 4, \"schedule\": false, "
                   "\"store_rate_max_bytes\": 1000000}"};
 
 static void slow_serve(void)
