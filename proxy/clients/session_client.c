@@ -393,6 +393,8 @@ bool session_client(struct router *router, struct client *c, const struct comman
         session_client_info(router, c);
     } else if (strcmp(sub, "list") == 0) {
         session_client_list(router, c, argv, argc);
+    } else if (strcmp(sub, "kill") == 0 && c->unanswered > 0 && c->all->capture == NULL) {
+        client_postpone(c); /* what this client said before may be about the same one */
     } else if (strcmp(sub, "kill") == 0) {
         session_client_kill(router, c, argv, argc);
     } else if (strcmp(sub, "no-evict") == 0) {
@@ -406,6 +408,9 @@ bool session_client(struct router *router, struct client *c, const struct comman
         router_answer_ok(c);
     } else if (strcmp(sub, "tracking") == 0) {
         session_client_tracking(router, c, argv, argc);
+    } else if (strcmp(sub, "getredir") == 0 && c->link != NULL && c->unanswered > 0 &&
+               c->all->capture == NULL) {
+        client_postpone(c); /* TRACKING may be among what is not answered yet */
     } else if (strcmp(sub, "getredir") == 0) {
         buf_clear(&router->text);
         resp_put_integer(&router->text, c->tracking ? (long long)c->redirects_to : -1);

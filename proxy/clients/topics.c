@@ -150,21 +150,31 @@ size_t topics_total(const struct subscriber *subscriber, enum topic_kind kind)
                : subscriber->wanted[TOPIC_CHANNEL] + subscriber->wanted[TOPIC_PATTERN];
 }
 
+/* Behind its subscriber's others. */
+static void subscription_enter_subscriber(struct subscription *s)
+{
+    struct subscriber *subscriber = s->subscriber;
+
+    s->next_of_subscriber = NULL;
+    s->prev_of_subscriber = subscriber->last;
+    if (subscriber->last != NULL) {
+        subscriber->last->next_of_subscriber = s;
+    } else {
+        subscriber->subscriptions = s;
+    }
+    subscriber->last = s;
+}
+
 static void subscription_enter(struct subscription *s)
 {
     struct topic *topic = s->topic;
-    struct subscriber *subscriber = s->subscriber;
 
     s->next_of_topic = topic->subscriptions;
     if (s->next_of_topic != NULL) {
         s->next_of_topic->prev_of_topic = s;
     }
     topic->subscriptions = s;
-    s->next_of_subscriber = subscriber->subscriptions;
-    if (s->next_of_subscriber != NULL) {
-        s->next_of_subscriber->prev_of_subscriber = s;
-    }
-    subscriber->subscriptions = s;
+    subscription_enter_subscriber(s);
 }
 
 static void subscription_leave_subscriber(struct subscription *s)
@@ -179,6 +189,8 @@ static void subscription_leave_subscriber(struct subscription *s)
     }
     if (s->next_of_subscriber != NULL) {
         s->next_of_subscriber->prev_of_subscriber = s->prev_of_subscriber;
+    } else {
+        s->subscriber->last = s->prev_of_subscriber;
     }
     s->subscriber = NULL;
 }
@@ -225,6 +237,12 @@ void topics_set_wanted(struct subscription *s, bool wanted)
 {
     if (s->wanted == wanted) {
         return;
+    }
+    if (wanted) { /* also again, before the end of the last time was told */
+        struct subscriber *subscriber = s->subscriber;
+        subscription_leave_subscriber(s);
+        s->subscriber = subscriber;
+        subscription_enter_subscriber(s);
     }
     s->wanted = wanted;
     s->topic->wanted += wanted ? 1 : SIZE_MAX;

@@ -38,7 +38,8 @@ struct subscription {
 /* One client's. */
 struct subscriber {
     struct client *client;
-    struct subscription *subscriptions; /* in whatever stage */
+    struct subscription *subscriptions; /* in whatever stage, as they began */
+    struct subscription *last;
     size_t wanted[TOPIC_KINDS];
     /* The owner's. */
     struct subscriber *next;

@@ -170,7 +170,10 @@ static void acl_refuse(struct request *r, const char *said)
     struct buf text = BUF_INIT;
 
     if (strstr(said, "the '") != NULL && strstr(said, "' command") != NULL) {
-        buf_printf(&text, "-NOPERM this user has no permissions to run the '%s' command\r\n",
+        buf_printf(&text, "-%sNOPERM this user has no permissions to run the '%s' command\r\n",
+                   strcmp((const char *)r->note, "exec") == 0
+                       ? "EXECABORT Transaction discarded because of: "
+                       : "",
                    (const char *)r->note);
     } else {
         buf_printf(&text,

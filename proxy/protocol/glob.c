@@ -47,6 +47,9 @@ bool glob_match(const char *pattern, size_t pattern_len, const char *text, size_
     size_t p = 0, t = 0, star_p = 0, star_t = 0;
     bool starred = false;
 
+    if (text_len == 0) {
+        return pattern_len == 0; /* not even "*" matches nothing in Redis */
+    }
     while (t < text_len) {
         if (p < pattern_len && pattern[p] == '*') {
             starred = true;

@@ -30,6 +30,9 @@ START_TEST(patterns)
          "B PUBLISH hillo 3", "A SUBSCRIBE n.x", "B PUBLISH n.x 4", "A<", "A<",
          "A PUNSUBSCRIBE n.*", "B PUBLISH n.x 5", "A<", "A PUNSUBSCRIBE", "A UNSUBSCRIBE",
          "A PSUBSCRIBE *", "B PUBLISH anything 6", "A<", "A PUNSUBSCRIBE *");
+    /* All patterns end in the order in which they began; a stray EXEC is an aborted one. */
+    DUEL("A PSUBSCRIBE p1 p2 p3", "A<", "A<", "A PUNSUBSCRIBE p1", "A PSUBSCRIBE p1", "A EXEC",
+         "A MULTI", "A PUNSUBSCRIBE", "A<", "A<", "A EXEC");
 }
 END_TEST
 

@@ -10,7 +10,7 @@ static const struct {
 } cases[] = {
     {"", "", true},
     {"", "a", false},
-    {"*", "", true},
+    {"*", "", false}, {"", "", true},
     {"*", "anything", true},
     {"a*", "a", true},
     {"a*c", "abc", true},
