@@ -1,0 +1,25 @@
+/* The differential tester: random programs on a plain Redis and on Holdfast, until the commands or
+ * the time are used up; what differs is shrunk and printed. */
+#ifndef TESTS_DIFFER_DIFFER_H
+#define TESTS_DIFFER_DIFFER_H
+
+#include "tests/lib/cluster.h"
+
+#include <stdint.h>
+
+struct differ_options {
+    uint64_t seed;
+    int resp;                    /* 2, 3; 0: both in turn */
+    unsigned long long commands; /* 0: no end */
+    unsigned seconds;            /* 0: no end */
+    unsigned differences;        /* after which it stops */
+    bool verbose;
+};
+
+/* The number of differences. */
+unsigned differ_run(struct cluster *cluster, const struct differ_options *options);
+
+/* Servers as it needs them. */
+extern const struct cluster_options differ_cluster;
+
+#endif

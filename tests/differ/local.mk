@@ -1,0 +1,34 @@
+# The differential tester; docs/testing.md.
+DIFFER_CFLAGS = $(UNIT_CFLAGS) -O2 -DDOCS_DIR='"$(abs_top_srcdir)/docs"'
+check_LIBRARIES += libdiffer.a
+libdiffer_a_SOURCES = \
+	tests/differ/arguments.c tests/differ/arguments.h \
+	tests/differ/differ.c tests/differ/differ.h \
+	tests/differ/frames.c tests/differ/frames.h \
+	tests/differ/generate.c tests/differ/generate.h \
+	tests/differ/play.c tests/differ/play.h \
+	tests/differ/player.c tests/differ/player.h \
+	tests/differ/program.c tests/differ/program.h \
+	tests/differ/rules.c tests/differ/rules.h \
+	tests/differ/scenes.c tests/differ/scenes.h \
+	tests/differ/shrink.c tests/differ/shrink.h \
+	tests/differ/table.c tests/differ/table.h \
+	tests/differ/values.c tests/differ/values.h
+libdiffer_a_CFLAGS = $(DIFFER_CFLAGS)
+
+EXTRA_PROGRAMS += differential
+differential_SOURCES = tests/differ/main.c
+differential_CFLAGS = $(DIFFER_CFLAGS)
+differential_LDADD = libdiffer.a $(SYSTEM_LDADD)
+
+SYSTEM_TESTS += test_differ
+test_differ_SOURCES = tests/system/test_differ.c
+test_differ_CFLAGS = $(DIFFER_CFLAGS)
+test_differ_LDADD = libdiffer.a $(SYSTEM_LDADD)
+
+# make differ COMMANDS=n [SEED=s] [RESP=2|3]; without a number: 100,000, RESP2 and RESP3 in turn.
+COMMANDS = 100000
+RESP = 0
+.PHONY: differ
+differ: differential $(bin_PROGRAMS)
+	./differential --commands $(COMMANDS) --resp $(RESP) $(if $(SEED),--seed $(SEED))

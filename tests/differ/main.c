@@ -1,0 +1,63 @@
+/* make differ: the differential tester, for as long as one likes. */
+#include "tests/differ/differ.h"
+#include "tests/lib/system.h"
+
+#include "common/random.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct differ_options options = {.differences = 10, .verbose = true};
+
+START_TEST(differ)
+{
+    ck_assert_uint_eq(differ_run(cluster, &options), 0);
+}
+END_TEST
+
+static void setup(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&differ_cluster);
+    cluster_start(cluster);
+}
+
+static int usage(void)
+{
+    fputs("usage: differ [--seed N] [--resp 2|3] [--commands N] [--seconds N] [--differences N]\n",
+          stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    options.seed = random_seed() % 1000000000;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        unsigned long long value = strtoull(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--seed") == 0) {
+            options.seed = value;
+        } else if (strcmp(argv[i], "--resp") == 0) {
+            options.resp = (int)value;
+        } else if (strcmp(argv[i], "--commands") == 0) {
+            options.commands = value;
+        } else if (strcmp(argv[i], "--seconds") == 0) {
+            options.seconds = (unsigned)value;
+        } else if (strcmp(argv[i], "--differences") == 0) {
+            options.differences = (unsigned)value;
+        } else {
+            return usage();
+        }
+    }
+    if (argc % 2 == 0) {
+        return usage();
+    }
+    Suite *suite = suite_create("differ");
+    TCase *tc = system_case(suite, "differ", setup, 0);
+    tcase_add_test(tc, differ);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK); /* nothing between us and the processes */
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

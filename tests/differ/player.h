@@ -1,0 +1,43 @@
+/* One client of a program, on both stages: its connections, and which step each of its replies
+ * belongs to. */
+#ifndef TESTS_DIFFER_PLAYER_H
+#define TESTS_DIFFER_PLAYER_H
+
+#include "tests/differ/play.h"
+#include "tests/differ/rules.h"
+
+enum player_topics { PLAYER_CHANNELS, PLAYER_PATTERNS, PLAYER_SHARDS, PLAYER_TOPICS };
+
+/* Steps, by index; first in, first out. */
+struct player_queue {
+    size_t *steps;
+    size_t head, count, cap;
+};
+
+struct player {
+    bool open;
+    struct wire wires[PLAY_SIDES];
+    long long ids[PLAY_SIDES];
+    struct player_queue owed;   /* what was sent and has not been answered */
+    struct player_queue queued; /* in MULTI */
+    long long subscribed[PLAYER_TOPICS];
+    long long acks;   /* still to come for the first one owed; -1: not counted yet */
+    bool sends_multi; /* as far as sent */
+    bool reply_off, reply_skip;
+};
+
+enum { PLAYER_NO_STEP = -1 };
+
+void player_open(struct player *pl, const struct play_stage *stage, int resp);
+void player_close(struct player *pl);
+
+/* Notes that the step is sent. False: it must not be. */
+bool player_sends(struct player *pl, const struct program *p, size_t index);
+
+/* Which step the plain Redis' frame belongs to (SIZE_MAX: none), and how it is compared. `rules`
+ * are of the elements of an EXEC's reply, or NULL; the caller frees them. */
+size_t player_takes(struct player *pl, const struct play_stage *stage, const struct program *p,
+                    const char *frame, size_t len, enum frames_rule *rule, enum frames_rule **rules,
+                    size_t *count);
+
+#endif

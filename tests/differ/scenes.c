@@ -1,0 +1,662 @@
+#include "tests/differ/scenes.h"
+
+#include "tests/differ/values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
+
+static bool chance(struct maker *m, unsigned percent)
+{
+    return values_chance(&m->r, percent);
+}
+
+static void commands(struct maker *m, unsigned most)
+{
+    for (uint64_t n = random_below(&m->r, most + 1); n > 0; n--) {
+        maker_command(m);
+    }
+}
+
+/* ---- transactions ---- */
+
+static void transaction(struct maker *m)
+{
+    bool *multi = &m->clients[m->client].multi;
+
+    MAKER_SAY(m, "MULTI");
+    *multi = true;
+    commands(m, 8);
+    if (chance(m, 3)) {
+        return; /* stays open */
+    }
+    MAKER_SAY(m, chance(m, 85) ? "EXEC" : "DISCARD");
+    *multi = false;
+}
+
+static void watch(struct maker *m)
+{
+    int client = m->client;
+    struct step *s = MAKER_SAY(m, "WATCH");
+
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        values_key(&m->r, 0, s);
+    }
+    commands(m, 3);
+    if (chance(m, 50)) {
+        m->client = (client + 1) % PROGRAM_CLIENTS;
+        if (!m->clients[m->client].blocked) {
+            commands(m, 4);
+        }
+        m->client = client;
+    }
+    if (chance(m, 15)) {
+        MAKER_SAY(m, "UNWATCH");
+    }
+    if (!m->clients[client].blocked) {
+        transaction(m);
+    }
+}
+
+/* ---- scripts ---- */
+
+static void script_keys(struct maker *m, struct step *s)
+{
+    long long keys = (long long)random_below(&m->r, 3);
+    step_number(s, keys);
+    for (; keys > 0; keys--) {
+        values_key(&m->r, 0, s);
+    }
+}
+
+static size_t any_script(struct maker *m)
+{
+    size_t count = 0;
+    while (arguments_scripts[count] != NULL) {
+        count++;
+    }
+    return random_below(&m->r, chance(m, 60) ? (size_t)ARGUMENTS_CALLING_SCRIPTS : count);
+}
+
+static void script(struct maker *m)
+{
+    size_t which = any_script(m);
+    bool by_sha = chance(m, 30);
+
+    if (by_sha && chance(m, 70)) {
+        MAKER_SAY(m, "SCRIPT", "LOAD", arguments_scripts[which]);
+    }
+    const char *read_only = chance(m, 20) ? "_RO" : "";
+    char name[16];
+    (void)snprintf(name, sizeof name, "%s%s", by_sha ? "EVALSHA" : "EVAL", read_only);
+    struct step *s = MAKER_SAY(m, name);
+    step_str(s, by_sha ? m->world->shas[which] : arguments_scripts[which]);
+    script_keys(m, s);
+    if (which < ARGUMENTS_CALLING_SCRIPTS) {
+        maker_words(m, s);
+    } else {
+        values_value(&m->r, s);
+    }
+    if (chance(m, 20)) {
+        MAKER_SAY(m, "SCRIPT", "EXISTS", m->world->shas[which], "abc");
+    }
+}
+
+static void function(struct maker *m)
+{
+    static const char *const libraries[] = {
+        "#!lua name=lib1\n"
+        "redis.register_function('f1', function(keys, args) return redis.call(unpack(args)) end)\n"
+        "redis.register_function{function_name='f2', callback=function(keys, args) "
+        "return {keys, args} end, flags={'no-writes'}}",
+        "#!lua name=lib2\n"
+        "local n = 0\n"
+        "redis.register_function('f3', function(keys, args) n = n + 1 return n end)",
+        "#!lua name=bad\nthis is not lua (",
+        "no shebang",
+        "#!lua name=lib3\nreturn 1",
+        NULL,
+    };
+    if (chance(m, 50)) {
+        struct step *s = MAKER_SAY(m, "FUNCTION", "LOAD");
+        if (chance(m, 60)) {
+            step_str(s, "REPLACE");
+        }
+        step_str(s, values_pick(&m->r, chance(m, 70) ? (const char *const[]){libraries[0], NULL}
+                                                     : libraries));
+    }
+    for (uint64_t n = random_below(&m->r, 4); n > 0; n--) {
+        struct step *s = MAKER_SAY(m, chance(m, 80) ? "FCALL" : "FCALL_RO");
+        const char *name = PICK(&m->r, "f1", "f1", "f1", "f2", "f3", "nosuch");
+        step_str(s, name);
+        script_keys(m, s);
+        if (strcmp(name, "f1") == 0) {
+            maker_words(m, s);
+        } else {
+            values_value(&m->r, s);
+        }
+    }
+    if (chance(m, 20)) {
+        MAKER_SAY(m, "FUNCTION", "LIST");
+    }
+}
+
+/* ---- messages ---- */
+
+static void subscribe(struct maker *m)
+{
+    int client = m->client;
+    uint64_t kind = random_below(&m->r, 3);
+
+    if (m->clients[client].multi) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, kind == 0   ? "SUBSCRIBE"
+                                  : kind == 1 ? "PSUBSCRIBE"
+                                              : "SSUBSCRIBE");
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        if (kind == 1) {
+            values_pattern(&m->r, s);
+        } else {
+            values_channel(&m->r, s);
+        }
+    }
+    for (uint64_t n = random_below(&m->r, 5); n > 0; n--) {
+        if (chance(m, 60)) {
+            m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
+        }
+        if (m->clients[m->client].blocked) {
+            m->client = client;
+        }
+        s = MAKER_SAY(m, chance(m, 70) ? "PUBLISH" : "SPUBLISH");
+        values_channel(&m->r, s);
+        values_value(&m->r, s);
+        if (chance(m, 20)) {
+            MAKER_SAY(m, "PUBSUB", PICK(&m->r, "CHANNELS", "NUMPAT", "SHARDCHANNELS"));
+        }
+        if (chance(m, 20)) {
+            MAKER_SAY(m, "PUBSUB", PICK(&m->r, "NUMSUB", "SHARDNUMSUB"), "ch1", "ch2", "c");
+        }
+    }
+    m->client = client;
+    if (chance(m, 10)) {
+        MAKER_SAY(m, "PING");
+    }
+    if (chance(m, 85)) {
+        static const char *const names[] = {"UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"};
+        MAKER_SAY(m, names[kind]);
+    }
+}
+
+/* ---- connections ---- */
+
+static void replies_off(struct maker *m)
+{
+    if (m->clients[m->client].multi) {
+        return;
+    }
+    bool skip = chance(m, 60);
+    MAKER_SAY(m, "CLIENT", "REPLY", skip ? "SKIP" : "OFF");
+    size_t first = m->program->count;
+    for (uint64_t n = skip ? 1 : random_below(&m->r, 4); n > 0; n--) {
+        struct step *s = maker_step(m);
+        do {
+            while (s->count > 0) {
+                step_drop_word(s, s->count - 1);
+            }
+            maker_words(m, s);
+        } while (table_find(m->world->table, s->words[0].bytes, "")->blocking);
+    }
+    if (!skip || chance(m, 30)) {
+        MAKER_SAY(m, "CLIENT", "REPLY", "ON");
+    }
+    for (size_t i = first; i < m->program->count; i++) {
+        m->program->steps[i].glued = true;
+    }
+}
+
+static void track(struct maker *m)
+{
+    int client = m->client;
+
+    if (m->clients[client].multi) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", chance(m, 90) ? "ON" : "OFF");
+    if (chance(m, 30)) {
+        /* Not BCAST: what it sends together depends on how requests arrived at the engine. */
+        step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP"));
+    }
+    if (chance(m, 15)) {
+        step_str(s, "PREFIX");
+        step_str(s, PICK(&m->r, "s", "l", "", "h0"));
+    }
+    commands(m, 5);
+    if (chance(m, 20)) {
+        MAKER_SAY(m, "CLIENT", "CACHING", PICK(&m->r, "yes", "no", "maybe"));
+        commands(m, 2);
+    }
+    m->client = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
+    if (!m->clients[m->client].blocked) {
+        commands(m, 6);
+    }
+    m->client = client;
+    if (chance(m, 30)) {
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "TRACKINGINFO", "GETREDIR"));
+    }
+    if (chance(m, 70)) {
+        MAKER_SAY(m, "CLIENT", "TRACKING", "OFF");
+    }
+}
+
+static void leave(struct maker *m)
+{
+    uint64_t kind = random_below(&m->r, 4);
+
+    m->clients[m->client].multi = false;
+    if (kind == 0) {
+        MAKER_SAY(m, "QUIT");
+    } else if (kind == 1) {
+        MAKER_SAY(m, "RESET");
+    } else {
+        m->clients[m->client].blocked = false;
+        (void)program_add(m->program, STEP_LEAVE, m->client);
+    }
+}
+
+static void hello(struct maker *m)
+{
+    if (m->clients[m->client].multi) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, "HELLO");
+    s->alone = true; /* messages before it have been told in the old form */
+    if (chance(m, 95)) {
+        step_str(s, PICK(&m->r, "2", "3", "3", "2", "1", "4", "abc", "-1"));
+    }
+    if (chance(m, 10)) {
+        step_str(s, "SETNAME");
+        step_str(s, PICK(&m->r, "n1", "a b", ""));
+    }
+    if (chance(m, 5)) {
+        step_str(s, "AUTH");
+        step_str(s, PICK(&m->r, "default", "u1", "nobody"));
+        step_str(s, PICK(&m->r, "p1", "", "x"));
+    }
+}
+
+static void users(struct maker *m)
+{
+    static const char *const rules[] = {"on",    "off",  "nopass", ">p1",  "~*",          "~s*",
+                                        "+@all", "-get", "+@read", "&*",   "&ch*",        "%R~l*",
+                                        "reset", "nope", "-@all",  "+set", "+config|get", NULL};
+    if (m->clients[m->client].multi) {
+        return;
+    }
+    struct step *s =
+        MAKER_SAY(m, "ACL", "SETUSER", PICK(&m->r, "u1", "u2"), "on", ">p1", "~*", "&*", "+@all");
+    for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
+        step_str(s, values_pick(&m->r, rules));
+    }
+    s = MAKER_SAY(m, "AUTH");
+    if (chance(m, 95)) {
+        step_str(s, PICK(&m->r, "u1", "u2", "u1", "default", "nobody"));
+    }
+    step_str(s, PICK(&m->r, "p1", "p1", "p1", "wrong"));
+    MAKER_SAY(m, "ACL", "WHOAMI");
+    commands(m, 12);
+    if (chance(m, 20)) {
+        transaction(m);
+    }
+    if (chance(m, 70) && !m->clients[m->client].multi) {
+        MAKER_SAY(m, "AUTH", "default", "x");
+    }
+}
+
+static void kill_client(struct maker *m)
+{
+    if (m->clients[m->client].multi) {
+        return;
+    }
+    int victim = (m->client + 1) % PROGRAM_CLIENTS;
+    struct step *s = MAKER_SAY(m, "CLIENT", "KILL", "ID");
+    step_client_id(s, victim);
+    m->clients[victim].multi = m->clients[victim].blocked = false;
+}
+
+void scenes_release(struct maker *m, int client)
+{
+    int turn = m->client;
+
+    for (int i = 0; i < PROGRAM_CLIENTS && (m->client == client || m->clients[m->client].blocked ||
+                                            m->clients[m->client].multi);
+         i++) {
+        m->client = i;
+    }
+    struct step *s = MAKER_SAY(m, "CLIENT", "UNBLOCK");
+    step_client_id(s, client);
+    if (chance(m, 50)) {
+        step_str(s, PICK(&m->r, "TIMEOUT", "ERROR", "timeout", "error", "other"));
+    }
+    m->clients[client].blocked = false;
+    m->client = turn;
+}
+
+/* ---- forms ---- */
+
+static void in_line(struct maker *m)
+{
+    size_t first = m->program->count;
+
+    if (m->clients[m->client].blocked) {
+        return;
+    }
+    commands(m, 3);
+    for (size_t i = first; i < m->program->count; i++) {
+        struct step *s = &m->program->steps[i];
+        if (s->kind == STEP_COMMAND && !step_is(s, 0, "")) {
+            s->kind = STEP_INLINE;
+        }
+    }
+}
+
+static void raw(struct maker *m)
+{
+    static const char *const bytes[] = {"\r\n",
+                                        "*0\r\n",
+                                        "*-1\r\n",
+                                        "PING \"a\r\n",
+                                        "*1\r\n+PING\r\n",
+                                        "*1\r\n$-1\r\n",
+                                        "*a\r\n",
+                                        "*2147483648\r\n",
+                                        "*1\r\n$abc\r\n",
+                                        "'\r\n",
+                                        "*1\r\n$999999999999\r\n",
+                                        "GET \"a\"b\r\n",
+                                        "   \r\nPING\r\n",
+                                        "*1\r\n$4\r\nPING\r\n\r\n",
+                                        NULL};
+    struct step *s = program_add(m->program, STEP_RAW, m->client);
+    step_str(s, values_pick(&m->r, bytes));
+}
+
+static void unknown(struct maker *m)
+{
+    struct step *s = maker_step(m);
+
+    if (chance(m, 20)) {
+        values_corner(&m->r, s);
+    } else {
+        step_str(s, PICK(&m->r, "NOSUCH", "get ", "geT2", "", "SENTINEL", "JSON.GET", "post1",
+                         "WAITAOF", "XX\r\nYY"));
+    }
+    for (uint64_t n = random_below(&m->r, 5); n > 0; n--) {
+        values_corner(&m->r, s);
+    }
+}
+
+static void configure(struct maker *m)
+{
+    static const char *const settings[][4] = {
+        {"hash-max-listpack-entries", "2", "128", "x"},
+        {"list-max-listpack-size", "2", "-2", "-9"},
+        {"set-max-intset-entries", "2", "512", ""},
+        {"zset-max-listpack-entries", "2", "128", "-1"},
+        {"stream-node-max-entries", "2", "100", "abc"},
+        {"notify-keyspace-events", "KEA", "", "Kg$"},
+        {"hll-sparse-max-bytes", "100", "3000", "1"},
+        {"nosuch", "1", "2", "3"},
+    };
+    const char *const *one = settings[random_below(&m->r, sizeof settings / sizeof *settings)];
+
+    MAKER_SAY(m, "CONFIG", "SET", one[0], one[1 + random_below(&m->r, 3)]);
+    commands(m, 3);
+}
+
+/* Nothing may grow. Not while somebody queues: what MULTI says to that is another thing. */
+static void out_of_memory(struct maker *m)
+{
+    if (m->clients[m->client].multi || m->clients[m->client].blocked) {
+        return;
+    }
+    MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "1");
+    for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
+        struct step *s = maker_step(m);
+        s->glued = true;
+        do {
+            while (s->count > 0) {
+                step_drop_word(s, s->count - 1);
+            }
+            maker_words(m, s);
+        } while (table_find(m->world->table, s->words[0].bytes, "")->blocking);
+    }
+    MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "0")->glued = true;
+}
+
+/* ---- what would be random ---- */
+
+static void add_to_stream(struct maker *m)
+{
+    struct step *s;
+    char id[48];
+
+    if (chance(m, 4)) {
+        /* Ids made from the clock, unless the stream is ahead of it. */
+        MAKER_SAY(m, "XADD", "xf", "99999999999999-1", "a", "1");
+        MAKER_SAY(m, "XADD", "xf", "*", "b", "2")->glued = true;
+        return;
+    }
+    s = MAKER_SAY(m, "XADD");
+    values_key(&m->r, 'x', s);
+    if (chance(m, 10)) {
+        step_str(s, "NOMKSTREAM");
+    }
+    if (chance(m, 25)) {
+        bool by_id = chance(m, 40);
+        step_str(s, by_id ? "MINID" : "MAXLEN");
+        if (chance(m, 50)) {
+            step_str(s, chance(m, 50) ? "=" : "~");
+        }
+        step_number(s, (long long)random_below(&m->r, 20) + (by_id ? m->next_id / 8 : 0));
+    }
+    if (chance(m, 80)) {
+        (void)snprintf(id, sizeof id, "%u-%u", m->next_id++ / 4, (unsigned)random_below(&m->r, 9));
+        step_str(s, id);
+    } else if (chance(m, 40)) {
+        (void)snprintf(id, sizeof id, "%u-*", m->next_id++ / 4);
+        step_str(s, id);
+    } else {
+        step_str(s, PICK(&m->r, "0-0", "1", "-", "abc", "1-1",
+                         "18446744073709551615-18446744073709551615"));
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        values_member(&m->r, s);
+        values_value(&m->r, s);
+    }
+}
+
+static void pop_from_set(struct maker *m)
+{
+    if (chance(m, 30)) {
+        MAKER_SAY(m, "SADD", "tr", "a", "b", "c", "d");
+        MAKER_SAY(m, "SPOP", "tr", PICK(&m->r, "1", "2", "3"))->glued = true;
+        MAKER_SAY(m, "DEL", "tr")->glued = true;
+        return;
+    }
+    struct step *s = MAKER_SAY(m, "SPOP");
+    values_key(&m->r, 't', s);
+    step_str(s, PICK(&m->r, "0", "1000", "9223372036854775807", "-1", "abc"));
+}
+
+static void scan(struct maker *m, const struct command *c)
+{
+    struct step *s = maker_step(m);
+
+    step_str(s, c->words[0]);
+    if (strcmp(c->name, "scan") != 0) {
+        values_key(&m->r, c->name[0] == 's' ? 't' : c->name[0], s);
+    }
+    step_str(s, chance(m, 92) ? "0" : PICK(&m->r, "abc", "", "18446744073709551616"));
+    if (chance(m, 30)) {
+        step_str(s, "MATCH");
+        values_pattern(&m->r, s);
+    }
+    step_str(s, "COUNT");
+    step_str(s, chance(m, 95) ? "100000" : PICK(&m->r, "0", "-1", "abc"));
+    if (strcmp(c->name, "scan") == 0 && chance(m, 30)) {
+        step_str(s, "TYPE");
+        step_str(s, PICK(&m->r, "string", "list", "zset", "nosuch"));
+    }
+}
+
+static void restore(struct maker *m, const struct command *c)
+{
+    struct step *s = MAKER_SAY(m, c->words[0]);
+    const struct word *payload = &m->world->payloads[random_below(&m->r, m->world->payload_count)];
+
+    values_key(&m->r, 0, s);
+    values_milliseconds(&m->r, s, false);
+    step_word(s, payload->bytes, chance(m, 90) ? payload->len : payload->len / 2);
+    if (chance(m, 60)) {
+        step_str(s, "REPLACE");
+    }
+    if (chance(m, 10)) {
+        step_str(s, "ABSTTL");
+    }
+    if (chance(m, 10)) {
+        step_str(s, PICK(&m->r, "IDLETIME", "FREQ"));
+        step_str(s, PICK(&m->r, "10", "-1", "abc"));
+    }
+}
+
+static void debug(struct maker *m)
+{
+    struct step *s = MAKER_SAY(m, "DEBUG");
+    const char *what = PICK(&m->r, "OBJECT", "DIGEST-VALUE", "STRINGMATCH-LEN", "LISTPACK",
+                            "NOSUCH", "HELP", "SDSLEN", "QUICKLIST", "JMAP", "SET-ACTIVE-EXPIRE");
+    step_str(s, what);
+    if (strcmp(what, "STRINGMATCH-LEN") == 0) {
+        step_str(s, "10");
+        step_str(s, "*a");
+    } else if (strcmp(what, "SET-ACTIVE-EXPIRE") == 0) {
+        step_str(s, "1");
+    } else if (strcmp(what, "HELP") != 0) {
+        values_key(&m->r, 0, s);
+    }
+}
+
+static void client_command(struct maker *m, const struct command *c)
+{
+    static const char *const fine[] = {"id",       "info",     "list",    "getname",
+                                       "setname",  "unblock",  "help",    "trackinginfo",
+                                       "getredir", "no-evict", "caching", "unpause"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        if (strcmp(c->words[1], fine[i]) == 0 && strcmp(fine[i], "list") != 0) {
+            (void)arguments_make(&m->r, m->world, c, maker_step(m));
+            return;
+        }
+    }
+    if (strcmp(c->words[1], "list") == 0) {
+        MAKER_SAY(m, "CLIENT", "LIST");
+    } else {
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "NOSUCH", "SETINFO", "NO-TOUCH", "KILL", "REPLY"),
+                  "maybe", "x");
+    }
+}
+
+/* ---- all of them ---- */
+
+static void wait_for_replicas(struct maker *m)
+{
+    MAKER_SAY(m, "WAIT", PICK(&m->r, "0", "1", "0", "abc", "-1"), PICK(&m->r, "1", "5"))->ends =
+        true;
+}
+
+static void keys_of(struct maker *m, const struct command *c)
+{
+    struct step *s = MAKER_SAY(m, c->words[0], c->words[1]);
+    if (strcmp(c->words[0], "acl") == 0) {
+        step_str(s, PICK(&m->r, "u1", "default", "nobody"));
+    }
+    maker_words(m, s);
+}
+
+bool scenes_instead(struct maker *m, const struct command *c)
+{
+    const char *first = c->words[0], *second = c->words[1];
+
+    if (strcmp(c->name, "xadd") == 0) {
+        add_to_stream(m);
+    } else if (strcmp(c->name, "spop") == 0) {
+        pop_from_set(m);
+    } else if (strlen(c->name) > 3 && strcmp(c->name + strlen(c->name) - 4, "scan") == 0) {
+        scan(m, c);
+    } else if (strncmp(c->name, "restore", 7) == 0) {
+        restore(m, c);
+    } else if (strncmp(c->name, "eval", 4) == 0) {
+        script(m);
+    } else if (strncmp(c->name, "fcall", 5) == 0 || strcmp(c->name, "function load") == 0) {
+        function(m);
+    } else if (strcmp(first, "client") == 0) {
+        client_command(m, c);
+    } else if (strcmp(first, "debug") == 0) {
+        debug(m);
+    } else if (strcmp(c->name, "wait") == 0) {
+        wait_for_replicas(m);
+    } else if (strcmp(second, "getkeys") == 0 || strcmp(second, "getkeysandflags") == 0 ||
+               strcmp(second, "dryrun") == 0) {
+        keys_of(m, c);
+    } else if (strcmp(c->name, "config set") == 0) {
+        configure(m);
+    } else if (strcmp(c->name, "acl setuser") == 0 || strcmp(c->name, "auth") == 0) {
+        users(m);
+    } else if (strcmp(c->name, "acl deluser") == 0) {
+        if (!m->clients[m->client].multi) { /* nobody deletes himself */
+            MAKER_SAY(m, "AUTH", "default", "x");
+            MAKER_SAY(m, "ACL", "DELUSER", PICK(&m->r, "u1", "u2", "nobody"))->glued = true;
+        }
+    } else if (strcmp(c->name, "hello") == 0) {
+        hello(m);
+    } else if (strcmp(c->name, "quit") == 0 || strcmp(c->name, "reset") == 0) {
+        leave(m);
+    } else if (strcmp(c->group, "transactions") == 0) {
+        transaction(m);
+    } else if (strcmp(c->name, "subscribe") == 0 || strcmp(c->name, "psubscribe") == 0 ||
+               strcmp(c->name, "ssubscribe") == 0) {
+        subscribe(m);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void scenes_play(struct maker *m)
+{
+    static void (*const scenes[])(struct maker *) = {transaction,
+                                                     transaction,
+                                                     transaction,
+                                                     watch,
+                                                     watch,
+                                                     script,
+                                                     script,
+                                                     script,
+                                                     function,
+                                                     subscribe,
+                                                     subscribe,
+                                                     replies_off,
+                                                     track,
+                                                     leave,
+                                                     hello,
+                                                     users,
+                                                     kill_client,
+                                                     in_line,
+                                                     in_line,
+                                                     raw,
+                                                     unknown,
+                                                     configure,
+                                                     wait_for_replicas,
+                                                     out_of_memory};
+    scenes[random_below(&m->r, sizeof scenes / sizeof *scenes)](m);
+}
