@@ -168,13 +168,9 @@ static void pubsub_drop(struct subscription *s, const struct pubsub_verb *verb,
 static void pubsub_drop_all(struct client *c, const struct pubsub_verb *verb, struct pubsub_op *op,
                             struct buf *commands, bool tell)
 {
-    struct subscription *s = c->subscriber->subscriptions;
-
-    while (s != NULL && s->next_of_subscriber != NULL) {
-        s = s->next_of_subscriber; /* the oldest first, as Redis does with patterns */
-    }
-    for (struct subscription *next; s != NULL; s = next) {
-        next = s->prev_of_subscriber;
+    /* The oldest first, as Redis does with patterns. */
+    for (struct subscription *s = c->subscriber->subscriptions, *next; s != NULL; s = next) {
+        next = s->next_of_subscriber;
         if (s->wanted && s->topic->kind == verb->kind) {
             pubsub_drop(s, verb, op, commands);
             if (tell) {

@@ -111,9 +111,8 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
     const struct step *s = &p->steps[index];
     bool skipped = pl->reply_skip || pl->reply_off;
 
-    enum rules_when when = pl->sends_multi     ? RULES_MULTI
-                           : is_subscribed(pl) ? RULES_SUBSCRIBER
-                                               : RULES_EVER;
+    unsigned when = (pl->sends_multi ? RULES_MULTI : 0u) |
+                    (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u) | (pl->tracks ? RULES_TRACKER : 0u);
 
     if (!rules_may_send(s, when)) {
         return false;
@@ -137,6 +136,7 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
             pl->reply_off = pl->reply_skip = skipped = false;
         }
     }
+    pl->tracks |= step_is(s, 0, "client") && step_is(s, 1, "tracking");
     pl->reply_skip = false;
     follow_multi(pl, s);
     if (!skipped) {

@@ -23,6 +23,7 @@ struct player {
     long long subscribed[PLAYER_TOPICS];
     long long acks;   /* still to come for the first one owed; -1: not counted yet */
     bool sends_multi; /* as far as sent */
+    bool tracks;      /* or has done so */
     bool reply_off, reply_skip;
 };
 

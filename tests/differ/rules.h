@@ -16,10 +16,11 @@ enum rules_when {
     RULES_EVER = 0,
     RULES_MULTI = 1,
     RULES_SUBSCRIBER = 2,
+    RULES_TRACKER = 4,
 };
 
-/* False: it must not be sent (now). */
-bool rules_may_send(const struct step *s, enum rules_when when);
+/* False: it must not be sent (now). when: of what the client is doing. */
+bool rules_may_send(const struct step *s, unsigned when);
 
 /* The step whose command a script of ours runs (scripts that call what their arguments say), as a
  * view into s, with as many words left out in front; or 0. */
