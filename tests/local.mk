@@ -301,6 +301,13 @@ test_acceptor_rot_SOURCES = tests/unit/test_acceptor_rot.c tests/lib/acceptor_ca
 test_acceptor_rot_CFLAGS = $(UNIT_CFLAGS)
 test_acceptor_rot_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_acceptor_trim
+TESTS += test_acceptor_trim
+test_acceptor_trim_SOURCES = tests/unit/test_acceptor_trim.c tests/lib/acceptor_case.h tests/lib/unit.h \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h
+test_acceptor_trim_CFLAGS = $(UNIT_CFLAGS)
+test_acceptor_trim_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_proposer
 TESTS += test_proposer
 test_proposer_SOURCES = tests/unit/test_proposer.c tests/lib/unit.h
