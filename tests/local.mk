@@ -308,6 +308,12 @@ test_acceptor_trim_SOURCES = tests/unit/test_acceptor_trim.c tests/lib/acceptor_
 test_acceptor_trim_CFLAGS = $(UNIT_CFLAGS)
 test_acceptor_trim_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_retention
+TESTS += test_retention
+test_retention_SOURCES = tests/unit/test_retention.c tests/lib/unit.h
+test_retention_CFLAGS = $(UNIT_CFLAGS)
+test_retention_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_proposer
 TESTS += test_proposer
 test_proposer_SOURCES = tests/unit/test_proposer.c tests/lib/unit.h
