@@ -10,7 +10,8 @@ static const struct {
 } cases[] = {
     {"", "", true},
     {"", "a", false},
-    {"*", "", false}, {"", "", true},
+    {"*", "", false},
+    {"", "", true},
     {"*", "anything", true},
     {"a*", "a", true},
     {"a*c", "abc", true},
