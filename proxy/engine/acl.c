@@ -147,6 +147,10 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
         client_answer_error(c, "LOADING Redis is loading the dataset in memory");
         return true;
     }
+    if (c->unanswered > 0) { /* on its own link it may have changed its rights */
+        client_postpone(c);
+        return true;
+    }
     struct resp_arg *words = mem_alloc((argc + 3) * sizeof *words);
     words[0] = (struct resp_arg){(const uint8_t *)"ACL", 3};
     words[1] = (struct resp_arg){(const uint8_t *)"DRYRUN", 6};
