@@ -63,6 +63,7 @@ void player_close(struct player *pl)
     for (int side = 0; side < PLAY_SIDES; side++) {
         wire_close(&pl->wires[side]);
     }
+    buf_release(&pl->early);
     free(pl->owed.steps);
     free(pl->queued.steps);
     *pl = (struct player){0};

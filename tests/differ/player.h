@@ -18,7 +18,8 @@ struct player {
     bool open;
     struct wire wires[PLAY_SIDES];
     long long ids[PLAY_SIDES];
-    struct player_queue owed;   /* what was sent and has not been answered */
+    struct buf early;         /* messages that Holdfast sent before replies that Redis has first */
+    struct player_queue owed; /* what was sent and has not been answered */
     struct player_queue queued; /* in MULTI */
     long long subscribed[PLAYER_TOPICS];
     long long acks;   /* still to come for the first one owed; -1: not counted yet */

@@ -131,7 +131,7 @@ static const struct rules_loose loose[] = {
     {"xclaim", NULL, FRAMES_EXACT, false, NULL},
     {"xautoclaim", NULL, FRAMES_EXACT, false, NULL},
     {"object", "encoding", FRAMES_EXACT, false, NULL},
-    {"object", "refcount", FRAMES_EXACT, false, NULL},
+    {"object", "refcount", FRAMES_SHAPE, false, NULL}, /* what goes to replicas counts */
     {"object", "idletime", FRAMES_SHAPE, false, NULL},
     {"object", "freq", FRAMES_SHAPE, false, NULL},
     {"xpending", NULL, FRAMES_PENDING, false, NULL},
