@@ -206,7 +206,8 @@ enum frames_rule rules_compare(const struct table *t, const struct step *s, bool
     for (size_t i = 1; strncasecmp(s->words[0].bytes, "sort", 4) == 0 && i + 1 < s->count; i++) {
         const struct word *by = &s->words[i + 1];
         if (step_is(s, i, "by") && (memchr(by->bytes, '*', by->len) == NULL || has(s, "alpha"))) {
-            return FRAMES_SHAPE; /* a set unsorted, or equals in any order */
+            /* A set unsorted, or equals in any order. */
+            return has(s, "limit") ? FRAMES_TYPE : FRAMES_UNORDERED;
         }
     }
     const char *sub = s->count > 1 && s->words[1].bytes != NULL ? s->words[1].bytes : "";
