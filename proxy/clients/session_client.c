@@ -238,6 +238,11 @@ static void session_client_tracking(struct router *router, struct client *c,
 {
     struct session_tracking t;
     char text[32];
+
+    if (c->unanswered > 0) {
+        client_postpone(c); /* the end of another TRACKING would be taken for that of this one */
+        return;
+    }
     size_t redirect = session_tracking_options(argv, argc, &t);
     bool needs_link = t.on || (c->link != NULL && (private_kept(c->link) & PRIVATE_TRACKING) != 0);
     enum route route = router_route(router, c, false, false, false);

@@ -297,7 +297,7 @@ static void reorder_messages(const struct performance *pf, struct wire *w, const
         ssize_t len = 0;
         while (at < w->in.len && (len = wire_reply_length(bytes + at, w->in.len - at)) > 0) {
             if ((*said != '>' && !frames_is_message(bytes + at, (size_t)len)) ||
-                (invalidates && strchr("-+>:", bytes[at]) == NULL)) {
+                (invalidates && strchr("-+>:", bytes[at]) == NULL && len > 4)) {
                 break;
             }
             if ((size_t)len == said_len && memcmp(bytes + at, said, said_len) == 0) {
@@ -520,6 +520,7 @@ static bool play_pipeline(struct performance *pf, size_t *at)
         player_open(pl, pf->stage, pf->program->resp);
     }
     int before = pf->blocked;
+    pl->sends_subscribe = false;
     if (before > 0 && pl->owed.count > 0) {
         ++*at; /* it is blocked: when what it says now would run, nobody knows */
         return true;

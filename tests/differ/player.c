@@ -94,7 +94,7 @@ static bool subscribes(const struct step *s, enum player_topics *topics, bool *b
 
 static bool is_subscribed(const struct player *pl)
 {
-    return pl->subscribed[0] + pl->subscribed[1] + pl->subscribed[2] > 0;
+    return pl->sends_subscribe || pl->subscribed[0] + pl->subscribed[1] + pl->subscribed[2] > 0;
 }
 
 static void follow_multi(struct player *pl, const struct step *s)
@@ -137,6 +137,9 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
             pl->reply_off = pl->reply_skip = skipped = false;
         }
     }
+    enum player_topics topics;
+    bool begins;
+    pl->sends_subscribe |= subscribes(s, &topics, &begins) && begins;
     pl->tracks |= step_is(s, 0, "client") && step_is(s, 1, "tracking");
     pl->reply_skip = false;
     follow_multi(pl, s);

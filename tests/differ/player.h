@@ -22,9 +22,10 @@ struct player {
     struct player_queue owed; /* what was sent and has not been answered */
     struct player_queue queued; /* in MULTI */
     long long subscribed[PLAYER_TOPICS];
-    long long acks;   /* still to come for the first one owed; -1: not counted yet */
-    bool sends_multi; /* as far as sent */
-    bool tracks;      /* or has done so */
+    long long acks;       /* still to come for the first one owed; -1: not counted yet */
+    bool sends_multi;     /* as far as sent */
+    bool sends_subscribe; /* in this pipeline */
+    bool tracks;          /* or has done so */
     bool reply_off, reply_skip;
 };
 

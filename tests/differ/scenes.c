@@ -258,7 +258,7 @@ static void leave(struct maker *m)
     if (kind == 0) {
         MAKER_SAY(m, "QUIT");
     } else if (kind == 1) {
-        MAKER_SAY(m, "RESET");
+        MAKER_SAY(m, "RESET")->alone = true; /* as HELLO */
     } else {
         m->clients[m->client].blocked = false;
         (void)program_add(m->program, STEP_LEAVE, m->client);

@@ -92,6 +92,9 @@ void values_member(struct random *r, struct step *s)
                                           "4", "10", "",  "-1", "long", "bigger", "zz", NULL};
     if (values_chance(r, 4)) {
         values_corner(r, s);
+        if (s->words[s->count - 1].len > 64) { /* no skip lists: scenes.c, configure */
+            step_set_word(s, s->count - 1, "y", 1);
+        }
     } else {
         step_str(s, values_pick(r, members));
     }
