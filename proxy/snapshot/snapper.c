@@ -18,8 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { SNAPPER_PATH_MAX = 4096, SNAPPER_LINE_MAX = 2048 };
 
 struct snapper {
