@@ -69,12 +69,33 @@ static void acceptor_note_loss(const struct acceptor *a, struct meta *next,
 }
 
 /* After a cut at the log's begin. If the first segment's header has rotted, what the log begins
- * with is lost there; but nothing of the log is to stay. */
-static int acceptor_cut_all(struct storage *s, const struct storage_state *st, int err)
+ * with is lost there; but nothing of the log is to stay. If even the chain checksum there is lost,
+ * this ELECTED can't be followed: the log and its history are given up, so that the leader finds
+ * nothing in common and says with its next one where to begin. Until then this node, which has
+ * held something, vouches for nothing. (Nothing of the leader's own term may have been here: what
+ * was acknowledged in that would have to be remembered.) */
+static int acceptor_cut_all(struct acceptor *a, const struct storage_state *st, struct meta *next,
+                            int err)
 {
-    bool rotten = err == ERR_CORRUPT || err == ERR_INVALID;
+    struct storage *s = a->storage;
 
-    return rotten && st->begin_chain_known ? s->ops->reset(s, st->begin, st->begin_chain) : err;
+    if (err != ERR_CORRUPT && err != ERR_INVALID) {
+        return err;
+    }
+    if (st->begin_chain_known) {
+        return s->ops->reset(s, st->begin, st->begin_chain);
+    }
+    if (history_find(&a->meta.history, log_term_of(next->term)) != NULL) {
+        return err;
+    }
+    next->history.count = 0;
+    next->uncertain_to = UINT64_MAX;
+    int rc = acceptor_save(a, next);
+    if (rc == ERR_OK) {
+        rc = s->ops->reset(s, st->begin, 0);
+        a->commit = rc == ERR_OK ? 0 : a->commit;
+    }
+    return rc == ERR_OK ? ERR_INVALID : rc;
 }
 
 /* Cuts the log to where the leader says, or in front of a hole that it says. */
@@ -86,7 +107,7 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     int err = to < start ? ERR_CORRUPT : s->ops->truncate(s, start);
 
     if (start == st->begin) {
-        return acceptor_cut_all(s, st, err);
+        return acceptor_cut_all(a, st, next, err);
     }
     if (err != ERR_CORRUPT || s->ops->cuttable == NULL) {
         return err;
@@ -99,7 +120,7 @@ static int acceptor_cut(struct acceptor *a, const struct storage_state *st, uint
     err = acceptor_save(a, next);
     if (err == ERR_OK) {
         err = s->ops->truncate(s, to);
-        err = to == st->begin ? acceptor_cut_all(s, st, err) : err;
+        err = to == st->begin ? acceptor_cut_all(a, st, next, err) : err;
         /* What was known to be committed is not here any more. The leader has it. */
         a->commit = err == ERR_OK && a->commit > to ? to : a->commit;
     }

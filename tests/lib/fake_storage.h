@@ -46,6 +46,7 @@ struct fake_storage {
     bool fail_after;
     bool read_rotten;  /* reads return ERR_CORRUPT */
     bool begin_rotten; /* so does a cut at the log's begin */
+    bool chain_lost;   /* the chain checksum there is not known, until a reset */
 
     unsigned misuse_count; /* ERR_INVALID: what an honest leader never asks for */
     unsigned flush_count;

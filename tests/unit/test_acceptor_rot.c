@@ -315,6 +315,31 @@ START_TEST(cut_where_all_is_rotten)
 }
 END_TEST
 
+/* If even the chain checksum at the begin is lost, only the leader can tell it: the node gives up
+ * all that it has, vouches for nothing, and is begun anew by the next Elected. */
+START_TEST(begun_anew_where_all_is_lost)
+{
+    lead_term_1();
+    ck_assert(vote(3));
+    rot(BEGIN, BEGIN + 13);
+    storage.begin_rotten = true;
+    storage.chain_lost = true;
+    (void)fake_storage_trace(&storage);
+    ELECT(BEGIN + 5, false, 1, BEGIN, 3, BEGIN + 5);
+    expect_refused(WIRE_REFUSED_DIVERGED);
+    storage.chain_lost = false;
+    ck_assert_str_eq(fake_storage_trace(&storage), "meta meta truncate meta reset ");
+    struct wire_log log;
+    acceptor_log(acceptor, &log);
+    ck_assert_uint_eq(log.flush_off, BEGIN);
+    ck_assert_uint_eq(log.uncertain_to, UINT64_MAX);
+    ELECT(BEGIN, true, 1, BEGIN, 3, BEGIN + 5);
+    ck_assert_int_eq(reply.type, WIRE_ELECTED_REPLY);
+    ck_assert_uint_eq(reply.elected_reply.log.flush_off, BEGIN);
+    ck_assert_uint_eq(reply.elected_reply.log.uncertain_to, BEGIN + 5);
+}
+END_TEST
+
 /* What was lost with the end of the log, however much it may have been, does not matter any more to
  * the log of a leader whom others elected: what counts is below its begin. */
 START_TEST(uncertain_is_bounded_by_the_leader)
@@ -346,6 +371,7 @@ int main(void)
     tcase_add_test(tc, mend_on_a_bad_disk);
     tcase_add_test(tc, cut_in_a_hole);
     tcase_add_test(tc, cut_where_all_is_rotten);
+    tcase_add_test(tc, begun_anew_where_all_is_lost);
     tcase_add_test(tc, uncertain_is_bounded_by_the_leader);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
