@@ -33,7 +33,15 @@ void proposer_begin(const struct proposer *p, uint64_t *begin, uint32_t *chain_c
     }
 }
 
-/* Whether nobody can give the node what comes next for it, and where the others begin. */
+/* What is here has rotted, and is not mended yet. */
+static bool trim_is_lost(const struct proposer_node *n, uint64_t offset)
+{
+    const struct storage_holes *holes = &n->mend.holes;
+    return holes->from <= offset && offset < holes->to;
+}
+
+/* Whether nobody can give the node what comes next for it, and where the others begin. One that has
+ * lost it to rot can't, either: were it anywhere else, that node would be one that can. */
 static bool trim_is_behind(const struct proposer *p, unsigned node, uint64_t *begin,
                            uint32_t *chain_crc)
 {
@@ -46,6 +54,9 @@ static bool trim_is_behind(const struct proposer *p, unsigned node, uint64_t *be
     for (unsigned i = 0; i < p->node_count; i++) {
         const struct proposer_node *n = &p->nodes[i];
         if (i == node || !trim_is_witness(n) || n->acked_off <= from) {
+            continue;
+        }
+        if (n->log.begin <= from && trim_is_lost(n, from)) {
             continue;
         }
         if (n->log.begin <= from) {
