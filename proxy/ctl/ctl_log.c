@@ -46,13 +46,7 @@ int ctl_log_status(const struct ctl *ctl, int argc, char **argv)
     ctl_text_fini(&text);
     rc = ctl_log_ask_status(&link, true, &text);
     if (rc == CTL_EXIT_DONE) {
-        if (ctl->json) {
-            ctl_text_print_json(&text, stdout);
-        } else {
-            ctl_text_print_lines(&text, stdout);
-            printf("\n");
-            ctl_text_print_rows(&text, "node", stdout);
-        }
+        ctl_text_print(&text, ctl->json, "node", stdout);
         ctl_text_fini(&text);
     }
     ctl_link_close(&link);

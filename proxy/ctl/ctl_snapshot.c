@@ -67,13 +67,7 @@ int ctl_snapshot_list(const struct ctl *ctl, int argc, char **argv)
     }
     rc = ctl_snapshot_news(&link, &status);
     if (rc == CTL_EXIT_DONE) {
-        if (ctl->json) {
-            ctl_text_print_json(&status, stdout);
-        } else {
-            ctl_text_print_lines(&status, stdout);
-            printf("\n");
-            ctl_text_print_rows(&status, "snapshot", stdout);
-        }
+        ctl_text_print(&status, ctl->json, "snapshot", stdout);
         ctl_text_fini(&status);
     }
     ctl_link_close(&link);

@@ -277,3 +277,14 @@ void ctl_text_print_json(const struct ctl_text *t, FILE *out)
     cJSON_free(text);
     cJSON_Delete(object);
 }
+
+void ctl_text_print(const struct ctl_text *t, bool json, const char *kind, FILE *out)
+{
+    if (json) {
+        ctl_text_print_json(t, out);
+        return;
+    }
+    ctl_text_print_lines(t, out);
+    (void)fputc('\n', out);
+    ctl_text_print_rows(t, kind, out);
+}

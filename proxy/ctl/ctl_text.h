@@ -43,4 +43,7 @@ void ctl_text_print_lines(const struct ctl_text *t, FILE *out);
  * plural ("logs", "proxies"). */
 void ctl_text_print_json(const struct ctl_text *t, FILE *out);
 
+/* Prints what a command asked for: as JSON, or the lines and below them the rows of a kind. */
+void ctl_text_print(const struct ctl_text *t, bool json, const char *kind, FILE *out);
+
 #endif

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -701,6 +702,17 @@ redisContext *cluster_connect(const struct cluster *c, const char *name)
     ck_assert_msg(redis->err == 0, "%s: %s", name, redis->errstr);
     ck_assert_int_eq(redisSetTimeout(redis, timeout), REDIS_OK);
     return redis;
+}
+
+void cluster_command(redisContext *redis, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(redis, format, args);
+    va_end(args);
+    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s: %s", format,
+                  reply != NULL ? reply->str : redis->errstr);
+    freeReplyObject(reply);
 }
 
 void cluster_ask(const struct cluster *c, const char *name, char *text, size_t size,

@@ -108,6 +108,9 @@ void cluster_wait_committed(struct cluster *c);
 
 /* A connection to redis1, plain1 or proxy1; commands on it fail after 20 s. */
 redisContext *cluster_connect(const struct cluster *c, const char *name);
+/* A command (as for redisCommand) that must not be answered with an error; its answer is not kept.
+ */
+void cluster_command(redisContext *redis, const char *format, ...);
 
 /* The value of one line of INFO holdfast, e.g. "holdfast_role"; false if the proxy does not answer
  * within a second, or has no such line. */

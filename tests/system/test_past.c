@@ -69,17 +69,6 @@ static void expect_said(const char *text)
     ck_assert_msg(strstr(output, text) != NULL, "\"%s\" is not in: %s", text, output);
 }
 
-static void run(redisContext *redis, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    redisReply *reply = redisvCommand(redis, format, args);
-    va_end(args);
-    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s: %s", format,
-                  reply != NULL ? reply->str : redis->errstr);
-    freeReplyObject(reply);
-}
-
 static uint64_t committed(void)
 {
     cluster_wait_committed(cluster);
@@ -143,21 +132,21 @@ START_TEST(tail_shows_what_is_committed)
     uint64_t offsets[EFFECTS];
     redisContext *redis = cluster_connect(cluster, "proxy1");
 
-    run(redis, "SELECT 4");
-    run(redis, "SADD s only");
-    run(redis, "SELECT 0");
+    cluster_command(redis, "SELECT 4");
+    cluster_command(redis, "SADD s only");
+    cluster_command(redis, "SELECT 0");
     uint64_t from = committed();
-    run(redis, "SET a 1");
-    run(redis, "SET b %b", "\xff", (size_t)2);
-    run(redis, "GET a");
-    run(redis, "SELECT 4");
-    run(redis, "MULTI");
-    run(redis, "INCR n");
-    run(redis, "RPUSH l x y");
-    run(redis, "EXEC");
-    run(redis, "SREM s nobody");
-    run(redis, "SPOP s");
-    run(redis, "FLUSHALL");
+    cluster_command(redis, "SET a 1");
+    cluster_command(redis, "SET b %b", "\xff", (size_t)2);
+    cluster_command(redis, "GET a");
+    cluster_command(redis, "SELECT 4");
+    cluster_command(redis, "MULTI");
+    cluster_command(redis, "INCR n");
+    cluster_command(redis, "RPUSH l x y");
+    cluster_command(redis, "EXEC");
+    cluster_command(redis, "SREM s nobody");
+    cluster_command(redis, "SPOP s");
+    cluster_command(redis, "FLUSHALL");
     redisFree(redis);
     const char *to = text_of(committed());
 
@@ -193,12 +182,12 @@ START_TEST(tail_filters_by_key)
     redisContext *redis = cluster_connect(cluster, "proxy1");
     uint64_t from = committed();
 
-    run(redis, "SET user:1 a");
-    run(redis, "SET order:1 user:1");
-    run(redis, "MSET x 1 user:2 b");
-    run(redis, "SWAPDB 0 1");
-    run(redis, "SWAPDB 0 1");
-    run(redis, "DEL order:1");
+    cluster_command(redis, "SET user:1 a");
+    cluster_command(redis, "SET order:1 user:1");
+    cluster_command(redis, "MSET x 1 user:2 b");
+    cluster_command(redis, "SWAPDB 0 1");
+    cluster_command(redis, "SWAPDB 0 1");
+    cluster_command(redis, "DEL order:1");
     redisFree(redis);
     EXPECT_CTL(0, "tail", "--json", "--from", text_of(from), "--until", text_of(committed()),
                "--keys", "user:*");
@@ -275,7 +264,7 @@ START_TEST(tail_shows_nothing_uncommitted)
     uint64_t before = committed();
 
     tail_start(&running, text_of(before));
-    run(redis, "SET seen 1");
+    cluster_command(redis, "SET seen 1");
     cluster_wait("the tail to show a write", WAIT_MS, tail_has, &counted);
     uint64_t after = committed();
     cluster_pause(cluster, "log2");
@@ -332,31 +321,31 @@ static void write_to_both(redisContext *redis, redisContext *model, struct rando
     for (int i = 0; i < 2; i++) {
         switch (what) {
         case 0:
-            run(both[i], "DEL string:%u list:%u", key, key);
+            cluster_command(both[i], "DEL string:%u list:%u", key, key);
             break;
         case 1:
-            run(both[i], "INCRBY number:%u %u", key, value);
+            cluster_command(both[i], "INCRBY number:%u %u", key, value);
             break;
         case 2:
-            run(both[i], "RPUSH list:%u %u", key, value);
+            cluster_command(both[i], "RPUSH list:%u %u", key, value);
             break;
         case 3:
-            run(both[i], "HSET hash:%u f%u %u", key, value % 7, value);
+            cluster_command(both[i], "HSET hash:%u f%u %u", key, value % 7, value);
             break;
         case 4:
-            run(both[i], "ZADD zset:%u %u m%u", key, value, value % 5);
+            cluster_command(both[i], "ZADD zset:%u %u m%u", key, value, value % 5);
             break;
         case 5:
-            run(both[i], "SELECT %u", key % 4);
+            cluster_command(both[i], "SELECT %u", key % 4);
             break;
         case 6:
-            run(both[i], "MULTI");
-            run(both[i], "SET string:%u %u", key, value);
-            run(both[i], "APPEND string:%u x", key);
-            run(both[i], "EXEC");
+            cluster_command(both[i], "MULTI");
+            cluster_command(both[i], "SET string:%u %u", key, value);
+            cluster_command(both[i], "APPEND string:%u x", key);
+            cluster_command(both[i], "EXEC");
             break;
         default:
-            run(both[i], "SET string:%u %u", key, value);
+            cluster_command(both[i], "SET string:%u %u", key, value);
         }
     }
 }
@@ -399,7 +388,7 @@ static void make_points(unsigned count, struct random *random)
             cluster_spawn(cluster, "proxy1");
             cluster_wait_leader(cluster);
             redis = cluster_connect(cluster, "proxy1");
-            run(model, "SELECT 0");
+            cluster_command(model, "SELECT 0");
         }
     }
     write_to_both(redis, model, random);
@@ -460,8 +449,8 @@ START_TEST(restore_refuses)
     redisContext *redis = cluster_connect(cluster, "proxy1");
     redisContext *plain = cluster_connect(cluster, "plain1");
 
-    run(redis, "SET here 1");
-    run(plain, "SET there 1");
+    cluster_command(redis, "SET here 1");
+    cluster_command(plain, "SET there 1");
     uint64_t at = committed();
     snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
     snprintf(proxy, sizeof proxy, "127.0.0.1:%d", cluster_port(cluster, "proxy1"));
@@ -491,9 +480,9 @@ START_TEST(restore_refuses)
     EXPECT_CTL(1, "restore", "--at", "now", "--to", path);
     expect_said("is there already");
     ck_assert_int_eq(access(path, R_OK), 0);
-    run(plain, "CONFIG SET dbfilename past.rdb");
-    run(plain, "CONFIG SET dir %s", folder);
-    run(plain, "DEBUG RELOAD NOSAVE NOFLUSH MERGE");
+    cluster_command(plain, "CONFIG SET dbfilename past.rdb");
+    cluster_command(plain, "CONFIG SET dir %s", folder);
+    cluster_command(plain, "DEBUG RELOAD NOSAVE NOFLUSH MERGE");
     cluster_ask(cluster, "plain1", output, 100, (const char *[]){"GET", "here", NULL});
     ck_assert_str_eq(output, "1");
     redisFree(redis);
@@ -508,9 +497,9 @@ static void write_many(unsigned from, unsigned count)
     redisContext *redis = cluster_connect(cluster, "proxy1");
 
     for (unsigned i = from; i < from + count; i++) {
-        run(redis, "SELECT %u", i % 3);
-        run(redis, "SET key:%u %u", i % 500, i);
-        run(redis, "LPUSH list:%u %u", i % 20, i);
+        cluster_command(redis, "SELECT %u", i % 3);
+        cluster_command(redis, "SET key:%u %u", i % 500, i);
+        cluster_command(redis, "LPUSH list:%u %u", i % 20, i);
     }
     redisFree(redis);
 }
@@ -591,8 +580,8 @@ START_TEST(restore_by_snapshots)
     ck_assert(taken > first_at && taken <= written);
 
     redisContext *redis = cluster_connect(cluster, "proxy1");
-    run(redis, "SELECT 2");
-    run(redis, "SET x y");
+    cluster_command(redis, "SELECT 2");
+    cluster_command(redis, "SET x y");
     redisFree(redis);
     EXPECT_CTL(0, "tail", "--json", "--from", text_of(second_at), "--until", text_of(committed()));
     ck_assert_uint_eq(lines_of(lines, 10), 1);
@@ -730,7 +719,7 @@ START_TEST(export_is_killed)
     redisContext *redis = cluster_connect(cluster, "proxy1");
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 50; i++) {
-            run(redis, "SET big:%d:%d %b", round, i, value, sizeof value);
+            cluster_command(redis, "SET big:%d:%d %b", round, i, value, sizeof value);
         }
         pid_t pid = fork();
         ck_assert_int_ge(pid, 0);

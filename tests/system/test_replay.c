@@ -206,16 +206,6 @@ static uint64_t leader_point(char digest[DIGEST_CHARS + 1])
     return (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
 }
 
-static void run(redisContext *redis, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    redisReply *reply = redisvCommand(redis, format, args);
-    va_end(args);
-    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s", format);
-    freeReplyObject(reply);
-}
-
 /* Ends in another database than 0, so that a replay that goes on from here has to know it. */
 static void write_some(int round, int keys)
 {
@@ -224,17 +214,17 @@ static void write_some(int round, int keys)
 
     memset(value, 'x', sizeof value);
     for (int i = 0; i < keys; i++) {
-        run(redis, "SET key:%d:%d %b EX 100000", round, i, value, sizeof value);
+        cluster_command(redis, "SET key:%d:%d %b EX 100000", round, i, value, sizeof value);
     }
-    run(redis, "MULTI");
-    run(redis, "INCR counter");
-    run(redis, "RPUSH list %d", round);
-    run(redis, "EXEC");
-    run(redis, "SADD set a b c d e f g h");
-    run(redis, "SPOP set 3");
-    run(redis, "SELECT %d", 3 + round);
-    run(redis, "SET round %d", round);
-    run(redis, "XADD stream * f %d", round);
+    cluster_command(redis, "MULTI");
+    cluster_command(redis, "INCR counter");
+    cluster_command(redis, "RPUSH list %d", round);
+    cluster_command(redis, "EXEC");
+    cluster_command(redis, "SADD set a b c d e f g h");
+    cluster_command(redis, "SPOP set 3");
+    cluster_command(redis, "SELECT %d", 3 + round);
+    cluster_command(redis, "SET round %d", round);
+    cluster_command(redis, "XADD stream * f %d", round);
     redisFree(redis);
 }
 

@@ -21,16 +21,6 @@ const struct cluster_options system_options = {
 
 enum { RUN_MS = 120000, OUTPUT_BYTES = 64 << 10, DIGEST_CHARS = 40 };
 
-static void run(redisContext *redis, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    redisReply *reply = redisvCommand(redis, format, args);
-    va_end(args);
-    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s", format);
-    freeReplyObject(reply);
-}
-
 static void write_some(int round, int keys)
 {
     redisContext *redis = cluster_connect(cluster, "proxy1");
@@ -38,13 +28,13 @@ static void write_some(int round, int keys)
 
     memset(value, 'v', sizeof value);
     for (int i = 0; i < keys; i++) {
-        run(redis, "SET key:%d:%d %b", round, i, value, sizeof value);
+        cluster_command(redis, "SET key:%d:%d %b", round, i, value, sizeof value);
     }
-    run(redis, "SELECT %d", 1 + round % 15);
-    run(redis, "SADD set %d a b c d e f", round);
-    run(redis, "SPOP set 2");
-    run(redis, "HSET hash f%d %d", round, round);
-    run(redis, "SET ttl:%d x EX 10000", round);
+    cluster_command(redis, "SELECT %d", 1 + round % 15);
+    cluster_command(redis, "SADD set %d a b c d e f", round);
+    cluster_command(redis, "SPOP set 2");
+    cluster_command(redis, "HSET hash f%d %d", round, round);
+    cluster_command(redis, "SET ttl:%d x EX 10000", round);
     redisFree(redis);
 }
 
@@ -573,7 +563,7 @@ START_TEST(election_meanwhile)
         for (size_t k = 0; k < sizeof value; k++) {
             value[k] = (char)(rand() & 255);
         }
-        run(redis, "SET random:%d %b", i, value, sizeof value);
+        cluster_command(redis, "SET random:%d %b", i, value, sizeof value);
     }
     redisFree(redis);
     cluster_wait_committed(cluster);

@@ -501,14 +501,6 @@ END_TEST
 
 /* --- reads ---------------------------------------------------------------------------------- */
 
-static void ask_read(uint64_t term, uint64_t from, uint32_t max)
-{
-    struct wire_msg m = message(WIRE_READ, term);
-    m.read.from = from;
-    m.read.max_bytes = max;
-    say(&m);
-}
-
 /* Of its own term a proposer reads all that is durable; without one only what is committed. */
 START_TEST(reads_are_fenced)
 {
@@ -547,42 +539,6 @@ START_TEST(reads_are_fenced)
 END_TEST
 
 /* --- snapshots ------------------------------------------------------------------------------ */
-
-static struct wire_msg snap_begin_message(uint64_t term, uint64_t offset, const char *rdb)
-{
-    struct wire_msg m = message(WIRE_SNAP_BEGIN, term);
-
-    m.channel = WIRE_SNAPSHOT;
-    m.snap_begin.info = (struct snapshot_info){.offset = offset,
-                                               .term = {term},
-                                               .size_bytes = strlen(rdb),
-                                               .crc = crc32c_extend(0, rdb, strlen(rdb))};
-    return m;
-}
-
-static void snap_write(uint64_t term, uint64_t offset, uint64_t at, const char *bytes)
-{
-    struct wire_msg m = message(WIRE_SNAP_WRITE, term);
-    m.snap_write = (struct wire_snap_write){offset, at};
-    m.data = (const uint8_t *)bytes;
-    m.data_size = strlen(bytes);
-    say(&m);
-}
-
-static void snap_commit(uint64_t term, uint64_t offset)
-{
-    struct wire_msg m = message(WIRE_SNAP_COMMIT, term);
-    m.snap_commit.offset = offset;
-    say(&m);
-}
-
-static void snap_latest(uint64_t limit)
-{
-    struct wire_msg m = message(WIRE_SNAP_LATEST, 0);
-    m.snap_latest.limit = limit;
-    say(&m);
-    ck_assert_int_eq(reply.type, WIRE_SNAP_LATEST_REPLY);
-}
 
 /* Pieces in order, repeated ones are harmless; it shows once its log is there, and not before. */
 START_TEST(snapshot_is_shipped)
