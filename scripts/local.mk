@@ -9,7 +9,8 @@ EXTRA_DIST += \
 	scripts/lint \
 	scripts/model \
 	scripts/mutants \
-	scripts/quickstart
+	scripts/quickstart \
+	scripts/redis-suite
 
 # make fuzz SECONDS=n: each fuzz target for n seconds, in a build of their own.
 SECONDS = 60
