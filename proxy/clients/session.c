@@ -61,8 +61,8 @@ static bool session_password_ok(const struct router *router, const struct resp_a
     return !session_has_password(router) || session_same_secret(password, router->config.password);
 }
 
-/* Back to the user that the shared link is. False: postponed. */
-static bool session_own_user(struct client *c)
+/* Back to the user that the shared link is, nothing of the session being kept. False: postponed. */
+static bool session_forget_user(struct client *c)
 {
     if (c->user != NULL && c->unanswered > 0) {
         client_postpone(c);
@@ -87,7 +87,7 @@ static void session_auth(struct router *router, struct client *c, const struct r
             router_answer_ok(c);
         }
     } else if (session_password_ok(router, &argv[argc - 1])) {
-        if (!session_own_user(c)) {
+        if (acl_login_own(c)) {
             return;
         }
         c->authenticated = true;
@@ -167,7 +167,7 @@ static bool session_hello_auth(struct router *router, struct client *c, const st
         client_answer_error(c, session_wrongpass);
         return false;
     }
-    if (!session_own_user(c)) {
+    if (acl_login_own(c)) {
         return false;
     }
     c->authenticated = true;
@@ -251,7 +251,7 @@ static void session_reset(struct router *router, struct client *c)
     if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
         return;
     }
-    if (!session_own_user(c)) {
+    if (!session_forget_user(c)) {
         return;
     }
     transaction_unwatch(c);

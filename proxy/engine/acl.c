@@ -88,6 +88,59 @@ void acl_client_gone(struct client *c)
     }
 }
 
+/* Sends AUTH on that link; the request that is handed over now waits for the answer. name: "" for
+ * the link's own user. */
+static void acl_send_login(struct client *c, struct private_link *link,
+                           const struct resp_arg words[3], const struct resp_arg *name)
+{
+    c->lane = CLIENT_LANE_PRIVATE;
+    struct request *r = client_queue(c, REQUEST_AUTH);
+    char *copy = mem_alloc(name->len + 1);
+    memcpy(copy, name->bytes, name->len);
+    copy[name->len] = '\0';
+    r->note = copy;
+    r->waiter.harmless = true;
+    private_add(link, r, words, 3);
+    client_postpone(c);
+}
+
+static bool acl_keeps_link(const struct client *c)
+{
+    return c->link != NULL && (private_kept(c->link) & PRIVATE_OUTLASTS_USER) != 0;
+}
+
+static void acl_login_there(struct client *c, const struct resp_arg words[3],
+                            const struct resp_arg *name)
+{
+    if (c->unanswered > 0) {
+        client_postpone(c);
+        return;
+    }
+    private_unfence(c->link);
+    acl_send_login(c, c->link, words, name);
+}
+
+bool acl_login_own(struct client *c)
+{
+    static const struct resp_arg none = {(const uint8_t *)"", 0};
+    struct resp_arg words[3];
+
+    if (c->gate == CLIENT_GATE_GRANTED || c->user == NULL) {
+        return false;
+    }
+    if (!acl_keeps_link(c)) {
+        if (c->unanswered > 0) {
+            client_postpone(c);
+            return true;
+        }
+        acl_logout(c);
+        return false;
+    }
+    private_own_login(c->link, words);
+    acl_login_there(c, words, &none);
+    return true;
+}
+
 bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
                const struct resp_arg *password)
 {
@@ -95,6 +148,10 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
 
     if (c->gate == CLIENT_GATE_GRANTED) {
         return false;
+    }
+    if (acl_keeps_link(c)) {
+        acl_login_there(c, words, user);
+        return true;
     }
     /* At a proxy that does not lead, the leader is asked, and has all that this user says. */
     bool here = router_route(router, c, false, false, true) == ROUTE_ENGINE;
@@ -119,15 +176,7 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
     if (!c->logs_in) {
         acl_login_begins(c);
     }
-    c->lane = CLIENT_LANE_PRIVATE;
-    struct request *r = client_queue(c, REQUEST_AUTH);
-    char *name = mem_alloc(user->len + 1);
-    memcpy(name, user->bytes, user->len);
-    name[user->len] = '\0';
-    r->note = name;
-    r->waiter.harmless = true;
-    private_add(c->trial, r, words, 3);
-    client_postpone(c);
+    acl_send_login(c, c->trial, words, user);
     return true;
 }
 
@@ -189,17 +238,31 @@ static void acl_refuse(struct request *r, const char *said)
     buf_release(&text);
 }
 
-/* user: who it is now; NULL: who it was. */
+void acl_become(struct client *c, const char *user)
+{
+    free(c->user);
+    c->user = user != NULL ? mem_strdup(user) : NULL;
+    c->authenticated = true;
+    private_spoil(c->link);
+    if (user != NULL) {
+        private_keep(c->link, PRIVATE_USER);
+    } else {
+        private_unkeep(c->link, PRIVATE_USER);
+    }
+}
+
+/* user: who it is now, "" the link's own; NULL: who it was. */
 static void acl_login_answered(struct client *c, const char *user)
 {
+    if (!c->logs_in) { /* on the link that it has */
+        if (user != NULL) {
+            acl_become(c, *user != '\0' ? user : NULL);
+        }
+        return;
+    }
     if (user != NULL && c->trial != NULL) {
-        c->watches = c->watches_many = c->tracking = false;
-        buf_release(&c->watched);
         private_adopt(c);
-        private_keep(c->link, PRIVATE_USER);
-        free(c->user);
-        c->user = mem_strdup(user);
-        c->authenticated = true;
+        acl_become(c, user);
     } else if (c->trial != NULL) {
         private_reject(c);
     }

@@ -11,11 +11,18 @@
 #include "proxy/clients/router.h"
 
 /* AUTH, or HELLO's AUTH, with the name of another user: true if the request must wait for Redis'
- * word (it is presented again then), or is answered with an error. False, once Redis has agreed. */
+ * word (it is presented again then), or is answered with an error. False, once Redis has agreed.
+ * What the client watches or tracks stays, as with Redis: then it logs in on the link where that
+ * is. */
 bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
                const struct resp_arg *password);
-/* The client is the link's own user (again), or nobody. Only when nothing is unanswered. */
+/* The same as the link's own user, whose password was right. */
+bool acl_login_own(struct client *c);
+/* The client is the link's own user (again), or nobody; its link goes, with what is watched and
+ * tracked there. Only when nothing is unanswered. */
 void acl_logout(struct client *c);
+/* Redis has logged the client's link in as this user; NULL: as the link's own. */
+void acl_become(struct client *c, const char *user);
 
 /* Whether a request of a client with a user of its own has to wait for Redis' word, or has had its
  * answer. */

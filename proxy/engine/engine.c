@@ -30,7 +30,8 @@ enum engine_state { ENGINE_DOWN, ENGINE_CONNECTING, ENGINE_SETUP, ENGINE_UP };
 struct batch {
     struct request *first, *last; /* by next_in_batch */
     struct request *waiting; /* the first one without its whole reply; NULL: the fence is next */
-    bool bare;               /* nothing in it tells of data: there is no fence behind it */
+    bool bare;               /* there is no fence behind it: nothing in it tells of data, or the
+                                link has none (engine_set_fenced) */
 };
 
 struct engine {
@@ -386,7 +387,7 @@ static void engine_answered(struct engine *e, struct batch *b, struct request *r
     if (e->events->answered != NULL) {
         e->events->answered(e->ctx, r);
     }
-    if (!engine_fences(e) || b->bare) {
+    if (b->bare) {
         engine_forward_done(e, b, r);
     }
 }
@@ -663,7 +664,6 @@ void engine_set_name(struct engine *e, const char *name)
 
 void engine_set_fenced(struct engine *e, bool fenced)
 {
-    MUST(e->flight_count == 0 && e->next.first == NULL);
     e->unfenced = !fenced;
 }
 
@@ -803,8 +803,8 @@ static void engine_send(struct engine *e, uint64_t now_ns)
         e->progress_ns = now_ns;
     }
     e->taken_due = e->taken.len > 0;
-    b->bare = b->bare && !e->taken_due;
-    if (engine_fences(e) && !b->bare) {
+    b->bare = !engine_fences(e) || (b->bare && !e->taken_due);
+    if (!b->bare) {
         e->fence_behind = e->taken_due;
         buf_append_str(&e->gathered, e->taken_due ? "" : ENGINE_FENCE);
         e->fences_sent++;

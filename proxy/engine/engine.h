@@ -91,8 +91,7 @@ uint64_t engine_id(const struct engine *e);
  * Copied. */
 void engine_set_name(struct engine *e, const char *name);
 
-/* Without fences each request is told of with its reply, bound 0. Only while nothing is under way.
- */
+/* Without fences each request is told of with its reply, bound 0; for what is not sent yet. */
 void engine_set_fenced(struct engine *e, bool fenced);
 
 /* A command (RESP, static) that is put directly before the next request, in the same piece; what

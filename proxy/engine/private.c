@@ -382,6 +382,7 @@ static struct private_link *link_take(struct private_pool *pool, const struct cl
         link_take_name(link, c->name);
     }
     engine_set_prefix(link->engine, NULL);
+    engine_set_fenced(link->engine, true); /* whoever had it may have logged in there */
     link->kept = 0;
     return link;
 }
@@ -450,8 +451,23 @@ void private_adopt(struct client *c)
 
 void private_reject(struct client *c)
 {
-    engine_set_fenced(c->trial->engine, true);
     private_unkeep(c->trial, PRIVATE_TRIAL);
+}
+
+void private_unfence(struct private_link *link)
+{
+    engine_set_fenced(link->engine, false);
+}
+
+void private_own_login(const struct private_link *link, struct resp_arg words[3])
+{
+    const struct private_config *config = &link->pool->config;
+    const char *user = config->user != NULL && *config->user != '\0' ? config->user : "default";
+    const char *password = config->password != NULL ? config->password : "";
+
+    words[0] = (struct resp_arg){(const uint8_t *)"AUTH", 4};
+    words[1] = (struct resp_arg){(const uint8_t *)user, strlen(user)};
+    words[2] = (struct resp_arg){(const uint8_t *)password, strlen(password)};
 }
 
 void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,

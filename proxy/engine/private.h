@@ -91,6 +91,13 @@ bool private_lend(struct private_pool *pool, struct client *c);
 bool private_try(struct private_pool *pool, struct client *c);
 void private_adopt(struct client *c);
 void private_reject(struct client *c);
+/* Before another user logs in on a link that its client has already: what comes behind is not
+ * fenced, until the link is another client's. */
+void private_unfence(struct private_link *link);
+/* The words by which a connection becomes the link's own user; they are the pool's. */
+void private_own_login(const struct private_link *link, struct resp_arg words[3]);
+/* What makes a client keep its link when it becomes another user: what Redis keeps then, too. */
+#define PRIVATE_OUTLASTS_USER (PRIVATE_WATCH | PRIVATE_TRACKING | PRIVATE_NO_TOUCH)
 /* c->redirect: a link in RESP3 on which others' invalidations come for this client (CLIENT TRACKING
  * … REDIRECT), besides those that it may have. Its private_id is what they redirect to, once it is
  * up. False: none can be had. */

@@ -112,8 +112,8 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
     const struct step *s = &p->steps[index];
     bool skipped = pl->reply_skip || pl->reply_off;
 
-    unsigned when = (pl->sends_multi ? RULES_MULTI : 0u) |
-                    (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u) | (pl->tracks ? RULES_TRACKER : 0u);
+    unsigned when =
+        (pl->sends_multi ? RULES_MULTI : 0u) | (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u);
 
     if (!rules_may_send(s, when)) {
         return false;
@@ -140,7 +140,6 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
     enum player_topics topics;
     bool begins;
     pl->sends_subscribe |= subscribes(s, &topics, &begins) && begins;
-    pl->tracks |= step_is(s, 0, "client") && step_is(s, 1, "tracking");
     pl->reply_skip = false;
     follow_multi(pl, s);
     if (!skipped) {

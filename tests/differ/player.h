@@ -25,7 +25,6 @@ struct player {
     long long acks;       /* still to come for the first one owed; -1: not counted yet */
     bool sends_multi;     /* as far as sent */
     bool sends_subscribe; /* in this pipeline */
-    bool tracks;          /* or has done so */
     bool reply_off, reply_skip;
 };
 

@@ -15,7 +15,6 @@ struct rules_denied {
 #define RULES_IN_MULTI                                                                             \
     "| `HELLO`, `AUTH`, `CLIENT TRACKING`, `CLIENT UNBLOCK`, `CLIENT REPLY` and commands"
 #define RULES_TO_ITSELF "| a RESP3 client that publishes to itself |"
-#define RULES_TRACKS    "Who tracks keys does not any more after becoming another user."
 #define RULES_MODULE    "- In the connection of a RESP2 subscriber, `MODULE`"
 #define RULES_STREAM    "| `PSYNC`, `SYNC`, `REPLCONF` |"
 #define RULES_REPLICAS  "| `REPLICAOF`, `SLAVEOF`, `FAILOVER` |"
@@ -36,8 +35,6 @@ static const struct rules_denied denied[] = {
     {"module", NULL, RULES_SUBSCRIBER, RULES_MODULE},
     {"module", NULL, RULES_MULTI, RULES_MODULE},
     {"multi", NULL, RULES_SUBSCRIBER, RULES_TO_ITSELF},
-    {"auth", NULL, RULES_TRACKER, RULES_TRACKS},
-    {"hello", NULL, RULES_TRACKER, RULES_TRACKS},
     {"hello", NULL, RULES_MULTI, RULES_IN_MULTI},
     {"auth", NULL, RULES_MULTI, RULES_IN_MULTI},
     {"client", "tracking", RULES_MULTI, RULES_IN_MULTI},

@@ -16,7 +16,6 @@ enum rules_when {
     RULES_EVER = 0,
     RULES_MULTI = 1,
     RULES_SUBSCRIBER = 2,
-    RULES_TRACKER = 4,
 };
 
 /* False: it must not be sent (now). when: of what the client is doing. */

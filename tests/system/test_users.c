@@ -59,6 +59,21 @@ START_TEST(users_pipelines)
 }
 END_TEST
 
+/* What is watched or tracked stays, whoever the client becomes. */
+START_TEST(users_track_and_watch)
+{
+    DUEL("H ACL SETUSER alice reset on >pw ~a:* +@all", "H ACL SETUSER bob reset on >pw ~a:* +get",
+         "A:HELLO 3", "A CLIENT TRACKING ON", "A GET a:1", "A AUTH alice wrong", "A AUTH alice pw",
+         "H SET a:1 1", "A<", "A GET a:1", "A CLIENT TRACKINGINFO", "A AUTH bob pw", "A GET a:2",
+         "H SET a:1 2", "A<", "A CLIENT TRACKINGINFO", "A AUTH default x", "H SET a:2 2", "A<",
+         "A GET b:1", "A CLIENT TRACKINGINFO", "H SET b:1 1", "A<", "A AUTH alice pw", "A RESET",
+         "A CLIENT TRACKINGINFO", "H SET a:2 3", "A|", "B WATCH a:1", "B AUTH bob pw", "B GET a:1",
+         "B AUTH default x", "H SET a:1 9", "B MULTI", "B GET a:1", "B EXEC", "B GET a:1",
+         "B:HELLO 3", "B CLIENT TRACKING ON BCAST", "B:HELLO 3 AUTH alice pw", "H SET z 1", "B<",
+         "B CLIENT TRACKING OFF", "B GET b:1", "H SET z 2", "B|");
+}
+END_TEST
+
 /* A user that is no more is cut off, as by Redis. */
 START_TEST(users_are_deleted)
 {
@@ -105,6 +120,7 @@ int main(void)
     tcase_add_test(tc, users_in_transactions);
     tcase_add_test(tc, users_who_wait_and_listen);
     tcase_add_test(tc, users_pipelines);
+    tcase_add_test(tc, users_track_and_watch);
     tcase_add_test(tc, users_are_deleted);
     tcase_add_test(tc, users_replies_are_withheld);
     return unit_main(suite);

@@ -261,6 +261,60 @@ START_TEST(test_busy)
 }
 END_TEST
 
+/* What is watched or tracked stays, as with Redis, whoever the client becomes: it logs in on the
+ * link that it has, and on no other. */
+START_TEST(test_keeps_tracking)
+{
+    world_say(0, "CLIENT TRACKING ON BCAST");
+    world_link_up(0);
+    world_link_expect_sent(0, "CLIENT TRACKING ON BCAST");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "AUTH joe bad");
+    world_link_expect_bare(0, "AUTH joe bad");
+    world_link_redis_raw(0, WRONGPASS);
+    world_expect(0, WRONGPASS);
+    ck_assert_ptr_null(world.clients[0]->user);
+    world_say(0, "AUTH joe pw");
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert_str_eq(world.clients[0]->user, "joe");
+    ck_assert(world.clients[0]->tracking);
+    world_say(0, "CLIENT GETREDIR");
+    world_expect_sent_bare("ACL DRYRUN joe CLIENT GETREDIR");
+    world_redis("+OK\r\n");
+    world_expect(0, ":0\r\n");
+    /* and back: as the link's own user, with its password, whatever the client's was */
+    world_say(0, "HELLO 3 AUTH default x");
+    world_link_expect_bare(0, "AUTH default ");
+    world_link_redis_raw(0, "+OK\r\n");
+    ck_assert_int_eq(*world_hear(0), '%');
+    ck_assert_ptr_null(world.clients[0]->user);
+    ck_assert(world.clients[0]->tracking);
+    ck_assert_uint_eq(private_count(world.privates), 1);
+    world_say(0, "RESET");
+    world_expect(0, "+RESET\r\n");
+    world_link_expect_closed(0);
+}
+END_TEST
+
+START_TEST(test_keeps_watching)
+{
+    world_say(0, "WATCH a");
+    world_link_up(0);
+    world_link_expect_sent(0, "WATCH a");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "AUTH joe pw");
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert(world.clients[0]->watches);
+    ck_assert_uint_eq(private_count(world.privates), 1);
+}
+END_TEST
+
 /* Such a link has no fences, and yet goes to the Redis whose stream is read, and to no other. */
 START_TEST(test_stranger)
 {
@@ -288,6 +342,8 @@ int main(void)
     tcase_add_test(tc, test_leaves);
     tcase_add_test(tc, test_own_commands);
     tcase_add_test(tc, test_busy);
+    tcase_add_test(tc, test_keeps_tracking);
+    tcase_add_test(tc, test_keeps_watching);
     tcase_add_test(tc, test_stranger);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
