@@ -62,6 +62,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
+	proxy/clients/transaction_session.c proxy/clients/transaction_session.h \
 	proxy/snapshot/snapper.c proxy/snapshot/snapper.h \
 	proxy/clients/transaction.c proxy/clients/transaction.h \
 	proxy/forward/uplink.c proxy/forward/uplink.h

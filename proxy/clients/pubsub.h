@@ -54,6 +54,12 @@ bool pubsub_has(const struct client *c);
 void pubsub_publish(const struct pubsub *ps, struct request *r, const struct resp_arg *argv,
                     const struct command *command);
 void pubsub_published(const struct pubsub *ps, struct request *r);
+/* The same of such a reply inside EXEC's. */
+void pubsub_put_receivers(const struct pubsub *ps, const struct command *command,
+                          const struct resp_arg *channel, struct buf *reply);
+/* PUBSUB; sub: the name of its subcommand. False: Redis is to answer. */
+bool pubsub_ask(struct router *router, struct client *c, const char *sub,
+                const struct resp_arg *argv, size_t argc);
 
 /* The client has gone; its request has (REQUEST_ACK; it is freed by the caller). */
 void pubsub_client_gone(struct pubsub *ps, struct client *c);

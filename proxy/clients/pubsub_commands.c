@@ -326,8 +326,8 @@ static void pubsub_numpat(struct router *router, struct client *c)
     router_answer(router, c, 0);
 }
 
-static bool pubsub_ask(struct router *router, struct client *c, const char *sub,
-                       const struct resp_arg *argv, size_t argc)
+bool pubsub_ask(struct router *router, struct client *c, const char *sub,
+                const struct resp_arg *argv, size_t argc)
 {
     bool shard = strncmp(sub, "shard", 5) == 0;
     enum topic_kind kind = shard ? TOPIC_SHARD : TOPIC_CHANNEL;
@@ -336,7 +336,7 @@ static bool pubsub_ask(struct router *router, struct client *c, const char *sub,
     if (strcmp(sub, "help") == 0 || (strcmp(sub, "channels") == 0 && argc > 3)) {
         return false; /* Redis tells it, or what is wrong */
     }
-    if (c->lane == CLIENT_LANE_PUBSUB && c->unanswered > 0) {
+    if (c->lane == CLIENT_LANE_PUBSUB && c->unanswered > 0 && c->all->capture == NULL) {
         client_postpone(c); /* its own are to be counted */
     } else if (strcmp(sub, "channels") == 0) {
         pubsub_channels(router, c, kind, argc == 3 ? &argv[2] : NULL);
@@ -372,25 +372,39 @@ void pubsub_publish(const struct pubsub *ps, struct request *r, const struct res
     r->flags |= REQUEST_PUBLISH;
 }
 
+static void pubsub_correct_count(const struct pubsub *ps, enum topic_kind kind, const void *channel,
+                                 size_t len, struct buf *reply)
+{
+    size_t clients, links;
+
+    buf_append(reply, "", 1);
+    reply->len--;
+    const char *text = (const char *)buf_head(reply);
+    if (text[0] == ':') {
+        long long count = strtoll(text + 1, NULL, 10);
+        topics_receivers(ps->topics, kind, channel, len, &clients, &links);
+        count = (count > (long long)links ? count - (long long)links : 0) + (long long)clients;
+        buf_clear(reply);
+        resp_put_integer(reply, count);
+    }
+}
+
 void pubsub_published(const struct pubsub *ps, struct request *r)
 {
     const struct pubsub_note *note = r->note;
     struct buf reply = BUF_INIT;
-    size_t clients, links;
 
     request_move_reply(r, &reply);
-    buf_append(&reply, "", 1);
-    reply.len--;
-    const char *text = (const char *)buf_head(&reply);
-    if (text[0] == ':') {
-        long long count = strtoll(text + 1, NULL, 10);
-        topics_receivers(ps->topics, note->kind, note->channel, note->len, &clients, &links);
-        count = (count > (long long)links ? count - (long long)links : 0) + (long long)clients;
-        buf_clear(&reply);
-        resp_put_integer(&reply, count);
-    }
+    pubsub_correct_count(ps, note->kind, note->channel, note->len, &reply);
     request_set_reply(r, buf_head(&reply), reply.len);
     buf_release(&reply);
+}
+
+void pubsub_put_receivers(const struct pubsub *ps, const struct command *command,
+                          const struct resp_arg *channel, struct buf *reply)
+{
+    pubsub_correct_count(ps, command->name[0] == 's' ? TOPIC_SHARD : TOPIC_CHANNEL, channel->bytes,
+                         channel->len, reply);
 }
 
 /* ---- all of it ---- */

@@ -3,7 +3,7 @@
 #include "common/mem.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
-#include "proxy/clients/session.h"
+#include "proxy/clients/session_impl.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
 
@@ -315,10 +315,11 @@ static bool router_wait_aof(struct router *router, struct client *c, const struc
         {(const uint8_t *)"WAIT", 4}, {(const uint8_t *)"0", 1}, {(const uint8_t *)"0", 1}};
     const struct command *wait = command_find(router->table, words, 3, NULL);
 
-    if (argc != 4 || !c->authenticated || c->transaction != NULL || wait == NULL) {
+    if (argc != 4 || !c->authenticated || wait == NULL) {
         return false;
     }
-    if (!acl_gate(router, c, wait, words, 3)) {
+    if (!acl_gate(router, c, wait, words, 3) &&
+        (c->transaction == NULL || !transaction_handle(router, c, session_waitaof(), argv, argc))) {
         session_wait(router, c, argv, argc);
     }
     if (!c->postponed) {
@@ -541,14 +542,14 @@ static bool router_info_local(struct router *router, struct client *c, const str
     return true;
 }
 
-static void router_role(struct router *router, struct client *c)
+void router_role(struct router *router, struct client *c)
 {
     buf_clear(&router->text);
     router->role_reply(router->info_ctx, &router->text);
     router_answer(router, c, 0);
 }
 
-static bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
+bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
 {
     for (size_t i = 1; i < argc; i++) {
         if (resp_arg_is(&argv[i], "all") || resp_arg_is(&argv[i], "everything") ||

@@ -78,6 +78,8 @@ struct router {
     bool (*admin)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
     /* What the log nodes have. */
     void (*log_state)(void *ctx, struct waits_log *log);
+    /* Redis' whole reply to INFO is put right. May be NULL. */
+    void (*correct_info)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *reply);
     void (*replication_text)(void *ctx, struct buf *out);
     void (*role_reply)(void *ctx, struct buf *out);
     void *info_ctx;
@@ -155,6 +157,11 @@ struct request *router_send(struct router *router, struct client *c, enum route 
  * whose waiter is filled in; not over a private link. */
 void router_send_bytes(struct router *router, enum route route, struct request *r,
                        const void *bytes, size_t size, uint32_t skips);
+
+/* Whether INFO with these words has the holdfast section. */
+bool router_info_wants_ours(const struct resp_arg *argv, size_t argc);
+/* ROLE; answered. */
+void router_role(struct router *router, struct client *c);
 
 /* Answers that session.c and transaction.c give. router_answer sends router->text. */
 void router_answer(struct router *router, struct client *c, uint32_t request_flags);

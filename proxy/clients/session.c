@@ -1,4 +1,4 @@
-#include "proxy/clients/session.h"
+#include "proxy/clients/session_impl.h"
 
 #include "common/clock.h"
 #include "common/mem.h"
@@ -132,7 +132,22 @@ static void session_put_pair(struct buf *b, const char *key, const char *value)
     resp_put_bulk(b, value, strlen(value));
 }
 
-static void session_hello_reply(struct router *router, struct client *c)
+bool session_is_own_name(const struct router *router, const struct resp_arg *user)
+{
+    static const struct resp_arg normal = {(const uint8_t *)"default", 7};
+    return session_user_ok(router, user != NULL ? user : &normal);
+}
+
+bool session_is_own(const struct router *router, const struct resp_arg *user,
+                    const struct resp_arg *password)
+{
+    if (user == NULL && !session_has_password(router)) {
+        return false;
+    }
+    return (user == NULL || session_user_ok(router, user)) && session_password_ok(router, password);
+}
+
+void session_hello_reply(struct router *router, struct client *c)
 {
     struct buf *b = &router->text;
 

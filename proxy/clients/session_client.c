@@ -66,6 +66,25 @@ static void session_client_getname(struct router *router, struct client *c)
 
 /* ---- CLIENT UNBLOCK ---- */
 
+bool session_unblock_words(const struct client *c, enum route route, struct resp_arg *words,
+                           size_t argc, char text[32])
+{
+    long long id;
+
+    if (argc < 3 || argc > 4 || !resp_arg_integer(&words[2], &id)) {
+        return false;
+    }
+    const struct client *blocked = session_find(c, id);
+    if (blocked == NULL || blocked->link == NULL || private_id(blocked->link) == 0 ||
+        private_is_forward(blocked->link) != (route == ROUTE_FORWARD)) {
+        return false;
+    }
+    private_spoil(blocked->link);
+    int len = snprintf(text, 32, "%llu", (unsigned long long)private_id(blocked->link));
+    words[2] = (struct resp_arg){(const uint8_t *)text, (size_t)len};
+    return true;
+}
+
 /* CLIENT UNBLOCK id [TIMEOUT|ERROR]: Redis does it, or the proxy that leads, by the name that it
  * has for the private link. A link that was told so is not lent to others: it may come too late,
  * when another client blocks. */
@@ -94,19 +113,18 @@ static void session_client_unblock(struct router *router, struct client *c,
         client_answer(c, ":1\r\n", 4, 0);
         return;
     }
-    bool known = blocked != NULL && blocked->link != NULL && private_id(blocked->link) != 0;
-    enum route route = known && private_is_forward(blocked->link) ? ROUTE_FORWARD : ROUTE_ENGINE;
-    if (!known || (route == ROUTE_ENGINE && !engine_is_up(router->engine))) {
+    enum route route = blocked != NULL && blocked->link != NULL && private_is_forward(blocked->link)
+                           ? ROUTE_FORWARD
+                           : ROUTE_ENGINE;
+    memcpy(words, argv, argc * sizeof *argv);
+    if (c->all->capture != NULL || (route == ROUTE_ENGINE && !engine_is_up(router->engine)) ||
+        !session_unblock_words(c, route, words, argc, text)) {
         client_answer(c, ":0\r\n", 4, 0);
         return;
     }
-    private_spoil(blocked->link);
     if (!router_choose_lane(router, c, false, route)) {
         return;
     }
-    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)private_id(blocked->link));
-    memcpy(words, argv, argc * sizeof *argv);
-    words[2] = (struct resp_arg){(const uint8_t *)text, (size_t)len};
     buf_clear(&router->hashes);
     router_send(router, c, route, 0, false, true, words, argc);
 }
@@ -217,15 +235,45 @@ void session_link_settled(struct clients *all)
     }
 }
 
+static void session_set_tracking(struct client *c, const struct session_tracking *t)
+{
+    c->tracking = t->on;
+    c->tracks_bcast = t->on && t->bcast;
+    c->redirects_to = t->on ? t->redirect : 0;
+}
+
+bool session_tracking_words(struct router *router, struct client *c, enum route route,
+                            struct resp_arg *words, size_t argc, char text[32])
+{
+    struct session_tracking t;
+    size_t redirect = session_tracking_options(words, argc, &t);
+
+    return redirect == 0 || session_tracking_redirect(router, c, route, &t, &words[redirect], text);
+}
+
+void session_tracking_done(struct client *c, const struct resp_arg *argv, size_t argc)
+{
+    struct session_tracking t;
+    long long id = 0;
+    size_t redirect = session_tracking_options(argv, argc, &t);
+
+    if (redirect != 0 && resp_arg_integer(&argv[redirect], &id) && id > 0) {
+        t.redirect = (uint64_t)id;
+    }
+    session_set_tracking(c, &t);
+    if (c->link != NULL && t.on) {
+        private_keep(c->link, PRIVATE_TRACKING);
+    } else if (c->link != NULL) {
+        private_unkeep(c->link, PRIVATE_TRACKING);
+    }
+}
+
 static void session_tracked(struct request *r)
 {
-    const struct session_tracking *t = r->note;
     struct client *c = r->client;
 
     if (request_reply_type(r) != '-') {
-        c->tracking = t->on;
-        c->tracks_bcast = t->on && t->bcast;
-        c->redirects_to = t->on ? t->redirect : 0;
+        session_set_tracking(c, r->note);
     }
     if (!c->tracking && c->link != NULL) {
         private_unkeep(c->link, PRIVATE_TRACKING);
@@ -268,28 +316,38 @@ static void session_client_tracking(struct router *router, struct client *c,
     free(words);
 }
 
-/* Redis' number for whom the link redirects to becomes the client's. */
-static void session_amend_redirect(struct request *r)
+void session_put_redirect(const struct client *c, struct buf *reply)
 {
     static const char key[] = "$8\r\nredirect\r\n:";
-    struct buf before = BUF_INIT, after = BUF_INIT;
+    struct buf before = BUF_INIT;
 
-    request_move_reply(r, &before);
+    if (c->redirects_to == 0) {
+        return;
+    }
+    buf_swap(&before, reply);
     buf_append(&before, "", 1);
     before.len--;
     const char *text = (const char *)buf_head(&before);
     const char *at = text[0] == ':' ? text : strstr(text, key);
     at = at != NULL && text[0] != ':' ? at + sizeof key - 2 : at;
-    if (at != NULL && at[1] > '0' && at[1] <= '9' && r->client->redirects_to != 0) {
-        buf_append(&after, text, (size_t)(at + 1 - text));
-        buf_printf(&after, "%llu", (unsigned long long)r->client->redirects_to);
-        buf_append_str(&after, strchr(at, '\r'));
-        request_set_reply(r, buf_head(&after), after.len);
+    if (at != NULL && at[1] > '0' && at[1] <= '9') {
+        buf_append(reply, text, (size_t)(at + 1 - text));
+        buf_printf(reply, "%llu", (unsigned long long)c->redirects_to);
+        buf_append_str(reply, strchr(at, '\r'));
     } else {
-        request_set_reply(r, text, before.len);
+        buf_append(reply, text, before.len);
     }
     buf_release(&before);
-    buf_release(&after);
+}
+
+static void session_amend_redirect(struct request *r)
+{
+    struct buf reply = BUF_INIT;
+
+    request_move_reply(r, &reply);
+    session_put_redirect(r->client, &reply);
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
 }
 
 /* What Redis knows of the connection: of the private link, if that is what tracks. */
@@ -329,6 +387,15 @@ static void session_no_touched(struct request *r)
 
     if (!is && r->client->link != NULL) {
         private_unkeep(r->client->link, PRIVATE_NO_TOUCH);
+    }
+}
+
+void session_no_touch_done(struct client *c, bool on)
+{
+    if (c->link != NULL && on) {
+        private_keep(c->link, PRIVATE_NO_TOUCH);
+    } else if (c->link != NULL) {
+        private_unkeep(c->link, PRIVATE_NO_TOUCH);
     }
 }
 

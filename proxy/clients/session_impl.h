@@ -14,4 +14,29 @@ void session_client_info(struct router *router, struct client *c);
 void session_client_kill(struct router *router, struct client *c, const struct resp_arg *argv,
                          size_t argc);
 
+/* For transaction_session.c. */
+
+/* The command, where the engine is too old to have it. */
+const struct command *session_waitaof(void);
+
+/* Whether AUTH with these words makes a client the link's own user; user: NULL, if none is given.
+ * Or whether that user is that one. */
+bool session_is_own(const struct router *router, const struct resp_arg *user,
+                    const struct resp_arg *password);
+bool session_is_own_name(const struct router *router, const struct resp_arg *user);
+void session_hello_reply(struct router *router, struct client *c);
+
+/* CLIENT TRACKING: puts words right for the link: whom it redirects to. False: it was postponed, or
+ * answered. And: Redis has said OK to it, or to NO-TOUCH. c->link is there. */
+bool session_tracking_words(struct router *router, struct client *c, enum route route,
+                            struct resp_arg *words, size_t argc, char text[32]);
+void session_tracking_done(struct client *c, const struct resp_arg *argv, size_t argc);
+void session_no_touch_done(struct client *c, bool on);
+/* The reply to TRACKINGINFO or GETREDIR: Redis' number for whom it redirects to becomes ours. */
+void session_put_redirect(const struct client *c, struct buf *reply);
+/* CLIENT UNBLOCK: the id becomes that of the link where the client blocks. False: it blocks nowhere
+ * that the words could go to. */
+bool session_unblock_words(const struct client *c, enum route route, struct resp_arg *words,
+                           size_t argc, char text[32]);
+
 #endif

@@ -1,7 +1,7 @@
 /* What a connection wants of durability: WAIT and WAITAOF, answered from the log (waits.h), and
  * HOLDFAST SYNC, by which a client does without. Texts and the order of checks of WAIT are those of
  * waitCommand and waitaofCommand (replication.c in Redis 7.0 and 7.2). */
-#include "proxy/clients/session.h"
+#include "proxy/clients/session_impl.h"
 
 #include "common/clock.h"
 #include "common/mem.h"
@@ -115,6 +115,35 @@ static void wait_pass_on(struct router *router, struct client *c, enum route rou
     }
 }
 
+const struct command *session_waitaof(void)
+{
+    static char name[] = "waitaof";
+    static const struct command waitaof = {.name = name, .arity = 4, .rule = COMMAND_RULE_HARMLESS};
+
+    return &waitaof;
+}
+
+static void wait_put_reply(const struct waits_log *log, bool aof, uint64_t target,
+                           struct buf *reply)
+{
+    if (aof) {
+        resp_put_array(reply, 2);
+        resp_put_integer(reply, log->committed >= target);
+    }
+    resp_put_integer(reply, waits_nodes(log, target));
+}
+
+/* Inside EXEC nobody waits, and what the transaction writes is not asked for. */
+static void wait_at_once(struct router *router, struct client *c, const struct wait *asked)
+{
+    struct waits_log log;
+
+    router->log_state(router->info_ctx, &log);
+    buf_clear(&router->text);
+    wait_put_reply(&log, asked->aof, wait_target(router, c), &router->text);
+    router_answer(router, c, 0);
+}
+
 void session_wait(struct router *router, struct client *c, const struct resp_arg *argv, size_t argc)
 {
     enum route route = router_route(router, c, false, false, true);
@@ -131,6 +160,8 @@ void session_wait(struct router *router, struct client *c, const struct resp_arg
         client_answer_error(c, replica);
     } else if (!wait_parse(c, argv, &asked)) {
         return;
+    } else if (c->all->capture != NULL) {
+        wait_at_once(router, c, &asked);
     } else if (route == ROUTE_ENGINE) {
         wait_begin(router, c, &asked);
     } else if (route == ROUTE_MOVED) {
@@ -161,11 +192,7 @@ void session_wait_reply(struct router *router, struct request *r)
     struct buf reply = BUF_INIT;
 
     router->log_state(router->info_ctx, &log);
-    if (w->aof) {
-        resp_put_array(&reply, 2);
-        resp_put_integer(&reply, log.committed >= w->target);
-    }
-    resp_put_integer(&reply, waits_nodes(&log, w->target));
+    wait_put_reply(&log, w->aof, w->target, &reply);
     request_set_reply(r, buf_head(&reply), reply.len);
     buf_release(&reply);
 }

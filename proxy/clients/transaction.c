@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 #include "proxy/clients/transaction_local.h"
+#include "proxy/clients/transaction_session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct transaction {
     uint32_t count;
     unsigned db; /* of the next command: SELECT may be among them */
     bool selects;
+    bool own; /* something in it changes the connection itself: it needs one */
     bool spoiled;
     bool writes;
     bool keyspace;
@@ -103,21 +105,16 @@ static void transaction_begin(struct client *c)
     router_answer_ok(c);
 }
 
-/* Commands that would change the shared connection itself, or answer for it. */
-static bool transaction_refuses(const struct command *command)
+/* Redis takes it nowhere inside MULTI, or what it does could not be told from its answer. */
+static bool transaction_refuses(const struct command *command, const struct resp_arg *argv,
+                                size_t argc)
 {
-    static const char *const names[] = {"hello",           "auth",           "client|tracking",
-                                        "client|no-touch", "client|unblock", "client|reply"};
+    size_t logins = 0;
 
-    if ((command->flags & COMMAND_FLAG_NO_MULTI) != 0) {
-        return true;
+    for (size_t i = 2; strcmp(command->name, "hello") == 0 && i < argc; i++) {
+        logins += resp_arg_is(&argv[i], "auth");
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(command->name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return (command->flags & COMMAND_FLAG_NO_MULTI) != 0 || logins > 1;
 }
 
 static void transaction_scope(struct router *router, struct transaction *t,
@@ -152,6 +149,21 @@ static void transaction_select(const struct router *router, struct transaction *
     t->selects = true;
 }
 
+/* What reveals no data, and is not for any other server. */
+static bool transaction_note(struct transaction *t, const struct command *command, uint32_t index,
+                             const struct resp_arg *argv, size_t argc)
+{
+    enum transaction_kind kind = transaction_kind(command);
+
+    if (kind != TRANSACTION_HERE && kind != TRANSACTION_OWN && strncmp(command->name, "wait", 4)) {
+        return false;
+    }
+    transaction_put_local(&t->locals, t->commands.len, index, argv, argc);
+    t->own = t->own || kind == TRANSACTION_OWN;
+    t->may_follow = t->may_repeat = false;
+    return true;
+}
+
 static void transaction_queue(struct router *router, struct client *c,
                               const struct command *command, const struct resp_arg *argv,
                               size_t argc)
@@ -161,10 +173,10 @@ static void transaction_queue(struct router *router, struct client *c,
     bool may_follow = t->may_follow && route_may_follow(command, c->replica_port);
     const char *refusal = router_refusal(router, c, writes, may_follow);
 
-    if (refusal == NULL && transaction_refuses(command)) {
+    if (refusal == NULL && transaction_refuses(command, argv, argc)) {
         refusal = "ERR Command not allowed inside a transaction";
     }
-    if (refusal == NULL && t->commands.len > router->config.transaction_max_bytes) {
+    if (refusal == NULL && t->commands.len + t->locals.len > router->config.transaction_max_bytes) {
         refusal = "ERR the transaction is larger than limits.transaction_max_bytes";
     }
     if (refusal == NULL && c->all->query_bytes > c->all->limits.query_total_max_bytes) {
@@ -180,9 +192,7 @@ static void transaction_queue(struct router *router, struct client *c,
         client_answer(c, "+QUEUED\r\n", 9, 0);
         return;
     }
-    if (transaction_is_local(command)) {
-        transaction_put_local(&t->locals, &t->commands, index, argv, argc);
-        t->may_follow = t->may_repeat = false;
+    if (transaction_note(t, command, index, argv, argc)) {
         transaction_account(c);
         client_answer(c, "+QUEUED\r\n", 9, 0);
         return;
@@ -194,7 +204,11 @@ static void transaction_queue(struct router *router, struct client *c,
     t->writes = t->writes || writes;
     t->may_follow = may_follow;
     t->may_repeat = t->may_repeat && route_may_repeat(command);
-    resp_put_request(&t->commands, argv, argc);
+    if (transaction_kind(command) == TRANSACTION_PLAIN) {
+        resp_put_request(&t->commands, argv, argc);
+    } else {
+        transaction_put_local(&t->locals, t->commands.len, index, argv, argc);
+    }
     transaction_account(c);
     client_answer(c, "+QUEUED\r\n", 9, 0);
 }
@@ -205,7 +219,11 @@ static void transaction_send(struct router *router, struct client *c, struct req
     struct transaction *t = c->transaction;
 
     if (c->lane == CLIENT_LANE_PRIVATE) {
-        private_add_block(c->link, r, &t->commands, t->count + 2, t->selects);
+        if (t->own) {
+            private_spoil(c->link); /* nobody else is to have what is set there */
+            private_unfence(c->link);
+        }
+        private_add_block(c->link, r, &t->commands, t->count + 2, t->selects || t->own);
         if (c->watches) {
             transaction_watch_ends(c); /* by EXEC, whatever comes of it */
         }
@@ -218,13 +236,34 @@ static uint32_t transaction_flags(const struct transaction *t, enum route route)
 {
     uint32_t flags = REQUEST_BLOCK;
 
-    flags |= t->selects ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
+    flags |= t->selects || t->own ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
     flags |= t->locals.len > 0 ? REQUEST_BARRIER : 0u; /* they may change what comes behind */
     flags |= t->writes ? REQUEST_PATIENT : 0u;
     if ((route == ROUTE_REPLICA && !t->writes) || (route == ROUTE_FORWARD && t->may_repeat)) {
         flags |= REQUEST_RETRY;
     }
     return flags;
+}
+
+/* Its words are whole then. */
+static bool transaction_complete(struct router *router, struct client *c, enum route route)
+{
+    struct transaction *t = c->transaction;
+    struct buf whole = BUF_INIT;
+
+    if (t->locals.len == 0) {
+        return true;
+    }
+    bool ready = transaction_compose(router, c, route, &t->locals, &t->commands, &whole);
+    if (ready) {
+        buf_swap(&t->commands, &whole);
+        transaction_account(c);
+    } else if (!c->postponed) { /* it has had its answer */
+        transaction_unwatch(c);
+        transaction_discard(c);
+    }
+    buf_release(&whole);
+    return ready;
 }
 
 static void transaction_exec(struct router *router, struct client *c)
@@ -234,11 +273,12 @@ static void transaction_exec(struct router *router, struct client *c)
     enum route route = router_route(router, c, t->writes, t->may_follow, false);
     char text[160];
 
-    if (!t->spoiled && refusal == NULL &&
-        !router_choose_lane(router, c,
-                            t->commands.len >= BIGS_BYTES && router_can_go_alone(router, c, route),
-                            route)) {
-        return; /* postponed; a link that is needed for WATCH is here */
+    if (!t->spoiled && refusal == NULL) {
+        bool alone = t->commands.len >= BIGS_BYTES && router_can_go_alone(router, c, route);
+        if (!router_choose_lane(router, c, t->own || alone, route) ||
+            !transaction_complete(router, c, route)) {
+            return; /* postponed; a link that is needed for WATCH is here */
+        }
     }
     if (t->spoiled) {
         client_answer_error(c, "EXECABORT Transaction discarded because of previous errors.");

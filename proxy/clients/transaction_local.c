@@ -2,7 +2,8 @@
 
 #include "common/mem.h"
 #include "proxy/clients/pubsub.h"
-#include "proxy/clients/session.h"
+#include "proxy/clients/session_impl.h"
+#include "proxy/clients/transaction_session.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 /* One noted request; its bytes (RESP) stand behind it. */
 struct local {
     uint32_t index, len;
+    size_t behind_bytes;
+    bool here; /* Redis got a PING */
 };
 
 /* The note of EXEC's request: it is freed as one piece. */
@@ -20,36 +23,97 @@ struct exec_note {
     uint8_t locals[];
 };
 
-bool transaction_is_local(const struct command *command)
-{
-    static const char *const names[] = {
-        "client|id",       "client|getname", "client|setname", "client|setinfo", "client|list",
-        "client|info",     "client|kill",    "client|pause",   "client|unpause", "client|no-evict",
-        "client|getredir", "readonly",       "readwrite",      "subscribe",      "psubscribe",
-        "unsubscribe",     "punsubscribe",   "sunsubscribe",   "ssubscribe",     "monitor"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(command->name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void transaction_put_local(struct buf *locals, struct buf *commands, uint32_t index,
+void transaction_put_local(struct buf *locals, size_t behind_bytes, uint32_t index,
                            const struct resp_arg *argv, size_t argc)
 {
     struct buf bytes = BUF_INIT;
 
     resp_put_request(&bytes, argv, argc);
-    struct local local = {.index = index, .len = (uint32_t)bytes.len};
+    struct local local = {.index = index, .len = (uint32_t)bytes.len, .behind_bytes = behind_bytes};
     buf_append(locals, &local, sizeof local);
     buf_append(locals, buf_head(&bytes), bytes.len);
     buf_release(&bytes);
-    buf_append_str(commands, "*1\r\n$4\r\nPING\r\n");
+}
+
+/* A noted request again; release it. The words lie in the framer and the bytes. */
+struct local_words {
+    struct resp_framer *framer;
+    struct resp_request request;
+    const struct command *command; /* NULL: Redis has been asked for its commands since */
+};
+
+static void local_parse(const struct router *router, const uint8_t *bytes, size_t size,
+                        struct local_words *w)
+{
+    struct resp_limits limits = RESP_LIMITS_REDIS;
+    struct buf text = BUF_INIT;
+    size_t wanted = 0;
+    char error[128];
+
+    *w = (struct local_words){.framer = resp_framer_create()};
+    limits.authenticated = true;
+    limits.bulk_max_bytes = size;
+    if (resp_request_next(w->framer, &limits, bytes, size, &w->request, &wanted, error) != ERR_OK) {
+        return;
+    }
+    if (resp_arg_is(&w->request.argv[0], "waitaof")) {
+        w->command = session_waitaof();
+    } else if (command_check(router->table, w->request.argv, w->request.argc, &w->command, &text) !=
+               ERR_OK) {
+        w->command = NULL;
+    }
+    buf_release(&text);
+}
+
+static void local_words_release(struct local_words *w)
+{
+    resp_framer_destroy(w->framer);
+}
+
+/* ---- EXEC ---- */
+
+bool transaction_compose(struct router *router, struct client *c, enum route route,
+                         struct buf *locals, const struct buf *commands, struct buf *whole)
+{
+    uint8_t *noted = buf_head(locals);
+    size_t done = 0;
+    bool ready = true;
+
+    for (size_t at = 0; at < locals->len && ready;) {
+        struct local local;
+        struct local_words w;
+        memcpy(&local, noted + at, sizeof local);
+        buf_append(whole, buf_head(commands) + done, local.behind_bytes - done);
+        done = local.behind_bytes;
+        local_parse(router, noted + at + sizeof local, local.len, &w);
+        if (w.command == NULL) {
+            local.here = true;
+            buf_append_str(whole, "*1\r\n$4\r\nPING\r\n");
+        } else {
+            ready = transaction_session_put(router, c, route, w.command, w.request.argv,
+                                            w.request.argc, whole, &local.here);
+        }
+        local_words_release(&w);
+        memcpy(noted + at, &local, sizeof local);
+        at += sizeof local + local.len;
+    }
+    buf_append(whole, buf_head(commands) + done, commands->len - done);
+    return ready;
 }
 
 /* ---- EXEC's reply ---- */
+
+/* Redis' words for PUBSUB CHANNELS with too many of them (pubsubCommand in pubsub.c). */
+static void local_wrong_arguments(struct client *c, const struct resp_arg *sub)
+{
+    char text[192];
+
+    (void)snprintf(text, sizeof text,
+                   "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
+                   "Try PUBSUB HELP.",
+                   (int)(sub->len < 100 ? sub->len : 100), (const char *)sub->bytes);
+    client_answer_error(c, text);
+}
 
 /* What Redis does not do inside MULTI; those that it does are carried out. */
 static void local_do(struct router *router, struct client *c, const struct command *command,
@@ -59,6 +123,12 @@ static void local_do(struct router *router, struct client *c, const struct comma
         client_answer_error(c, "ERR MONITOR isn't allowed for DENY BLOCKING client");
     } else if (strcmp(command->name, "ssubscribe") == 0) {
         client_answer_error(c, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+    } else if (strcmp(command->name, "role") == 0) {
+        router_role(router, c);
+    } else if (strncmp(command->name, "pubsub|", 7) == 0) {
+        if (!pubsub_ask(router, c, command->name + 7, argv, argc)) {
+            local_wrong_arguments(c, &argv[1]);
+        }
     } else if ((command->flags & COMMAND_FLAG_PUBSUB) != 0) {
         pubsub_do(router, c, command, argv, argc);
     } else {
@@ -66,35 +136,52 @@ static void local_do(struct router *router, struct client *c, const struct comma
     }
 }
 
-/* Appends its answer to out. */
-static void local_run(struct router *router, struct request *exec, const uint8_t *bytes,
-                      size_t size, struct buf *out)
+/* As CLIENT REPLY has it: from there on the array goes without its elements, whatever its head said
+ * (replyOnCommand in networking.c; a reader that was told so knows). */
+static bool local_silences(const struct local_words *w, bool silent, bool *skips)
 {
-    struct resp_limits limits = RESP_LIMITS_REDIS;
-    struct resp_framer *framer = resp_framer_create();
-    const struct command *command = NULL;
-    struct clients *all = exec->client->all;
-    struct resp_request request;
-    struct buf text = BUF_INIT;
-    size_t wanted = 0, before = out->len;
-    char error[128];
+    *skips = false;
+    if (w->command == NULL || strcmp(w->command->name, "client|reply") != 0) {
+        return silent;
+    }
+    *skips = resp_arg_is(&w->request.argv[2], "skip");
+    return *skips ? silent
+                  : resp_arg_is(&w->request.argv[2], "off") ||
+                        (silent && !resp_arg_is(&w->request.argv[2], "on"));
+}
 
-    limits.authenticated = true;
-    limits.bulk_max_bytes = size;
-    int rc = resp_request_next(framer, &limits, bytes, size, &request, &wanted, error);
-    if (rc == ERR_OK &&
-        command_check(router->table, request.argv, request.argc, &command, &text) == ERR_OK) {
-        all->capture = out;
-        all->capture_for = exec;
-        local_do(router, exec->client, command, request.argv, request.argc);
-        all->capture = NULL;
-        all->capture_for = NULL;
+/* Appends its answer to out, unless the client wants none. reply: Redis' answer to what it got. */
+static void local_run(struct router *router, struct request *exec, const struct local *local,
+                      const uint8_t *bytes, const uint8_t *reply, size_t len, bool *silent,
+                      struct buf *out)
+{
+    struct clients *all = exec->client->all;
+    struct local_words w;
+    struct buf answer = BUF_INIT;
+    bool skips;
+
+    local_parse(router, bytes, local->len, &w);
+    all->capture = &answer;
+    all->capture_for = exec;
+    if (w.command == NULL) {
+        client_answer_error(exec->client, "ERR this was not carried out");
+    } else if (local->here) {
+        local_do(router, exec->client, w.command, w.request.argv, w.request.argc);
+    } else {
+        transaction_session_answered(router, exec->client, w.command, w.request.argv,
+                                     w.request.argc, reply, len);
     }
-    if (out->len == before) {
-        resp_put_error(out, "ERR this was not carried out");
+    all->capture = NULL;
+    all->capture_for = NULL;
+    *silent = local_silences(&w, *silent, &skips);
+    if (answer.len == 0 && !*silent && !skips) {
+        resp_put_error(&answer, "ERR this was not carried out");
     }
-    buf_release(&text);
-    resp_framer_destroy(framer);
+    if (!*silent) {
+        buf_append(out, buf_head(&answer), answer.len);
+    }
+    buf_release(&answer);
+    local_words_release(&w);
 }
 
 /* The length of the reply at the head of bytes; they are whole. */
@@ -118,21 +205,24 @@ static void local_fill_in(const struct exec_note *note, struct request *exec,
     const uint8_t *bytes = buf_head(reply);
     size_t at = (size_t)((const uint8_t *)memchr(bytes, '\n', reply->len) + 1 - bytes), next = 0;
     struct local local = {.index = UINT32_MAX};
+    bool silent = (exec->flags & REQUEST_SILENT) != 0;
 
-    buf_append(out, bytes, at);
+    buf_append(out, bytes, silent ? 0 : at);
     for (uint32_t i = 0; at < reply->len; i++) {
         size_t len = local_element(bytes + at, reply->len - at);
         if (next < note->len) {
             memcpy(&local, note->locals + next, sizeof local);
         }
         if (next < note->len && local.index == i) {
-            local_run(note->router, exec, note->locals + next + sizeof local, local.len, out);
+            local_run(note->router, exec, &local, note->locals + next + sizeof local, bytes + at,
+                      len, &silent, out);
             next += sizeof local + local.len;
-        } else {
+        } else if (!silent) {
             buf_append(out, bytes + at, len);
         }
         at += len;
     }
+    exec->flags &= ~(uint32_t)(out->len > 0 ? REQUEST_SILENT : 0);
 }
 
 /* Redis found a reason against one of the commands (no memory) only when the whole piece came, as
@@ -162,7 +252,14 @@ static void transaction_amend(struct request *r)
     }
     request_move_reply(r, &reply);
     if (type == '*' && reply.len > 2 && buf_head(&reply)[1] != '-') {
+        struct client *c = r->client;
+        if (c->link != NULL) { /* not given back before the last of them */
+            private_keep(c->link, PRIVATE_EXEC);
+        }
         local_fill_in(note, r, &reply, &out);
+        if (c->link != NULL) {
+            private_unkeep(c->link, PRIVATE_EXEC);
+        }
     } else {
         local_refused(note, &reply, &out);
     }

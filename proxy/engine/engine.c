@@ -763,6 +763,7 @@ void engine_add_bytes(struct engine *e, struct request *r, unsigned db, unsigned
     r->replies_to_skip += skips;
     if ((r->flags & REQUEST_SELECTS) != 0) {
         e->link_db = -1; /* a SELECT in the block may have run or not */
+        e->link_resp = e->config.kind == ENGINE_SHARED ? e->link_resp : -1; /* HELLO likewise */
     }
 }
 

@@ -28,6 +28,7 @@ enum {
     PRIVATE_FORWARD = 1u << 3, /* for as long as the client is connected */
     PRIVATE_TRIAL = 1u << 4,   /* c->trial */
     PRIVATE_NO_TOUCH = 1u << 6,
+    PRIVATE_EXEC = 1u << 7,     /* while the answer to a transaction is looked at */
     PRIVATE_REDIRECT = 1u << 5, /* c->redirect, for as long as the client is connected */
 };
 

@@ -292,6 +292,9 @@ void proxy_refuse(struct proxy *p, struct request *r, const char *error);
 void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
 /* Puts right what Redis says in INFO. */
 void proxy_correct_info(struct proxy *p, struct request *r);
+/* router.correct_info */
+void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc,
+                              struct buf *reply);
 
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;

@@ -316,6 +316,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.privates = p->privates;
     p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
+    p->router.correct_info = proxy_correct_info_reply;
     p->router.log_state = proxy_log_state;
     p->router.kill = proxy_kill_script;
     p->router.admin = admin_answer;

@@ -361,34 +361,46 @@ static void proxy_correct_clients(const struct proxy *p, struct buf *text)
 }
 
 /* What stands in the bulk of Redis' answer is put right, inside the same kind of bulk. */
+static void proxy_correct_info_bulk(struct proxy *p, bool ours, struct buf *whole)
+{
+    struct buf text = BUF_INIT;
+    struct replinfo info = proxy_replinfo(p);
+    const char *bytes = (const char *)buf_head(whole);
+    const char *body = whole->len > 0 ? memchr(bytes, '\n', whole->len) : NULL;
+    bool verbatim = whole->len > 0 && bytes[0] == '=';
+    size_t head = body != NULL ? (size_t)(body + 1 - bytes) + (verbatim ? 4 : 0) : 0;
+
+    if (body == NULL || (!verbatim && bytes[0] != '$') || whole->len < head + 2) {
+        return; /* an error: as it is */
+    }
+    buf_append_str(&text, verbatim ? "txt:" : "");
+    replinfo_correct(&info, bytes + head, whole->len - head - 2, &text);
+    proxy_correct_clients(p, &text);
+    if (ours) {
+        buf_append_str(&text, "\r\n");
+        info_text(p, &text);
+    }
+    buf_clear(whole);
+    buf_printf(whole, "%c%zu\r\n", verbatim ? '=' : '$', text.len);
+    buf_append(whole, buf_head(&text), text.len);
+    buf_append_str(whole, "\r\n");
+    buf_release(&text);
+}
+
 void proxy_correct_info(struct proxy *p, struct request *r)
 {
-    struct buf whole = BUF_INIT, text = BUF_INIT;
-    struct replinfo info = proxy_replinfo(p);
+    struct buf whole = BUF_INIT;
 
     request_move_reply(r, &whole);
-    const char *bytes = (const char *)buf_head(&whole);
-    const char *body = whole.len > 0 ? memchr(bytes, '\n', whole.len) : NULL;
-    bool verbatim = whole.len > 0 && bytes[0] == '=';
-    size_t head = body != NULL ? (size_t)(body + 1 - bytes) + (verbatim ? 4 : 0) : 0;
-    if (body == NULL || (!verbatim && bytes[0] != '$') || whole.len < head + 2) {
-        request_set_reply(r, bytes, whole.len); /* an error: as it is */
-    } else {
-        buf_append_str(&text, verbatim ? "txt:" : "");
-        replinfo_correct(&info, bytes + head, whole.len - head - 2, &text);
-        proxy_correct_clients(p, &text);
-        if ((r->flags & REQUEST_INFO_OURS) != 0) {
-            buf_append_str(&text, "\r\n");
-            info_text(p, &text);
-        }
-        buf_clear(&whole);
-        buf_printf(&whole, "%c%zu\r\n", verbatim ? '=' : '$', text.len);
-        buf_append(&whole, buf_head(&text), text.len);
-        buf_append_str(&whole, "\r\n");
-        request_set_reply(r, buf_head(&whole), whole.len);
-    }
+    proxy_correct_info_bulk(p, (r->flags & REQUEST_INFO_OURS) != 0, &whole);
+    request_set_reply(r, buf_head(&whole), whole.len);
     buf_release(&whole);
-    buf_release(&text);
+}
+
+void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc,
+                              struct buf *reply)
+{
+    proxy_correct_info_bulk(ctx, router_info_wants_ours(argv, argc), reply);
 }
 
 /* ---- set-up ---- */

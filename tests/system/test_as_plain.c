@@ -2,6 +2,7 @@
  * the proxy and to a plain Redis get the same replies. */
 #include "tests/lib/duel.h"
 #include "tests/lib/system.h"
+#include "tests/lib/wire.h"
 
 #include <string.h>
 
@@ -48,6 +49,73 @@ START_TEST(sessions_in_transactions)
          "C CLIENT GETNAME", "B PUBLISH x hi", "C GET k", "C MULTI", "C CLIENT SETNAME bar",
          "C CLIENT KILL USER default ID %B", "C EXEC", "B?", "C MULTI",
          "C CLIENT KILL ID %C SKIPME no", "C EXEC", "C?");
+}
+END_TEST
+
+/* What changes the connection takes effect in its place in the transaction, and only if that runs.
+ */
+START_TEST(connections_in_transactions)
+{
+    DUEL("H ACL SETUSER alice reset on >pw ~a:* +@all -client|list", "A MULTI", "A HSET h f v",
+         "A HGETALL h", "A HELLO 3 SETNAME joe", "A HGETALL h", "A CLIENT GETNAME", "A HELLO 2",
+         "A HGETALL h", "A HELLO 3", "A HELLO 7", "A HELLO x", "A HELLO 2 NOSUCH", "A HGETALL h",
+         "A:EXEC", "A HGETALL h", "A CLIENT GETNAME", "A MULTI", "A HELLO 2", "A DISCARD",
+         "A HGETALL h", "B MULTI", "B AUTH alice wrong", "B ACL WHOAMI", "B AUTH alice pw",
+         "B ACL WHOAMI", "B SET a:1 x", "B SET b:1 x", "B AUTH default x", "B SET b:1 y",
+         "B AUTH alice pw", "B AUTH x", "B AUTH a b c", "B EXEC", "B ACL WHOAMI", "B GET b:1",
+         "B GET a:1", "B MULTI", "B CLIENT LIST", "B AUTH default x", "B EXEC", "B AUTH default x",
+         "B GET b:1", "C:HELLO 3", "C MULTI", "C CLIENT TRACKING ON", "C GET k",
+         "C CLIENT TRACKINGINFO", "C CLIENT GETREDIR", "C EXEC", "H SET k 1", "C<", "C MULTI",
+         "C GET k", "C AUTH alice pw", "C CLIENT TRACKINGINFO", "C EXEC", "C ACL WHOAMI",
+         "H SET k 2", "C<", "C MULTI", "C CLIENT TRACKING OFF", "C AUTH default x",
+         "C CLIENT TRACKINGINFO", "C EXEC", "C GET k", "H SET k 3", "C|", "C MULTI",
+         "C CLIENT TRACKING ON REDIRECT %H", "C GET k", "C EXEC", "C MULTI",
+         "C CLIENT TRACKING ON REDIRECT 99999999", "C CLIENT TRACKING nosuch", "C EXEC", "C MULTI",
+         "C CLIENT TRACKING ON OPTIN", "C GET o", "C CLIENT CACHING yes", "C GET p", "C EXEC");
+}
+END_TEST
+
+START_TEST(others_in_transactions)
+{
+    DUEL("A~BLPOP l 0", "=1", "B MULTI", "B CLIENT UNBLOCK %A", "B CLIENT UNBLOCK 99999999",
+         "B CLIENT UNBLOCK x", "B CLIENT UNBLOCK %B", "B CLIENT UNBLOCK %B nosuch", "B EXEC", "A<",
+         "A~BLPOP l 0", "=1", "B MULTI", "B CLIENT UNBLOCK %A ERROR", "B SET k 1", "B EXEC", "A<",
+         "A MULTI", "A CLIENT REPLY SKIP", "A SET k 1", "A~EXEC", "A~GET k", "A~PING", "A<",
+         "A PING", "A MULTI", "A SET k 2", "A CLIENT REPLY OFF", "A GET k", "A CLIENT REPLY nosuch",
+         "A CLIENT REPLY ON", "A~EXEC", "A~PING", "A~PING", "A~PING", "A<", "A PING",
+         "D SUBSCRIBE x y", "D<", "E SUBSCRIBE x", "E PSUBSCRIBE x*", "A MULTI", "A PUBLISH x 1",
+         "A PUBLISH z 1", "A SPUBLISH x 1", "A PUBSUB NUMSUB x y z", "A PUBSUB CHANNELS y*",
+         "A PUBSUB NUMPAT", "A PUBSUB CHANNELS a b c", "A EXEC", "D<", "E<", "E<", "A MULTI",
+         "A CLIENT PAUSE x", "A CLIENT PAUSE 0", "A CLIENT SETNAME", "A EXEC", "A MULTI",
+         "A CLIENT PAUSE 0", "A CLIENT PAUSE -1", "A CLIENT INFO x", "A EXEC", "A MULTI",
+         "A WAIT x 0", "A WAIT 0 -1", "A SELECT 3", "A SET three 3", "A SELECT 99", "A EXEC",
+         "A GET three", "A MULTI", "A SET k 9", "A RESET", "A EXEC", "A GET k");
+}
+END_TEST
+
+/* INFO and ROLE there tell of the proxy's clients and nodes. */
+START_TEST(info_in_transactions)
+{
+    struct wire a;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_command(&a, "MULTI");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&a, "ROLE");
+    wire_expect(&a, "+QUEUED\r\n");
+    wire_command(&a, "INFO", "everything");
+    wire_expect(&a, "+QUEUED\r\n");
+    wire_command(&a, "EXEC");
+    struct buf whole = BUF_INIT;
+    ck_assert_int_eq(wire_reply(&a, &whole, 5000), ERR_OK);
+    buf_append(&whole, "", 1);
+    const char *reply = (const char *)buf_head(&whole);
+    ck_assert_ptr_nonnull(strstr(reply, "$6\r\nmaster\r\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nholdfast_version:"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nconnected_slaves:0\r\n"));
+    ck_assert_ptr_nonnull(strstr(reply, "\nconnected_clients:1\r\n"));
+    buf_release(&whole);
+    wire_close(&a);
 }
 END_TEST
 
@@ -109,6 +177,9 @@ int main(void)
     tcase_add_test(tc, busy_scripts);
     tcase_add_test(tc, transactions_out_of_memory);
     tcase_add_test(tc, sessions_in_transactions);
+    tcase_add_test(tc, connections_in_transactions);
+    tcase_add_test(tc, others_in_transactions);
+    tcase_add_test(tc, info_in_transactions);
     tcase_add_test(tc, debug_commands);
     TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
     tcase_add_test(leaves, settings_are_put_back);

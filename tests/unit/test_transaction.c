@@ -53,16 +53,10 @@ START_TEST(test_errors)
 }
 END_TEST
 
-/* What may not be queued: it would change the link that all share. */
+/* What may not be queued: Redis does not take it, or who the client is then could not be told. */
 START_TEST(test_refused)
 {
-    static const char *const requests[] = {"SYNC",
-                                           "HELLO 3",
-                                           "AUTH x",
-                                           "CLIENT TRACKING ON",
-                                           "CLIENT REPLY OFF",
-                                           "CLIENT UNBLOCK 1",
-                                           "SHUTDOWN"};
+    static const char *const requests[] = {"SYNC", "SHUTDOWN", "SAVE", "HELLO 3 AUTH a b AUTH c d"};
 
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         world_say(0, "MULTI");
@@ -99,6 +93,83 @@ START_TEST(test_locals)
             world_expect(0, "*-1\r\n$-1\r\n");
         }
     }
+}
+END_TEST
+
+/* What changes the connection goes over a link of the client's own, in its place, and counts when
+ * Redis has done it; nobody else gets that link. */
+START_TEST(test_own_link)
+{
+    world_say_raw(0, "MULTI\r\nHELLO 3 SETNAME holdfast1\r\nAUTH joe pw\r\nGET a\r\n"
+                     "CLIENT GETNAME\r\nAUTH default x\r\nCLIENT TRACKING ON\r\nEXEC\r\n");
+    world_expect(0, OK QUEUED QUEUED QUEUED QUEUED QUEUED QUEUED);
+    world_link_up(0);
+    world_link_expect_bare(0, "MULTI|HELLO 3 SETNAME client:holdfast1|AUTH joe pw|GET a|PING|"
+                              "AUTH default |CLIENT TRACKING ON|EXEC");
+    ck_assert_uint_eq(world.clients[0]->resp, 2);
+    world_link_redis_raw(0, OK QUEUED QUEUED QUEUED QUEUED QUEUED QUEUED
+                         "*6\r\n%0\r\n+OK\r\n_\r\n-NOPERM ping\r\n+OK\r\n+OK\r\n");
+    const char *heard = world_hear(0);
+    ck_assert_int_eq(strncmp(heard, "*6\r\n%7\r\n$6\r\nserver\r\n", 20), 0);
+    ck_assert_ptr_nonnull(strstr(heard, "\r\n*0\r\n+OK\r\n_\r\n$9\r\nholdfast1\r\n+OK\r\n+OK\r\n"));
+    ck_assert_uint_eq(world.clients[0]->resp, 3);
+    ck_assert(world.clients[0]->tracking);
+    ck_assert_ptr_null(world.clients[0]->user);
+    ck_assert_uint_eq(private_kept(world.clients[0]->link), PRIVATE_TRACKING);
+    world_say(0, "MULTI");
+    world_say(0, "CLIENT TRACKING OFF");
+    world_say(0, "AUTH default x");
+    world_say(0, "EXEC");
+    world_expect(0, OK QUEUED QUEUED);
+    world_link_expect_bare(0, "HELLO 3|SELECT 0|MULTI|CLIENT TRACKING OFF|AUTH default |EXEC");
+    world_link_redis_raw(0, "%0\r\n" OK OK QUEUED QUEUED "*2\r\n+OK\r\n+OK\r\n");
+    world_expect(0, "*2\r\n+OK\r\n+OK\r\n");
+    ck_assert_ptr_null(world.clients[0]->link);
+    ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* Who the client is afterwards is what Redis said of the words before it, error or not. */
+START_TEST(test_users)
+{
+    world_say_raw(0, "MULTI\r\nAUTH joe bad\r\nHELLO 3 SETNAME one AUTH ann bad SETNAME two\r\n"
+                     "HELLO 3 AUTH bob pw SETNAME three NOSUCH\r\nHELLO 4\r\nEXEC\r\n");
+    world_expect(0, OK QUEUED QUEUED QUEUED QUEUED);
+    world_link_up(0);
+    world_link_expect_bare(0, "MULTI|AUTH joe bad|HELLO 3 SETNAME one AUTH ann bad SETNAME two|"
+                              "HELLO 3 AUTH bob pw SETNAME three NOSUCH|HELLO 4|EXEC");
+    world_link_redis_raw(0, OK QUEUED QUEUED QUEUED QUEUED
+                         "*4\r\n-WRONGPASS x\r\n-WRONGPASS x\r\n-ERR Syntax\r\n-NOPROTO x\r\n");
+    world_expect(0, "*4\r\n-WRONGPASS x\r\n-WRONGPASS x\r\n-ERR Syntax\r\n-NOPROTO x\r\n");
+    ck_assert_str_eq(world.clients[0]->user, "bob");
+    ck_assert_str_eq(world.clients[0]->name, "three");
+    ck_assert_uint_eq(world.clients[0]->resp, 2);
+}
+END_TEST
+
+/* WAIT asks for what was written before the transaction; and does not wait. */
+START_TEST(test_wait)
+{
+    world_say_raw(0, "MULTI\r\nSET a 1\r\nWAIT 9 0\r\nWAIT x 0\r\nWAITAOF 1 3 0\r\nEXEC\r\n");
+    world_expect(0, OK QUEUED QUEUED QUEUED QUEUED);
+    world_expect_sent("MULTI|SET a 1|PING|PING|PING|EXEC");
+    world_redis(OK QUEUED QUEUED QUEUED QUEUED "*4\r\n+OK\r\n+PONG\r\n+PONG\r\n+PONG\r\n");
+    world_expect(0, "*4\r\n+OK\r\n:3\r\n-ERR value is not an integer or out of range\r\n"
+                    "*2\r\n:1\r\n:3\r\n");
+}
+END_TEST
+
+/* CLIENT REPLY keeps back what stands behind it in the array, as Redis does. */
+START_TEST(test_reply)
+{
+    world_say_raw(0, "MULTI\r\nSET a 1\r\nCLIENT REPLY OFF\r\nGET a\r\nCLIENT ID\r\n"
+                     "CLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nEXEC\r\nGET b\r\nPING\r\n");
+    world_expect_sent("MULTI|SET a 1|PING|GET a|PING|PING|PING|EXEC");
+    world_redis(OK QUEUED QUEUED QUEUED QUEUED QUEUED QUEUED
+                "*6\r\n+OK\r\n+PONG\r\n$1\r\n1\r\n+PONG\r\n+PONG\r\n+PONG\r\n");
+    world_expect_sent("GET b|PING");
+    world_redis("$-1\r\n+PONG\r\n");
+    world_expect(0, OK QUEUED QUEUED QUEUED QUEUED QUEUED QUEUED "*6\r\n+OK\r\n+OK\r\n+PONG\r\n");
 }
 END_TEST
 
@@ -321,6 +392,10 @@ int main(void)
     tcase_add_test(transaction, test_errors);
     tcase_add_test(transaction, test_refused);
     tcase_add_test(transaction, test_locals);
+    tcase_add_test(transaction, test_own_link);
+    tcase_add_test(transaction, test_users);
+    tcase_add_test(transaction, test_wait);
+    tcase_add_test(transaction, test_reply);
     tcase_add_test(transaction, test_subscribes);
     tcase_add_test(transaction, test_exec);
     tcase_add_test(transaction, test_scope);
