@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Synced while it is received, so that the last sync does not hold up the node for long. */
-enum { SNAPFILE_SYNC_BYTES = 16 * 1024 * 1024 };
+/* Synced while it is received, and so often that no sync holds up the node for long, nor an append
+ * of a neighbour's on the same disk. */
+enum { SNAPFILE_SYNC_BYTES = 1024 * 1024 };
 /* Of 64 TiB. */
 enum { SNAPFILE_META_MAX_BYTES = 1024 * 1024 * 1024 };
 

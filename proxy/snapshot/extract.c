@@ -1,5 +1,8 @@
+#include <config.h> /* sync_file_range is an extension */
+
 #include "proxy/snapshot/extract.h"
 
+#include "common/clock.h"
 #include "common/crc32c.h"
 #include "common/mem.h"
 #include "proxy/engine/capture.h"
@@ -15,7 +18,12 @@
 #include <unistd.h>
 
 /* Redis says nothing while it prepares to send (it forks). */
-enum { EXTRACT_TIMEOUT_MS = 300000, EXTRACT_READ_BYTES = 1 << 20, EXTRACT_PATH_MAX = 4096 };
+enum {
+    EXTRACT_TIMEOUT_MS = 300000,
+    EXTRACT_READ_BYTES = 256 << 10,
+    EXTRACT_PUSH_BYTES = 1 << 20, /* passed on to the disk at a time */
+    EXTRACT_PATH_MAX = 4096
+};
 
 struct extract {
     struct extract_config config;
@@ -23,6 +31,9 @@ struct extract {
     void *ctx;
     struct capture *capture;
     struct event *end_event; /* tells the outcome from outside of the capture's events */
+    struct event *go_event;  /* reading goes on */
+    uint64_t due_ns;         /* when what has come was to come, at the rate */
+    uint64_t pushed_bytes;
     struct extract_result result;
     bool ended;
     char why[200]; /* "": it went well */
@@ -88,6 +99,48 @@ static void extract_full_resync(void *ctx, const struct replid *replid, uint64_t
     }
 }
 
+/* Has the disk write what is there, and does not wait for it. A file that can't is none the worse.
+ */
+static void extract_push(struct extract *e)
+{
+    if (e->result.size_bytes - e->pushed_bytes >= EXTRACT_PUSH_BYTES) {
+        (void)sync_file_range(e->config.fd, (off_t)e->pushed_bytes,
+                              (off_t)(e->result.size_bytes - e->pushed_bytes),
+                              SYNC_FILE_RANGE_WRITE);
+        e->pushed_bytes = e->result.size_bytes;
+    }
+}
+
+/* Reading rests as long as these bytes take at the rate; Redis' child waits with what it has. */
+static void extract_rest(struct extract *e, size_t size)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    if (e->config.rate_max_bytes == 0) {
+        return;
+    }
+    e->due_ns = e->due_ns > now_ns ? e->due_ns : now_ns;
+    e->due_ns += (uint64_t)((double)size / (double)e->config.rate_max_bytes * 1e9);
+    uint64_t ms = (e->due_ns - now_ns) / CLOCK_NS_PER_MS;
+    if (ms > 0) {
+        struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                             .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+        capture_pause(e->capture, true);
+        MUST(event_add(e->go_event, &tv) == 0);
+    }
+}
+
+static void extract_go_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct extract *e = arg;
+
+    (void)fd;
+    (void)what;
+    if (!e->ended) {
+        capture_pause(e->capture, false);
+    }
+}
+
 static void extract_rdb(void *ctx, const void *bytes, size_t size)
 {
     struct extract *e = ctx;
@@ -114,6 +167,8 @@ static void extract_rdb(void *ctx, const void *bytes, size_t size)
     }
     e->result.crc = crc32c_extend(e->result.crc, bytes, size);
     e->result.size_bytes += size;
+    extract_push(e);
+    extract_rest(e, size);
 }
 
 static void extract_rdb_end(void *ctx)
@@ -160,7 +215,8 @@ struct extract *extract_start(const struct extract_config *config,
     e->events = events;
     e->ctx = ctx;
     e->end_event = event_new(config->base, -1, 0, extract_end_cb, e);
-    MUST(e->end_event != NULL);
+    e->go_event = event_new(config->base, -1, 0, extract_go_cb, e);
+    MUST(e->end_event != NULL && e->go_event != NULL);
     e->capture = capture_create(config->base, &capture, &extract_capture_events, e);
     if (ftruncate(config->fd, 0) != 0 || lseek(config->fd, 0, SEEK_SET) != 0 ||
         capture_start(e->capture, NULL, 0) != ERR_OK) {
@@ -175,6 +231,7 @@ void extract_destroy(struct extract *e)
     if (e != NULL) {
         capture_destroy(e->capture);
         event_free(e->end_event);
+        event_free(e->go_event);
         free(e);
     }
 }
@@ -182,4 +239,12 @@ void extract_destroy(struct extract *e)
 uint64_t extract_bytes(const struct extract *e)
 {
     return e->result.size_bytes;
+}
+
+void extract_hurry(struct extract *e)
+{
+    e->config.rate_max_bytes = 0;
+    if (event_pending(e->go_event, EV_TIMEOUT, NULL)) {
+        event_active(e->go_event, EV_TIMEOUT, 0);
+    }
 }

@@ -21,6 +21,9 @@ struct extract_config {
     const char *password;
     int fd;          /* written from its beginning on; the owner's */
     uint64_t offset; /* where Redis stands: an RDB of any other offset is refused */
+    /* Written in a second at most, and passed on to the disk as it comes: what the cache gathers it
+     * writes all at once, in front of whatever else waits for that disk. 0: as it goes. */
+    uint64_t rate_max_bytes;
 };
 
 struct extract_result {
@@ -38,6 +41,8 @@ struct extract_events {
 struct extract *extract_start(const struct extract_config *config,
                               const struct extract_events *events, void *ctx);
 void extract_destroy(struct extract *e); /* NULL is allowed */
+/* From now on at no particular rate. */
+void extract_hurry(struct extract *e);
 /* Bytes so far. */
 uint64_t extract_bytes(const struct extract *e);
 

@@ -215,7 +215,8 @@ static void leg_keys_cb(void *ctx, const struct redisReply *reply)
                                     .port = sandbox_port(l->sandbox),
                                     .password = sandbox_password(l->sandbox),
                                     .fd = l->plan.extract_fd,
-                                    .offset = l->result.first.offset};
+                                    .offset = l->result.first.offset,
+                                    .rate_max_bytes = l->config.disk_rate_max_bytes};
     leg_say(l, "extract");
     l->extract = extract_start(&config, &leg_extract_events, l);
     if (l->extract == NULL) {

@@ -20,7 +20,8 @@ struct leg_config {
     const char *folder;
     uint32_t engine; /* the log's, as WIRE_ENGINE; 0: not known. The sandbox has to be of the
                         same major and minor version */
-    uint64_t rate_max_bytes; /* see replay_config */
+    uint64_t rate_max_bytes;      /* see replay_config */
+    uint64_t disk_rate_max_bytes; /* see extract_config */
 };
 
 struct leg_plan {

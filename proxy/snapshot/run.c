@@ -39,10 +39,11 @@ struct run {
     int fd; /* the RDB; -1: none */
     uint64_t since_ns;
     uint64_t stored_bytes, retry_ns;
-    uint32_t to_store;            /* log nodes whose turn is to come */
-    unsigned node;                /* whose turn it is */
-    unsigned stored, members;     /* nodes that have it, of so many */
-    uint64_t tokens, refilled_ns; /* bytes that may be sent now */
+    uint32_t to_store;        /* log nodes whose turn is to come */
+    unsigned node;            /* whose turn it is */
+    unsigned stored, members; /* nodes that have it, of so many */
+    int64_t tokens; /* bytes that may be sent now; below 0: the last piece was more than that */
+    uint64_t refilled_ns;
     unsigned stale;
     bool alone;       /* verify: nothing older is there to compare with */
     uint64_t on_to;   /* verify: the next place, where another snapshot is; 0: what is committed */
@@ -90,12 +91,12 @@ static void run_done(struct run *r)
 
 static void run_refill(struct run *r, uint64_t now_ns)
 {
-    uint64_t rate = r->config.store_rate_max_bytes;
+    int64_t rate = (int64_t)r->config.store_rate_max_bytes;
     uint64_t span_ns = now_ns - r->refilled_ns;
 
     span_ns = span_ns < CLOCK_NS_PER_S / 10 ? span_ns : CLOCK_NS_PER_S / 10;
     r->refilled_ns = now_ns;
-    r->tokens += (uint64_t)((double)rate * (double)span_ns / 1e9);
+    r->tokens += (int64_t)((double)rate * (double)span_ns / 1e9);
     r->tokens = r->tokens < rate / 10 ? r->tokens : rate / 10;
 }
 
@@ -105,10 +106,10 @@ static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
     struct run *r = ctx;
     size_t got = 0;
 
-    if (r->config.store_rate_max_bytes > 0 && r->tokens == 0) {
+    if (r->config.store_rate_max_bytes > 0 && r->tokens <= 0) {
         return true; /* asked again at the next tick */
     }
-    r->tokens -= size < r->tokens ? size : r->tokens;
+    r->tokens -= (int64_t)size;
     uint8_t *to = buf_reserve(out, size);
 
     while (got < size) {
@@ -208,6 +209,7 @@ static void run_store(struct run *r)
                                    .verified_ms = clock_wall_ms()};
     (void)snprintf(info->engine_version, sizeof info->engine_version, "%s", r->made.engine_version);
     run_to(r, RUN_STORE);
+    r->tokens = 0;
     r->to_store = lognodes_members(r->config.leg.nodes);
     r->members = (unsigned)__builtin_popcount(r->to_store);
     run_store_next(r);

@@ -21,7 +21,7 @@ struct run_config {
     struct leg_config leg;
     uint32_t look_ms;              /* how long the log nodes are waited for */
     uint32_t store_ms;             /* how long storing on one of them may stand still */
-    uint64_t store_rate_max_bytes; /* sent to them in a second at most; 0: as fast as it goes */
+    uint64_t store_rate_max_bytes; /* sent to one in a second at most; 0: as fast as it goes */
 };
 
 struct run_result {
