@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* After a spare link that could not be set up (Redis has its maxclients). */
+#define PRIVATE_SPARE_PAUSE_NS (5 * CLOCK_NS_PER_S)
+
 struct private_link {
     struct private_pool *pool;
     struct engine *engine;
@@ -20,6 +23,7 @@ struct private_link {
     bool in_to_send;
     bool named; /* it has a client's name */
     bool spoiled;
+    bool was_up;
     unsigned kept;
     unsigned unanswered; /* requests under way */
 };
@@ -35,8 +39,9 @@ struct private_pool {
     struct replid replid;
     uint8_t *scratch; /* of all links */
     struct private_link *lent, *idle, *dead;
-    struct private_link *to_send;
-    size_t count, idle_count; /* count: lent and idle */
+    struct private_link *to_send, **to_send_end; /* in the order in which they were asked */
+    size_t count, idle_count;                    /* count: lent and idle */
+    uint64_t no_spares_before_ns;                /* one could not be set up */
 };
 
 struct private_pool *private_create(struct event_base *base, const struct private_config *config,
@@ -52,6 +57,7 @@ struct private_pool *private_create(struct event_base *base, const struct privat
     pool->ctx = ctx;
     pool->requests = requests;
     pool->scratch = mem_alloc(ENGINE_READ_BYTES);
+    pool->to_send_end = &pool->to_send;
     return pool;
 }
 
@@ -84,8 +90,9 @@ static void link_wants_send(struct private_link *link)
 {
     if (!link->in_to_send) {
         link->in_to_send = true;
-        link->next_to_send = link->pool->to_send;
-        link->pool->to_send = link;
+        link->next_to_send = NULL;
+        *link->pool->to_send_end = link;
+        link->pool->to_send_end = &link->next_to_send;
     }
 }
 
@@ -132,8 +139,11 @@ static void link_redirect_settled(const struct private_link *link)
 
 static void link_up(void *ctx)
 {
-    link_wants_send(ctx);
-    link_redirect_settled(ctx);
+    struct private_link *link = ctx;
+
+    link->was_up = true;
+    link_wants_send(link);
+    link_redirect_settled(link);
 }
 
 /* Nothing is under way and nothing is kept: whoever needs one next may have it. */
@@ -199,6 +209,9 @@ static void link_down(void *ctx, struct request *unknown, struct request *unsent
     struct client *c = link->client;
     unsigned kept = link->kept & ~(unsigned)(PRIVATE_TRIAL | PRIVATE_REDIRECT);
 
+    if (link->list == &pool->idle && !link->was_up) {
+        pool->no_spares_before_ns = clock_now_ns() + PRIVATE_SPARE_PAUSE_NS;
+    }
     link_bury(link);
     unknown = link_sift(link, unknown);
     unsent = link_sift(link, unsent);
@@ -295,6 +308,9 @@ void private_sweep(struct private_pool *pool)
                 at = &(*at)->next_to_send;
             }
             *at = link->next_to_send;
+            if (pool->to_send_end == &link->next_to_send) {
+                pool->to_send_end = at;
+            }
         }
         engine_destroy(link->engine);
         free(link);
@@ -335,10 +351,31 @@ static struct private_link *link_create(struct private_pool *pool)
 
     link->pool = pool;
     link->engine = engine_create(pool->base, &config, &link_events, link);
-    link_enter(link, &pool->lent);
+    link_enter(link, &pool->idle);
     pool->count++;
+    pool->idle_count++;
     engine_start(link->engine, &pool->replid, clock_now_ns());
-    return link;
+    return engine_is_down(link->engine) ? NULL : link; /* NULL: buried already */
+}
+
+/* Setting up a link takes some round trips, in which others could overtake whoever waits for it:
+ * Redis serves those who block in the order in which they came, and so must we. */
+static void private_make_spares(struct private_pool *pool)
+{
+    while (pool->started && pool->idle_count < pool->config.spare &&
+           pool->count < pool->config.links_max && link_create(pool) != NULL) {
+    }
+}
+
+/* One that is up already, if there is one. */
+static struct private_link *private_find_idle(const struct private_pool *pool)
+{
+    struct private_link *link = pool->idle;
+
+    while (link != NULL && !engine_is_up(link->engine)) {
+        link = link->next;
+    }
+    return link != NULL ? link : pool->idle;
 }
 
 /* So that who looks at Redis' own CLIENT LIST or SLOWLOG sees the client's name there. One that we
@@ -363,21 +400,19 @@ static void link_take_name(struct private_link *link, const char *name)
 /* One for this client; NULL: none can be had. */
 static struct private_link *link_take(struct private_pool *pool, const struct client *c)
 {
-    struct private_link *link = pool->idle;
+    struct private_link *link = private_find_idle(pool);
 
     if (!pool->started || (link == NULL && pool->count >= pool->config.links_max)) {
         return NULL;
     }
-    if (link != NULL) {
-        pool->idle_count--;
-        link_leave(link);
-        link_enter(link, &pool->lent);
-    } else {
-        link = link_create(pool);
-        if (engine_is_down(link->engine)) {
-            return NULL; /* buried already */
-        }
+    link = link != NULL ? link : link_create(pool);
+    if (link == NULL) {
+        return NULL;
     }
+    pool->idle_count--;
+    link_leave(link);
+    link_enter(link, &pool->lent);
+    private_make_spares(pool);
     if (pool->config.kind == ENGINE_PRIVATE) {
         link_take_name(link, c->name);
     }
@@ -571,6 +606,9 @@ void private_flush(struct private_pool *pool, uint64_t now_ns)
     while (pool->to_send != NULL) {
         struct private_link *link = pool->to_send;
         pool->to_send = link->next_to_send;
+        if (pool->to_send == NULL) {
+            pool->to_send_end = &pool->to_send;
+        }
         link->in_to_send = false;
         engine_flush(link->engine, now_ns);
     }
@@ -582,9 +620,19 @@ void private_tick(struct private_pool *pool, uint64_t now_ns)
         next = link->next;
         engine_tick(link->engine, now_ns);
     }
+    for (struct private_link *link = pool->idle, *next; link != NULL; link = next) {
+        next = link->next;
+        if (!engine_is_up(link->engine)) {
+            engine_tick(link->engine, now_ns); /* connecting takes too long */
+        }
+    }
+    if (now_ns >= pool->no_spares_before_ns) {
+        private_make_spares(pool);
+    }
 }
 
 size_t private_count(const struct private_pool *pool)
 {
-    return pool->count;
+    size_t spare = pool->idle_count < pool->config.spare ? pool->idle_count : pool->config.spare;
+    return pool->count - spare;
 }

@@ -3,8 +3,8 @@
  * their own (DESIGN §4, "Connections with state"). Counted, bounded, and returned exactly once:
  * what is clean again is kept for the next client, up to idle_max; everything else is closed.
  *
- *   lent (c->link) ──clean, nothing unanswered──▶ idle ──▶ lent …
- *        └──client gone, spoiled, link down──▶ closed
+ *   spare ──▶ lent (c->link) ──clean, nothing unanswered──▶ idle ──▶ lent …
+ *               └──client gone, spoiled, link down──▶ closed
  *
  * Their target is our Redis (kind ENGINE_PRIVATE: fenced, its identity checked), or the leading
  * proxy's client port (ENGINE_FORWARD: no fences, since that one withholds). */
@@ -42,6 +42,7 @@ struct private_config {
     uint64_t log_id;
     size_t links_max; /* lent and idle */
     size_t idle_max;
+    size_t spare; /* idle ones that are there before anybody asks for them, within links_max */
     uint32_t connect_timeout_ms;
 };
 
@@ -146,7 +147,7 @@ void private_sweep(struct private_pool *pool);
 /* Time-outs. A few times a second. */
 void private_tick(struct private_pool *pool, uint64_t now_ns);
 
-/* Links there are, lent or idle. */
+/* Links there are, lent or idle, but for `spare` idle ones. */
 size_t private_count(const struct private_pool *pool);
 
 #endif

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { PROXY_PRIVATE_IDLE_MAX = 64 };
+enum { PROXY_PRIVATE_IDLE_MAX = 64, PROXY_PRIVATE_SPARE = 4 };
 
 static void proxy_private_fenced(void *ctx, struct request *first, uint64_t bound)
 {
@@ -194,6 +194,7 @@ void proxy_open_privates(struct proxy *p, const struct settings *s)
         .password = s->redis_password,
         .links_max = (size_t)s->private_max,
         .idle_max = PROXY_PRIVATE_IDLE_MAX,
+        .spare = PROXY_PRIVATE_SPARE,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
     };
 

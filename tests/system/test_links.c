@@ -10,7 +10,7 @@
 const struct cluster_options system_options = {.plain = true,
                                                .proxy_json = "\"limits\": {\"private_max\": 20}"};
 
-enum { REPLY_TIMEOUT_MS = 20000, PRIVATE_MAX = 20 };
+enum { REPLY_TIMEOUT_MS = 20000, PRIVATE_MAX = 20, SPARES = 4 };
 
 /* ---- WATCH ---- */
 
@@ -215,6 +215,65 @@ static bool no_links_are_left(void *arg)
     return cluster_info_number(cluster, "holdfast_private_connections") == 0;
 }
 
+static bool spares_are_up(void *arg)
+{
+    static const char setup_done[] = "cmd=info";
+    struct wire w;
+    struct buf list = BUF_INIT;
+    size_t count = 0;
+
+    (void)arg;
+    wire_open(&w, cluster_port(cluster, "redis1"));
+    wire_command(&w, "CLIENT", "LIST", "TYPE", "normal");
+    ck_assert_int_eq(wire_reply(&w, &list, REPLY_TIMEOUT_MS), 0);
+    buf_append(&list, "", 1);
+    for (const char *at = (const char *)buf_head(&list); (at = strstr(at, setup_done)) != NULL;
+         at++) {
+        count++;
+    }
+    buf_release(&list);
+    wire_close(&w);
+    return count >= SPARES;
+}
+
+/* Redis serves who blocks in the order in which they came. So it is here, though each needs a link
+ * to Redis first, nobody waits until the others are seen to block, and what they wait for comes
+ * over the shared link at once. Who leaves takes the link along, so each round needs new ones. */
+START_TEST(blocked_clients_keep_their_order)
+{
+    for (int round = 0; round < 20; round++) {
+        struct wire blocked[SPARES], pusher;
+
+        wire_open(&pusher, cluster_port(cluster, "proxy1"));
+        for (int i = 0; i < SPARES; i++) {
+            wire_open(&blocked[i], cluster_port(cluster, "proxy1"));
+            wire_command(&blocked[i], "PING");
+            wire_expect(&blocked[i], "+PONG\r\n");
+        }
+        cluster_wait("spare links to be up", REPLY_TIMEOUT_MS, spares_are_up, NULL);
+        for (int i = 0; i < SPARES; i++) {
+            wire_command(&blocked[i], "BLPOP", "order", "0");
+        }
+        wire_command(&pusher, "RPUSH", "order", "0", "1", "2", "3");
+        wire_expect(&pusher, ":4\r\n");
+        for (int i = 0; i < SPARES; i++) {
+            char expected[64];
+
+            (void)snprintf(expected, sizeof expected, "*2\r\n$5\r\norder\r\n$1\r\n%d\r\n", i);
+            wire_expect(&blocked[i], expected);
+            wire_command(&blocked[i], "BLPOP", "order", "0");
+        }
+        for (int i = 0; i < SPARES; i++) {
+            ck_assert(wire_silent(&blocked[i], 1));
+            wire_close(&blocked[i]);
+        }
+        wire_close(&pusher);
+        cluster_wait("the links of those who left to end", REPLY_TIMEOUT_MS, no_links_are_left,
+                     NULL);
+    }
+}
+END_TEST
+
 /* More than limits.private_max is refused clearly; those that have one go on; and what is given
  * back is there for others. */
 START_TEST(links_are_bounded)
@@ -302,6 +361,7 @@ int main(void)
     tcase_add_test(tc, blocking_streams);
     tcase_add_test(tc, unblocking);
     tcase_add_test(tc, blocked_clients_may_leave);
+    tcase_add_test(tc, blocked_clients_keep_their_order);
     tcase_add_test(tc, links_are_bounded);
     tcase_add_test(tc, blocked_replies_are_withheld);
     return unit_main(suite);
