@@ -109,13 +109,16 @@ holdfast_proxy_LDADD = $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)
 # The program that asks and commands proxies. Its texts are tested on their own.
 noinst_LIBRARIES += libctl.a
 libctl_a_SOURCES = \
+	proxy/ctl/bar_text.c proxy/ctl/bar_text.h \
 	proxy/ctl/change_text.c proxy/ctl/change_text.h \
 	proxy/ctl/changes.c proxy/ctl/changes.h \
 	proxy/ctl/ctl_text.c proxy/ctl/ctl_text.h \
+	proxy/ctl/held.c proxy/ctl/held.h \
 	proxy/ctl/manifest.c proxy/ctl/manifest.h \
 	proxy/ctl/moment.c proxy/ctl/moment.h \
 	proxy/ctl/rdb_head.c proxy/ctl/rdb_head.h \
-	proxy/ctl/seek.c proxy/ctl/seek.h
+	proxy/ctl/seek.c proxy/ctl/seek.h \
+	proxy/ctl/target_mark.c proxy/ctl/target_mark.h
 bin_PROGRAMS += holdfast-ctl
 holdfast_ctl_SOURCES = \
 	proxy/ctl/archive.c proxy/ctl/archive.h \
@@ -126,6 +129,7 @@ holdfast_ctl_SOURCES = \
 	proxy/ctl/ctl_failover.c \
 	proxy/ctl/ctl_found.c proxy/ctl/ctl_found.h \
 	proxy/ctl/ctl_import.c \
+	proxy/ctl/ctl_into.c proxy/ctl/ctl_into.h \
 	proxy/ctl/ctl_link.c proxy/ctl/ctl_link.h \
 	proxy/ctl/ctl_log.c \
 	proxy/ctl/ctl_nodes.c proxy/ctl/ctl_nodes.h \
@@ -133,6 +137,7 @@ holdfast_ctl_SOURCES = \
 	proxy/ctl/ctl_restore.c \
 	proxy/ctl/ctl_snapshot.c \
 	proxy/ctl/ctl_status.c \
+	proxy/ctl/ctl_stop.c proxy/ctl/ctl_stop.h \
 	proxy/ctl/ctl_target.c proxy/ctl/ctl_target.h \
 	proxy/ctl/ctl_tail.c \
 	proxy/ctl/main.c

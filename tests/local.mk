@@ -511,6 +511,18 @@ test_manifest_SOURCES = tests/unit/test_manifest.c tests/lib/unit.h
 test_manifest_CFLAGS = $(UNIT_CFLAGS)
 test_manifest_LDADD = libctl.a $(UNIT_LDADD)
 
+check_PROGRAMS += test_bar_text test_held test_target_mark
+TESTS += test_bar_text test_held test_target_mark
+test_target_mark_SOURCES = tests/unit/test_target_mark.c tests/lib/unit.h
+test_target_mark_CFLAGS = $(UNIT_CFLAGS)
+test_target_mark_LDADD = libctl.a $(UNIT_LDADD)
+test_bar_text_SOURCES = tests/unit/test_bar_text.c tests/lib/unit.h
+test_bar_text_CFLAGS = $(UNIT_CFLAGS)
+test_bar_text_LDADD = libctl.a $(UNIT_LDADD)
+test_held_SOURCES = tests/unit/test_held.c tests/lib/unit.h
+test_held_CFLAGS = $(UNIT_CFLAGS)
+test_held_LDADD = libctl.a $(UNIT_LDADD)
+
 if ENABLE_FUZZERS
 noinst_PROGRAMS += fuzz_past
 fuzz_past_SOURCES = tests/fuzz/fuzz_past.c tests/fuzz/fuzz.h

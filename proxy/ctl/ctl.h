@@ -44,7 +44,8 @@ struct ctl {
 
     /* As they were given; NULL: they were not. */
     const char *from, *until, *db, *keys, *at, *to, *log_nodes, *cluster_id, *log_id;
-    const char *to_password; /* of a Redis that --to names; "": none */
+    const char *to_log, *to_cluster_id, *to_log_id; /* a new log that restore makes */
+    const char *to_password;                        /* of a Redis that --to names; "": none */
     bool force, all;
     const struct settings *settings; /* of --config; NULL: there is none */
 };

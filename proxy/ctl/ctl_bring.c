@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "proxy/ctl/ctl_stop.h"
 #include "proxy/engine/control.h"
 #include "proxy/snapshot/extract.h"
 #include "proxy/snapshot/sandbox.h"
@@ -11,7 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BRING_TURN_MS = 50, BRING_RETRY_MS = 100, BRING_PIECE_BYTES = 16 << 20, BRING_ATTEMPTS = 4 };
+enum {
+    BRING_TURN_MS = 50,
+    BRING_RETRY_MS = 100,
+    BRING_PIECE_BYTES = 16 << 20,
+    BRING_ATTEMPTS = 4,
+    BRING_ANSWER_MS = 60000 /* a Redis that loads a large value says nothing meanwhile */
+};
 
 struct ctl_bring {
     struct ctl_bring_config config;
@@ -24,7 +31,7 @@ struct ctl_bring {
     struct ctl_bar bar;
     char version[32];
 
-    bool up, over;
+    bool up, over, began;
     int status; /* of what is over */
     bool again; /* it has failed, and may be tried again */
     char why[SANDBOX_WHY_MAX + 40];
@@ -169,7 +176,7 @@ static bool bring_open_redis(struct ctl_bring *b)
                                      .port = c->port,
                                      .user = c->user,
                                      .password = c->password,
-                                     .timeout_ms = (uint32_t)c->timeout_ms,
+                                     .timeout_ms = BRING_ANSWER_MS,
                                      .retry_ms = BRING_RETRY_MS};
     struct sandbox_config sandbox = {.program = c->program, .folder = c->folder};
     uint64_t end_ns = clock_now_ns() + 2 * c->timeout_ms * CLOCK_NS_PER_MS;
@@ -202,6 +209,7 @@ static bool bring_open_replay(struct ctl_bring *b)
                                    .nodes = b->nodes,
                                    .control = b->sandbox != NULL ? sandbox_control(b->sandbox)
                                                                  : b->control,
+                                   .secret = b->config.secret,
                                    .feed_host = b->config.feed_host};
     int err;
 
@@ -265,6 +273,10 @@ static int bring_wait(struct ctl_bring *b)
 {
     while (!b->over) {
         bring_tick(b);
+        if (ctl_stop_asked()) {
+            bring_failed(b, "stopped", "by a signal");
+            b->again = false;
+        }
     }
     ctl_bar_clear(&b->bar);
     return b->status;
@@ -275,6 +287,7 @@ int ctl_bring_to(struct ctl_bring *b, uint64_t to, struct replay_point *point)
     for (int attempt = 1;; attempt++) {
         b->over = b->again = false;
         b->status = CTL_EXIT_DONE;
+        b->began = true;
         replay_start(b->replay, to, NULL);
         if (bring_wait(b) == CTL_EXIT_DONE) {
             *point = b->point;
@@ -314,6 +327,11 @@ int ctl_bring_extract(struct ctl_bring *b, const struct replay_point *point, int
     *size_bytes = b->extracted.size_bytes;
     *crc = b->extracted.crc;
     return status;
+}
+
+bool ctl_bring_began(const struct ctl_bring *b)
+{
+    return b->began;
 }
 
 const char *ctl_bring_version(const struct ctl_bring *b)

@@ -16,6 +16,7 @@ struct ctl_bring_config {
     const char *host;
     int port;
     const char *user, *password;
+    const char *secret;    /* that it shows when it comes to us */
     const char *feed_host; /* an address of ours that it reaches */
     const char *folder;    /* of a sandbox, for as long as it starts */
     const char *program;   /* of a sandbox: redis-server */
@@ -26,8 +27,12 @@ struct ctl_bring_config {
 struct ctl_bring *ctl_bring_open(const struct ctl_bring_config *config, int *status);
 void ctl_bring_close(struct ctl_bring *b);
 
+/* Whether it was told to be a replica of ours: what it held may be gone. */
+bool ctl_bring_began(const struct ctl_bring *b);
+
 /* To `to`, an end of a unit that is committed, with a bar. A snapshot that turns out to be damaged
- * is done without: an older one, or another node's, is tried. A status, complained. */
+ * is done without: an older one, or another node's, is tried. Ends early if ctl_stop_asked. A
+ * status, complained. */
 int ctl_bring_to(struct ctl_bring *b, uint64_t to, struct replay_point *point);
 
 /* Of a sandbox that stands there: its RDB into the file, which is at its beginning. */

@@ -27,6 +27,8 @@ enum {
     FOUND_SILENCE_MS = 60000, /* without progress it is given up */
 };
 
+static const char FOUND_DEPOSED[] = "somebody else was elected: stop the proxies, and run it again";
+
 struct ctl_found {
     struct transport *transport;
     struct proposer *proposer;
@@ -36,6 +38,7 @@ struct ctl_found {
     char refusal[200];
 
     struct snapshot_info info;
+    struct log_term held_term; /* the last of what the nodes had before */
     struct ctl_bar bar;
     int fd;
     bool shipped;
@@ -144,6 +147,66 @@ static void found_turn(struct ctl_found *f)
     snapship_tick(f->snapship, clock_now_ns());
 }
 
+/* ---- what is there ---- */
+
+static bool found_refuses(const struct ctl_node *node, const char *why)
+{
+    ctl_complain("the log node at %s %s; nothing was changed", node->address, why);
+    return false;
+}
+
+/* What stands: a log of which the snapshot is there. It comes last, so without one no proxy can
+ * serve anything of it. */
+static bool found_may_go_on(struct ctl_nodes *n, const struct snapshot_info *same)
+{
+    const struct ctl_node *holder = NULL;
+    struct snapshot_info info;
+    unsigned stored = 0, node;
+
+    for (unsigned i = 0; i < n->count; i++) {
+        if (!n->nodes[i].log.empty && n->nodes[i].snapshot != WIRE_NO_SNAPSHOT) {
+            holder = &n->nodes[i];
+            stored++;
+        }
+    }
+    if (holder == NULL) {
+        return true;
+    }
+    bool unfinished = same != NULL && 2 * stored <= n->count &&
+                      ctl_nodes_snapshot(n, UINT64_MAX, &info, &node) == ERR_OK &&
+                      info.offset == same->offset && info.size_bytes == same->size_bytes &&
+                      info.crc == same->crc;
+    return unfinished || found_refuses(holder, "has a log already");
+}
+
+bool ctl_found_look(struct ctl_nodes *n, uint64_t begin, const struct snapshot_info *same,
+                    struct held *held)
+{
+    held_start(held, begin);
+    for (unsigned i = 0; i < n->count; i++) {
+        if (!n->nodes[i].answered) {
+            ctl_complain("the log node at %s does not answer: a new log needs all of them",
+                         n->nodes[i].address);
+            return false;
+        }
+    }
+    if (!found_may_go_on(n, same)) {
+        return false;
+    }
+    for (unsigned i = 0; i < n->count; i++) {
+        const struct wire_log *log = &n->nodes[i].log;
+        if (log->empty) {
+            continue;
+        }
+        if (log->begin != begin || log->begin_chain != 0) {
+            return found_refuses(&n->nodes[i], "holds a part of another log: remove what it has "
+                                               "stored");
+        }
+        held_add(held, log->flush_off, log->unit_off, log->chain_crc);
+    }
+    return true;
+}
+
 /* ---- beginning ---- */
 
 struct ctl_found *ctl_found_open(const struct ctl_nodes *nodes)
@@ -168,6 +231,9 @@ struct ctl_found *ctl_found_open(const struct ctl_nodes *nodes)
                                        .timeout_ms = FOUND_TIMEOUT_MS,
                                        .retry_ms = FOUND_RETRY_MS};
 
+    if (nodes->history.count > 0) {
+        f->held_term = nodes->history.entries[nodes->history.count - 1].term;
+    }
     random_init(&f->random, random_seed());
     memcpy(proposer.cluster_id, nodes->cluster_id, sizeof proposer.cluster_id);
     memcpy(snapship.cluster_id, nodes->cluster_id, sizeof snapship.cluster_id);
@@ -206,7 +272,8 @@ static int found_lost(struct ctl_found *f, const char *what)
     return CTL_EXIT_FAILED;
 }
 
-static int found_elect(struct ctl_found *f)
+/* Elected, with nothing there, or what an attempt that was broken off has left. */
+static int found_elect(struct ctl_found *f, const struct held *held)
 {
     uint64_t end_ns = clock_now_ns() + FOUND_ELECTION_MS * CLOCK_NS_PER_MS;
 
@@ -216,58 +283,48 @@ static int found_elect(struct ctl_found *f)
             proposer_campaign(f->proposer, clock_now_ns());
         }
         if (clock_now_ns() > end_ns) {
-            return found_lost(f, "the log nodes elect nobody (all of them must be there)");
+            return found_lost(
+                f, "the log nodes elect nobody (all of them must be there, and no proxy)");
         }
         found_turn(f);
     }
-    if (!proposer_donor(f->proposer)->empty) {
-        return found_lost(f, "the log nodes have a log by now");
+    const struct proposer_donor *donor = proposer_donor(f->proposer);
+    if (!donor->empty &&
+        (!held_ends_at(held, donor->end.offset) || donor->history->count == 0 ||
+         donor->history->entries[donor->history->count - 1].term.n > f->held_term.n)) {
+        return CTL_FOUND_CHANGED;
     }
     return CTL_EXIT_DONE;
 }
 
-static int found_ship(struct ctl_found *f)
-{
-    snapship_upload(f->snapship, clock_now_ns(), proposer_term(f->proposer), &f->info);
-    while (!f->shipped) {
-        uint64_t done, total;
-        snapship_progress(f->snapship, &done, &total);
-        ctl_bar_show(&f->bar, "snapshot", done, total);
-        if (proposer_state(f->proposer) != PROPOSER_ELECTED) {
-            return found_lost(f, "somebody else was elected: stop the proxies");
-        }
-        found_turn(f);
-    }
-    ctl_bar_clear(&f->bar);
-    if (f->shipped_err != ERR_OK) {
-        return found_lost(f, err_text(f->shipped_err));
-    }
-    return CTL_EXIT_DONE;
-}
-
-int ctl_found_begin(struct ctl_found *f, const struct snapshot_info *snapshot, int fd,
-                    uint32_t engine)
+int ctl_found_begin(struct ctl_found *f, const struct snapshot_info *snapshot, uint32_t engine,
+                    const struct held *held, uint64_t *from)
 {
     static const char digits[] = "0123456789abcdef";
+    struct replid replid;
 
     proposer_set_engine(f->proposer, engine);
-    int rc = found_elect(f);
+    int rc = found_elect(f, held);
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
+    for (size_t i = 0; i < sizeof replid.hex; i++) {
+        replid.hex[i] = digits[random_next(&f->random) >> 60];
+    }
+    const struct proposer_donor *donor = proposer_donor(f->proposer);
     f->info = *snapshot;
     f->info.term = log_term_of(proposer_term(f->proposer));
+    f->info.replid = replid;
     f->info.chain_crc = 0; /* of a log that begins here */
     f->info.verified_ms = 0;
-    for (size_t i = 0; i < sizeof f->info.replid.hex; i++) {
-        f->info.replid.hex[i] = digits[random_next(&f->random) >> 60];
+    *from = snapshot->offset;
+    if (!donor->empty) { /* whose beginning an earlier attempt has made */
+        f->info.term = donor->history->entries[0].term;
+        f->info.replid = donor->history->entries[0].replid;
+        *from = donor->end.offset;
     }
-    f->fd = fd;
-    rc = found_ship(f);
-    if (rc == CTL_EXIT_DONE) {
-        proposer_lead(f->proposer, clock_now_ns(), f->info.offset, &f->info.replid);
-    }
-    return rc;
+    proposer_lead(f->proposer, clock_now_ns(), *from, &replid);
+    return CTL_EXIT_DONE;
 }
 
 /* ---- appending ---- */
@@ -284,7 +341,7 @@ static int found_wait(struct ctl_found *f, uint64_t offset)
             moved_ns = clock_now_ns();
         }
         if (proposer_state(f->proposer) != PROPOSER_LEADING) {
-            return found_lost(f, "somebody else was elected: stop the proxies");
+            return found_lost(f, FOUND_DEPOSED);
         }
         if (clock_now_ns() - moved_ns > FOUND_SILENCE_MS * CLOCK_NS_PER_MS) {
             return found_lost(f, "the log nodes take nothing any more");
@@ -293,15 +350,15 @@ static int found_wait(struct ctl_found *f, uint64_t offset)
     return CTL_EXIT_DONE;
 }
 
-int ctl_found_append(struct ctl_found *f, const struct record *r, const uint8_t *payload)
+int ctl_found_append(struct ctl_found *f, const void *bytes, size_t size, bool unit_end,
+                     uint64_t wall_ms)
 {
     uint64_t end = proposer_end(f->proposer);
 
     if (proposer_state(f->proposer) != PROPOSER_LEADING) {
-        return found_lost(f, "somebody else was elected: stop the proxies");
+        return found_lost(f, FOUND_DEPOSED);
     }
-    bool unit_end = (r->flags & RECORD_UNIT_END) != 0;
-    proposer_append(f->proposer, payload, r->len_bytes, unit_end, r->wall_ms);
+    proposer_append(f->proposer, bytes, size, unit_end, wall_ms);
     proposer_seal(f->proposer);
     proposer_flush(f->proposer, clock_now_ns());
     /* Only whole units are committed: one that is larger than that is not waited for. */
@@ -311,11 +368,31 @@ int ctl_found_append(struct ctl_found *f, const struct record *r, const uint8_t 
     return CTL_EXIT_DONE;
 }
 
-int ctl_found_end(struct ctl_found *f)
+static int found_ship(struct ctl_found *f, int fd)
+{
+    f->fd = fd;
+    snapship_upload(f->snapship, clock_now_ns(), proposer_term(f->proposer), &f->info);
+    while (!f->shipped) {
+        uint64_t done, total;
+        snapship_progress(f->snapship, &done, &total);
+        ctl_bar_show(&f->bar, "snapshot", done, total);
+        if (proposer_state(f->proposer) != PROPOSER_LEADING) {
+            return found_lost(f, FOUND_DEPOSED);
+        }
+        found_turn(f);
+    }
+    ctl_bar_clear(&f->bar);
+    return f->shipped_err == ERR_OK ? CTL_EXIT_DONE : found_lost(f, err_text(f->shipped_err));
+}
+
+int ctl_found_end(struct ctl_found *f, int fd)
 {
     uint64_t end = proposer_end(f->proposer);
     int rc = found_wait(f, end > f->info.offset ? end : f->info.offset);
 
+    if (rc == CTL_EXIT_DONE) {
+        rc = found_ship(f, fd);
+    }
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }

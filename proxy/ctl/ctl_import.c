@@ -1,5 +1,5 @@
 /* holdfast-ctl import: an exported log becomes a new one, in log nodes that are empty; all of it,
- * or up to a moment. */
+ * or up to a moment. One that was broken off is gone on with. */
 #include "proxy/ctl/archive.h"
 #include "proxy/ctl/ctl_found.h"
 #include "proxy/ctl/ctl_place.h"
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct import {
@@ -27,6 +28,8 @@ struct import {
     uint64_t end_ms;
     bool end_known;
 
+    struct held held; /* of an earlier attempt */
+    uint64_t from;    /* … up to here it is there */
     int status;
 };
 
@@ -42,7 +45,7 @@ static bool import_says_seen(void *ctx, const struct record *r, const uint8_t *p
 {
     struct import *i = ctx;
 
-    (void)payload;
+    held_feed(&i->held, payload, r->len_bytes);
     if ((!i->has_moment || !import_is_behind(i, r)) && (r->flags & RECORD_UNIT_END) != 0) {
         i->end = record_end(r);
         i->end_ms = r->wall_ms;
@@ -64,6 +67,7 @@ static int import_place(struct import *i, const struct ctl *ctl)
             return rc;
         }
     }
+    i->end_known = false;
     i->end = m->snapshot.offset;
     i->end_ms = m->snapshot.wall_ms;
     if (!archive_check_snapshot(&i->archive, &check.bar) || !archive_walk(&i->archive, &check)) {
@@ -86,21 +90,43 @@ static int import_place(struct import *i, const struct ctl *ctl)
 
 /* ---- doing it ---- */
 
-static bool import_nodes_are_empty(const struct ctl_nodes *n)
+/* Of an attempt that was killed a moment ago, something may have been on its way to a disk when the
+ * nodes were looked at: whether they hold something else by now. */
+static bool import_has_moved(struct import *i, const struct ctl *ctl)
 {
-    for (unsigned i = 0; i < n->count; i++) {
-        if (!n->nodes[i].answered) {
-            ctl_complain("the log node at %s does not answer: a new log needs all of them",
-                         n->nodes[i].address);
-            return false;
+    struct held now;
+
+    (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    if (ctl_nodes_open_all(&i->nodes, ctl) != CTL_EXIT_DONE) {
+        return false;
+    }
+    bool moved = ctl_found_look(&i->nodes, i->archive.manifest.snapshot.offset,
+                                &i->archive.manifest.snapshot, &now) &&
+                 !held_same(&now, &i->held);
+    ctl_nodes_close(&i->nodes);
+    return moved;
+}
+
+/* Whether what an earlier attempt has left is a beginning of this one. */
+static int import_fits(struct import *i, const struct ctl *ctl)
+{
+    if (!held_all_known(&i->held)) {
+        if (import_has_moved(i, ctl)) {
+            return CTL_FOUND_CHANGED;
         }
-        if (!n->nodes[i].log.empty) {
-            ctl_complain("the log node at %s has a log already; nothing was changed",
-                         n->nodes[i].address);
-            return false;
+        ctl_complain("an import of other data was broken off here: import those, or remove what "
+                     "the log nodes have stored; nothing was changed");
+        return CTL_EXIT_FAILED;
+    }
+    for (unsigned k = 0; k < i->held.count; k++) {
+        if (i->held.nodes[k].flushed > i->end) {
+            ctl_complain("an import was broken off here, and has come to offset %" PRIu64
+                         ", past %" PRIu64 ": nothing was changed",
+                         i->held.nodes[k].flushed, i->end);
+            return CTL_EXIT_FAILED;
         }
     }
-    return true;
+    return CTL_EXIT_DONE;
 }
 
 static bool import_says_record(void *ctx, const struct record *r, const uint8_t *payload)
@@ -110,7 +136,12 @@ static bool import_says_record(void *ctx, const struct record *r, const uint8_t 
     if (r->begin >= i->end) {
         return false;
     }
-    i->status = ctl_found_append(i->found, r, payload);
+    if (record_end(r) <= i->from) {
+        return true;
+    }
+    size_t there = i->from > r->begin ? (size_t)(i->from - r->begin) : 0;
+    i->status = ctl_found_append(i->found, payload + there, r->len_bytes - there,
+                                 (r->flags & RECORD_UNIT_END) != 0, r->wall_ms);
     return i->status == CTL_EXIT_DONE;
 }
 
@@ -119,18 +150,22 @@ static int import_log(struct import *i, int fd)
     const struct snapshot_info *snapshot = &i->archive.manifest.snapshot;
     struct archive_walk walk = {.record = import_says_record, .ctx = i, .what = "importing"};
 
-    i->status = ctl_found_begin(i->found, snapshot, fd, lineage_engine(snapshot->engine_version));
+    i->status = ctl_found_begin(i->found, snapshot, lineage_engine(snapshot->engine_version),
+                                &i->held, &i->from);
     if (i->status != CTL_EXIT_DONE) {
         return i->status;
     }
+    if (i->from > snapshot->offset) {
+        fprintf(stderr, "an import was broken off here: it goes on at offset %" PRIu64 "\n",
+                i->from);
+    }
     bool good = archive_walk(&i->archive, &walk);
     if (good && i->status == CTL_EXIT_DONE) {
-        i->status = ctl_found_end(i->found);
+        i->status = ctl_found_end(i->found, fd);
     }
     i->status = good ? i->status : CTL_EXIT_FAILED;
     if (i->status != CTL_EXIT_DONE) {
-        ctl_complain("the log nodes may hold a part of it: remove what they have stored before "
-                     "another attempt, and start no proxy");
+        ctl_complain("the log nodes hold a part of it, which is not served: import it again");
     }
     return i->status;
 }
@@ -179,17 +214,41 @@ static int import_found(struct import *i, const struct ctl *ctl)
     return rc;
 }
 
+static int import_try(struct import *i, const struct ctl *ctl)
+{
+    const struct snapshot_info *snapshot = &i->archive.manifest.snapshot;
+    int rc = ctl_nodes_open_all(&i->nodes, ctl);
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    bool room = ctl_found_look(&i->nodes, snapshot->offset, snapshot, &i->held);
+    ctl_nodes_close(&i->nodes); /* what follows takes its time */
+    if (!room) {
+        return CTL_EXIT_FAILED;
+    }
+    rc = import_place(i, ctl);
+    if (rc == CTL_EXIT_DONE && (rc = import_fits(i, ctl)) == CTL_EXIT_DONE) {
+        rc = import_found(i, ctl);
+    }
+    return rc;
+}
+
 int ctl_import(const struct ctl *ctl, int argc, char **argv)
 {
     struct import *i = mem_calloc(1, sizeof *i);
     int rc = CTL_EXIT_FAILED;
 
     (void)argc;
-    if (archive_open(&i->archive, argv[0], false) && (rc = import_place(i, ctl)) == 0 &&
-        (rc = ctl_nodes_open(&i->nodes, ctl)) == CTL_EXIT_DONE) {
-        bool empty = import_nodes_are_empty(&i->nodes);
-        rc = empty ? import_found(i, ctl) : CTL_EXIT_FAILED;
-        ctl_nodes_close(&i->nodes);
+    if (archive_open(&i->archive, argv[0], false)) {
+        rc = CTL_FOUND_CHANGED;
+        for (int n = 0; n < CTL_FOUND_ATTEMPTS && rc == CTL_FOUND_CHANGED; n++) {
+            rc = import_try(i, ctl);
+        }
+        if (rc == CTL_FOUND_CHANGED) {
+            ctl_complain("somebody else writes into the log nodes; nothing was changed");
+            rc = CTL_EXIT_FAILED;
+        }
     }
     archive_close(&i->archive);
     free(i);

@@ -370,7 +370,8 @@ static void nodes_settle(struct ctl_nodes *n)
     }
 }
 
-int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl)
+/* all: all of them are waited for. */
+static int nodes_open(struct ctl_nodes *n, const struct ctl *ctl, bool all)
 {
     int rc;
 
@@ -391,18 +392,32 @@ int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl)
     bool found = false;
     while (nodes_up(n) < n->count && clock_now_ns() < end_ns) {
         nodes_turn(n, 20);
-        if (nodes_up(n) > 0 && !found) {
+        if (nodes_up(n) > 0 && !found && !all) {
             found = true;
             end_ns = clock_now_ns() + NODES_MORE_MS * CLOCK_NS_PER_MS;
         }
     }
     if (ctl_nodes_refresh(n) == ERR_OK) {
-        nodes_settle(n);
         return CTL_EXIT_DONE;
     }
     ctl_complain("no log node answers%s%s", n->refusal[0] != '\0' ? ": " : "", n->refusal);
     ctl_nodes_close(n);
     return CTL_EXIT_UNREACHABLE;
+}
+
+int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl)
+{
+    int rc = nodes_open(n, ctl, false);
+
+    if (rc == CTL_EXIT_DONE) {
+        nodes_settle(n);
+    }
+    return rc;
+}
+
+int ctl_nodes_open_all(struct ctl_nodes *n, const struct ctl *ctl)
+{
+    return nodes_open(n, ctl, true);
 }
 
 void ctl_nodes_close(struct ctl_nodes *n)

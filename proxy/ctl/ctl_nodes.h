@@ -53,6 +53,8 @@ struct ctl_nodes {
  * call is missed.
  * CTL_EXIT_DONE, or the status to end with, complained. */
 int ctl_nodes_open(struct ctl_nodes *n, const struct ctl *ctl);
+/* To found a log: waits for all nodes, and for nothing to be committed. */
+int ctl_nodes_open_all(struct ctl_nodes *n, const struct ctl *ctl);
 void ctl_nodes_close(struct ctl_nodes *n);
 
 /* Asks all again how things stand; ERR_CLOSED: none answers. */

@@ -1,13 +1,19 @@
-/* holdfast-ctl restore: the dataset as it was at a moment, as an RDB file or in a running Redis:
- * the newest snapshot before it, and the committed log up to exactly there. */
+/* holdfast-ctl restore: the dataset as it was at a moment, as an RDB file, in a running Redis, or
+ * as the start of a new log: the newest snapshot before it, and the committed log up to exactly
+ * there.
+ */
 #include "proxy/ctl/ctl_bring.h"
+#include "proxy/ctl/ctl_into.h"
 #include "proxy/ctl/ctl_link.h"
 #include "proxy/ctl/ctl_place.h"
+#include "proxy/ctl/ctl_stop.h"
 #include "proxy/ctl/ctl_target.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "proxy/ctl/change_text.h"
 #include "proxy/node/settings.h"
+#include "proxy/snapshot/extract.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,11 +33,15 @@ struct restore {
     struct ctl_place place;
     struct snapshot_info base; /* as far as is known before; the replay may take another */
     struct replay_point point;
+    bool began; /* the Redis was told to replicate */
     /* The target is a Redis … */
     char host[256];
     int port; /* 0: it is a file … */
     char path[RESTORE_PATH_MAX], part[RESTORE_PATH_MAX + 8], folder[RESTORE_PATH_MAX];
-    uint64_t size_bytes; /* of that file */
+    /* … or a new log. */
+    struct ctl_into into;
+    struct term term;
+    uint64_t size_bytes; /* of the RDB */
     uint32_t crc;
     char version[32]; /* of the Redis that has written it, or holds the data */
 };
@@ -44,6 +54,13 @@ static int restore_target(struct restore *r)
     const char *to = r->ctl->to;
     struct stat st;
 
+    if ((to == NULL) == (r->ctl->to_log == NULL)) {
+        ctl_complain("restore needs --to FILE, --to HOST:PORT or --to-log");
+        return CTL_EXIT_USAGE;
+    }
+    if (to == NULL) {
+        return CTL_EXIT_DONE;
+    }
     if (strchr(to, '/') == NULL && stat(to, &st) != 0 &&
         ctl_parse_address(to, r->host, sizeof r->host, &r->port)) {
         return CTL_EXIT_DONE;
@@ -134,6 +151,7 @@ static int restore_bring(struct restore *r, struct ctl_bring_config *config, int
         (void)snprintf(r->version, sizeof r->version, "%s", ctl_bring_version(bring));
         status = ctl_bring_extract(bring, &r->point, fd, &r->size_bytes, &r->crc);
     }
+    r->began = ctl_bring_began(bring);
     ctl_bring_close(bring);
     return status;
 }
@@ -150,13 +168,14 @@ static int restore_to_redis(struct restore *r)
     }
     config.feed_host = target.our_host;
     (void)snprintf(r->version, sizeof r->version, "%s", target.version);
+    config.secret = target.secret;
     rc = restore_bring(r, &config, -1);
-    int finish_rc = ctl_target_finish(&target);
-    if (rc != CTL_EXIT_DONE || finish_rc != CTL_EXIT_DONE) {
-        ctl_complain("%s:%d may hold a part of it", r->host, r->port);
+    if (rc == CTL_EXIT_DONE || r->began) {
+        int finish_rc = ctl_target_finish(&target, rc != CTL_EXIT_DONE);
+        rc = rc == CTL_EXIT_DONE ? finish_rc : rc;
     }
     ctl_target_close(&target);
-    return rc == CTL_EXIT_DONE ? finish_rc : rc;
+    return rc;
 }
 
 static int restore_io_failed(const char *path)
@@ -186,12 +205,44 @@ static int restore_publish(struct restore *r, int fd)
     return CTL_EXIT_DONE;
 }
 
-static int restore_to_file(struct restore *r)
+static const char *restore_program(const struct restore *r)
 {
     const struct settings *settings = r->ctl->settings;
-    struct ctl_bring_config config = {.folder = r->folder,
-                                      .program = settings != NULL ? settings->snapshot_redis_server
-                                                                  : "redis-server"};
+    return settings != NULL ? settings->snapshot_redis_server : "redis-server";
+}
+
+/* By way of a file without a name. */
+static int restore_to_log(struct restore *r)
+{
+    const char *tmpdir = getenv("TMPDIR");
+    struct ctl_bring_config config = {.program = restore_program(r)};
+    int rc = ctl_into_open(&r->into, r->ctl, r->place.offset);
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    config.folder = tmpdir != NULL && tmpdir[0] != '\0' ? tmpdir : "/var/tmp";
+    int fd = extract_open_file(config.folder);
+    if (fd < 0) {
+        return restore_io_failed(config.folder);
+    }
+    rc = restore_bring(r, &config, fd);
+    if (rc == CTL_EXIT_DONE) {
+        struct snapshot_info info = {.offset = r->point.offset,
+                                     .size_bytes = r->size_bytes,
+                                     .crc = r->crc,
+                                     .wall_ms = r->point.wall_ms,
+                                     .taken_ms = clock_wall_ms()};
+        (void)snprintf(info.engine_version, sizeof info.engine_version, "%s", r->version);
+        rc = ctl_into_put(&r->into, &info, fd, &r->term);
+    }
+    (void)close(fd);
+    return rc;
+}
+
+static int restore_to_file(struct restore *r)
+{
+    struct ctl_bring_config config = {.folder = r->folder, .program = restore_program(r)};
     int fd = open(r->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (fd < 0) {
@@ -233,8 +284,11 @@ static void restore_print_json(const struct restore *r)
     buf_printf(&out,
                ",\"log_bytes\":%" PRIu64 ",\"rdb_ms\":%" PRIu64 ",\"log_ms\":%" PRIu64 ",\"to\":",
                r->point.log_bytes, r->point.rdb_ms, r->point.log_ms);
-    const char *to = r->port != 0 ? r->ctl->to : r->path;
+    const char *to = r->ctl->to_log != NULL ? r->ctl->to_log : r->port != 0 ? r->ctl->to : r->path;
     change_text_json_value(to, strlen(to), &out);
+    if (r->ctl->to_log != NULL) {
+        buf_printf(&out, ",\"to_term\":%" PRIu64, r->term.n);
+    }
     buf_printf(&out, ",\"redis\":\"%s\"", r->version);
     if (r->port == 0) {
         buf_printf(&out, ",\"bytes\":%" PRIu64 ",\"crc32c\":\"%08" PRIx32 "\"", r->size_bytes,
@@ -255,7 +309,11 @@ static void restore_print(const struct restore *r)
            " bytes of log\n",
            r->point.base.offset, moment_print(r->point.base.wall_ms, time),
            r->point.base.engine_version, r->point.log_bytes);
-    if (r->port != 0) {
+    if (r->ctl->to_log != NULL) {
+        printf("to        a new log, from offset %" PRIu64 " on in term %" PRIu64 ", %" PRIu64
+               " bytes, written by Redis %s\n",
+               r->point.offset, r->term.n, r->size_bytes, r->version);
+    } else if (r->port != 0) {
         printf("to        %s, Redis %s\n", r->ctl->to, r->version);
     } else {
         printf("to        %s, %" PRIu64 " bytes, written by Redis %s\n", r->path, r->size_bytes,
@@ -270,18 +328,16 @@ int ctl_restore(const struct ctl *ctl, int argc, char **argv)
     (void)argc;
     (void)argv;
     r->ctl = ctl;
-    int rc = CTL_EXIT_USAGE;
-    if (ctl->to == NULL) {
-        ctl_complain("restore needs --to FILE or --to HOST:PORT");
-    } else {
-        rc = restore_target(r);
-    }
+    int rc = restore_target(r);
     if (rc == CTL_EXIT_DONE && (rc = ctl_nodes_open(&r->nodes, ctl)) == CTL_EXIT_DONE) {
         rc = restore_place(r);
         ctl_nodes_close(&r->nodes);
     }
     if (rc == CTL_EXIT_DONE) {
-        rc = r->port != 0 ? restore_to_redis(r) : restore_to_file(r);
+        ctl_stop_catch();
+        rc = ctl->to_log != NULL ? restore_to_log(r)
+             : r->port != 0      ? restore_to_redis(r)
+                                 : restore_to_file(r);
     }
     if (rc == CTL_EXIT_DONE && ctl->json) {
         restore_print_json(r);

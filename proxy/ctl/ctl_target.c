@@ -1,6 +1,8 @@
 #include "proxy/ctl/ctl_target.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "proxy/follow/lineage.h"
 
 #include <arpa/inet.h>
@@ -10,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
-static const char *const target_settings[CTL_TARGET_SETTINGS] = {"masterauth", "masteruser",
-                                                                 "replica-read-only"};
+enum { TARGET_POLL_MS = 100, TARGET_END_MS = 5000 };
 
 /* The address of our end of the connection: that is where Redis finds us. */
 static bool target_our_host(struct ctl_target *t)
@@ -52,11 +54,87 @@ static int target_refuse(const struct ctl_target *t, bool force, const char *why
     return CTL_EXIT_FAILED;
 }
 
-static int target_check_role(struct ctl_target *t, bool force)
+static int target_keep_settings(struct ctl_target *t)
+{
+    for (size_t i = 0; i < TARGET_SETTINGS; i++) {
+        redisReply *reply = redisCommand(t->link.redis, "CONFIG GET %s", target_mark_settings[i]);
+        bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+        if (good) {
+            t->mark.settings[i] = mem_strdup(reply->element[1]->str);
+        }
+        freeReplyObject(reply);
+        if (!good) {
+            ctl_complain("%s:%d does not take CONFIG GET, which is needed", t->link.host,
+                         t->link.port);
+            return CTL_EXIT_FAILED;
+        }
+    }
+    return CTL_EXIT_DONE;
+}
+
+/* A Redis that loads what it was sent takes no such command until it is through. */
+static int target_say(struct ctl_target *t, int argc, const char **argv)
+{
+    char *text = NULL;
+    bool told = false;
+    int rc = ctl_link_ask(&t->link, false, &text, argc, argv);
+
+    while (rc == CTL_EXIT_FAILED && text != NULL && strncmp(text, "LOADING", 7) == 0) {
+        if (!told) {
+            fprintf(stderr, "%s:%d loads what it was sent; waiting for it\n", t->link.host,
+                    t->link.port);
+            told = true;
+        }
+        free(text);
+        (void)nanosleep(&(struct timespec){.tv_nsec = TARGET_POLL_MS * 1000000L}, NULL);
+        rc = ctl_link_ask(&t->link, false, &text, argc, argv);
+    }
+    if (rc != CTL_EXIT_DONE) {
+        ctl_complain("%s:%d: %s", t->link.host, t->link.port,
+                     text != NULL ? text : "does not answer");
+    }
+    free(text);
+    return rc;
+}
+
+/* Everything is tried, also when one thing fails. */
+static int target_let_go(struct ctl_target *t, bool clear)
+{
+    int rc = target_say(t, 3, (const char *[]){"REPLICAOF", "NO", "ONE"});
+
+    if (clear) {
+        int clear_rc = target_say(t, 1, (const char *[]){"FLUSHALL"});
+        rc = rc == CTL_EXIT_DONE ? clear_rc : rc;
+    }
+    for (size_t i = TARGET_SETTINGS; i > 0; i--) { /* the mark last */
+        const char *set[] = {"CONFIG", "SET", target_mark_settings[i - 1], t->mark.settings[i - 1]};
+        int set_rc = target_say(t, 4, set);
+        rc = rc == CTL_EXIT_DONE ? set_rc : rc;
+    }
+    return rc;
+}
+
+/* An earlier restore was killed, and could not let it go. What it holds is a part of something; as
+ * a master it may hold what others have written since. */
+static int target_repair(struct ctl_target *t, struct target_mark *found, bool master)
+{
+    bool clear = found->empty && !master;
+
+    target_mark_fini(&t->mark);
+    t->mark = *found;
+    *found = (struct target_mark){.empty = false};
+    fprintf(stderr, "%s:%d: an earlier restore was killed; %s\n", t->link.host, t->link.port,
+            clear    ? "what it has left is removed"
+            : master ? "its settings are put back"
+                     : "it is a master again, and holds a part of it");
+    return target_let_go(t, clear);
+}
+
+static int target_check_proxy(struct ctl_target *t)
 {
     struct ctl_text info;
-
     int rc = target_info(t, "holdfast", &info);
+
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
@@ -66,22 +144,80 @@ static int target_check_role(struct ctl_target *t, bool force)
         ctl_complain("%s:%d is a proxy, whose data are what its log says: restore into a Redis "
                      "that no proxy has",
                      t->link.host, t->link.port);
-        return CTL_EXIT_FAILED;
     }
-    rc = target_info(t, "replication", &info);
+    return proxy ? CTL_EXIT_FAILED : CTL_EXIT_DONE;
+}
+
+struct target_role {
+    bool master, replicas;
+    bool linked;  /* a replica whose master answers */
+    bool syncing; /* … or sends it a dataset */
+    bool loading;
+};
+
+static int target_role(struct ctl_target *t, struct target_role *out)
+{
+    struct ctl_text info;
+    int rc = target_info(t, "replication", &info);
+
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
-    const char *role = ctl_text_get(&info, "role");
-    bool master = role != NULL && strcmp(role, "master") == 0;
-    bool replicas = ctl_text_number(&info, "connected_slaves") > 0;
+    const char *role = ctl_text_get(&info, "role"),
+               *link = ctl_text_get(&info, "master_link_status");
+    out->master = role != NULL && strcmp(role, "master") == 0;
+    out->replicas = ctl_text_number(&info, "connected_slaves") > 0;
+    out->linked = link != NULL && strcmp(link, "up") == 0;
+    out->syncing = ctl_text_number(&info, "master_sync_in_progress") > 0;
     ctl_text_fini(&info);
-    if (!master) {
-        ctl_complain("%s:%d is a replica of another Redis", t->link.host, t->link.port);
+    rc = target_info(t, "persistence", &info);
+    if (rc == CTL_EXIT_DONE) {
+        out->loading = ctl_text_number(&info, "loading") > 0;
+        ctl_text_fini(&info);
+    }
+    return rc;
+}
+
+/* A replica of a restore that was killed sees the end of the link, if not at once: it may load what
+ * it was sent before. */
+static int target_left_alone(struct ctl_target *t, struct target_role *role)
+{
+    uint64_t end_ns = clock_now_ns() + TARGET_END_MS * CLOCK_NS_PER_MS;
+    int rc = CTL_EXIT_DONE;
+
+    while (rc == CTL_EXIT_DONE && !role->master && !role->linked &&
+           (role->syncing || role->loading) && clock_now_ns() < end_ns) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = TARGET_POLL_MS * 1000000L}, NULL);
+        rc = target_role(t, role);
+        if (role->loading) {
+            end_ns = clock_now_ns() + TARGET_END_MS * CLOCK_NS_PER_MS;
+        }
+    }
+    return rc;
+}
+
+static int target_check_role(struct ctl_target *t, bool force, struct target_mark *found)
+{
+    struct target_role role = {.master = false};
+    bool ours = target_mark_parse(t->mark.settings[0], found);
+    int rc = target_role(t, &role);
+
+    if (rc == CTL_EXIT_DONE && ours) {
+        rc = target_left_alone(t, &role);
+    }
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    if (ours && (role.master || (!role.linked && !role.syncing))) {
+        return target_repair(t, found, role.master);
+    }
+    if (!role.master) {
+        ctl_complain("%s:%d is a replica of another Redis%s", t->link.host, t->link.port,
+                     ours ? ": another restore is under way" : "");
         return CTL_EXIT_FAILED;
     }
-    return replicas ? target_refuse(t, force, "has replicas, or a proxy logs what it does")
-                    : CTL_EXIT_DONE;
+    return role.replicas ? target_refuse(t, force, "has replicas, or a proxy logs what it does")
+                         : CTL_EXIT_DONE;
 }
 
 /* What is lost is said, also when that was asked for. */
@@ -101,6 +237,7 @@ static int target_check_empty(struct ctl_target *t, bool force)
         }
     }
     ctl_text_fini(&info);
+    t->mark.empty = keys == 0;
     if (keys == 0) {
         return CTL_EXIT_DONE;
     }
@@ -137,28 +274,26 @@ static int target_check_version(struct ctl_target *t, bool force, const char *en
     return CTL_EXIT_DONE;
 }
 
-static int target_keep_settings(struct ctl_target *t)
+static void target_make_secret(struct ctl_target *t)
 {
-    for (size_t i = 0; i < CTL_TARGET_SETTINGS; i++) {
-        redisReply *reply = redisCommand(t->link.redis, "CONFIG GET %s", target_settings[i]);
-        bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
-        if (good) {
-            t->settings[i] = mem_strdup(reply->element[1]->str);
-        }
-        freeReplyObject(reply);
-        if (!good) {
-            ctl_complain("%s:%d does not take CONFIG GET, which is needed", t->link.host,
-                         t->link.port);
-            return CTL_EXIT_FAILED;
-        }
+    char random[33];
+    uint8_t bytes[16];
+    struct buf text = BUF_INIT;
+
+    random_bytes(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        (void)snprintf(random + 2 * i, 3, "%02x", bytes[i]);
     }
-    return CTL_EXIT_DONE;
+    target_mark_print(&t->mark, random, &text);
+    t->secret = mem_strdup((const char *)buf_head(&text));
+    buf_release(&text);
 }
 
 int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *host, int port,
                     const char *engine)
 {
     struct ctl theirs = *ctl;
+    struct target_mark found = {.empty = false};
 
     *t = (struct ctl_target){.our_host = ""};
     theirs.user = "";
@@ -167,31 +302,29 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
-    if (!target_our_host(t)) {
-        rc = CTL_EXIT_FAILED;
-    } else if ((rc = target_check_role(t, ctl->force)) == CTL_EXIT_DONE &&
-               (rc = target_check_empty(t, ctl->force)) == CTL_EXIT_DONE &&
-               (rc = target_check_version(t, ctl->force, engine)) == CTL_EXIT_DONE) {
-        rc = target_keep_settings(t);
+    rc = CTL_EXIT_FAILED;
+    if (target_our_host(t) && (rc = target_check_proxy(t)) == CTL_EXIT_DONE &&
+        (rc = target_keep_settings(t)) == CTL_EXIT_DONE &&
+        (rc = target_check_role(t, ctl->force, &found)) == CTL_EXIT_DONE &&
+        (rc = target_check_empty(t, ctl->force)) == CTL_EXIT_DONE &&
+        (rc = target_check_version(t, ctl->force, engine)) == CTL_EXIT_DONE) {
+        target_make_secret(t);
     }
+    target_mark_fini(&found);
     if (rc != CTL_EXIT_DONE) {
         ctl_target_close(t);
     }
     return rc;
 }
 
-int ctl_target_finish(struct ctl_target *t)
+int ctl_target_finish(struct ctl_target *t, bool clear)
 {
-    const char *argv[] = {"REPLICAOF", "NO", "ONE"};
-    char *text = NULL;
-    int rc = ctl_link_ask(&t->link, true, &text, 3, argv);
+    int rc = target_let_go(t, clear && t->mark.empty);
 
-    free(text);
-    for (size_t i = 0; i < CTL_TARGET_SETTINGS; i++) {
-        const char *set[] = {"CONFIG", "SET", target_settings[i], t->settings[i]};
-        int set_rc = ctl_link_ask(&t->link, true, &text, 4, set);
-        free(text);
-        rc = rc == CTL_EXIT_DONE ? set_rc : rc;
+    if (clear) {
+        ctl_complain("%s:%d %s", t->link.host, t->link.port,
+                     !t->mark.empty || rc != CTL_EXIT_DONE ? "may hold a part of it"
+                                                           : "is empty again");
     }
     return rc;
 }
@@ -199,7 +332,6 @@ int ctl_target_finish(struct ctl_target *t)
 void ctl_target_close(struct ctl_target *t)
 {
     ctl_link_close(&t->link);
-    for (size_t i = 0; i < CTL_TARGET_SETTINGS; i++) {
-        free(t->settings[i]);
-    }
+    target_mark_fini(&t->mark);
+    free(t->secret);
 }

@@ -49,6 +49,9 @@ enum main_extra {
     MAIN_AT,
     MAIN_TO,
     MAIN_TO_PASSWORD_FILE,
+    MAIN_TO_LOG,
+    MAIN_TO_CLUSTER_ID,
+    MAIN_TO_LOG_ID,
     MAIN_FORCE,
     MAIN_ALL,
     MAIN_LOG_NODES,
@@ -71,6 +74,11 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_AT] = {"at", "OFFSET|TIME", "restore, import: the last commit at or before it (now)"},
     [MAIN_TO] = {"to", "FILE|HOST:PORT", "restore: an RDB file to write, or an empty Redis"},
     [MAIN_TO_PASSWORD_FILE] = {"to-password-file", "FILE", "the password of that Redis"},
+    [MAIN_TO_LOG] = {"to-log", "FILE|LIST",
+                     "restore: a new log, in the empty log nodes that this configuration of a "
+                     "proxy names, or HOST:PORT,..."},
+    [MAIN_TO_CLUSTER_ID] = {"to-cluster-id", "HEX", "with --to-log LIST: whose they are"},
+    [MAIN_TO_LOG_ID] = {"to-log-id", "N", "with --to-log LIST: which log of theirs (1)"},
     [MAIN_FORCE] = {"force", NULL, "restore: replace what is there"},
     [MAIN_ALL] = {"all", NULL, "export: from the earliest moment on that is kept"},
     [MAIN_LOG_NODES] = {"log-nodes", "LIST",
@@ -92,6 +100,9 @@ static const unsigned main_extra_options[MAIN_EXTRAS] = {
     [MAIN_AT] = CTL_OPTION_AT,
     [MAIN_TO] = CTL_OPTION_TO,
     [MAIN_TO_PASSWORD_FILE] = CTL_OPTION_TO,
+    [MAIN_TO_LOG] = CTL_OPTION_TO,
+    [MAIN_TO_CLUSTER_ID] = CTL_OPTION_TO,
+    [MAIN_TO_LOG_ID] = CTL_OPTION_TO,
     [MAIN_FORCE] = CTL_OPTION_FORCE,
     [MAIN_LOG_ID] = CTL_OPTION_NODES,
 };
@@ -112,6 +123,7 @@ static const char main_help[] =
     "  snapshot delete OFFSET      deletes it\n"
     "  tail                        what is committed, as it is: one effect a line, until stopped\n"
     "  restore --at ... --to ...   the data as they were then: an RDB file, or a running Redis\n"
+    "  restore --at ... --to-log ...  or the start of a new log, in empty log nodes\n"
     "  export DIR                  a snapshot and the log behind it, into a folder; or what is "
     "new\n"
     "  export verify DIR           whether all of it is still what it was\n"
@@ -260,6 +272,9 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
     ctl->keys = options->extras[MAIN_KEYS];
     ctl->at = options->extras[MAIN_AT];
     ctl->to = options->extras[MAIN_TO];
+    ctl->to_log = options->extras[MAIN_TO_LOG];
+    ctl->to_cluster_id = options->extras[MAIN_TO_CLUSTER_ID];
+    ctl->to_log_id = options->extras[MAIN_TO_LOG_ID];
     ctl->force = options->extras[MAIN_FORCE] != NULL;
     ctl->log_nodes = options->extras[MAIN_LOG_NODES];
     ctl->cluster_id = options->extras[MAIN_CLUSTER_ID];

@@ -34,7 +34,7 @@ struct replay {
     const struct replay_events *events;
     void *ctx;
     struct feed *feed;
-    char secret[REPLAY_SECRET_CHARS + 1];
+    char *secret;
     struct event *tick_event;
     enum replay_step step;
 
@@ -489,7 +489,7 @@ static void replay_tick_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- public ---- */
 
-static void replay_make_secret(char out[REPLAY_SECRET_CHARS + 1])
+static void replay_make_secret(char *out)
 {
     uint8_t bytes[REPLAY_SECRET_CHARS / 2];
 
@@ -512,7 +512,12 @@ struct replay *replay_create(const struct replay_config *config, const struct re
     if (r->config.feed_host == NULL) {
         r->config.feed_host = "127.0.0.1";
     }
-    replay_make_secret(r->secret);
+    if (config->secret != NULL) {
+        r->secret = mem_strdup(config->secret);
+    } else {
+        r->secret = mem_alloc(REPLAY_SECRET_CHARS + 1);
+        replay_make_secret(r->secret);
+    }
     struct feed_config feed = {.bind_host = r->config.feed_host,
                                .secret = r->secret,
                                .timeout_ms = REPLAY_FEED_MS,
@@ -520,6 +525,7 @@ struct replay *replay_create(const struct replay_config *config, const struct re
                                .queue_max_bytes = queue};
     r->feed = feed_create(config->base, &feed, &replay_feed_events, r, err);
     if (r->feed == NULL) {
+        free(r->secret);
         free(r);
         return NULL;
     }
@@ -536,6 +542,7 @@ void replay_destroy(struct replay *r)
     replay_stop(r);
     event_free(r->tick_event);
     feed_destroy(r->feed);
+    free(r->secret);
     free(r);
 }
 

@@ -24,6 +24,7 @@ struct replay_config {
     struct control *control; /* of the Redis: up at replay_start, and destroyed (or its last answer
                                 had) before the replay is */
     const char *feed_host;   /* an address of ours where that Redis reaches us; NULL: 127.0.0.1 */
+    const char *secret;      /* what Redis must show at our port, its masterauth; NULL: random */
     uint64_t rate_max_bytes; /* fed in a second at most; 0: as fast as it goes */
     size_t queue_max_bytes;  /* waiting for Redis; 0: 8 MiB */
 };

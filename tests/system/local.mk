@@ -28,6 +28,7 @@ SYSTEM_TESTS = \
 	test_engines \
 	test_failover \
 	test_faults \
+	test_import \
 	test_links \
 	test_membership \
 	test_messages \
@@ -36,6 +37,7 @@ SYSTEM_TESTS = \
 	test_repair \
 	test_roles \
 	test_replay \
+	test_restore \
 	test_sentinel_port \
 	test_snapshot \
 	test_stream \
@@ -161,6 +163,13 @@ test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c \
 test_any_proxy_CFLAGS = $(UNIT_CFLAGS)
 test_any_proxy_LDADD = $(SYSTEM_LDADD)
 
-test_past_SOURCES = tests/system/test_past.c
+test_past_SOURCES = tests/system/test_past.c tests/system/ctl_run.h
 test_past_CFLAGS = $(UNIT_CFLAGS)
 test_past_LDADD = $(SYSTEM_LDADD)
+
+test_import_SOURCES = tests/system/test_import.c tests/system/ctl_run.h
+test_import_CFLAGS = $(UNIT_CFLAGS)
+test_import_LDADD = $(SYSTEM_LDADD)
+test_restore_SOURCES = tests/system/test_restore.c tests/system/ctl_run.h
+test_restore_CFLAGS = $(UNIT_CFLAGS)
+test_restore_LDADD = $(SYSTEM_LDADD)

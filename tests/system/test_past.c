@@ -2,20 +2,8 @@
  * goes on where it was left; what is restored at a time is what there was at that time.
  *
  * RESTORES=n: how many random times are restored (make check: a few). */
-#include "common/clock.h"
 #include "common/random.h"
-#include "tests/lib/system.h"
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include "tests/system/ctl_run.h"
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes",
                                          "--enable-protected-configs", "yes", NULL};
@@ -25,65 +13,10 @@ const struct cluster_options system_options = {
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
 enum {
-    OUTPUT_MAX = 1 << 20,
-    RUN_MS = 120000,
-    WAIT_MS = 60000,
     RESTORES_DEFAULT = 10,
     RESTORES_MAX = 1000,
     MODEL_KEYS = 20,
-    DIGEST_MAX = 64,
 };
-
-/* ---- running the tool ---- */
-
-static char output[OUTPUT_MAX];
-
-/* holdfast-ctl of the cluster's proxy; its exit status, what it said in `output`. */
-static int ctl(const char *const *args)
-{
-    const char *argv[24] = {NULL};
-    char program[500], config[600];
-    size_t n = 0;
-
-    cluster_program("holdfast-ctl", program, sizeof program);
-    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
-    argv[n++] = program;
-    argv[n++] = "--config";
-    argv[n++] = config;
-    for (; *args != NULL; args++) {
-        ck_assert_uint_lt(n, 23);
-        argv[n++] = *args;
-    }
-    return cluster_run(argv, RUN_MS, output, sizeof output);
-}
-#define CTL(...) ctl((const char *const[]){__VA_ARGS__, NULL})
-
-#define EXPECT_CTL(status, ...)                                                                    \
-    do {                                                                                           \
-        int status_ = CTL(__VA_ARGS__);                                                            \
-        ck_assert_msg(status_ == (status), "status %d: %s", status_, output);                      \
-    } while (0)
-
-static void expect_said(const char *text)
-{
-    ck_assert_msg(strstr(output, text) != NULL, "\"%s\" is not in: %s", text, output);
-}
-
-static uint64_t committed(void)
-{
-    cluster_wait_committed(cluster);
-    return (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
-}
-
-static const char *text_of(uint64_t n)
-{
-    static char texts[8][24];
-    static unsigned next;
-    char *text = texts[next++ % 8];
-
-    snprintf(text, sizeof texts[0], "%" PRIu64, n);
-    return text;
-}
 
 /* The lines of `output` that are effects, without the messages. */
 static unsigned lines_of(const char *lines[], unsigned max)
@@ -302,14 +235,6 @@ struct point {
 
 static struct point points[RESTORES_MAX];
 
-static void digest_of(redisContext *redis, char *digest)
-{
-    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
-    ck_assert_ptr_nonnull(reply);
-    snprintf(digest, DIGEST_MAX, "%s", reply->str);
-    freeReplyObject(reply);
-}
-
 /* A random write, the same to both. */
 static void write_to_both(redisContext *redis, redisContext *model, struct random *random)
 {
@@ -348,15 +273,6 @@ static void write_to_both(redisContext *redis, redisContext *model, struct rando
             cluster_command(both[i], "SET string:%u %u", key, value);
         }
     }
-}
-
-/* A moment at which nothing is under way, a clock's tick away from the writes around it. */
-static uint64_t quiet_moment(void)
-{
-    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    uint64_t now_ms = clock_wall_ms();
-    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    return now_ms;
 }
 
 static unsigned restores(void)
@@ -492,25 +408,6 @@ END_TEST
 
 /* ---- several snapshots ---- */
 
-static void write_many(unsigned from, unsigned count)
-{
-    redisContext *redis = cluster_connect(cluster, "proxy1");
-
-    for (unsigned i = from; i < from + count; i++) {
-        cluster_command(redis, "SELECT %u", i % 3);
-        cluster_command(redis, "SET key:%u %u", i % 500, i);
-        cluster_command(redis, "LPUSH list:%u %u", i % 20, i);
-    }
-    redisFree(redis);
-}
-
-static void digest_of_name(const char *name, char *digest)
-{
-    redisContext *redis = cluster_connect(cluster, name);
-    digest_of(redis, digest);
-    redisFree(redis);
-}
-
 static void expect_restored_to(uint64_t offset, const char *digest)
 {
     char target[64], restored[DIGEST_MAX];
@@ -519,25 +416,6 @@ static void expect_restored_to(uint64_t offset, const char *digest)
     EXPECT_CTL(0, "restore", "--at", text_of(offset), "--to", target, "--force");
     digest_of_name("plain1", restored);
     ck_assert_msg(strcmp(restored, digest) == 0, "it is another: %s", output);
-}
-
-static uint64_t file_size(const char *path)
-{
-    struct stat st;
-    ck_assert_msg(stat(path, &st) == 0, "%s", path);
-    return (uint64_t)st.st_size;
-}
-
-static void flip(const char *path, uint64_t at)
-{
-    int fd = open(path, O_RDWR);
-    uint8_t byte;
-
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= 1;
-    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
-    close(fd);
 }
 
 /* Flips a bit of the RDB in the middle, on each log node. */
@@ -593,157 +471,6 @@ START_TEST(restore_by_snapshots)
 }
 END_TEST
 
-/* ---- exported and imported ---- */
-
-static void folder_of(char *folder, size_t size)
-{
-    snprintf(folder, size, "%s/exported", cluster_dir(cluster, "plain1"));
-}
-
-/* All log nodes lose everything, and Redis its data; only the log nodes run then. */
-static void lose_everything(void)
-{
-    static const char *const names[] = {"log1", "log2", "log3"};
-
-    cluster_kill_all(cluster);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        cluster_wipe(cluster, names[i]);
-        cluster_spawn(cluster, names[i]);
-    }
-}
-
-/* A log that was exported in two runs, with more written between, and imported into empty log nodes
- * is the same dataset again, takes writes, and its past can be restored from there on. */
-START_TEST(export_and_import)
-{
-    char folder[600], before[DIGEST_MAX], then[DIGEST_MAX], after[DIGEST_MAX], target[64];
-    char moment[64];
-    const char *to;
-
-    folder_of(folder, sizeof folder);
-    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
-    write_many(0, 1000);
-    EXPECT_CTL(0, "export", folder);
-    write_many(1000, 500);
-    committed();
-    digest_of_name("redis1", then);
-    uint64_t then_ms = quiet_moment();
-    write_many(1500, 500);
-    to = text_of(committed());
-    EXPECT_CTL(0, "export", folder);
-    expect_said(to);
-    expect_said("2 files");
-    EXPECT_CTL(0, "export", "verify", folder);
-    EXPECT_CTL(1, "import", folder);
-    expect_said("has a log already; nothing was changed");
-    digest_of_name("redis1", before);
-
-    lose_everything();
-    EXPECT_CTL(0, "import", folder);
-    expect_said(to);
-    EXPECT_CTL(1, "import", folder);
-    expect_said("has a log already");
-    cluster_start(cluster);
-    digest_of_name("redis1", after);
-    ck_assert_str_eq(after, before);
-    write_many(2000, 10);
-    snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, then_ms / 1000, then_ms % 1000);
-    EXPECT_CTL(0, "restore", "--at", moment, "--to", target, "--force");
-    digest_of_name("plain1", after);
-    ck_assert_str_eq(after, then);
-
-    /* And of the moment itself a new log can be made. */
-    lose_everything();
-    EXPECT_CTL(0, "import", folder, "--at", moment);
-    cluster_start(cluster);
-    digest_of_name("redis1", after);
-    ck_assert_str_eq(after, then);
-}
-END_TEST
-
-/* Any changed byte of any file is found, by export verify and by import, before anything is done.
- */
-START_TEST(damage_is_found)
-{
-    char folder[600], path[900];
-    struct random random;
-    unsigned files = 0;
-
-    folder_of(folder, sizeof folder);
-    random_init(&random, 7);
-    write_many(0, 300);
-    committed();
-    EXPECT_CTL(0, "export", folder);
-    DIR *dir = opendir(folder);
-    ck_assert_ptr_nonnull(dir);
-    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
-        if (e->d_name[0] == '.') {
-            continue;
-        }
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        for (int i = 0; i < 5; i++) {
-            uint64_t at = random_below(&random, file_size(path));
-            flip(path, at);
-            EXPECT_CTL(1, "export", "verify", folder);
-            expect_said("is damaged");
-            expect_said(e->d_name);
-            EXPECT_CTL(1, "import", folder);
-            expect_said("is damaged");
-            flip(path, at);
-        }
-        files++;
-    }
-    closedir(dir);
-    ck_assert_uint_ge(files, 3);
-    EXPECT_CTL(0, "export", "verify", folder);
-    snprintf(path, sizeof path, "%s/manifest.json", folder);
-    ck_assert_int_eq(unlink(path), 0);
-    EXPECT_CTL(1, "export", folder);
-    expect_said("holds files, and no manifest");
-}
-END_TEST
-
-/* Killed at any moment, an export leaves a folder that is whole as far as its manifest tells, and
- * the next one goes on there. */
-START_TEST(export_is_killed)
-{
-    char folder[600], program[500], config[600], value[20000];
-    struct random random;
-    unsigned killed = 0;
-
-    folder_of(folder, sizeof folder);
-    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
-    cluster_program("holdfast-ctl", program, sizeof program);
-    random_init(&random, random_seed());
-    memset(value, 'v', sizeof value);
-    redisContext *redis = cluster_connect(cluster, "proxy1");
-    for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < 50; i++) {
-            cluster_command(redis, "SET big:%d:%d %b", round, i, value, sizeof value);
-        }
-        pid_t pid = fork();
-        ck_assert_int_ge(pid, 0);
-        if (pid == 0) {
-            execl(program, program, "--config", config, "export", folder, NULL);
-            _exit(127);
-        }
-        (void)usleep((useconds_t)random_below(&random, 150000));
-        (void)kill(pid, SIGKILL);
-        int status;
-        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-        killed += WIFSIGNALED(status);
-        status = CTL("export", "verify", folder);
-        ck_assert_msg(status == 0 || strstr(output, "No such file") != NULL, "%s", output);
-    }
-    redisFree(redis);
-    ck_assert_uint_gt(killed, 0);
-    const char *to = text_of(committed());
-    EXPECT_CTL(0, "export", folder);
-    EXPECT_CTL(0, "export", "verify", folder);
-    expect_said(to);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("past");
@@ -756,11 +483,5 @@ int main(void)
     tcase_add_test(tc, restore_at_any_time);
     tc = system_case(suite, "snapshots", system_serve, 300);
     tcase_add_test(tc, restore_by_snapshots);
-    tc = system_case(suite, "import", system_serve, 600);
-    tcase_add_test(tc, export_and_import);
-    tc = system_case(suite, "damage", system_serve, 300);
-    tcase_add_test(tc, damage_is_found);
-    tc = system_case(suite, "killed", system_serve, 300);
-    tcase_add_test(tc, export_is_killed);
     return unit_main(suite);
 }

@@ -1,0 +1,85 @@
+#include "proxy/ctl/target_mark.h"
+
+#include "common/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "holdfast-restore:RANDOM:empty:HEX:HEX:HEX" */
+static const char mark_word[] = "holdfast-restore:";
+
+const char *const target_mark_settings[TARGET_SETTINGS] = {"masterauth", "masteruser",
+                                                           "replica-read-only"};
+
+void target_mark_fini(struct target_mark *m)
+{
+    for (size_t i = 0; i < TARGET_SETTINGS; i++) {
+        free(m->settings[i]);
+        m->settings[i] = NULL;
+    }
+}
+
+void target_mark_print(const struct target_mark *m, const char *random, struct buf *out)
+{
+    buf_printf(out, "%s%s:%s", mark_word, random, m->empty ? "empty" : "full");
+    for (size_t i = 0; i < TARGET_SETTINGS; i++) {
+        buf_append_str(out, ":");
+        for (const char *at = m->settings[i]; *at != '\0'; at++) {
+            buf_printf(out, "%02x", (unsigned char)*at);
+        }
+    }
+    buf_append(out, "", 1);
+}
+
+/* len hexadecimal digits; NULL: they are none. */
+static char *mark_unhex(const char *text, size_t len)
+{
+    unsigned byte;
+
+    if (len % 2 != 0 || strspn(text, "0123456789abcdef") < len) {
+        return NULL;
+    }
+    char *out = mem_calloc(1, len / 2 + 1);
+    for (size_t i = 0; i < len / 2; i++) {
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1 || byte == 0) {
+            free(out);
+            return NULL;
+        }
+        out[i] = (char)byte;
+    }
+    return out;
+}
+
+bool target_mark_parse(const char *text, struct target_mark *m)
+{
+    size_t words = 0;
+
+    *m = (struct target_mark){.empty = false};
+    if (strncmp(text, mark_word, sizeof mark_word - 1) != 0 ||
+        strlen(text) > TARGET_MARK_BYTES_MAX) {
+        return false;
+    }
+    const char *at = text + sizeof mark_word - 1;
+    for (;; words++) {
+        size_t len = strcspn(at, ":");
+        if (words == 1) {
+            m->empty = len == 5 && memcmp(at, "empty", 5) == 0;
+        } else if (words >= 2 && words < 2 + TARGET_SETTINGS) {
+            m->settings[words - 2] = mark_unhex(at, len);
+        }
+        if (at[len] == '\0') {
+            break;
+        }
+        at += len + 1;
+    }
+    bool good = words == 1 + TARGET_SETTINGS;
+    for (size_t i = 0; i < TARGET_SETTINGS; i++) {
+        good = good && m->settings[i] != NULL;
+    }
+    if (!good) {
+        target_mark_fini(m);
+        *m = (struct target_mark){.empty = false};
+    }
+    return good;
+}

@@ -1,0 +1,174 @@
+/* For tests that run holdfast-ctl on the cluster of tests/lib/system.h: the tool, in the foreground
+ * and beside the test, and what they write and compare. */
+#ifndef TESTS_SYSTEM_CTL_RUN_H
+#define TESTS_SYSTEM_CTL_RUN_H
+
+#include "common/clock.h"
+#include "tests/lib/system.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OUTPUT_MAX = 1 << 20, RUN_MS = 120000, WAIT_MS = 60000, DIGEST_MAX = 64, CTL_ARGS_MAX = 24 };
+
+/* ---- running the tool ---- */
+
+static char output[OUTPUT_MAX];
+
+/* argv of holdfast-ctl, by the configuration of the cluster's proxy. */
+static inline void ctl_argv(const char *const *args, const char *argv[CTL_ARGS_MAX])
+{
+    static char program[500], config[600];
+    size_t n = 0;
+
+    cluster_program("holdfast-ctl", program, sizeof program);
+    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    argv[n++] = program;
+    argv[n++] = "--config";
+    argv[n++] = config;
+    for (; *args != NULL; args++) {
+        ck_assert_uint_lt(n, CTL_ARGS_MAX - 1);
+        argv[n++] = *args;
+    }
+    argv[n] = NULL;
+}
+
+/* holdfast-ctl of the cluster's proxy; its exit status, what it said in `output`. */
+static inline int ctl(const char *const *args)
+{
+    const char *argv[CTL_ARGS_MAX];
+
+    ctl_argv(args, argv);
+    return cluster_run(argv, RUN_MS, output, sizeof output);
+}
+#define CTL(...) ctl((const char *const[]){__VA_ARGS__, NULL})
+
+#define EXPECT_CTL(status, ...)                                                                    \
+    do {                                                                                           \
+        int status_ = CTL(__VA_ARGS__);                                                            \
+        ck_assert_msg(status_ == (status), "status %d: %s", status_, output);                      \
+    } while (0)
+
+static inline void expect_said(const char *text)
+{
+    ck_assert_msg(strstr(output, text) != NULL, "\"%s\" is not in: %s", text, output);
+}
+
+static inline uint64_t committed(void)
+{
+    cluster_wait_committed(cluster);
+    return (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
+}
+
+static inline const char *text_of(uint64_t n)
+{
+    static char texts[8][24];
+    static unsigned next;
+    char *text = texts[next++ % 8];
+
+    snprintf(text, sizeof texts[0], "%" PRIu64, n);
+    return text;
+}
+
+/* Runs holdfast-ctl beside the test; what it says goes where the test's own output does. */
+static inline pid_t ctl_start(const char *const *args)
+{
+    const char *argv[CTL_ARGS_MAX];
+
+    ctl_argv(args, argv);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        execv(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    return pid;
+}
+#define CTL_START(...) ctl_start((const char *const[]){__VA_ARGS__, NULL})
+
+/* Its exit status; 128 + the signal. */
+static inline int ctl_wait(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- data ---- */
+
+static inline void digest_of(redisContext *redis, char *digest)
+{
+    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
+    ck_assert_ptr_nonnull(reply);
+    snprintf(digest, DIGEST_MAX, "%s", reply->str);
+    freeReplyObject(reply);
+}
+
+/* A moment at which nothing is under way, a clock's tick away from the writes around it. */
+static inline uint64_t quiet_moment(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    uint64_t now_ms = clock_wall_ms();
+    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    return now_ms;
+}
+
+static inline void write_many(unsigned from, unsigned count)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    for (unsigned i = from; i < from + count; i++) {
+        cluster_command(redis, "SELECT %u", i % 3);
+        cluster_command(redis, "SET key:%u %u", i % 500, i);
+        cluster_command(redis, "LPUSH list:%u %u", i % 20, i);
+    }
+    redisFree(redis);
+}
+
+static inline void digest_of_name(const char *name, char *digest)
+{
+    redisContext *redis = cluster_connect(cluster, name);
+    digest_of(redis, digest);
+    redisFree(redis);
+}
+
+static inline uint64_t file_size(const char *path)
+{
+    struct stat st;
+    ck_assert_msg(stat(path, &st) == 0, "%s", path);
+    return (uint64_t)st.st_size;
+}
+
+static inline void flip(const char *path, uint64_t at)
+{
+    int fd = open(path, O_RDWR);
+    uint8_t byte;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 1;
+    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+static inline void write_values(const char *name, int count)
+{
+    static char value[20000];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    memset(value, name[0], sizeof value);
+    for (int i = 0; i < count; i++) {
+        cluster_command(redis, "SET %s:%d %b", name, i, value, sizeof value);
+    }
+    redisFree(redis);
+}
+
+#endif

@@ -1,0 +1,315 @@
+/* A log that is exported and imported is the same again, wherever either is broken off; what is
+ * damaged is found. */
+#include "common/random.h"
+#include "tests/system/ctl_run.h"
+
+#include <dirent.h>
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes",
+                                         "--enable-protected-configs", "yes", NULL};
+const struct cluster_options system_options = {
+    .redis_args = redis_args,
+    .plain = true,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+
+static void folder_of(char *folder, size_t size)
+{
+    snprintf(folder, size, "%s/exported", cluster_dir(cluster, "plain1"));
+}
+
+/* All log nodes lose everything, and Redis its data; only the log nodes run then. */
+static void lose_everything(void)
+{
+    static const char *const names[] = {"log1", "log2", "log3"};
+
+    cluster_kill_all(cluster);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        cluster_wipe(cluster, names[i]);
+        cluster_spawn(cluster, names[i]);
+    }
+}
+
+/* A log that was exported in two runs, with more written between, and imported into empty log nodes
+ * is the same dataset again, takes writes, and its past can be restored from there on. */
+START_TEST(export_and_import)
+{
+    char folder[600], before[DIGEST_MAX], then[DIGEST_MAX], after[DIGEST_MAX], target[64];
+    char moment[64];
+    const char *to;
+
+    folder_of(folder, sizeof folder);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    write_many(0, 1000);
+    EXPECT_CTL(0, "export", folder);
+    write_many(1000, 500);
+    committed();
+    digest_of_name("redis1", then);
+    uint64_t then_ms = quiet_moment();
+    write_many(1500, 500);
+    to = text_of(committed());
+    EXPECT_CTL(0, "export", folder);
+    expect_said(to);
+    expect_said("2 files");
+    EXPECT_CTL(0, "export", "verify", folder);
+    EXPECT_CTL(1, "import", folder);
+    expect_said("has a log already; nothing was changed");
+    digest_of_name("redis1", before);
+
+    lose_everything();
+    EXPECT_CTL(0, "import", folder);
+    expect_said(to);
+    EXPECT_CTL(1, "import", folder);
+    expect_said("has a log already");
+    cluster_start(cluster);
+    digest_of_name("redis1", after);
+    ck_assert_str_eq(after, before);
+    write_many(2000, 10);
+    snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, then_ms / 1000, then_ms % 1000);
+    EXPECT_CTL(0, "restore", "--at", moment, "--to", target, "--force");
+    digest_of_name("plain1", after);
+    ck_assert_str_eq(after, then);
+
+    /* And of the moment itself a new log can be made. */
+    lose_everything();
+    EXPECT_CTL(0, "import", folder, "--at", moment);
+    cluster_start(cluster);
+    digest_of_name("redis1", after);
+    ck_assert_str_eq(after, then);
+}
+END_TEST
+
+/* Flips a bit here and there in each file of the folder; `command` must find it every time. */
+static void expect_damage_found(const char *const *command, const char *folder)
+{
+    char path[900];
+    struct random random;
+    unsigned files = 0;
+
+    random_init(&random, 7);
+    DIR *dir = opendir(folder);
+    ck_assert_ptr_nonnull(dir);
+    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
+        if (e->d_name[0] == '.') {
+            continue;
+        }
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        for (int i = 0; i < 5; i++) {
+            uint64_t at = random_below(&random, file_size(path));
+            flip(path, at);
+            int status = ctl(command);
+            ck_assert_msg(status == 1, "status %d: %s", status, output);
+            expect_said("is damaged");
+            expect_said(e->d_name);
+            flip(path, at);
+        }
+        files++;
+    }
+    closedir(dir);
+    ck_assert_uint_ge(files, 3);
+}
+
+/* Any changed byte of any file is found, by export verify and by import, before anything is done.
+ */
+START_TEST(damage_is_found)
+{
+    char folder[600], path[900];
+
+    folder_of(folder, sizeof folder);
+    write_many(0, 300);
+    committed();
+    EXPECT_CTL(0, "export", folder);
+    expect_damage_found((const char *const[]){"export", "verify", folder, NULL}, folder);
+    EXPECT_CTL(0, "export", "verify", folder);
+    lose_everything();
+    expect_damage_found((const char *const[]){"import", folder, NULL}, folder);
+    EXPECT_CTL(0, "import", folder);
+    cluster_start(cluster);
+    snprintf(path, sizeof path, "%s/manifest.json", folder);
+    ck_assert_int_eq(unlink(path), 0);
+    EXPECT_CTL(1, "export", folder);
+    expect_said("holds files, and no manifest");
+}
+END_TEST
+
+/* Killed at any moment, an export leaves a folder that is whole as far as its manifest tells, and
+ * the next one goes on there. */
+START_TEST(export_is_killed)
+{
+    char folder[600], program[500], config[600], value[20000];
+    struct random random;
+    unsigned killed = 0;
+
+    folder_of(folder, sizeof folder);
+    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    cluster_program("holdfast-ctl", program, sizeof program);
+    random_init(&random, random_seed());
+    memset(value, 'v', sizeof value);
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 50; i++) {
+            cluster_command(redis, "SET big:%d:%d %b", round, i, value, sizeof value);
+        }
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+            execl(program, program, "--config", config, "export", folder, NULL);
+            _exit(127);
+        }
+        (void)usleep((useconds_t)random_below(&random, 150000));
+        (void)kill(pid, SIGKILL);
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        killed += WIFSIGNALED(status);
+        status = CTL("export", "verify", folder);
+        ck_assert_msg(status == 0 || strstr(output, "No such file") != NULL, "%s", output);
+    }
+    redisFree(redis);
+    ck_assert_uint_gt(killed, 0);
+    const char *to = text_of(committed());
+    EXPECT_CTL(0, "export", folder);
+    EXPECT_CTL(0, "export", "verify", folder);
+    expect_said(to);
+}
+END_TEST
+
+/* ---- an import that is broken off ---- */
+
+/* Whether the log node has a MiB of the log, or more: segments have their size from the beginning,
+ * and hold zeros where nothing was written. */
+static bool has_a_part(void *node)
+{
+    char path[700], file[1000];
+    uint8_t byte = 0;
+
+    snprintf(path, sizeof path, "%s/data/log-1", cluster_dir(cluster, node));
+    DIR *dir = opendir(path);
+    for (const struct dirent *e; dir != NULL && byte == 0 && (e = readdir(dir)) != NULL;) {
+        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        int fd = open(file, O_RDONLY);
+        if (fd >= 0) {
+            byte = pread(fd, &byte, 1, 1 << 20) == 1 ? byte : 0;
+            close(fd);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return byte != 0;
+}
+
+/* A proxy and a Redis are started: they lead, but have nothing to serve, and never do. */
+static void expect_not_served(void)
+{
+    redisContext *redis;
+
+    cluster_spawn(cluster, "redis1");
+    cluster_spawn(cluster, "proxy1");
+    cluster_wait_log(cluster, "proxy1", "no snapshot");
+    redis = cluster_connect(cluster, "proxy1");
+    redisReply *reply = redisCommand(redis, "DBSIZE");
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_msg(reply->type == REDIS_REPLY_ERROR, "it serves %lld keys", reply->integer);
+    freeReplyObject(reply);
+    redisFree(redis);
+    cluster_kill(cluster, "proxy1");
+    cluster_kill(cluster, "redis1");
+}
+
+/* Killed when a part of the log is there, an import leaves nothing that is ever served; other data
+ * are not put behind it; and the next one of the same goes on where it was. */
+START_TEST(import_goes_on)
+{
+    char folder[600], other[700], before[DIGEST_MAX], after[DIGEST_MAX];
+
+    folder_of(folder, sizeof folder);
+    snprintf(other, sizeof other, "%s-other", folder);
+    write_values("other", 500);
+    committed();
+    EXPECT_CTL(0, "export", other);
+    lose_everything();
+    cluster_start(cluster);
+    write_values("values", 1500);
+    const char *to = text_of(committed());
+    EXPECT_CTL(0, "export", folder);
+    digest_of_name("redis1", before);
+
+    lose_everything();
+    pid_t pid = CTL_START("import", folder);
+    cluster_wait("a part of it to be there", WAIT_MS, has_a_part, (void *)(uintptr_t) "log1");
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(ctl_wait(pid), 128 + SIGKILL);
+    EXPECT_CTL(1, "import", other);
+    expect_said("an import of other data was broken off here");
+    EXPECT_CTL(1, "import", folder, "--at", "0");
+    expect_said("an import was broken off here, and has come to offset");
+    EXPECT_CTL(1, "restore", "--to", other);
+    expect_said("no snapshot is there to begin with");
+    expect_not_served();
+    EXPECT_CTL(0, "import", folder);
+    expect_said("an import was broken off here: it goes on at offset");
+    expect_said(to);
+    cluster_start(cluster);
+    digest_of_name("redis1", after);
+    ck_assert_str_eq(after, before);
+    EXPECT_CTL(1, "import", folder);
+    expect_said("has a log already");
+}
+END_TEST
+
+/* Killed at any moments, one attempt after the other, it comes to its end, and what is served then
+ * is what was exported. */
+START_TEST(import_is_killed)
+{
+    char folder[600], before[DIGEST_MAX], after[DIGEST_MAX];
+    struct random random;
+    unsigned killed = 0;
+    int status;
+
+    folder_of(folder, sizeof folder);
+    uint64_t seed = random_seed();
+    printf("seed %" PRIu64 "\n", seed);
+    random_init(&random, seed);
+    write_values("values", 1000);
+    committed();
+    EXPECT_CTL(0, "export", folder);
+    digest_of_name("redis1", before);
+    for (int round = 0; round < 3; round++) {
+        lose_everything();
+        for (uint64_t most_ms = 100;; most_ms = most_ms * 5 / 4) {
+            pid_t pid = CTL_START("import", folder);
+            (void)usleep((useconds_t)random_below(&random, most_ms * 1000));
+            (void)kill(pid, SIGKILL);
+            status = ctl_wait(pid);
+            if (status != 128 + SIGKILL) {
+                break;
+            }
+            killed++;
+        }
+        if (status != 0) { /* killed when all was done */
+            EXPECT_CTL(1, "import", folder);
+            expect_said("has a log already");
+        }
+        cluster_start(cluster);
+        digest_of_name("redis1", after);
+        ck_assert_str_eq(after, before);
+    }
+    ck_assert_uint_gt(killed, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("import");
+    TCase *tc = system_case(suite, "import", system_serve, 600);
+
+    tcase_add_test(tc, export_and_import);
+    tc = system_case(suite, "damage", system_serve, 300);
+    tcase_add_test(tc, damage_is_found);
+    tc = system_case(suite, "killed", system_serve, 300);
+    tcase_add_test(tc, export_is_killed);
+    tc = system_case(suite, "resumed", system_serve, 300);
+    tcase_add_test(tc, import_goes_on);
+    tc = system_case(suite, "import killed", system_serve, 300);
+    tcase_add_test(tc, import_is_killed);
+    return unit_main(suite);
+}

@@ -1,0 +1,264 @@
+/* Restoring into what is there: a new log, which is served like any other, and a Redis that is left
+ * clean whatever becomes of the attempt. */
+#include "tests/system/ctl_run.h"
+
+static const char *const redis_args[] = {"--enable-debug-command", "yes",
+                                         "--enable-protected-configs", "yes", NULL};
+const struct cluster_options system_options = {
+    .redis_args = redis_args,
+    .plain = true,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+
+/* ---- a new log ---- */
+
+static void serve_with_more(void)
+{
+    system_create();
+    cluster_add_log(cluster, "log4");
+    cluster_add_log(cluster, "log5");
+    cluster_add_log(cluster, "log6");
+    cluster_add_redis(cluster, "redis9", redis_args);
+    cluster_start(cluster);
+}
+
+/* A proxy's configuration with the new log nodes; its port. */
+static int write_new_config(const char *path, const char *data_dir)
+{
+    char config[600], text[2000] = "", hex[33] = "";
+    int port = cluster_free_port();
+
+    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    FILE *f = fopen(config, "re");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, f), 0);
+    fclose(f);
+    const char *id = strstr(text, "\"cluster_id\": \"");
+    ck_assert_int_eq(sscanf(id, "\"cluster_id\": \"%32[0-9a-f]", hex), 1);
+    f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    fprintf(f,
+            "{\"name\": \"new\", \"cluster_id\": \"%s\", \"port\": %d, \"data_dir\": \"%s\",\n"
+            " \"redis\": {\"port\": %d}, \"log\": {\"nodes\": [\"127.0.0.1:%d\", "
+            "\"127.0.0.1:%d\", \"127.0.0.1:%d\"]}}\n",
+            hex, port, data_dir, cluster_port(cluster, "redis9"), cluster_port(cluster, "log4"),
+            cluster_port(cluster, "log5"), cluster_port(cluster, "log6"));
+    fclose(f);
+    return port;
+}
+
+static bool new_proxy_serves(void *arg)
+{
+    redisContext *c = redisConnect("127.0.0.1", *(int *)arg);
+    redisReply *reply = c->err == 0 ? redisCommand(c, "SET written later") : NULL;
+    bool good = reply != NULL && reply->type == REDIS_REPLY_STATUS;
+
+    freeReplyObject(reply);
+    redisFree(c);
+    return good;
+}
+
+static void expect_new(int port, const char *key, const char *value)
+{
+    redisContext *c = redisConnect("127.0.0.1", port);
+    redisReply *reply = redisCommand(c, "GET %s", key);
+
+    ck_assert_ptr_nonnull(reply);
+    if (value == NULL) {
+        ck_assert_int_eq(reply->type, REDIS_REPLY_NIL);
+    } else {
+        ck_assert_int_eq(reply->type, REDIS_REPLY_STRING);
+        ck_assert_str_eq(reply->str, value);
+    }
+    freeReplyObject(reply);
+    redisFree(c);
+}
+
+/* A moment of a log that goes on becomes the start of another, which a proxy and a Redis serve: the
+ * dataset of that moment, and what is written to it. Refused where there is one already; killed on
+ * the way and run again it comes to its end. */
+START_TEST(restore_to_a_new_log)
+{
+    char config[700], moment[64], then[DIGEST_MAX], after[DIGEST_MAX], list[100], program[500];
+    int port;
+
+    snprintf(config, sizeof config, "%s/new.json", cluster_dir(cluster, "redis9"));
+    port = write_new_config(config, cluster_dir(cluster, "redis9"));
+    write_many(0, 300);
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    cluster_command(redis, "SET what then");
+    uint64_t then_ms = quiet_moment();
+    committed();
+    digest_of_name("redis1", then);
+    cluster_command(redis, "FLUSHALL");
+    cluster_command(redis, "SET what now");
+    committed();
+    snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, then_ms / 1000, then_ms % 1000);
+
+    EXPECT_CTL(2, "restore", "--at", moment, "--to-log", config, "--to", "x.rdb");
+    EXPECT_CTL(2, "restore", "--at", moment, "--to-log", "nowhere");
+    snprintf(list, sizeof list, "127.0.0.1:%d", cluster_port(cluster, "log4"));
+    EXPECT_CTL(2, "restore", "--at", moment, "--to-log", list);
+    expect_said("cluster-id");
+    for (useconds_t us = 20000; us < 400000; us += 60000) { /* through the whole of it, mostly */
+        pid_t pid = CTL_START("restore", "--at", moment, "--to-log", config);
+        (void)usleep(us);
+        kill(pid, SIGKILL);
+        if (ctl_wait(pid) == 0) {
+            break;
+        }
+    }
+    if (CTL("restore", "--at", moment, "--to-log", config) != 0) {
+        expect_said("has a log already"); /* one was killed when all was done */
+    } else {
+        expect_said("to        a new log, from offset ");
+    }
+    EXPECT_CTL(1, "restore", "--at", moment, "--to-log", config, "--force");
+    expect_said("has a log already; nothing was changed");
+
+    cluster_program("holdfast-proxy", program, sizeof program);
+    pid_t proxy = fork();
+    ck_assert_int_ge(proxy, 0);
+    if (proxy == 0) {
+        execl(program, program, "--config", config, NULL);
+        _exit(127);
+    }
+    cluster_wait("the new log to be served", WAIT_MS, new_proxy_serves, &port);
+    expect_new(port, "what", "then");
+    expect_new(port, "written", "later");
+    cluster_ask(cluster, "redis9", output, 100, (const char *[]){"DEL", "written", NULL});
+    digest_of_name("redis9", after);
+    ck_assert_str_eq(after, then);
+    kill(proxy, SIGTERM);
+    ck_assert_int_eq(waitpid(proxy, NULL, 0), proxy);
+    cluster_ask(cluster, "proxy1", output, 100, (const char *[]){"GET", "what", NULL});
+    ck_assert_str_eq(output, "now");
+    redisFree(redis);
+}
+END_TEST
+
+/* ---- a Redis that runs ---- */
+
+static void ask_plain(char *reply, const char *const argv[])
+{
+    cluster_ask(cluster, "plain1", reply, 200, argv);
+}
+
+/* A master of its own settings, and empty or whole. */
+static void expect_let_go(const char *digest)
+{
+    char reply[200], now[DIGEST_MAX];
+
+    ask_plain(reply, (const char *[]){"ROLE", NULL});
+    ck_assert_str_eq(reply, "master");
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "CONFIG GET masterauth");
+    ck_assert_str_eq(r->element[1]->str, "mine");
+    freeReplyObject(r);
+    redisFree(redis);
+    ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+    if (strcmp(reply, "0") != 0) {
+        digest_of_name("plain1", now);
+        ck_assert_str_eq(now, digest);
+    }
+}
+
+static bool plain_loads(void *arg)
+{
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "INFO persistence");
+    (void)arg;
+    bool loads = r != NULL && strstr(r->str, "\nloading:1") != NULL;
+    freeReplyObject(r);
+    redisFree(redis);
+    return loads;
+}
+
+/* Interrupted at any moment, a restore leaves the Redis a master, with its settings, and empty as
+ * it was. */
+START_TEST(restore_is_interrupted)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    char digest[DIGEST_MAX], target[64], reply[200];
+    unsigned midway = 0;
+
+    write_values("values", 3000);
+    committed();
+    digest_of_name("redis1", digest);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "masterauth", "mine", NULL});
+    for (unsigned i = 0; i < 12; i++) {
+        int signal = signals[i % 3];
+        pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
+        (void)usleep(20000 + 25000 * i);
+        kill(pid, signal);
+        int status = ctl_wait(pid);
+        /* Stopped; or before it had begun, or behind its end. */
+        ck_assert_msg(status == 1 || status == 0 || status == 128 + signal, "status %d", status);
+        midway += status == 1;
+        expect_let_go(digest);
+        ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+        ck_assert(status == 0 || strcmp(reply, "0") == 0);
+        ask_plain(reply, (const char *[]){"FLUSHALL", NULL});
+    }
+    ck_assert_uint_gt(midway, 0);
+
+    /* While Redis loads, it takes no command that would make it a master: that is waited for. */
+    EXPECT_CTL(0, "snapshot", "now");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "key-load-delay", "500",
+                                      "loading-process-events-interval-bytes", "4096", NULL});
+    pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
+    cluster_wait("Redis to load", WAIT_MS, plain_loads, NULL);
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(ctl_wait(pid), 1);
+    expect_let_go(digest);
+    ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+    ck_assert_str_eq(reply, "0");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "key-load-delay", "0", NULL});
+}
+END_TEST
+
+/* Killed at any moment, it leaves a replica of nobody; the next one puts that right and needs no
+ * --force. */
+START_TEST(restore_is_killed)
+{
+    char digest[DIGEST_MAX], target[64], reply[200];
+    unsigned repaired = 0;
+
+    digest_of_name("redis1", digest);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    for (unsigned i = 0; i < 10; i++) {
+        pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
+        (void)usleep(20000 + 30000 * i);
+        kill(pid, SIGKILL);
+        ctl_wait(pid);
+        ask_plain(reply, (const char *[]){"ROLE", NULL});
+        bool left = strcmp(reply, "master") != 0;
+        int status = CTL("restore", "--at", "now", "--to", target);
+        if (left) {
+            expect_said("an earlier restore was killed; what it has left is removed");
+            repaired++;
+        }
+        if (status != 0) { /* it was killed behind its end */
+            ck_assert(!left);
+            expect_said("is not empty");
+        }
+        expect_let_go(digest);
+        ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+        ck_assert_str_ne(reply, "0");
+        ask_plain(reply, (const char *[]){"FLUSHALL", NULL});
+    }
+    ck_assert_uint_gt(repaired, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("restore");
+    TCase *tc = system_case(suite, "new log", serve_with_more, 300);
+
+    tcase_add_test(tc, restore_to_a_new_log);
+    tc = system_case(suite, "interrupted", system_serve, 300);
+    tcase_add_test(tc, restore_is_interrupted);
+    tcase_add_test(tc, restore_is_killed);
+    return unit_main(suite);
+}
