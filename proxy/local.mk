@@ -52,6 +52,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/pubsub.c proxy/clients/pubsub.h \
 	proxy/clients/pubsub_commands.c proxy/clients/pubsub_link.h \
 	proxy/follow/follow.c proxy/follow/follow.h \
+	proxy/clients/router_pause.c \
 	proxy/clients/router.c proxy/clients/router.h \
 	proxy/clients/session.c proxy/clients/session.h \
 	proxy/clients/session_client.c \
@@ -89,6 +90,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/main.c \
 	proxy/node/proxy.c proxy/node/proxy.h \
 	proxy/node/proxy_busy.c \
+	proxy/node/proxy_memory.c \
 	proxy/node/proxy_monitor.c \
 	proxy/node/proxy_clients.c \
 	proxy/node/proxy_forward.c \

@@ -45,6 +45,7 @@ struct client {
     bool reading;
     bool barrier;   /* a REQUEST_BARRIER is out */
     bool postponed; /* the next request waits, unread, until nothing is unanswered */
+    bool held;      /* it does until CLIENT PAUSE is over, or the log takes writes again */
     int fd;
     struct event *readable, *writable;
     struct event *hangup; /* while postponed: nobody reads, yet who leaves must be noticed */
@@ -218,10 +219,11 @@ struct request *client_queue_before(struct client *c, struct request *before);
 void client_postpone(struct client *c);
 void client_resume(struct client *c);
 
-/* As INFO and CLIENT LIST tell it: its last request waits for something to happen. */
+/* As INFO and CLIENT LIST tell it: its last request waits for something to happen, or is held back
+ * (BLOCKED_POSTPONE in blocked.c). */
 static inline bool client_is_blocked(const struct client *c)
 {
-    return c->wait != NULL || (c->unanswered > 0 && c->blocks);
+    return c->wait != NULL || c->held || (c->unanswered > 0 && c->blocks);
 }
 
 /* For requests that go to this lane. True: it was postponed, since another lane is in use. */

@@ -270,6 +270,9 @@ static void pubsub_answered(void *ctx, struct request *r)
             topics_set_wanted(s, false);
         }
     }
+    if (op->request != NULL && op->request->client != NULL) {
+        op->request->client->last_command = op->word;
+    }
     if (op->failed) {
         request_cut_reply(r);
     } else if (op->request != NULL) {

@@ -42,6 +42,9 @@ bool pubsub_follows(const struct pubsub *ps);
  * subscriber may say, and what PING answers it. True: handled. */
 bool pubsub_handle(struct router *router, struct client *c, const struct command *command,
                    const struct resp_arg *argv, size_t argc);
+/* Whether it is one of SUBSCRIBE and the like. CLIENT LIST does not call it the client's last
+ * command before Redis has run it: who sees it there must find what it changed. */
+bool pubsub_changes(const struct command *command);
 /* SUBSCRIBE and the like inside EXEC (clients.capture). */
 void pubsub_do(struct router *router, struct client *c, const struct command *command,
                const struct resp_arg *argv, size_t argc);

@@ -109,6 +109,7 @@ static void pubsub_queue(struct pubsub *ps, struct client *c, struct pubsub_op *
     if (all->capture != NULL) {
         buf_append(all->capture, buf_head(&op->reply), op->reply.len);
         r = client_queue_before(c, all->capture_for); /* EXEC waits for it */
+        op->word = "exec";
     } else {
         r = client_queue(c, REQUEST_ACK);
         r->flags &= ~(uint32_t)REQUEST_SILENT; /* pushes are none of CLIENT REPLY's business */
@@ -120,16 +121,19 @@ static void pubsub_queue(struct pubsub *ps, struct client *c, struct pubsub_op *
     buf_release(commands);
 }
 
-static struct pubsub_op *pubsub_op_create(size_t entries)
+static struct pubsub_op *pubsub_op_create(size_t entries, const char *word)
 {
-    return mem_calloc(1, sizeof(struct pubsub_op) +
-                             entries * sizeof((struct pubsub_op *)NULL)->entries[0]);
+    struct pubsub_op *op = mem_calloc(
+        1, sizeof(struct pubsub_op) + entries * sizeof((struct pubsub_op *)NULL)->entries[0]);
+
+    op->word = word;
+    return op;
 }
 
 static void pubsub_subscribe(struct pubsub *ps, struct client *c, const struct pubsub_verb *verb,
                              const struct resp_arg *argv, size_t argc)
 {
-    struct pubsub_op *op = pubsub_op_create(argc - 1);
+    struct pubsub_op *op = pubsub_op_create(argc - 1, verb->name);
     struct buf commands = BUF_INIT;
     struct resp_arg word = {(const uint8_t *)verb->word, strlen(verb->word)};
 
@@ -184,7 +188,7 @@ static void pubsub_unsubscribe(struct pubsub *ps, struct client *c, const struct
                                const struct resp_arg *argv, size_t argc)
 {
     size_t have = c->subscriber != NULL ? c->subscriber->wanted[verb->kind] : 0;
-    struct pubsub_op *op = pubsub_op_create(have);
+    struct pubsub_op *op = pubsub_op_create(have, verb->name);
     struct buf commands = BUF_INIT;
 
     for (size_t i = 1; i < argc; i++) {
@@ -206,6 +210,7 @@ static void pubsub_unsubscribe(struct pubsub *ps, struct client *c, const struct
         pubsub_queue(ps, c, op, &commands);
         return;
     }
+    c->last_command = op->word;
     client_answer_always(c, buf_head(&op->reply), op->reply.len);
     buf_release(&op->reply);
     free(op);
@@ -219,7 +224,8 @@ bool pubsub_reset(struct pubsub *ps, struct client *c, const char *reply)
         return false;
     }
     struct pubsub_op *op = pubsub_op_create(topics_total(c->subscriber, TOPIC_CHANNEL) +
-                                            topics_total(c->subscriber, TOPIC_SHARD));
+                                                topics_total(c->subscriber, TOPIC_SHARD),
+                                            "reset");
     for (size_t i = 0; i < sizeof pubsub_verbs / sizeof *pubsub_verbs; i++) {
         if (!pubsub_verbs[i].subscribes) {
             pubsub_drop_all(c, &pubsub_verbs[i], op, &commands, false);
@@ -383,7 +389,9 @@ static void pubsub_correct_count(const struct pubsub *ps, enum topic_kind kind, 
     if (text[0] == ':') {
         long long count = strtoll(text + 1, NULL, 10);
         topics_receivers(ps->topics, kind, channel, len, &clients, &links);
-        count = (count > (long long)links ? count - (long long)links : 0) + (long long)clients;
+        if (count > 0) { /* or we had left when it was published, and are yet to hear of it */
+            count = (count > (long long)links ? count - (long long)links : 0) + (long long)clients;
+        }
         buf_clear(reply);
         resp_put_integer(reply, count);
     }
@@ -439,6 +447,11 @@ static bool pubsub_subscriber_says(struct router *router, struct client *c,
         command->name);
     client_answer_error(c, text);
     return true;
+}
+
+bool pubsub_changes(const struct command *command)
+{
+    return (command->flags & COMMAND_FLAG_PUBSUB) != 0 && pubsub_verb_of(command) != NULL;
 }
 
 bool pubsub_handle(struct router *router, struct client *c, const struct command *command,

@@ -10,6 +10,7 @@ struct parcel;
 struct pubsub_op {
     struct pubsub_op *next;  /* of those that were sent and not answered */
     struct request *request; /* NULL: its client has gone */
+    const char *word;        /* its client's last command, once Redis has run it */
     struct buf reply;
     bool failed; /* Redis answered with an error */
     size_t count;

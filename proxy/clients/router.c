@@ -482,8 +482,8 @@ static bool router_refuse(struct router *router, struct client *c, const struct 
         transaction_spoil(c);
         return true;
     }
-    if (rule == NULL) {
-        return false;
+    if (rule == NULL || (c->transaction != NULL && (command->flags & COMMAND_FLAG_NO_MULTI) != 0)) {
+        return false; /* such as SHUTDOWN, which no transaction takes */
     }
     if (router_is_master_already(router, c, command, argv)) {
         router_answer_ok(c);
@@ -569,10 +569,10 @@ static bool router_is_kill(const struct command *command)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {"multi",    "exec",      "discard", "unwatch", "watch",
-                                          "select",   "hello",     "auth",    "reset",   "quit",
-                                          "wait",     "waitaof",   "info",    "debug",   "role",
-                                          "readonly", "readwrite", "monitor"};
+    static const char *const special[] = {"multi",    "exec",      "discard", "unwatch",   "watch",
+                                          "select",   "hello",     "auth",    "reset",     "quit",
+                                          "wait",     "waitaof",   "info",    "debug",     "role",
+                                          "readonly", "readwrite", "monitor", "config|set"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -835,49 +835,16 @@ static void router_monitor(const struct router *router, struct client *c)
     }
 }
 
-/* What is no write and yet may reach replicas (is_may_replicate_command), besides scripts. */
-static bool router_may_replicate(const struct command *command)
-{
-    static const char *const names[] = {"pfcount", "publish", "spublish"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(command->name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Whether it may add to the stream now; what is queued is looked at with its EXEC. */
-static bool router_may_change(const struct client *c, const struct command *command)
-{
-    if (strcmp(command->name, "exec") == 0) {
-        return transaction_writes(c);
-    }
-    return c->transaction == NULL && (router_writes(command) || router_may_replicate(command));
-}
-
-/* While the log is full, of what may change data; CLIENT PAUSE: of all, or of the same
- * (isPausedActions). */
-static bool router_is_paused(const struct router *router, const struct client *c,
-                             const struct command *command)
-{
-    if (router->log_full && router_may_change(c, command)) {
-        return true;
-    }
-    if (router->clients->now_ns >= c->all->pause_until_ns) {
-        return false;
-    }
-    return !c->all->pause_writes_only || router_writes(command) || router_may_replicate(command) ||
-           router_may_change(c, command);
-}
-
 /* What is not simply passed on, or not by everybody. */
 static void router_special(struct router *router, struct client *c, const struct command *command,
                            const struct resp_arg *argv, size_t argc)
 {
     if (acl_gate(router, c, command, argv, argc)) {
         return;
+    }
+    if (strcmp(command->name, "config|set") == 0) { /* maybe maxmemory */
+        router->memory_tight = true;
+        router->memory_asked_ns = router->clients->now_ns;
     }
     if (router_refuse(router, c, command, argv, argc) ||
         pubsub_handle(router, c, command, argv, argc) ||
@@ -917,6 +884,7 @@ static void router_take(struct router *router, struct client *c, const struct re
     const struct command *command = NULL;
 
     router->commands++;
+    c->held = false;
     if (c->nonce[0] != '\0' && (c->moved || !router_serves(router))) {
         router_answer_moved(router, c);
         return;
@@ -935,7 +903,9 @@ static void router_take(struct router *router, struct client *c, const struct re
         buf_clear(&router->text);
         return;
     }
-    c->last_command = command->name;
+    if (command->plain || !pubsub_changes(command)) {
+        c->last_command = command->name;
+    }
     if (!c->authenticated && !session_before_auth(command)) {
         router_reject(c, command, "NOAUTH Authentication required.");
         return;
@@ -958,7 +928,9 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_reject(c, command, "ERR Replica can't interact with the keyspace");
         return;
     }
-    if ((c->all->pause_until_ns != 0 || router->log_full) && router_is_paused(router, c, command)) {
+    if ((c->all->pause_until_ns != 0 || router->log_full) &&
+        router_is_paused(router, c, command, argv, argc)) {
+        c->held = true;
         client_postpone(c);
         return;
     }

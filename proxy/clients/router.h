@@ -67,6 +67,9 @@ struct router {
     uint64_t commands;
     bool scripts_can_be_monitored; /* there is somebody who does that */
     bool monitors_scripts; /* what scripts do is told to those who monitor (proxy_monitor.c) */
+    /* Redis may be out of memory soon, or is: it is asked before MULTI queues what needs some. */
+    bool memory_tight;
+    uint64_t memory_asked_ns; /* CONFIG SET was seen then: what was known before is void */
     char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
     /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
      * r is queued, and answered later. */
@@ -104,6 +107,17 @@ bool router_scope(struct router *router, unsigned db, const struct command *comm
 
 /* Whether the command may change data; scripts may. */
 bool router_writes(const struct command *command);
+
+/* Whether the request may add to the stream: it writes, or is one of those that reach replicas
+ * nevertheless (is_may_replicate_command in server.c). */
+bool router_may_change(const struct command *command, const struct resp_arg *argv, size_t argc);
+
+/* What is no write and yet may reach replicas (is_may_replicate_command), besides scripts. */
+bool router_may_replicate(const struct command *command);
+/* While the log is full, of what would add to the stream now; CLIENT PAUSE: of all, or of what may
+ * ever add to it, even if it is only queued (processCommand in server.c). */
+bool router_is_paused(const struct router *router, const struct client *c,
+                      const struct command *command, const struct resp_arg *argv, size_t argc);
 
 /* Whether requests are executed here now: we lead, hold the lease, and Redis is there. */
 bool router_serves(const struct router *router);

@@ -21,6 +21,7 @@ struct transaction {
     bool own; /* something in it changes the connection itself: it needs one */
     bool spoiled;
     bool writes;
+    bool may_change; /* it may add to the stream (router_may_change) */
     bool keyspace;
     bool harmless;
     bool may_follow; /* all of it: a replica's answer would do */
@@ -37,9 +38,9 @@ size_t transaction_bytes(const struct client *c)
     return c->transaction != NULL ? c->transaction->bytes : 0;
 }
 
-bool transaction_writes(const struct client *c)
+bool transaction_may_change(const struct client *c)
 {
-    return c->transaction != NULL && c->transaction->writes;
+    return c->transaction != NULL && c->transaction->may_change;
 }
 
 /* What it holds counts among the unfinished requests of all clients. */
@@ -155,12 +156,33 @@ static bool transaction_note(struct transaction *t, const struct command *comman
 {
     enum transaction_kind kind = transaction_kind(command);
 
-    if (kind != TRANSACTION_HERE && kind != TRANSACTION_OWN && strncmp(command->name, "wait", 4)) {
+    if (kind != TRANSACTION_HERE && kind != TRANSACTION_OWN &&
+        strncmp(command->name, "wait", 4) != 0) {
         return false;
     }
     transaction_put_local(&t->locals, t->commands.len, index, argv, argc);
     t->own = t->own || kind == TRANSACTION_OWN;
     t->may_follow = t->may_repeat = false;
+    return true;
+}
+
+/* Out of memory, Redis queues nothing more, and only it knows when it is. So while there is little
+ * it is asked first, with a command that needs memory and changes nothing; its word comes as that
+ * for users does (acl.h). True: it is waited for. */
+static bool transaction_asks_for_memory(struct router *router, struct client *c)
+{
+    static const char probe[] = "*4\r\n$8\r\nSETRANGE\r\n$0\r\n\r\n$1\r\n0\r\n$0\r\n\r\n";
+    enum route route = router_route(router, c, true, false, false);
+
+    if (!router->memory_tight || c->gate != CLIENT_GATE_NONE || route != ROUTE_ENGINE) {
+        return false;
+    }
+    if (c->unanswered == 0) {
+        struct request *r = client_queue(c, REQUEST_GATE);
+        r->waiter.harmless = true;
+        router_send_bytes(router, route, r, probe, sizeof probe - 1, 0);
+    }
+    client_postpone(c);
     return true;
 }
 
@@ -187,6 +209,9 @@ static void transaction_queue(struct router *router, struct client *c,
         client_answer_error(c, refusal);
         return;
     }
+    if (transaction_asks_for_memory(router, c)) {
+        return;
+    }
     uint32_t index = t->count++;
     if (t->spoiled) {
         client_answer(c, "+QUEUED\r\n", 9, 0);
@@ -202,6 +227,7 @@ static void transaction_queue(struct router *router, struct client *c,
     }
     transaction_scope(router, t, command, argv, argc);
     t->writes = t->writes || writes;
+    t->may_change = t->may_change || router_may_change(command, argv, argc);
     t->may_follow = may_follow;
     t->may_repeat = t->may_repeat && route_may_repeat(command);
     if (transaction_kind(command) == TRANSACTION_PLAIN) {

@@ -13,7 +13,7 @@ bool transaction_handle(struct router *router, struct client *c, const struct co
 void transaction_spoil(struct client *c);
 
 /* Whether something that is queued may change data. */
-bool transaction_writes(const struct client *c);
+bool transaction_may_change(const struct client *c);
 
 /* What the client watches is forgotten, here and on its private link. */
 void transaction_unwatch(struct client *c);

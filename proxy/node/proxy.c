@@ -274,6 +274,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     proxy_tell_watchdog(p);
     engine_tick(p->engine, now_ns);
     proxy_busy_tick(p, now_ns);
+    proxy_tick_memory(p, now_ns);
     private_tick(p->privates, now_ns);
     proxy_tick_forward(p, now_ns);
     pubsub_tick(p->pubsub, now_ns);
@@ -380,6 +381,7 @@ static void proxy_turn(struct proxy *p)
     proxy_turn_role(p);
     proxy_turn_forward(p, now_ns);
     proxy_bound_log(p);
+    pubsub_flush(p->pubsub, now_ns); /* an UNSUBSCRIBE before a later PUBLISH of somebody else */
     proxy_flush_engine(p, now_ns);
     if (p->streaming) {
         tracker_stream_at(p->tracker, effects_unit_offset(p->effects));

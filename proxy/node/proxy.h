@@ -181,7 +181,9 @@ struct proxy {
     struct clients clients;
     struct private_pool *privates;
     struct pubsub *pubsub;
-    bool busy_asked; /* whether it is busy; the answer is to come */
+    bool busy_asked;    /* whether it is busy; the answer is to come */
+    bool memory_asked;  /* how much memory is left; likewise */
+    uint64_t memory_ns; /* when that was done last */
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
     struct router router;
     struct role role;
@@ -255,6 +257,8 @@ void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 
 /* A script may keep Redis from answering: finds out. A few times a second; proxy_busy.c. */
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
+/* How much memory Redis may still take: asks now and then; proxy_memory.c. */
+void proxy_tick_memory(struct proxy *p, uint64_t now_ns);
 /* router.kill */
 void proxy_kill_script(void *ctx, struct request *r, const char *name);
 

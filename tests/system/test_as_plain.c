@@ -33,6 +33,10 @@ START_TEST(transactions_out_of_memory)
 {
     DUEL("D MULTI", "D SET x 1", "D GET x", "A CONFIG SET maxmemory 1", "D EXEC", "D GET x",
          "D SET x 1", "A CONFIG SET maxmemory 0", "D SET x 1", "D GET x");
+    DUEL("D SET x 1", "D MULTI", "D SET y 1", "A CONFIG SET maxmemory 1", "D GET x", "D DEL x",
+         "A CONFIG SET maxmemory 0", "D SET z 1", "D EXEC", "D EXISTS x y z", "D MULTI",
+         "A CONFIG SET maxmemory 1", "D SET y 1", "D DISCARD", "D MULTI", "D PING", "D EXEC",
+         "A CONFIG SET maxmemory 0", "D MULTI", "D SHUTDOWN", "D EXEC");
 }
 END_TEST
 

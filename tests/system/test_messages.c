@@ -24,6 +24,14 @@ START_TEST(channels)
 }
 END_TEST
 
+/* A PUBLISH behind the UNSUBSCRIBE of somebody else, to which nobody has listened yet. */
+START_TEST(published_behind_unsubscribe)
+{
+    DUEL("A SUBSCRIBE c", "A~UNSUBSCRIBE", "B PUBLISH c x", "A<", "A PSUBSCRIBE c*",
+         "A~PUNSUBSCRIBE", "B PUBLISH cc x", "A<", "A|");
+}
+END_TEST
+
 START_TEST(patterns)
 {
     DUEL("A PSUBSCRIBE n.* h[ae]llo", "A<", "B PUBLISH n.x 1", "A<", "B PUBLISH hallo 2", "A<",
@@ -239,6 +247,7 @@ int main(void)
     TCase *tc = system_case(suite, "pubsub", system_serve, 120);
     tcase_add_test(tc, channels);
     tcase_add_test(tc, patterns);
+    tcase_add_test(tc, published_behind_unsubscribe);
     tcase_add_test(tc, shard_channels);
     tcase_add_test(tc, several_subscribers);
     tcase_add_test(tc, what_a_resp2_subscriber_may_say);

@@ -446,6 +446,64 @@ START_TEST(test_tracking_reset)
 }
 END_TEST
 
+static void say_eval(int i, const char *script)
+{
+    char bytes[200];
+
+    (void)snprintf(bytes, sizeof bytes, "*3\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n0\r\n",
+                   strlen(script), script);
+    world_say_raw(i, bytes);
+}
+
+/* CLIENT PAUSE … WRITE: scripts that say in their first line that they do not write are not held
+ * back, alone and inside MULTI; all others are, and count as blocked. */
+START_TEST(test_paused_scripts)
+{
+    static const char *const write[] = {
+        "return 1",
+        "#!lua",
+        "#!lua flags=allow-oom,no-writes2\nreturn 1 -- flags=no-writes",
+        "#!lua flags=\n no-writes",
+        "#!lua flags=allow-oom no-writes",
+    };
+    static const char *const read[] = {
+        "#!lua flags=no-writes\nreturn 1",
+        "#!lua name=x flags=allow-oom,no-writes other",
+        "#!lua flags=no-writes,allow-oom\n",
+    };
+
+    char sent[200];
+
+    world_join(1);
+    world_say(1, "CLIENT PAUSE 100000 WRITE");
+    world_expect(1, "+OK\r\n");
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+        say_eval(0, read[i]);
+        (void)snprintf(sent, sizeof sent, "EVAL %s 0", read[i]);
+        world_expect_sent(sent);
+        world_redis("$-1\r\n");
+        world_expect(0, "$-1\r\n");
+    }
+    for (size_t i = 0; i < sizeof write / sizeof *write; i++) {
+        world_join(2);
+        say_eval(2, write[i]);
+        world_expect_nothing_sent();
+        ck_assert_msg(client_is_blocked(world.clients[2]), "%s", write[i]);
+    }
+    world_join(2);
+    world_say(0, "MULTI");
+    say_eval(0, read[0]);
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_say(0, "EXEC");
+    (void)snprintf(sent, sizeof sent, "MULTI|EVAL %s 0|EXEC", read[0]);
+    world_expect_sent(sent);
+    world_redis("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    world_expect(0, "*1\r\n:1\r\n");
+    world_say(1, "CLIENT UNPAUSE");
+    world_expect(1, "+OK\r\n");
+}
+END_TEST
+
 /* CLIENT PAUSE holds requests back, in their order; UNPAUSE lets them go. */
 START_TEST(test_pause)
 {
@@ -494,6 +552,7 @@ int main(void)
     tcase_add_test(tc, test_tracking);
     tcase_add_test(tc, test_tracking_reset);
     tcase_add_test(tc, test_pause);
+    tcase_add_test(tc, test_paused_scripts);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

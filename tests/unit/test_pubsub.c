@@ -76,6 +76,26 @@ START_TEST(test_withheld)
 }
 END_TEST
 
+/* Who has said UNSUBSCRIBE before a PUBLISH is not counted, though Redis' word for it comes later;
+ * UNSUBSCRIBE is the client's last command only then. */
+START_TEST(test_left_before_publish)
+{
+    world_join(1);
+    subscribe_first();
+    ck_assert_str_eq(world.clients[0]->last_command, "subscribe");
+    world_say(0, "UNSUBSCRIBE c");
+    world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
+    world_say(1, "PUBLISH c m");
+    world_expect_sent_bare("PUBLISH c m");
+    world_redis(":0\r\n");
+    world_expect(1, ":0\r\n");
+    ck_assert_str_eq(world.clients[0]->last_command, "subscribe");
+    world_link_redis(0, "+PONG\r\n");
+    world_expect(0, UNSUBSCRIBED);
+    ck_assert_str_eq(world.clients[0]->last_command, "unsubscribe");
+}
+END_TEST
+
 /* What came before SUBSCRIBE in the link is not for that client, though it is handed out later. */
 START_TEST(test_begins_where_it_stands)
 {
@@ -249,6 +269,7 @@ int main(void)
     tcase_add_test(tc, test_publish);
     tcase_add_test(tc, test_follows);
     tcase_add_test(tc, test_follows_no_strangers_replica);
+    tcase_add_test(tc, test_left_before_publish);
     tcase_add_test(tc, test_follows_no_replica);
     tcase_add_test(tc, test_follows_then_leads);
     suite_add_tcase(suite, tc);

@@ -71,6 +71,53 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* While Redis may be out of memory it is asked before anything is queued: what it says goes to the
+ * client, and spoils the transaction. It need not be allowed the command that asks. */
+START_TEST(test_memory)
+{
+    static const char probe[] = "SETRANGE  0 ", oom[] = "-OOM command not allowed\r\n";
+
+    world_say(0, "CONFIG SET maxmemory 1"); /* from now on nobody knows */
+    world_expect_sent_bare("CONFIG SET maxmemory 1");
+    world_redis(OK);
+    world_expect(0, OK);
+    ck_assert(world.router.memory_tight);
+    world_say(0, "MULTI");
+    world_expect(0, OK);
+    world_say_raw(0, "GET a\r\nSET b c\r\nSET d e\r\nEXEC\r\n");
+    world_expect_sent_bare(probe);
+    world_redis(":0\r\n");
+    world_expect(0, QUEUED);
+    world_expect_sent_bare(probe);
+    world_redis("-NOPERM this user has no permissions to run the 'setrange' command\r\n");
+    world_expect(0, QUEUED);
+    world_expect_sent_bare(probe);
+    world_redis(oom);
+    world_expect(0, "-OOM command not allowed\r\n" ABORTED);
+    world_say_raw(0, "MULTI\r\nSET a b\r\nDISCARD\r\n");
+    world_expect_sent_bare(probe);
+    world_redis(oom);
+    world_expect(0, "+OK\r\n-OOM command not allowed\r\n+OK\r\n");
+    world.router.memory_tight = false;
+    world_say_raw(0, "MULTI\r\nSET a b\r\n");
+    world_expect(0, OK QUEUED);
+    world_expect_nothing_sent();
+}
+END_TEST
+
+/* What no transaction takes is refused as such, also if nobody may say it at all. */
+START_TEST(test_never)
+{
+    static const struct exchange exchanges[] = {
+        {"MULTI", OK},
+        {"SHUTDOWN", "-ERR Command not allowed inside a transaction\r\n"},
+        {"EXEC", ABORTED},
+        {"SHUTDOWN", "-ERR SHUTDOWN is disabled by the proxy\r\n"},
+    };
+    EXPECT_ALL(exchanges);
+}
+END_TEST
+
 /* What is the proxy's to answer is carried out when Redis has carried out the rest, and answered in
  * its place; not if Redis has not. */
 START_TEST(test_locals)
@@ -391,6 +438,8 @@ int main(void)
     tcase_add_checked_fixture(transaction, world_setup, world_teardown);
     tcase_add_test(transaction, test_errors);
     tcase_add_test(transaction, test_refused);
+    tcase_add_test(transaction, test_memory);
+    tcase_add_test(transaction, test_never);
     tcase_add_test(transaction, test_locals);
     tcase_add_test(transaction, test_own_link);
     tcase_add_test(transaction, test_users);
