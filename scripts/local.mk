@@ -1,4 +1,5 @@
 EXTRA_DIST += \
+	scripts/bench-bound \
 	scripts/bench-snapshot \
 	scripts/build \
 	scripts/check \

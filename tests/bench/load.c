@@ -38,6 +38,7 @@ struct options {
     unsigned rate; /* commands a second, evenly, however long replies take; 0: as fast as it goes */
     int wait;      /* replicas to WAIT for behind the writes of a batch; 0: none */
     bool fill;     /* write every key once, instead of a measurement */
+    bool compressible; /* values of one repeated byte */
     pid_t pids[PIDS_MAX];
     unsigned pid_count;
 };
@@ -161,8 +162,9 @@ static void templates_make(struct load *l)
     l->get = mem_alloc(128);
     int head = sprintf(l->set, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%0*d\r\n$%u\r\n", 4 + KEY_DIGITS,
                        KEY_DIGITS, 0, value);
-    for (unsigned i = 0; i < value; i++) { /* nothing that an RDB could compress */
-        l->set[(unsigned)head + i] = (char)('!' + random_next(l) % 90);
+    for (unsigned i = 0; i < value; i++) { /* else nothing that an RDB could compress */
+        uint64_t r = l->options.compressible ? 0 : random_next(l);
+        l->set[(unsigned)head + i] = (char)('!' + r % 90);
     }
     memcpy(l->set + head + value, "\r\n", 2);
     l->set_len = (size_t)head + value + 2;
@@ -453,6 +455,7 @@ static void options_parse(struct options *o, int argc, char **argv)
                                           {"wait", required_argument, NULL, 'W'},
                                           {"rate", required_argument, NULL, 'r'},
                                           {"fill", no_argument, NULL, 'f'},
+                                          {"compressible", no_argument, NULL, 'C'},
                                           {"pid", required_argument, NULL, 'i'},
                                           {NULL, 0, NULL, 0}};
     int option;
@@ -495,6 +498,9 @@ static void options_parse(struct options *o, int argc, char **argv)
             break;
         case 'f':
             o->fill = true;
+            break;
+        case 'C':
+            o->compressible = true;
             break;
         case 'i':
             if (o->pid_count < PIDS_MAX) {
