@@ -314,6 +314,20 @@ test_retention_SOURCES = tests/unit/test_retention.c tests/lib/unit.h
 test_retention_CFLAGS = $(UNIT_CFLAGS)
 test_retention_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += test_catalogue
+TESTS += test_catalogue
+test_catalogue_SOURCES = tests/unit/test_catalogue.c tests/lib/unit.h
+test_catalogue_CFLAGS = $(UNIT_CFLAGS)
+test_catalogue_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += test_proposer_trim
+TESTS += test_proposer_trim
+test_proposer_trim_SOURCES = \
+	tests/unit/test_proposer_trim.c \
+	tests/lib/fake_storage.c tests/lib/fake_storage.h tests/lib/unit.h
+test_proposer_trim_CFLAGS = $(UNIT_CFLAGS)
+test_proposer_trim_LDADD = $(LOG_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += test_proposer
 TESTS += test_proposer
 test_proposer_SOURCES = tests/unit/test_proposer.c tests/lib/unit.h
