@@ -72,6 +72,7 @@ libproxyio_a_SOURCES += \
 noinst_LIBRARIES += libsnapshot.a
 libsnapshot_a_SOURCES = \
 	proxy/snapshot/extract.c proxy/snapshot/extract.h \
+	proxy/snapshot/haste.c proxy/snapshot/haste.h \
 	proxy/snapshot/leg.c proxy/snapshot/leg.h \
 	proxy/snapshot/lognodes.c proxy/snapshot/lognodes.h \
 	proxy/snapshot/replay.c proxy/snapshot/replay.h \

@@ -16,6 +16,7 @@ enum snap_peer_step { PEER_NONE, PEER_ASK, PEER_BEGIN, PEER_WRITE, PEER_COMMIT, 
 
 struct snap_peer {
     bool up;
+    bool full; /* it has said last that it has no room */
     enum snap_peer_step step;
     uint64_t next;        /* the node has this many bytes */
     uint64_t sent;        /* and this many were sent */
@@ -66,6 +67,9 @@ uint64_t snap_upload_next_tick_ns(const struct snap_upload *u);
 /* How many nodes have it, and whether all that should have. */
 unsigned snap_upload_done(const struct snap_upload *u);
 bool snap_upload_complete(const struct snap_upload *u);
+/* The nodes that have refused it last because their disks are full. They are asked again now and
+ * then. */
+uint32_t snap_upload_full(const struct snap_upload *u);
 /* Bytes that at least `nodes` nodes have. */
 uint64_t snap_upload_bytes(const struct snap_upload *u, unsigned nodes);
 

@@ -19,12 +19,14 @@ struct snapship {
     enum ship_job job;
     unsigned quorum; /* SHIP_UPLOAD: of the nodes that it began with */
     bool shipped;    /* … has it, and the owner was told */
+    unsigned stored; /* nodes that have it */
     struct snap_upload upload;
     struct snap_download download;
 
     /* Repair. */
     unsigned targets;   /* nodes still to be repaired */
     unsigned target;    /* the present one */
+    bool target_full;   /* one had no room for it */
     struct buf window;  /* bytes from window_at on, downloaded */
     uint64_t window_at; /* the target has everything below */
 };
@@ -120,7 +122,7 @@ static void repair_next(struct snapship *s, uint64_t now_ns)
     const struct snap_download_events events = repair_events(s);
 
     if (s->targets == 0) {
-        repair_end(s, ERR_OK);
+        repair_end(s, s->target_full ? ERR_NO_SPACE : ERR_OK);
         return;
     }
     s->target = (unsigned)__builtin_ctz(s->targets);
@@ -157,6 +159,7 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
             return;
         }
         s->targets = snap_download_lacking(&s->download);
+        s->target_full = false;
         repair_next(s, now_ns);
         return;
     }
@@ -165,11 +168,13 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
     }
     repair_go_on(s, now_ns);
     bool up = s->upload.peers[s->target].up;
+    bool full = snap_upload_full(&s->upload) != 0;
     if (s->download.ended && s->download.result != ERR_OK) {
         repair_end(s, s->download.result);
     } else if (s->upload.failed == ERR_STALE) {
         repair_end(s, ERR_STALE);
-    } else if (snap_upload_complete(&s->upload) || !up || s->upload.failed != ERR_OK) {
+    } else if (snap_upload_complete(&s->upload) || !up || full || s->upload.failed != ERR_OK) {
+        s->target_full = s->target_full || full;
         repair_next(s, now_ns); /* one that has left, or begun anew, is for the next repair */
     }
 }
@@ -179,9 +184,11 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
 static void upload_look(struct snapship *s)
 {
     unsigned quorum = s->quorum;
+
+    s->stored = snap_upload_done(&s->upload);
     bool all = snap_upload_complete(&s->upload);
 
-    if (!s->shipped && snap_upload_done(&s->upload) >= quorum) {
+    if (!s->shipped && s->stored >= quorum) {
         s->shipped = true;
         if (all) {
             snapship_stop(s);
@@ -231,6 +238,7 @@ void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
     snapship_stop(s);
     s->job = SHIP_UPLOAD;
     s->shipped = false;
+    s->stored = 0;
     s->quorum = snap_line_quorum(&s->line);
     snap_upload_start(&s->upload, now_ns, term, info, s->line.nodes, &source);
     ship_look(s, now_ns);
@@ -322,6 +330,16 @@ void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t 
         *total_bytes = s->download.info.size_bytes;
         *done_bytes = s->download.offset;
     }
+}
+
+uint32_t snapship_full(const struct snapship *s)
+{
+    return s->job == SHIP_UPLOAD ? snap_upload_full(&s->upload) : 0;
+}
+
+unsigned snapship_stored(const struct snapship *s)
+{
+    return s->stored;
 }
 
 bool snapship_active(const struct snapship *s)

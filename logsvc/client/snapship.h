@@ -53,8 +53,8 @@ struct snapship_events {
      * call, and may start something else. */
     void (*fetched)(void *ctx, int err);
 
-    /* Repair: all nodes that can be reached have the newest one now (0), or why not. Comes once,
-     * last in a call, and may start something else. */
+    /* Repair: all nodes that can be reached have the newest one now (0), or why not; ERR_NO_SPACE:
+     * some have no room for it. Comes once, last in a call, and may start something else. */
     void (*repaired)(void *ctx, int err);
 };
 
@@ -100,6 +100,11 @@ uint64_t snapship_next_tick_ns(const struct snapship *s); /* UINT64_MAX: not now
 /* Of what is under way: an upload as far as a quorum has it, a download as far as handed out, a
  * repair as far as the present node has it. total 0: nothing, or not known yet. */
 void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t *total_bytes);
+/* Upload: the nodes that have refused it for want of room. They are asked again now and then; who
+ * does not want to wait for them leaves them out. */
+uint32_t snapship_full(const struct snapship *s);
+/* Upload: how many nodes have it by now; until something else begins. */
+unsigned snapship_stored(const struct snapship *s);
 /* Whether an upload still goes on to nodes that lack it, or a repair. */
 bool snapship_active(const struct snapship *s);
 

@@ -95,6 +95,8 @@ struct proxy_snapshots {
     uint64_t lists;
     uint64_t deleting; /* offset; WIRE_NO_SNAPSHOT: none is */
     char delete_error[WIRE_REASON_MAX + 1];
+    uint64_t due_ns;    /* since when another one is due (0: none is) … */
+    uint64_t due_after; /* … behind the one at that offset */
 };
 
 /* What is kept of snapshots and log; proxy_retain.c. */

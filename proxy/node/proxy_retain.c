@@ -6,7 +6,7 @@
  *                       ├─ a node lacks the mark of the newest proven one ─▶ MARK ─▶
  *                       └─ snapshots that go ─▶ DELETE, one after the other ─▶ REST
  *
- * A node that lacks the newest proven one in three rounds gets it from another (snapship). */
+ * A node that lacks the newest proven one in eight rounds gets it from another (snapship). */
 #include "proxy/node/proxy.h"
 
 #include "common/clock.h"
@@ -16,10 +16,10 @@
 #include <string.h>
 
 enum {
-    RETAIN_ROUND_MS = 5000,
+    RETAIN_ROUND_MS = 2000,
     RETAIN_TIMEOUT_MS = 1000,
     RETAIN_RETRY_MS = 50,
-    RETAIN_LACKING_ROUNDS = 3,
+    RETAIN_LACKING_ROUNDS = 8,
     RETAIN_UNVERIFIED_MS = 3600 * 1000,
 };
 

@@ -74,7 +74,9 @@ static void ship_says_fetched(void *ctx, int err)
 static void ship_says_repaired(void *ctx, int err)
 {
     (void)ctx;
-    if (err != ERR_OK) {
+    if (err == ERR_NO_SPACE) {
+        log_warn("a log node lacks the newest snapshot, and its disk has no room for it");
+    } else if (err != ERR_OK) {
         log_debug("a log node still lacks the snapshot: %s", err_text(err));
     }
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Listing costs each log node a small message; a leader is busier, and wants to know sooner. */
-enum { SNAPSHOT_LIST_MS = 2000, SNAPSHOT_FRESH_MS = 2000, SNAPSHOT_TIMEOUT_MS = 1000 };
+enum { SNAPSHOT_LIST_MS = 2000, SNAPSHOT_FRESH_MS = 10000, SNAPSHOT_TIMEOUT_MS = 1000 };
 
 /* ---- what the log nodes have ---- */
 
@@ -54,7 +54,8 @@ static uint64_t snapshots_commit(const struct proxy *p)
     return role_leads(&p->role) ? proposer_commit(p->proposer) : p->outlook.commit;
 }
 
-/* Whose turn it is. Nobody's while nobody leads: there are other worries then. */
+/* Whose turn it is: nobody's while nobody leads, there are other worries then. Another proxy that
+ * is there is counted with, even if its Redis lags at this moment: it may be at work. */
 static unsigned snapshots_rank(const struct proxy *p, uint64_t now_ns)
 {
     struct freshness_proxy others[LEADER_PEERS_MAX], self;
@@ -71,9 +72,8 @@ static unsigned snapshots_rank(const struct proxy *p, uint64_t now_ns)
         const struct leader_peer *peer = &p->outlook.peers[i];
         bool fresh =
             now_ns < peer->seen_ns || now_ns - peer->seen_ns < SNAPSHOT_FRESH_MS * CLOCK_NS_PER_MS;
-        others[i] = (struct freshness_proxy){.name = peer->name,
-                                             .leads = peer->role == LEADER_LEADER,
-                                             .able = fresh && peer->synced};
+        others[i] = (struct freshness_proxy){
+            .name = peer->name, .leads = peer->role == LEADER_LEADER, .able = fresh};
     }
     return freshness_rank(&self, others, p->outlook.peer_count);
 }
@@ -92,7 +92,8 @@ static void snapshots_look(const struct proxy *p, uint64_t now_ns, struct freshn
                                  .commit = snapshots_commit(p),
                                  .rank = snapshots_rank(p, now_ns),
                                  .failures = status.failures_in_a_row,
-                                 .ended_ns = status.ended_ns};
+                                 .ended_ns = status.ended_ns,
+                                 .due_ns = p->snapshots.due_ns};
 }
 
 static struct freshness_settings snapshots_settings(const struct proxy *p)
@@ -162,10 +163,16 @@ void proxy_tick_snapshots(struct proxy *p, uint64_t now_ns)
         catalogue_list(p->catalogue, now_ns);
     }
     snapper_status(p->snapper, &status);
+    snapshots_look(p, now_ns, &v);
+    if (v.known && !freshness_is_enough(&settings, &v)) {
+        p->snapshots.due_ns = 0;
+    } else if (v.known && (p->snapshots.due_ns == 0 || p->snapshots.due_after != v.offset)) {
+        p->snapshots.due_ns = v.due_ns = now_ns;
+        p->snapshots.due_after = v.offset;
+    }
     if (!p->settings->snapshot_schedule || status.running) {
         return;
     }
-    snapshots_look(p, now_ns, &v);
     if (freshness_due(&settings, &v)) {
         char why[120];
         (void)snprintf(why, sizeof why,

@@ -82,6 +82,9 @@ const struct config_row settings_schema[] = {
                "a snapshot is due when the log behind the newest one is so large against it"),
     CONFIG_INT("snapshot.log_min_bytes", S, snapshot_log_min_bytes, 4096, CONFIG_INT_MAX,
                "67108864", "and at least this large"),
+    CONFIG_INT("snapshot.hurry_percent", S, snapshot_hurry_percent, 0, 100000, "125",
+               "with so much log behind the newest one, the next is made without regard for rates "
+               "and priorities; 0: never"),
     CONFIG_INT("snapshot.rate_max_bytes", S, snapshot_rate_max_bytes, 0, CONFIG_INT_MAX, "67108864",
                "bytes a second that are fed to the Redis in which one is made; 0: no limit"),
     CONFIG_INT("snapshot.store_rate_max_bytes", S, snapshot_store_rate_max_bytes, 0, CONFIG_INT_MAX,

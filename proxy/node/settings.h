@@ -44,6 +44,7 @@ struct settings {
     char *snapshot_program;
     bool snapshot_schedule;
     int64_t snapshot_log_percent;
+    int64_t snapshot_hurry_percent;
     int64_t snapshot_log_min_bytes;
     int64_t snapshot_rate_max_bytes;
     int64_t snapshot_store_rate_max_bytes;

@@ -4,6 +4,9 @@
 
 enum { FRESHNESS_BACKOFF_MAX = 4 /* doublings */ };
 
+#define FRESHNESS_BYTES_PER_S (UINT64_C(1) << 20) /* of a dataset, at least, when one is made */
+#define FRESHNESS_NS_PER_S    UINT64_C(1000000000)
+
 uint64_t freshness_threshold(const struct freshness_settings *s, uint64_t size_bytes)
 {
     /* In this order nothing overflows for snapshots below 2^64 / 100000. */
@@ -41,17 +44,29 @@ static uint64_t freshness_pause_ns(const struct freshness_settings *s, unsigned 
     return s->retry_ms * 1000000 << doublings;
 }
 
+bool freshness_is_enough(const struct freshness_settings *s, const struct freshness_view *v)
+{
+    return v->known && v->found && freshness_log_bytes(v) >= freshness_threshold(s, v->size_bytes);
+}
+
+uint64_t freshness_patience_ns(const struct freshness_settings *s, uint64_t size_bytes)
+{
+    return s->retry_ms * 1000000 + size_bytes / FRESHNESS_BYTES_PER_S * FRESHNESS_NS_PER_S;
+}
+
 bool freshness_due(const struct freshness_settings *s, const struct freshness_view *v)
 {
-    uint64_t threshold, log = freshness_log_bytes(v);
-
-    if (v->rank == UINT32_MAX || !v->known || !v->found) {
+    if (v->rank == UINT32_MAX || !freshness_is_enough(s, v)) {
         return false;
     }
     if (v->failures > 0 && v->ended_ns != 0 &&
         v->now_ns < v->ended_ns + freshness_pause_ns(s, v->failures)) {
         return false;
     }
-    threshold = freshness_threshold(s, v->size_bytes);
-    return log / threshold > v->rank;
+    if (v->rank == 0) {
+        return true;
+    }
+    uint64_t patience_ns = freshness_patience_ns(s, v->size_bytes);
+    return freshness_log_bytes(v) / freshness_threshold(s, v->size_bytes) > v->rank &&
+           v->due_ns != 0 && v->now_ns - v->due_ns >= v->rank * patience_ns;
 }

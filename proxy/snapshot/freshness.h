@@ -32,6 +32,7 @@ struct freshness_view {
     unsigned rank;     /* freshness_rank */
     unsigned failures; /* since one came off */
     uint64_t ended_ns; /* when the last one ended; 0: none has */
+    uint64_t due_ns;   /* since when freshness_is_enough; 0: it is not */
 };
 
 /* Log behind a snapshot of that size that makes another due. */
@@ -45,7 +46,15 @@ uint64_t freshness_log_bytes(const struct freshness_view *v);
 unsigned freshness_rank(const struct freshness_proxy *self, const struct freshness_proxy *others,
                         size_t count);
 
-/* Whether this proxy is to begin now. Each rank waits for another threshold's worth of log. */
+/* Whether another one is due, whoever makes it. */
+bool freshness_is_enough(const struct freshness_settings *s, const struct freshness_view *v);
+
+/* How long those of rank 0 are given to make one: two at the same time only slow each other down,
+ * and nobody tells the others what it is at. Long enough for a disk and a network that are slow. */
+uint64_t freshness_patience_ns(const struct freshness_settings *s, uint64_t size_bytes);
+
+/* Whether this proxy is to begin now. Each rank waits for another threshold's worth of log, and for
+ * another patience since one was due. */
 bool freshness_due(const struct freshness_settings *s, const struct freshness_view *v);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "proxy/engine/control.h"
 #include "proxy/follow/lineage.h"
+#include "proxy/snapshot/haste.h"
 #include "proxy/snapshot/sandbox.h"
 
 #include <event2/event.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEG_TICK_MS = 200, LEG_PAUSE_MS = 500 };
+enum { LEG_TICK_MS = 200, LEG_PAUSE_MS = 500, LEG_CHASES = 4, LEG_CHASE_BYTES = 8 << 20 };
 
 struct leg {
     struct leg_config config;
@@ -29,6 +30,8 @@ struct leg {
     struct event *tick_event;
     bool active;
     bool first_reached;
+    bool hurry;
+    unsigned chases;  /* how often the first place was moved on */
     const char *what; /* is done now, for progress */
 
     /* What the turn finds. */
@@ -224,12 +227,30 @@ static void leg_keys_cb(void *ctx, const struct redisReply *reply)
     }
 }
 
+/* Whether the first place is left for a later one. */
+static bool leg_chases(struct leg *l, const struct replay_point *point)
+{
+    struct lognodes_view view;
+
+    lognodes_view(l->config.nodes, &view);
+    if (!l->hurry || l->plan.extract_fd < 0 || l->chases == LEG_CHASES ||
+        view.commit < point->offset + LEG_CHASE_BYTES) {
+        return false;
+    }
+    l->chases++;
+    replay_on(l->replay, view.commit);
+    return true;
+}
+
 static void leg_reached(void *ctx, const struct replay_point *point)
 {
     struct leg *l = ctx;
 
     if (l->first_reached) {
         leg_last(l, point);
+        return;
+    }
+    if (leg_chases(l, point)) {
         return;
     }
     l->result.first = *point;
@@ -310,6 +331,7 @@ static void leg_begin(struct leg *l)
     char why[SANDBOX_WHY_MAX];
 
     l->attempt++;
+    l->chases = 0;
     l->result = (struct leg_result){0};
     l->first_reached = l->ended = l->failed = false;
     leg_say(l, "start");
@@ -355,6 +377,21 @@ void leg_start(struct leg *l, const struct leg_plan *plan)
     l->attempt = 0;
     MUST(event_add(l->tick_event, &tick) == 0);
     leg_begin(l);
+}
+
+void leg_hurry(struct leg *l)
+{
+    l->hurry = true;
+    l->config.rate_max_bytes = l->config.disk_rate_max_bytes = 0;
+    if (l->replay != NULL) {
+        replay_hurry(l->replay);
+    }
+    if (l->extract != NULL) {
+        extract_hurry(l->extract);
+    }
+    if (l->sandbox != NULL) {
+        haste_of(sandbox_pid(l->sandbox));
+    }
 }
 
 void leg_destroy(struct leg *l)

@@ -56,4 +56,8 @@ void leg_destroy(struct leg *l); /* NULL is allowed */
 
 void leg_start(struct leg *l, const struct leg_plan *plan);
 
+/* From now on it takes what it can get: no rate, no giving way; and the first place, if it is to be
+ * extracted, is moved on to what is committed when it is reached, so that less log is behind it. */
+void leg_hurry(struct leg *l);
+
 #endif

@@ -9,20 +9,18 @@
 #include "common/options.h"
 #include "proxy/follow/lineage.h"
 #include "proxy/node/settings.h"
+#include "proxy/snapshot/haste.h"
 #include "proxy/snapshot/run.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -30,8 +28,7 @@ enum {
     MAIN_EXIT_FAILED = 1,
     MAIN_LOOK_MS = 30000,
     MAIN_STORE_MS = 60000,
-    MAIN_PROGRESS_MS = 500,
-    MAIN_NICE_IDLE = 20
+    MAIN_PROGRESS_MS = 500
 };
 
 enum main_extra { MAIN_ENGINE, MAIN_NODES, MAIN_PARENT, MAIN_JSON, MAIN_EXTRAS };
@@ -163,28 +160,7 @@ static void main_says_progress(void *ctx, const char *phase, const char *what, u
 static const struct run_events main_run_events = {main_says_done, main_says_failed,
                                                   main_says_progress};
 
-/* ---- being a good neighbour ---- */
-
-/* The sandbox inherits all of it. */
-static void main_give_way(int nice_value)
-{
-    enum { MAIN_IOPRIO_WHO_PROCESS = 1, MAIN_IOPRIO_IDLE = 3 << 13 };
-    struct sched_param param = {.sched_priority = 0};
-
-    if (nice_value <= 0) {
-        return;
-    }
-    if (nice_value >= MAIN_NICE_IDLE) {
-        if (sched_setscheduler(0, SCHED_IDLE, &param) != 0) {
-            log_debug("sched_setscheduler: %s", strerror(errno));
-        }
-        nice_value = MAIN_NICE_IDLE - 1;
-    }
-    if (setpriority(PRIO_PROCESS, 0, nice_value) != 0 ||
-        syscall(SYS_ioprio_set, MAIN_IOPRIO_WHO_PROCESS, 0, MAIN_IOPRIO_IDLE) != 0) {
-        log_debug("giving way: %s", strerror(errno));
-    }
-}
+/* ---- set-up ---- */
 
 /* Ends with its parent. False: that has ended already. */
 static bool main_follow_parent(const char *text)
@@ -207,8 +183,6 @@ static void main_signal_cb(evutil_socket_t fd, short what, void *arg)
     log_info("told to end; nothing is stored");
     (void)event_base_loopbreak(m->base);
 }
-
-/* ---- set-up ---- */
 
 /* "a:1,b:2" into items; the text is cut up. 0: none, or too many. */
 static unsigned main_split(char *text, const char **items, unsigned max)
@@ -270,6 +244,8 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
         .look_ms = MAIN_LOOK_MS,
         .store_ms = MAIN_STORE_MS,
         .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes,
+        .hurry_percent = (uint32_t)s->snapshot_hurry_percent,
+        .hurry_min_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
     };
 
     struct run *run = run_create(&config, &main_run_events, m);
@@ -335,7 +311,7 @@ int main(int argc, char **argv)
         config_free(settings_schema, settings_schema_count, &settings);
         return MAIN_EXIT_FAILED;
     }
-    main_give_way((int)settings.snapshot_nice);
+    haste_give_way((int)settings.snapshot_nice);
     m.base = event_base_new();
     MUST(m.base != NULL);
     m.json = options.extras[MAIN_JSON] != NULL;

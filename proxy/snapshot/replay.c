@@ -577,6 +577,14 @@ void replay_on(struct replay *r, uint64_t to)
     replay_stream(r);
 }
 
+void replay_hurry(struct replay *r)
+{
+    if (r->config.rate_max_bytes > 0) {
+        r->config.rate_max_bytes = 0;
+        replay_pump(r);
+    }
+}
+
 void replay_stop(struct replay *r)
 {
     if (r->step != REPLAY_IDLE) {

@@ -86,6 +86,8 @@ void replay_on(struct replay *r, uint64_t to);
 /* Lets go: nothing is fed any more and no event comes. Redis stays a replica of nobody that
  * answers. */
 void replay_stop(struct replay *r);
+/* From now on it is fed as fast as it goes. */
+void replay_hurry(struct replay *r);
 
 enum replay_step replay_step(const struct replay *r);
 const char *replay_step_name(enum replay_step step);

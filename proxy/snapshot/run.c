@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/snapshot/freshness.h"
+#include "proxy/snapshot/haste.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -40,11 +42,16 @@ struct run {
     uint64_t since_ns;
     uint64_t stored_bytes, retry_ns;
     uint32_t to_store;        /* log nodes whose turn is to come */
-    unsigned node;            /* whose turn it is */
+    uint32_t turn;            /* whose turn it is: one, or, in a hurry, all */
+    bool shipped;             /* enough of these have it */
+    unsigned no_room;         /* nodes that have refused it for want of room */
     unsigned stored, members; /* nodes that have it, of so many */
     int64_t tokens; /* bytes that may be sent now; below 0: the last piece was more than that */
     uint64_t refilled_ns;
     unsigned stale;
+    struct snapshot_info newest; /* take: the newest stored one when this began … */
+    bool newest_known;           /* … if there is one */
+    bool hurry;
     bool alone;       /* verify: nothing older is there to compare with */
     uint64_t on_to;   /* verify: the next place, where another snapshot is; 0: what is committed */
     uint64_t made_ms; /* wall time */
@@ -106,7 +113,7 @@ static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
     struct run *r = ctx;
     size_t got = 0;
 
-    if (r->config.store_rate_max_bytes > 0 && r->tokens <= 0) {
+    if (r->config.store_rate_max_bytes > 0 && r->tokens <= 0 && !r->hurry) {
         return true; /* asked again at the next tick */
     }
     r->tokens -= (int64_t)size;
@@ -128,11 +135,15 @@ static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
 
 static void run_store_next(struct run *r);
 
+/* Of several, more than half have it: the others are waited for, see run_watch_store. */
 static void run_says_shipped(void *ctx, int err)
 {
     struct run *r = ctx;
+    unsigned nodes = (unsigned)__builtin_popcount(r->turn);
 
-    if (err == ERR_OK) {
+    if (err == ERR_OK && nodes > 1) {
+        r->shipped = true;
+    } else if (err == ERR_OK) {
         r->stored++;
         run_store_next(r);
     } else if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
@@ -163,8 +174,9 @@ static void run_upload(struct run *r)
     r->retry_ns = 0;
     r->since_ns = r->refilled_ns = clock_now_ns();
     r->stored_bytes = 0;
+    r->shipped = false;
     lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
-    snapship_nodes(ship, 1u << r->node);
+    snapship_nodes(ship, r->turn);
     snapship_upload(ship, clock_now_ns(), view.term, &r->result.info);
 }
 
@@ -176,9 +188,14 @@ static void run_store_next(struct run *r)
     unsigned quorum = r->members / 2 + 1;
 
     while (r->to_store != 0) {
-        r->node = (unsigned)__builtin_ctz(r->to_store);
-        r->to_store &= r->to_store - 1;
-        if (lognodes_answers(r->config.leg.nodes, r->node)) {
+        r->turn = r->hurry ? r->to_store : r->to_store & -r->to_store;
+        r->to_store &= ~r->turn;
+        for (uint32_t left = r->turn; left != 0; left &= left - 1) {
+            if (!lognodes_answers(r->config.leg.nodes, (unsigned)__builtin_ctz(left))) {
+                r->turn &= ~(left & -left);
+            }
+        }
+        if (r->turn != 0) {
             run_upload(r);
             return;
         }
@@ -187,8 +204,12 @@ static void run_store_next(struct run *r)
     if (r->stored >= quorum) {
         run_done(r);
     } else {
-        run_fail(r, "too few log nodes take the snapshot (are they there, and is there room on "
-                    "their disks?)");
+        char why[LEG_WHY_MAX];
+        (void)snprintf(why, sizeof why,
+                       "too few log nodes take the snapshot: %u of %u have stored it, and %u have "
+                       "no room on their disks (reserve_bytes counts)",
+                       r->stored, r->members, r->no_room);
+        run_fail(r, why);
     }
 }
 
@@ -353,6 +374,10 @@ static void run_listed_for_take(struct run *r, uint64_t commit)
     const struct catalogue_entry *newest =
         catalogue_newest(lognodes_catalogue(r->config.leg.nodes), UINT64_MAX);
 
+    if (newest != NULL) {
+        r->newest = newest->info;
+        r->newest_known = true;
+    }
     if (newest != NULL && newest->info.offset >= commit) {
         r->result.info = newest->info;
         run_done(r);
@@ -437,6 +462,38 @@ static void run_look(struct run *r, uint64_t now_ns)
     }
 }
 
+/* How those fare whose turn it is. False: their turn is over. */
+static bool run_watch_turn(struct run *r, uint64_t now_ns)
+{
+    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
+    uint32_t full = snapship_full(ship);
+    unsigned done = snapship_stored(ship) + (unsigned)__builtin_popcount(full);
+    bool answers = false;
+
+    if (full != 0 && done == (unsigned)__builtin_popcount(r->turn)) {
+        log_warn("%d log node(s) have no room for the snapshot on their disks",
+                 __builtin_popcount(full));
+        r->no_room += (unsigned)__builtin_popcount(full);
+        r->stored += snapship_stored(ship);
+        return false;
+    }
+    if (r->shipped && !snapship_active(ship)) {
+        r->stored += snapship_stored(ship);
+        return false;
+    }
+    for (uint32_t left = r->turn; left != 0; left &= left - 1) {
+        unsigned node = (unsigned)__builtin_ctz(left);
+        answers = answers || lognodes_answers(r->config.leg.nodes, node);
+    }
+    uint64_t patience_ms = answers ? r->config.store_ms : r->config.store_ms / RUN_AWAY_PART;
+    if (now_ns - r->since_ns > patience_ms * CLOCK_NS_PER_MS) {
+        log_warn("a log node does not take the snapshot: another one may");
+        r->stored += snapship_stored(ship);
+        return false;
+    }
+    return true;
+}
+
 static void run_watch_store(struct run *r, uint64_t now_ns)
 {
     struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
@@ -459,12 +516,31 @@ static void run_watch_store(struct run *r, uint64_t now_ns)
         r->since_ns = now_ns;
         r->events->progress(r->ctx, "store", "store", r->stored * total + done, r->members * total);
     }
-    uint64_t patience_ms = lognodes_answers(r->config.leg.nodes, r->node)
-                               ? r->config.store_ms
-                               : r->config.store_ms / RUN_AWAY_PART;
-    if (now_ns - r->since_ns > patience_ms * CLOCK_NS_PER_MS) {
-        log_warn("a log node does not take the snapshot: another one may");
+    if (!run_watch_turn(r, now_ns)) {
         run_store_next(r);
+    }
+}
+
+/* The newest one is far behind: what is under way may take all that it can get. */
+static void run_look_at_log(struct run *r)
+{
+    struct freshness_settings settings = {.log_percent = r->config.hurry_percent,
+                                          .log_min_bytes = r->config.hurry_min_bytes};
+    struct lognodes_view view;
+
+    if (r->hurry || r->config.hurry_percent == 0 || !r->newest_known || r->step < RUN_MAKE ||
+        r->step > RUN_STORE) {
+        return;
+    }
+    lognodes_view(r->config.leg.nodes, &view);
+    uint64_t log = view.commit > r->newest.offset ? view.commit - r->newest.offset : 0;
+    if (log > freshness_threshold(&settings, r->newest.size_bytes)) {
+        r->hurry = true;
+        log_info("%" PRIu64 " bytes of log are behind the newest snapshot of %" PRIu64
+                 " bytes: this one hurries",
+                 log, r->newest.size_bytes);
+        haste_of(0);
+        leg_hurry(r->leg);
     }
 }
 
@@ -475,6 +551,7 @@ static void run_tick_cb(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    run_look_at_log(r);
     if (r->step == RUN_LOOK) {
         run_look(r, now_ns);
     } else if (r->step == RUN_STORE) {

@@ -8,6 +8,9 @@
  *   verify:  LOOK ─▶ MAKE (from an older snapshot to the place of this one and on) ─▶ TRY (from
  * this one to the same place) ─▶ MARK ─▶ done
  *
+ * When the log behind the newest one grows faster than this one is made, it hurries: without rates
+ * and without giving way, and it is stored on all log nodes at once.
+ *
  * Whatever fails before STORE leaves nothing; a half-stored snapshot does not count at the log
  * nodes. */
 #ifndef PROXY_SNAPSHOT_RUN_H
@@ -22,6 +25,9 @@ struct run_config {
     uint32_t look_ms;              /* how long the log nodes are waited for */
     uint32_t store_ms;             /* how long storing on one of them may stand still */
     uint64_t store_rate_max_bytes; /* sent to one in a second at most; 0: as fast as it goes */
+    uint32_t hurry_percent;        /* of the newest one's size, … */
+    uint64_t hurry_min_bytes;      /* … and at least so much: with more log behind it, it hurries;
+                                      percent 0: never */
 };
 
 struct run_result {

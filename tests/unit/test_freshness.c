@@ -39,24 +39,31 @@ START_TEST(due)
         unsigned rank, failures;
         uint64_t ended_ns, now_ns;
         bool expected;
+        uint64_t due_ns;
     } rows[] = {
-        {"nothing listed yet", false, false, 0, 9000, 0, 0, 0, 1, false},
-        {"no snapshot that counts", true, false, 0, 9000, 0, 0, 0, 1, false},
-        {"below the threshold", true, true, 100, 2099, 0, 0, 0, 1, false},
-        {"at the threshold", true, true, 100, 2100, 0, 0, 0, 1, true},
-        {"above it", true, true, 100, 99999, 0, 0, 0, 1, true},
-        {"a commit not heard of yet", true, true, 5000, 100, 0, 0, 0, 1, false},
-        {"the second in order waits for twice as much", true, true, 0, 3999, 1, 0, 0, 1, false},
-        {"the second in order steps in", true, true, 0, 4000, 1, 0, 0, 1, true},
-        {"the third waits longer", true, true, 0, 5999, 2, 0, 0, 1, false},
-        {"not able", true, true, 0, 99999, UINT32_MAX, 0, 0, 1, false},
-        {"after a failure: too early", true, true, 0, 2000, 0, 1, 5, 5 + 10 * MS - 1, false},
-        {"after a failure: again", true, true, 0, 2000, 0, 1, 5, 5 + 10 * MS, true},
-        {"after three: four times the pause", true, true, 0, 2000, 0, 3, 5, 5 + 40 * MS - 1, false},
-        {"after three: again", true, true, 0, 2000, 0, 3, 5, 5 + 40 * MS, true},
-        {"after fifty: sixteen times", true, true, 0, 2000, 0, 50, 5, 5 + 160 * MS - 1, false},
-        {"after fifty: again", true, true, 0, 2000, 0, 50, 5, 5 + 160 * MS, true},
-        {"one that came off is no pause", true, true, 0, 2000, 0, 0, 5, 6, true},
+        {"nothing listed yet", false, false, 0, 9000, 0, 0, 0, 1, false, 0},
+        {"no snapshot that counts", true, false, 0, 9000, 0, 0, 0, 1, false, 0},
+        {"below the threshold", true, true, 100, 2099, 0, 0, 0, 1, false, 0},
+        {"at the threshold", true, true, 100, 2100, 0, 0, 0, 1, true, 0},
+        {"above it", true, true, 100, 99999, 0, 0, 0, 1, true, 0},
+        {"a commit not heard of yet", true, true, 5000, 100, 0, 0, 0, 1, false, 0},
+        {"the second in order waits for twice as much", true, true, 0, 3999, 1, 0, 0, 99 * MS,
+         false, 1},
+        {"the second in order steps in", true, true, 0, 4000, 1, 0, 0, 1 + 10 * MS, true, 1},
+        {"… not before the first had time", true, true, 0, 4000, 1, 0, 0, 10 * MS, false, 1},
+        {"… nor while it isn't known since when", true, true, 0, 4000, 1, 0, 0, 99 * MS, false, 0},
+        {"the third gives it twice as long", true, true, 0, 6000, 2, 0, 0, 20 * MS, false, 1},
+        {"… and steps in", true, true, 0, 6000, 2, 0, 0, 1 + 20 * MS, true, 1},
+        {"the third waits longer", true, true, 0, 5999, 2, 0, 0, 99 * MS, false, 1},
+        {"not able", true, true, 0, 99999, UINT32_MAX, 0, 0, 1, false, 0},
+        {"after a failure: too early", true, true, 0, 2000, 0, 1, 5, 5 + 10 * MS - 1, false, 0},
+        {"after a failure: again", true, true, 0, 2000, 0, 1, 5, 5 + 10 * MS, true, 0},
+        {"after three: four times the pause", true, true, 0, 2000, 0, 3, 5, 5 + 40 * MS - 1, false,
+         0},
+        {"after three: again", true, true, 0, 2000, 0, 3, 5, 5 + 40 * MS, true, 0},
+        {"after fifty: sixteen times", true, true, 0, 2000, 0, 50, 5, 5 + 160 * MS - 1, false, 0},
+        {"after fifty: again", true, true, 0, 2000, 0, 50, 5, 5 + 160 * MS, true, 0},
+        {"one that came off is no pause", true, true, 0, 2000, 0, 0, 5, 6, true, 0},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -68,9 +75,18 @@ START_TEST(due)
                                    .commit = rows[i].commit,
                                    .rank = rows[i].rank,
                                    .failures = rows[i].failures,
-                                   .ended_ns = rows[i].ended_ns};
+                                   .ended_ns = rows[i].ended_ns,
+                                   .due_ns = rows[i].due_ns};
         ck_assert_msg(freshness_due(&settings, &v) == rows[i].expected, "%s", rows[i].what);
     }
+}
+END_TEST
+
+/* A large dataset is given more time: a second for each MiB. */
+START_TEST(patience)
+{
+    ck_assert_uint_eq(freshness_patience_ns(&settings, 0), 10000000);
+    ck_assert_uint_eq(freshness_patience_ns(&settings, UINT64_C(1) << 30), 1024010000000);
 }
 END_TEST
 
@@ -98,6 +114,7 @@ int main(void)
 
     tcase_add_test(tc, thresholds);
     tcase_add_test(tc, due);
+    tcase_add_test(tc, patience);
     tcase_add_test(tc, order);
     suite_add_tcase(suite, tc);
     return unit_main(suite);

@@ -1,0 +1,45 @@
+#include "proxy/snapshot/haste.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* See ioprio_set(2). */
+enum { HASTE_IOPRIO_WHO_PROCESS = 1, HASTE_IOPRIO_IDLE = 3 << 13, HASTE_IOPRIO_NONE = 0 };
+
+void haste_give_way(int nice_value)
+{
+    struct sched_param param = {.sched_priority = 0};
+
+    if (nice_value <= 0) {
+        return;
+    }
+    if (nice_value >= HASTE_NICE_IDLE) {
+        if (sched_setscheduler(0, SCHED_IDLE, &param) != 0) {
+            log_debug("sched_setscheduler: %s", strerror(errno));
+        }
+        nice_value = HASTE_NICE_IDLE - 1;
+    }
+    if (setpriority(PRIO_PROCESS, 0, nice_value) != 0 ||
+        syscall(SYS_ioprio_set, HASTE_IOPRIO_WHO_PROCESS, 0, HASTE_IOPRIO_IDLE) != 0) {
+        log_debug("giving way: %s", strerror(errno));
+    }
+}
+
+void haste_of(pid_t pid)
+{
+    struct sched_param param = {.sched_priority = 0};
+
+    if (setpriority(PRIO_PROCESS, (id_t)pid, 0) != 0 ||
+        sched_setscheduler(pid, SCHED_OTHER, &param) != 0) {
+        log_debug("not giving way any longer: %s", strerror(errno));
+    }
+    if (syscall(SYS_ioprio_set, HASTE_IOPRIO_WHO_PROCESS, pid, HASTE_IOPRIO_NONE) != 0) {
+        log_debug("ioprio_set: %s", strerror(errno));
+    }
+}
