@@ -564,7 +564,6 @@ static void client_move_released(struct client *c)
         }
         if ((r->flags & REQUEST_BARRIER) != 0) {
             c->barrier = false;
-            c->db = request_reply_type(r) == '-' ? r->db_if_failed : c->db;
         }
         if ((r->flags & REQUEST_ACK) != 0) {
             c->acks--;

@@ -54,7 +54,6 @@ struct request {
     uint32_t replies_of_link; /* engine replies to SELECT and HELLO put in front; none may fail */
     uint32_t replies_to_skip; /* then those before the one that counts (QUEUED …) */
     uint32_t inline_len;
-    unsigned db_if_failed; /* REQUEST_BARRIER: the client's database if the reply is an error */
     /* Its command, in the bytes of whom it waits at (engine or outbox), and how it is meant. */
     uint64_t command_at;
     size_t command_len;

@@ -321,10 +321,8 @@ static void transaction_exec(struct router *router, struct client *c)
         r->waiter.harmless = t->harmless && !t->keyspace && !c->watches;
         request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
-        r->db_if_failed = c->db;
         transaction_attach(router, r, &t->locals);
         transaction_send(router, c, r, route);
-        c->db = t->db;
     }
     transaction_unwatch(c);
     transaction_discard(c);

@@ -258,6 +258,9 @@ static void transaction_amend(struct request *r)
         }
         local_fill_in(note, r, &reply, &out);
         if (c->link != NULL) {
+            if (c->lane == CLIENT_LANE_PRIVATE) {
+                private_set_db(c->link, c->db);
+            }
             private_unkeep(c->link, PRIVATE_EXEC);
         }
     } else {

@@ -22,6 +22,7 @@ enum transaction_kind transaction_kind(const struct command *command)
                  {"auth", TRANSACTION_OWN},
                  {"client|tracking", TRANSACTION_OWN},
                  {"client|no-touch", TRANSACTION_OWN},
+                 {"select", TRANSACTION_THERE},
                  {"client|trackinginfo", TRANSACTION_THERE},
                  {"client|unblock", TRANSACTION_THERE},
                  {"client|caching", TRANSACTION_PLAIN},
@@ -238,13 +239,16 @@ void transaction_session_answered(struct router *router, struct client *c,
 {
     struct buf out = BUF_INIT;
     size_t user, password;
+    long long db;
 
     if (is_named(command, "hello")) {
         hello_done(router, c, command, argv, argc, reply, len);
         return;
     }
     buf_append(&out, reply, len);
-    if (is_named(command, "auth") && reply[0] == '+') {
+    if (is_named(command, "select") && reply[0] == '+' && resp_arg_integer(&argv[1], &db)) {
+        c->db = (unsigned)db;
+    } else if (is_named(command, "auth") && reply[0] == '+') {
         auth_places(command, argv, argc, &user, &password);
         auth_done(router, c, argv, user, password);
     } else if (is_named(command, "client|tracking") && reply[0] == '+') {

@@ -667,6 +667,11 @@ void engine_set_fenced(struct engine *e, bool fenced)
     e->unfenced = !fenced;
 }
 
+void engine_set_db(struct engine *e, unsigned db)
+{
+    e->link_db = (int)db;
+}
+
 void engine_set_prefix(struct engine *e, const char *prefix)
 {
     e->prefix = prefix;

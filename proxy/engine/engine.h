@@ -91,6 +91,10 @@ uint64_t engine_id(const struct engine *e);
  * Copied. */
 void engine_set_name(struct engine *e, const char *name);
 
+/* The database that it is in, behind a block that selects (engine_add_block); nothing is gathered.
+ */
+void engine_set_db(struct engine *e, unsigned db);
+
 /* Without fences each request is told of with its reply, bound 0; for what is not sent yet. */
 void engine_set_fenced(struct engine *e, bool fenced);
 

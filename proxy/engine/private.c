@@ -494,6 +494,11 @@ void private_unfence(struct private_link *link)
     engine_set_fenced(link->engine, false);
 }
 
+void private_set_db(struct private_link *link, unsigned db)
+{
+    engine_set_db(link->engine, db);
+}
+
 void private_own_login(const struct private_link *link, struct resp_arg words[3])
 {
     const struct private_config *config = &link->pool->config;

@@ -96,6 +96,9 @@ void private_reject(struct client *c);
 /* Before another user logs in on a link that its client has already: what comes behind is not
  * fenced, until the link is another client's. */
 void private_unfence(struct private_link *link);
+/* Which database it is in, behind a block that selects, whose answer is here and told so: its user
+ * may not be allowed to SELECT again. Nothing else is under way. */
+void private_set_db(struct private_link *link, unsigned db);
 /* The words by which a connection becomes the link's own user; they are the pool's. */
 void private_own_login(const struct private_link *link, struct resp_arg words[3]);
 /* What makes a client keep its link when it becomes another user: what Redis keeps then, too. */

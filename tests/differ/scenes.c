@@ -21,17 +21,70 @@ static void commands(struct maker *m, unsigned most)
 
 /* ---- transactions ---- */
 
+/* What a client says of itself, to be queued. */
+static void about_itself(struct maker *m)
+{
+    struct step *s;
+
+    switch (random_below(&m->r, 9)) {
+    case 0:
+        s = MAKER_SAY(m, "HELLO", PICK(&m->r, "2", "3", "3", "2", "4", "x"));
+        if (chance(m, 20)) {
+            step_str(s, "AUTH");
+            step_str(s, PICK(&m->r, "default", "u1", "nobody"));
+            step_str(s, PICK(&m->r, "p1", "", "x"));
+        }
+        if (chance(m, 20)) {
+            step_str(s, "SETNAME");
+            step_str(s, PICK(&m->r, "n1", "a b", ""));
+        }
+        break;
+    case 1:
+        MAKER_SAY(m, "AUTH", PICK(&m->r, "u1", "default", "default", "nobody"),
+                  PICK(&m->r, "p1", "p1", "wrong"));
+        break;
+    case 2:
+        s = MAKER_SAY(m, "CLIENT", "TRACKING", PICK(&m->r, "ON", "ON", "OFF", "x"));
+        if (chance(m, 40)) {
+            step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP", "nosuch"));
+        }
+        break;
+    case 3:
+        MAKER_SAY(m, "CLIENT", "CACHING", PICK(&m->r, "yes", "no", "maybe"));
+        break;
+    case 4:
+        MAKER_SAY(m, "CLIENT", "UNBLOCK", PICK(&m->r, "99999", "x"));
+        break;
+    case 5:
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "SETNAME", "NO-EVICT"), PICK(&m->r, "on", "off", "a b"));
+        break;
+    case 6:
+        MAKER_SAY(m, "CLIENT", "PAUSE", "0", PICK(&m->r, "ALL", "WRITE", "x"));
+        break;
+    case 7:
+        MAKER_SAY(m, "WAIT", PICK(&m->r, "0", "x"), PICK(&m->r, "0", "-1", "10"));
+        break;
+    default:
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "GETNAME", "GETREDIR", "TRACKINGINFO", "UNPAUSE", "ID"));
+    }
+}
+
 static void transaction(struct maker *m)
 {
     bool *multi = &m->clients[m->client].multi;
+    bool itself = chance(m, 30);
 
     MAKER_SAY(m, "MULTI");
     *multi = true;
     commands(m, 8);
+    for (uint64_t n = itself ? 1 + random_below(&m->r, 3) : 0; n > 0; n--) {
+        about_itself(m);
+        commands(m, 3);
+    }
     if (chance(m, 3)) {
         return; /* stays open */
     }
-    MAKER_SAY(m, chance(m, 85) ? "EXEC" : "DISCARD");
+    MAKER_SAY(m, chance(m, 85) ? "EXEC" : "DISCARD")->alone = itself; /* as HELLO */
     *multi = false;
 }
 

@@ -79,6 +79,19 @@ START_TEST(connections_in_transactions)
 }
 END_TEST
 
+/* The database after EXEC is the one that Redis is in, whatever was asked for. */
+START_TEST(databases_after_transactions)
+{
+    DUEL("H ACL SETUSER alice reset on >pw ~a:* +get +set +exec +multi +discard +ping",
+         "A SELECT 2", "A SET a:1 two", "A SELECT 0", "A SET a:1 zero", "A MULTI",
+         "A AUTH alice pw", "A SELECT 2", "A EXEC", "A GET a:1", "A AUTH default x", "A GET a:1",
+         "A MULTI", "A SELECT 2", "A AUTH alice pw", "A EXEC", "A GET a:1", "A PING",
+         "A AUTH default x", "A GET a:1", "A SELECT 0", "B WATCH k", "H SET k 1", "B MULTI",
+         "B SELECT 2", "B EXEC", "B GET a:1", "B MULTI", "B SELECT 2", "B NOSUCH", "B EXEC",
+         "B GET a:1");
+}
+END_TEST
+
 START_TEST(others_in_transactions)
 {
     DUEL("A~BLPOP l 0", "=1", "B MULTI", "B CLIENT UNBLOCK %A", "B CLIENT UNBLOCK 99999999",
@@ -182,6 +195,7 @@ int main(void)
     tcase_add_test(tc, transactions_out_of_memory);
     tcase_add_test(tc, sessions_in_transactions);
     tcase_add_test(tc, connections_in_transactions);
+    tcase_add_test(tc, databases_after_transactions);
     tcase_add_test(tc, others_in_transactions);
     tcase_add_test(tc, info_in_transactions);
     tcase_add_test(tc, debug_commands);

@@ -97,14 +97,13 @@ START_TEST(test_pool)
 
     r->flags = REQUEST_WAIT;
     r->replies_to_skip = r->replies_of_link = 3;
-    r->db_if_failed = 4;
     r->stage = REQUEST_RELEASED;
     r->waiter.keyspace = true;
     request_add_reply(r, "x", 1);
     request_give(&pool, r);
     ck_assert_ptr_eq(request_take(&pool), r);
     ck_assert(r->flags == 0 && r->replies_to_skip == 0 && r->replies_of_link == 0);
-    ck_assert(r->db_if_failed == 0 && r->stage == REQUEST_SENT && !r->waiter.keyspace);
+    ck_assert(r->stage == REQUEST_SENT && !r->waiter.keyspace);
     ck_assert(r->client == NULL && r->next_of_client == NULL && request_reply_bytes(r) == 0);
     request_give(&pool, r);
     for (size_t i = 0; i < MANY; i++) {

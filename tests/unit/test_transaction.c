@@ -168,8 +168,8 @@ START_TEST(test_own_link)
     world_say(0, "AUTH default x");
     world_say(0, "EXEC");
     world_expect(0, OK QUEUED QUEUED);
-    world_link_expect_bare(0, "HELLO 3|SELECT 0|MULTI|CLIENT TRACKING OFF|AUTH default |EXEC");
-    world_link_redis_raw(0, "%0\r\n" OK OK QUEUED QUEUED "*2\r\n+OK\r\n+OK\r\n");
+    world_link_expect_bare(0, "HELLO 3|MULTI|CLIENT TRACKING OFF|AUTH default |EXEC");
+    world_link_redis_raw(0, "%0\r\n" OK QUEUED QUEUED "*2\r\n+OK\r\n+OK\r\n");
     world_expect(0, "*2\r\n+OK\r\n+OK\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
     ck_assert_uint_eq(private_count(world.privates), 0);
