@@ -607,6 +607,28 @@ struct request *client_insert(struct client *c, struct request *before, const vo
     return r;
 }
 
+void client_answer_early(struct request *r, const void *bytes, size_t size)
+{
+    struct client *c = r->client;
+    struct request *answer = request_take(c->all->pool), **at = &c->first;
+
+    MUST(r->stage == REQUEST_SENT);
+    request_set_reply(answer, bytes, size);
+    answer->client = c;
+    answer->flags = r->flags & REQUEST_SILENT;
+    answer->stage = REQUEST_ANSWERED;
+    answer->next_of_client = r->next_of_client;
+    while (*at != r) {
+        at = &(*at)->next_of_client;
+    }
+    *at = answer;
+    c->last = c->last == r ? answer : c->last;
+    r->client = NULL;
+    r->next_of_client = NULL;
+    client_answered(answer);
+    client_release(answer);
+}
+
 /* A message that must not overtake what stands in the queue, though that was released. */
 static void client_queue_push(struct client *c, char head, const uint8_t *rest, size_t size)
 {

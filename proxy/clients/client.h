@@ -199,6 +199,10 @@ void client_answer_error(struct client *c, const char *text); /* "ERR …" */
 /* The same, whatever CLIENT REPLY says. */
 void client_answer_always(struct client *c, const void *reply, size_t size);
 
+/* Answers a request for which Redis will have an answer later (stage SENT) with another one: for a
+ * pure read only (REQUEST_RETRY). It lives on without a client. */
+void client_answer_early(struct request *r, const void *bytes, size_t size);
+
 /* Puts a push into the queue before a request that waits for its reply (NULL: behind all): stage
  * ANSWERED, with its reply; the owner releases it. */
 struct request *client_insert(struct client *c, struct request *before, const void *bytes,

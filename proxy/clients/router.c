@@ -655,7 +655,7 @@ static uint32_t router_flags(const struct command *command, enum route route, bo
 
     /* A replica changes nothing, but what could write (a script) may reach it as it is promoted. */
     if ((route == ROUTE_REPLICA && !writes) ||
-        (route == ROUTE_FORWARD && route_may_repeat(command))) {
+        (route != ROUTE_REPLICA && !writes && route_may_repeat(command))) {
         flags |= REQUEST_RETRY;
     }
     if (!command->plain && strcmp(command->name, "info") == 0) {
@@ -801,13 +801,14 @@ static bool router_may_be_busy(const struct client *c, const struct command *com
            (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));
 }
 
-/* At once: what this client asked before may wait for the script, too. */
+/* At once: what this client asked before may wait for the script, too. Also when the links to Redis
+ * were given up because of it: nobody else could end it. */
 static void router_kill(struct router *router, struct client *c, const struct command *command,
                         const struct resp_arg *argv, size_t argc)
 {
     enum route route = router_route(router, c, false, false, true);
 
-    if (route == ROUTE_ENGINE) {
+    if (route == ROUTE_ENGINE || router->busy[0] != '\0') {
         router->kill(router->info_ctx, client_queue(c, 0), command->name);
     } else if (!router_turns_away(router, c, route, false, false) &&
                router_choose_lane(router, c, true, route)) {

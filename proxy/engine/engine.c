@@ -895,6 +895,17 @@ struct request *engine_take_unsent(struct engine *e, const struct client *keep)
     return unsent;
 }
 
+void engine_each_behind(const struct engine *e, void (*fn)(void *ctx, struct request *r), void *ctx)
+{
+    for (unsigned i = 0; i < e->flight_count; i++) {
+        struct request *r = e->flight[(e->flight_head + i) % ENGINE_BATCHES_MAX].waiting;
+
+        for (r = i == 0 && r != NULL ? r->next_in_batch : r; r != NULL; r = r->next_in_batch) {
+            fn(ctx, r);
+        }
+    }
+}
+
 const struct client *engine_runs_for(const struct engine *e)
 {
     const struct request *r = e->flight_count > 0 ? e->flight[e->flight_head].waiting : NULL;

@@ -15,6 +15,23 @@
 
 enum { PROXY_STALL_MS = 100 };
 
+/* What reads only, and was sent already, may be answered as well: nobody can tell whether Redis
+ * runs it later. A write has to wait. What the script's own client sent behind it waits, as in
+ * Redis. */
+static void busy_tell(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+    struct buf reply = BUF_INIT;
+
+    if ((r->flags & REQUEST_RETRY) == 0 || (r->flags & (REQUEST_BARRIER | REQUEST_BLOCK)) != 0 ||
+        r->client == NULL || r->client == engine_runs_for(p->engine)) {
+        return;
+    }
+    resp_put_error(&reply, p->router.busy);
+    client_answer_early(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+}
+
 static void busy_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
@@ -35,6 +52,7 @@ static void busy_cb(void *ctx, const struct redisReply *reply)
         r->next_in_batch = NULL;
         proxy_refuse(p, r, p->router.busy);
     }
+    engine_each_behind(p->engine, busy_tell, p);
 }
 
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns)

@@ -320,6 +320,56 @@ START_TEST(busy_script)
 }
 END_TEST
 
+/* What was sent behind the script before anybody knew how long it takes is told, too, if it reads
+ * only: its reply is nobody's then. A write waits: it will be executed. Each in its order. */
+START_TEST(busy_script_was_sent_before)
+{
+    struct wire a, reader, writer, killer;
+    struct buf reply = BUF_INIT;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_open(&reader, cluster_port(cluster, "proxy1"));
+    wire_open(&writer, cluster_port(cluster, "proxy1"));
+    wire_open(&killer, cluster_port(cluster, "proxy1"));
+    ASK(&killer, &reply, "CONFIG", "SET", "busy-reply-threshold", "50");
+    ASK(&killer, &reply, "SET", "n", "1");
+    for (int round = 0; round < 5; round++) {
+        char number[32];
+
+        wire_command(&a, "EVAL", "while true do end", "0");
+        wire_queue(&reader, "PING");
+        wire_queue(&reader, "GET", "n");
+        wire_flush(&reader);
+        wire_queue(&writer, "INCR", "n");
+        wire_queue(&writer, "GET", "n");
+        wire_flush(&writer);
+        for (int i = 0; i < 2; i++) {
+            ck_assert_int_eq(wire_reply(&reader, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+            ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+        }
+        ASK(&killer, &reply, "SCRIPT", "KILL");
+        ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+        ck_assert_int_eq(wire_reply(&a, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(memcmp(buf_head(&reply), "-ERR Script killed by user", 26), 0);
+        /* sent before, or refused since it was not */
+        ck_assert_int_eq(wire_reply(&writer, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        bool written = *buf_head(&reply) == ':';
+        ck_assert(written || memcmp(buf_head(&reply), "-BUSY ", 6) == 0);
+        ck_assert_int_eq(wire_reply(&writer, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+        ASK(&reader, &reply, "GET", "n");
+        (void)snprintf(number, sizeof number, "$1\r\n%d\r\n", written ? 2 : 1);
+        ck_assert_str_eq((char *)buf_head(&reply), number);
+        ASK(&killer, &reply, "SET", "n", "1");
+    }
+    wire_close(&a);
+    wire_close(&reader);
+    wire_close(&writer);
+    wire_close(&killer);
+    buf_release(&reply);
+}
+END_TEST
+
 /* The same, of a script on a private link: Redis answers the shared link then, its fence as well.
  */
 START_TEST(busy_script_elsewhere)
@@ -368,6 +418,7 @@ int main(void)
 
     tc = system_case(suite, "scripts", system_serve, 120);
     tcase_add_test(tc, busy_script);
+    tcase_add_test(tc, busy_script_was_sent_before);
     tcase_add_test(tc, busy_script_elsewhere);
     return unit_main(suite);
 }
