@@ -113,7 +113,7 @@ static int restore_place(struct restore *r)
         return rc;
     }
     bool known = ctl_nodes_earliest(&r->nodes, &earliest) == ERR_OK;
-    if (known && at.is_offset && at.offset < earliest.offset) {
+    if (known && (at.is_offset ? at.offset < earliest.offset : at.wall_ms < earliest.wall_ms)) {
         return restore_too_early(&earliest, known);
     }
     rc = ctl_place_find(&r->nodes, "at", &at, &r->place);
@@ -124,10 +124,7 @@ static int restore_place(struct restore *r)
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
-    /* Where a log was begun, its snapshot has the time at which it was taken. */
-    bool born_later = !r->place.before_known && !at.is_offset && known &&
-                      earliest.offset == r->place.offset && earliest.wall_ms > at.wall_ms;
-    if (!known || r->place.offset < earliest.offset || born_later ||
+    if (!known || r->place.offset < earliest.offset ||
         ctl_nodes_snapshot(&r->nodes, r->place.offset, &r->base, &node) != ERR_OK) {
         return restore_too_early(&earliest, known);
     }

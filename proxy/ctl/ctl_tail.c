@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     TAIL_POLL_MS = 50,
@@ -131,6 +133,14 @@ static bool tail_is_over(struct tail *t, uint64_t read_to)
     return read_to >= t->until;
 }
 
+/* A pipe's reader that has gone is seen also while there is nothing to write. */
+static bool tail_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL)) != 0;
+}
+
 static int tail_read(struct tail *t, uint64_t from, uint64_t to)
 {
     struct ctl_reading reading = {
@@ -180,6 +190,9 @@ static int tail_run(struct tail *t, const struct ctl *ctl, long db)
         }
         if (tail_is_over(t, at)) {
             return CTL_EXIT_DONE;
+        }
+        if (tail_reader_gone()) {
+            return CTL_EXIT_FAILED;
         }
         (void)nanosleep(&(struct timespec){.tv_nsec = TAIL_POLL_MS * 1000000L}, NULL);
         bool answers = ctl_nodes_refresh(&t->nodes) == ERR_OK;

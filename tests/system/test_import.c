@@ -4,6 +4,7 @@
 #include "tests/system/ctl_run.h"
 
 #include <dirent.h>
+#include <sys/resource.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes",
                                          "--enable-protected-configs", "yes", NULL};
@@ -172,6 +173,73 @@ START_TEST(export_is_killed)
 }
 END_TEST
 
+/* holdfast-ctl with a disk that is full once a file has that many bytes; its exit status. */
+static int ctl_on_a_full_disk(rlim_t bytes, const char *const *args)
+{
+    const char *argv[CTL_ARGS_MAX];
+    struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
+    int said[2];
+    size_t size = 0;
+    ssize_t n;
+
+    ctl_argv(args, argv);
+    ck_assert_int_eq(pipe(said), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        if (dup2(said[1], STDERR_FILENO) >= 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR &&
+            setrlimit(RLIMIT_FSIZE, &limit) == 0) {
+            close(said[0]);
+            close(said[1]);
+            execv(argv[0], (char *const *)(uintptr_t)argv);
+        }
+        _exit(127);
+    }
+    close(said[1]);
+    while ((n = read(said[0], output + size, OUTPUT_MAX - 1 - size)) > 0) {
+        size += (size_t)n;
+    }
+    output[size] = '\0';
+    close(said[0]);
+    return ctl_wait(pid);
+}
+#define CTL_FULL(bytes, ...) ctl_on_a_full_disk(bytes, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A disk that is full, at any size of the files, is told by name; what is unfinished is never taken
+ * for a whole export, and the next one goes on. A restored file is not there. */
+START_TEST(disk_is_full)
+{
+    char folder[600], path[700];
+
+    folder_of(folder, sizeof folder);
+    write_values("values", 500);
+    committed();
+    for (rlim_t bytes = 100; bytes < 20 << 20; bytes *= 17) {
+        int status = CTL_FULL(bytes, "export", folder);
+        ck_assert_msg(status == (bytes < 10 << 20), "status %d: %s", status, output);
+        if (status == 1) {
+            expect_said(folder);
+            expect_said("File too large");
+            status = CTL("export", "verify", folder);
+            ck_assert_msg(status == 0 || strstr(output, "No such file") != NULL, "%s", output);
+            if (status == 0) {
+                expect_said("in 0 files");
+            }
+        }
+    }
+    EXPECT_CTL(0, "export", folder);
+    EXPECT_CTL(0, "export", "verify", folder);
+    expect_said(text_of(committed()));
+
+    snprintf(path, sizeof path, "%s/full.rdb", cluster_dir(cluster, "plain1"));
+    ck_assert_int_eq(CTL_FULL(10000, "restore", "--at", "now", "--to", path), 1);
+    expect_said("File too large");
+    ck_assert_int_ne(access(path, F_OK), 0);
+    strcat(path, ".part");
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 /* ---- an import that is broken off ---- */
 
 /* Whether the log node has a MiB of the log, or more: segments have their size from the beginning,
@@ -307,6 +375,8 @@ int main(void)
     tcase_add_test(tc, damage_is_found);
     tc = system_case(suite, "killed", system_serve, 300);
     tcase_add_test(tc, export_is_killed);
+    tc = system_case(suite, "full", system_serve, 300);
+    tcase_add_test(tc, disk_is_full);
     tc = system_case(suite, "resumed", system_serve, 300);
     tcase_add_test(tc, import_goes_on);
     tc = system_case(suite, "import killed", system_serve, 300);

@@ -251,6 +251,134 @@ START_TEST(restore_is_killed)
 }
 END_TEST
 
+/* ---- behind the retention ---- */
+
+static bool log_has_begun_later(void *arg)
+{
+    (void)arg;
+    return CTL("tail", "--from", "0", "--until", "0") == 1;
+}
+
+static bool old_snapshot_is_gone(void *arg)
+{
+    (void)arg;
+    return CTL("--json", "snapshot", "list") == 0 && strstr(output, "\"offset\":\t\"0\"") == NULL;
+}
+
+/* The offset that is named as the first one. */
+static unsigned long long named_offset(const char *in_front)
+{
+    unsigned long long offset = 0;
+    const char *at = strstr(output, in_front);
+
+    ck_assert_msg(at != NULL, "%s is not in: %s", in_front, output);
+    ck_assert_msg(sscanf(at + strlen(in_front), "%llu", &offset) == 1, "%s", output);
+    return offset;
+}
+
+/* Once the log was trimmed, a moment before that is refused, by time and by offset, and the
+ * earliest one is named, which can be restored. A tail that was left behind says where the log
+ * begins. */
+START_TEST(before_the_retention)
+{
+    char moment[64], path[700], digest[DIGEST_MAX], after[DIGEST_MAX], said[2000];
+    char target[64];
+
+    write_many(0, 100);
+    committed();
+    uint64_t before_ms = quiet_moment();
+    snprintf(said, sizeof said, "%s/tail.out", cluster_dir(cluster, "plain1"));
+    int out = open(said, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    ck_assert_int_ge(out, 0);
+    int pipes[2];
+    ck_assert_int_eq(pipe(pipes), 0);
+    const char *argv[CTL_ARGS_MAX];
+    ctl_argv((const char *const[]){"tail", "--json", "--from", "0", NULL}, argv);
+    pid_t slow = fork(); /* writes into a pipe that nobody reads */
+    ck_assert_int_ge(slow, 0);
+    if (slow == 0) {
+        if (dup2(pipes[1], STDOUT_FILENO) >= 0 && dup2(out, STDERR_FILENO) >= 0) {
+            close(pipes[0]);
+            close(pipes[1]);
+            execv(argv[0], (char *const *)(uintptr_t)argv);
+        }
+        _exit(127);
+    }
+    close(pipes[1]);
+    for (int round = 0; round < 3; round++) {
+        char name[16];
+        snprintf(name, sizeof name, "values%d", round);
+        write_values(name, 2000);
+    }
+    committed();
+    digest_of_name("redis1", digest);
+    EXPECT_CTL(0, "snapshot", "now");
+    cluster_wait("the older snapshot to be deleted", WAIT_MS, old_snapshot_is_gone, NULL);
+    cluster_wait("the log to be trimmed", WAIT_MS, log_has_begun_later, NULL);
+
+    snprintf(path, sizeof path, "%s/early.rdb", cluster_dir(cluster, "plain1"));
+    snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, before_ms / 1000, before_ms % 1000);
+    EXPECT_CTL(1, "restore", "--at", moment, "--to", path);
+    expect_said("--at is before what is kept: the earliest moment is 20");
+    unsigned long long earliest = named_offset(", offset ");
+    ck_assert_uint_gt(earliest, 0);
+    EXPECT_CTL(1, "restore", "--at", text_of(earliest - 1), "--to", path);
+    ck_assert_uint_eq(named_offset(", offset "), earliest);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    EXPECT_CTL(0, "restore", "--at", text_of(earliest), "--to", target, "--force");
+    digest_of_name("plain1", after);
+    ck_assert_str_eq(after, digest);
+
+    EXPECT_CTL(1, "tail", "--json", "--from", moment, "--until", "now");
+    unsigned long long begin = named_offset("the earliest moment is offset ");
+    ck_assert_uint_gt(begin, 0);
+    EXPECT_CTL(0, "tail", "--json", "--from", text_of(begin), "--until", text_of(earliest));
+
+    /* Its reader begins to read: what it was holding, and then why there is nothing more. */
+    static char piece[1 << 16];
+    ssize_t n, all = 0;
+    while ((n = read(pipes[0], piece, sizeof piece)) > 0) {
+        all += n;
+    }
+    close(pipes[0]);
+    ck_assert_int_gt(all, 0);
+    ck_assert_int_eq(ctl_wait(slow), 1);
+    n = pread(out, output, OUTPUT_MAX - 1, 0);
+    output[n > 0 ? n : 0] = '\0';
+    close(out);
+    ck_assert_uint_eq(named_offset("the log begins at offset "), begin);
+}
+END_TEST
+
+/* A tail whose reader goes away ends, also while nothing is written. */
+START_TEST(tail_ends_with_its_reader)
+{
+    int pipes[2];
+    char piece[100];
+    const char *argv[CTL_ARGS_MAX];
+
+    write_many(0, 1);
+    ck_assert_int_eq(pipe(pipes), 0);
+    ctl_argv((const char *const[]){"tail", "--from", text_of(committed() - 1), NULL}, argv);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        if (dup2(pipes[1], STDOUT_FILENO) >= 0) {
+            close(pipes[0]);
+            close(pipes[1]);
+            execv(argv[0], (char *const *)(uintptr_t)argv);
+        }
+        _exit(127);
+    }
+    close(pipes[1]);
+    ck_assert_int_gt(read(pipes[0], piece, sizeof piece), 0);
+    close(pipes[0]);
+    int status = ctl_wait(pid);
+    ck_assert_msg(status == 1 || status == 128 + SIGPIPE, "status %d", status);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("restore");
@@ -260,5 +388,8 @@ int main(void)
     tc = system_case(suite, "interrupted", system_serve, 300);
     tcase_add_test(tc, restore_is_interrupted);
     tcase_add_test(tc, restore_is_killed);
+    tc = system_case(suite, "trimmed", system_serve, 300);
+    tcase_add_test(tc, before_the_retention);
+    tcase_add_test(tc, tail_ends_with_its_reader);
     return unit_main(suite);
 }
