@@ -10,7 +10,7 @@ static const char *const redis_args[] = {"--enable-debug-command", "yes",
 const struct cluster_options system_options = {
     .redis_args = redis_args,
     .plain = true,
-    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false, \"keep\": 9}"};
 
 enum {
     RESTORES_DEFAULT = 10,
