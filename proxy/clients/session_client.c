@@ -161,7 +161,7 @@ static void session_client_pause(struct client *c, const struct resp_arg *argv, 
 
 /* What CLIENT TRACKING ON asks for; the note of its request. */
 struct session_tracking {
-    bool on, off, bcast;
+    bool on, off, bcast, noloop;
     uint64_t redirect; /* the client's id; 0: nobody */
 };
 
@@ -181,6 +181,8 @@ static size_t session_tracking_options(const struct resp_arg *argv, size_t argc,
             i++;
         } else if (resp_arg_is(&argv[i], "bcast")) {
             t->bcast = true;
+        } else if (resp_arg_is(&argv[i], "noloop")) {
+            t->noloop = true;
         }
     }
     return at;
@@ -305,6 +307,12 @@ static void session_client_tracking(struct router *router, struct client *c,
     }
     if (needs_link) {
         private_keep(c->link, PRIVATE_TRACKING);
+    }
+    /* What Redis drops from a full table while it runs a command of the link is the client's own
+     * doing to it, and with NOLOOP not told (trackingInvalidateKeyRaw). A fence would be such a
+     * command, right behind the reads that have filled the table. */
+    if (t.on && t.noloop) {
+        private_unfence(c->link);
     }
     buf_clear(&router->hashes);
     struct request *r = router_send(router, c, route, 0, false, true, words, argc);

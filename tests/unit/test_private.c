@@ -431,6 +431,30 @@ START_TEST(test_tracking)
 }
 END_TEST
 
+/* NOLOOP: no fence follows its reads, since what Redis drops from a full table then would not be
+ * told; the next who has the link has fences again. */
+START_TEST(test_tracking_noloop)
+{
+    world_say(0, "CLIENT TRACKING ON NOLOOP");
+    world_link_up(0);
+    world_link_expect_bare(0, "CLIENT TRACKING ON NOLOOP");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "GET a");
+    world_link_expect_bare(0, "GET a");
+    world_link_redis_raw(0, "$-1\r\n");
+    world_expect(0, "$-1\r\n");
+    world_say(0, "CLIENT TRACKING OFF");
+    world_link_expect_bare(0, "CLIENT TRACKING OFF");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "WATCH a");
+    world_link_expect_sent(0, "WATCH a");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
 /* A tracking client's RESET: its link is not lent to others. */
 START_TEST(test_tracking_reset)
 {
@@ -550,6 +574,7 @@ int main(void)
     tcase_add_test(tc, test_unblock);
     tcase_add_test(tc, test_no_touch);
     tcase_add_test(tc, test_tracking);
+    tcase_add_test(tc, test_tracking_noloop);
     tcase_add_test(tc, test_tracking_reset);
     tcase_add_test(tc, test_pause);
     tcase_add_test(tc, test_paused_scripts);
