@@ -3,7 +3,9 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -11,6 +13,28 @@
 
 /* See ioprio_set(2). */
 enum { HASTE_IOPRIO_WHO_PROCESS = 1, HASTE_IOPRIO_IDLE = 3 << 13, HASTE_IOPRIO_NONE = 0 };
+
+/* Where the kernel shares processors out by session, a nice value counts only among those of one:
+ * the session has a value of its own. See sched(7), "The autogroup feature". */
+static void haste_of_session(int nice_value)
+{
+    char text[8];
+
+    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return; /* this kernel has no such thing */
+    }
+    int len = snprintf(text, sizeof text, "%d", nice_value);
+    if (write(fd, text, (size_t)len) != len) {
+        log_debug("autogroup: %s", strerror(errno));
+    }
+    (void)close(fd);
+}
+
+bool haste_own_session(void)
+{
+    return setsid() >= 0;
+}
 
 void haste_give_way(int nice_value)
 {
@@ -25,6 +49,9 @@ void haste_give_way(int nice_value)
         }
         nice_value = HASTE_NICE_IDLE - 1;
     }
+    if (getsid(0) == getpid()) {
+        haste_of_session(nice_value);
+    }
     if (setpriority(PRIO_PROCESS, 0, nice_value) != 0 ||
         syscall(SYS_ioprio_set, HASTE_IOPRIO_WHO_PROCESS, 0, HASTE_IOPRIO_IDLE) != 0) {
         log_debug("giving way: %s", strerror(errno));
@@ -35,6 +62,9 @@ void haste_of(pid_t pid)
 {
     struct sched_param param = {.sched_priority = 0};
 
+    if (pid == 0 && getsid(0) == getpid()) {
+        haste_of_session(0);
+    }
     if (setpriority(PRIO_PROCESS, (id_t)pid, 0) != 0 ||
         sched_setscheduler(pid, SCHED_OTHER, &param) != 0) {
         log_debug("not giving way any longer: %s", strerror(errno));

@@ -3,9 +3,15 @@
 #ifndef PROXY_SNAPSHOT_HASTE_H
 #define PROXY_SNAPSHOT_HASTE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum { HASTE_NICE_IDLE = 20 };
+
+/* To be called first by a process that a service has started, not a terminal's: it leaves the
+ * service's session, so that the kernel, which may share processors out by session, does not count
+ * what it does as the service's. False: it leads a group of processes already. */
+bool haste_own_session(void);
 
 /* This process, and what it starts from now on, gives way: a nice value, HASTE_NICE_IDLE: only idle
  * time; its input and output, too. 0: it does not. What is refused is only logged. */

@@ -311,6 +311,9 @@ int main(int argc, char **argv)
         config_free(settings_schema, settings_schema_count, &settings);
         return MAIN_EXIT_FAILED;
     }
+    if (options.extras[MAIN_PARENT] != NULL && !haste_own_session()) {
+        log_debug("no session of its own: %s", strerror(errno));
+    }
     haste_give_way((int)settings.snapshot_nice);
     m.base = event_base_new();
     MUST(m.base != NULL);
