@@ -383,6 +383,11 @@ void capture_ack(struct capture *c, uint64_t committed)
     }
 }
 
+uint32_t capture_silent_ms(const struct capture *c)
+{
+    return c->silent_ms;
+}
+
 void capture_pause(struct capture *c, bool paused)
 {
     if (c->fd < 0 || c->paused == paused) {

@@ -19,7 +19,8 @@ struct capture_config {
     const char *password;  /* NULL or "": no AUTH */
     int announce_port;     /* REPLCONF listening-port */
     uint32_t timeout_ms;   /* of silence, from the connect on; the stream is never silent for long
-                              (Redis pings every repl-ping-replica-period, 10 s by default) */
+                              (Redis pings every repl-ping-replica-period, 10 s by default; where
+                              that is long, the owner has to see to it) */
     size_t read_max_bytes; /* at most this much is read in one turn of the loop */
 };
 
@@ -53,6 +54,9 @@ void capture_stop(struct capture *c);
  * acknowledged is forgotten by capture_start; until this is called, and while Redis waits for any
  * ACK to begin the stream behind an RDB, 0 is sent. Ignored while nothing is connected. */
 void capture_ack(struct capture *c, uint64_t committed);
+
+/* For how long nothing has come (counted in ticks of 100 ms). */
+uint32_t capture_silent_ms(const struct capture *c);
 
 /* Stops and starts reading: back-pressure. What was read in this turn is still handed over; while
  * paused nothing times out. Lasts until it is undone or capture_start is called. */

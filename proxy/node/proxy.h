@@ -184,6 +184,7 @@ struct proxy {
     struct private_pool *privates;
     struct pubsub *pubsub;
     bool busy_asked;    /* whether it is busy; the answer is to come */
+    bool nudged;        /* something was put into the stream, since it was silent for long */
     bool memory_asked;  /* how much memory is left; likewise */
     uint64_t memory_ns; /* when that was done last */
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */

@@ -334,8 +334,21 @@ static void redis_prepare(struct proxy *p)
 }
 
 /* Whoever was refused looks again now and then. */
+/* A Redis that says nothing for long would be taken for dead, and a long repl-ping-replica-period
+ * is no reason for that: something is put into its stream. */
+static void redis_nudge(struct proxy *p)
+{
+    bool silent = p->streaming && capture_silent_ms(p->capture) > p->settings->redis_stall_ms / 2;
+
+    if (silent && !p->nudged) {
+        (void)control_send(p->control, NULL, NULL, "SPUBLISH __holdfast__ alive");
+    }
+    p->nudged = silent;
+}
+
 void proxy_tick_redis(struct proxy *p, uint64_t now_ns)
 {
+    redis_nudge(p);
     if (p->intruder && control_is_up(p->control) &&
         now_ns - p->prepare_ns >= REDIS_PREPARE_AGAIN_MS * CLOCK_NS_PER_MS) {
         redis_up(p);

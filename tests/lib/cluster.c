@@ -232,8 +232,9 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
     fprintf(f,
             "{\"name\": \"%s\", \"cluster_id\": \"%s\",\n \"host\": \"127.0.0.1\", \"port\": %d, "
             "\"data_dir\": \"%s/data\",\n \"redis\": {\"host\": \"127.0.0.1\", \"port\": %d, "
-            "\"user\": \"\", \"password\": \"\"},\n \"log\": {\"id\": 1, \"nodes\": [",
-            p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->relay_port);
+            "\"user\": \"\", \"password\": \"\"%s},\n \"log\": {\"id\": 1, \"nodes\": [",
+            p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->relay_port,
+            c->options.redis_json ? c->options.redis_json : "");
     for (unsigned i = 0; i < c->log_nodes; i++) {
         fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].relay_port);
     }

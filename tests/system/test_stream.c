@@ -196,6 +196,53 @@ static void add_test(Suite *suite, const char *name, const TTest *test)
     tcase_add_test(system_case(suite, name, system_serve, 120), test);
 }
 
+enum { NUDGES = 4 };
+
+static void serve_without_pings(void)
+{
+    static const char *const args[] = {"--repl-ping-replica-period", "3600", NULL};
+    struct cluster_options options = system_options;
+
+    options.redis_args = args;
+    options.redis_json = ", \"stall_ms\": 1000";
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&options);
+    cluster_start(cluster);
+}
+
+static long long syncs(void)
+{
+    char info[16384];
+    long long whole = 0, partial = 0;
+
+    cluster_ask(cluster, "redis1", info, sizeof info, (const char *[]){"INFO", "stats", NULL});
+    const char *at = strstr(info, "sync_full:");
+    const char *other = strstr(info, "sync_partial_ok:");
+    ck_assert(at != NULL && other != NULL);
+    ck_assert_int_eq(sscanf(at, "sync_full:%lld", &whole), 1);
+    ck_assert_int_eq(sscanf(other, "sync_partial_ok:%lld", &partial), 1);
+    return whole + partial;
+}
+
+static bool has_moved(void *arg)
+{
+    return cluster_info_number(cluster, "holdfast_offset_executed") > *(long long *)arg;
+}
+
+/* A Redis whose stream is silent since nobody writes, and it was told to ping its replicas once an
+ * hour only, is not taken for dead: the link is never made anew. */
+START_TEST(silence_is_no_failure)
+{
+    long long syncs_before = syncs();
+
+    for (int i = 0; i < NUDGES; i++) {
+        long long at = cluster_info_number(cluster, "holdfast_offset_executed");
+        cluster_wait("something to be put into the stream", 20000, has_moved, &at);
+    }
+    ck_assert_int_eq(syncs(), syncs_before);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stream");
@@ -203,5 +250,6 @@ int main(void)
     add_test(suite, "commands", digest_is_the_same_after_all_kinds_of_commands);
     add_test(suite, "evictions", digest_is_the_same_after_evictions);
     add_test(suite, "functions", functions_are_there_after_a_rebuild);
+    tcase_add_test(system_case(suite, "silence", serve_without_pings, 120), silence_is_no_failure);
     return unit_main(suite);
 }
