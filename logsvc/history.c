@@ -30,18 +30,23 @@ static unsigned history_least(const struct history *h, uint64_t begin)
     return 0;
 }
 
+void history_make_room(struct history *h, unsigned max, uint64_t begin)
+{
+    while (h->count > 0 && h->count >= max) {
+        unsigned least = history_least(h, begin);
+        h->count--;
+        memmove(&h->entries[least], &h->entries[least + 1],
+                (h->count - least) * sizeof h->entries[0]);
+    }
+}
+
 int history_append(struct history *h, struct log_term term, uint64_t begin,
                    const struct replid *replid)
 {
     if (!history_may_follow(h, term, begin)) {
         return ERR_INVALID;
     }
-    if (h->count == HISTORY_ENTRIES_MAX) {
-        unsigned least = history_least(h, begin);
-        h->count--;
-        memmove(&h->entries[least], &h->entries[least + 1],
-                (h->count - least) * sizeof h->entries[0]);
-    }
+    history_make_room(h, HISTORY_ENTRIES_MAX, begin);
     h->entries[h->count++] =
         (struct history_entry){.term = term, .begin = begin, .replid = *replid};
     return ERR_OK;

@@ -44,6 +44,10 @@ enum {
 int history_append(struct history *h, struct log_term term, uint64_t begin,
                    const struct replid *replid) MUST_CHECK;
 
+/* As if there were room for so few entries (at least 1) only: makes room for one more, that of a
+ * term that begins at `begin`. */
+void history_make_room(struct history *h, unsigned max, uint64_t begin);
+
 /* The entry to which the position `offset` belongs: the last one with begin <= offset (so a term
  * that begins exactly at the end of a log counts as that log's last). NULL: there is none. */
 const struct history_entry *history_at(const struct history *h, uint64_t offset);

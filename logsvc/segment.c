@@ -188,7 +188,7 @@ int segment_cursor_bytes(struct segment_cursor *c, uint64_t pos, size_t size, co
         return ERR_OK;
     }
     uint64_t from = pos & ~(uint64_t)(SEGMENT_BLOCK_BYTES - 1);
-    size_t want = (size_t)segment_block_up(pos + size) - from;
+    size_t least = (size_t)segment_block_up(pos + size) - from, want = least;
     size_t room = (size_t)(segment_block_up(c->data_end) - from);
     want = want > c->ahead ? want : c->ahead;
     want = want < room ? want : room;
@@ -199,7 +199,12 @@ int segment_cursor_bytes(struct segment_cursor *c, uint64_t pos, size_t size, co
     }
     c->window_len = 0;
     int rc = disk_read(c->file, c->window, want, from, &c->window_len);
+    if (rc == ERR_IO && want > least) {
+        c->ahead = SEGMENT_BLOCK_BYTES; /* what can't be read may be only what lies ahead */
+        rc = disk_read(c->file, c->window, least, from, &c->window_len);
+    }
     if (rc != ERR_OK) {
+        c->window_len = 0;
         return rc == ERR_NO_SPACE ? ERR_IO : rc;
     }
     c->window_at = from;

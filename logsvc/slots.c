@@ -185,12 +185,13 @@ int slots_open(struct slots *s, struct disk *d, const char *folder)
         rc = disk_sync(s->files[i]);
         if (rc == ERR_OK) {
             got[i] = slots_read(s->files[i], &versions[i], &bodies[i]);
-            rc = got[i] == ERR_CORRUPT ? ERR_OK : got[i];
+            /* What can't be read is rotten: the other one is there for that. */
+            rc = got[i] == ERR_CORRUPT || got[i] == ERR_IO ? ERR_OK : got[i];
         }
     }
     if (rc == ERR_OK && got[0] != ERR_OK && got[1] != ERR_OK) {
-        log_error("%s: both copies of the node's votes are corrupt", folder);
-        rc = ERR_CORRUPT;
+        log_error("%s: both copies of the node's votes are corrupt or can't be read", folder);
+        rc = got[0] == ERR_IO || got[1] == ERR_IO ? ERR_IO : ERR_CORRUPT;
     }
     if (rc == ERR_OK) {
         int best = got[0] != ERR_OK || (got[1] == ERR_OK && versions[1] > versions[0]);

@@ -219,11 +219,13 @@ static int snapfile_load_meta(struct snapfile *s, uint64_t offset)
     if (rc == ERR_OK) {
         rc = snapfile_load(s, path, &bytes);
     }
-    if (rc != ERR_OK) {
+    bool readable = rc != ERR_IO;
+    if (rc != ERR_OK && readable) {
         buf_release(&bytes);
         return rc;
     }
-    bool good = snapfile_decode(buf_head(&bytes), bytes.len, &info, &sums, &sums_bytes) == ERR_OK &&
+    bool good = readable &&
+                snapfile_decode(buf_head(&bytes), bytes.len, &info, &sums, &sums_bytes) == ERR_OK &&
                 info.offset == offset;
     if (good) {
         rc = snapfile_path(s, offset, "rdb", rdb_path);
@@ -242,7 +244,7 @@ static int snapfile_load_meta(struct snapfile *s, uint64_t offset)
         log_warn("%s is corrupt or lacks its data, and is left out", path);
     }
     buf_release(&bytes);
-    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+    return rc == ERR_NOT_FOUND || !readable ? ERR_OK : rc;
 }
 
 static int snapfile_remove(struct snapfile *s, const char *path)

@@ -113,13 +113,13 @@ static int store_ident_load(struct store *s)
     }
     rc = disk_read(f, bytes, sizeof bytes, 0, &got);
     disk_close(f);
-    if (rc != ERR_OK) {
+    if (rc != ERR_OK && rc != ERR_IO) {
         return rc;
     }
-    if (got != sizeof bytes || le_get32(bytes) != IDENT_MAGIC ||
+    if (rc != ERR_OK || got != sizeof bytes || le_get32(bytes) != IDENT_MAGIC ||
         le_get32(bytes + 8) != IDENT_VERSION ||
         le_get32(bytes + 4) != crc32c_extend(0, bytes + 8, sizeof bytes - 8)) {
-        log_error("%s is corrupt", path);
+        log_error("%s is corrupt%s", path, rc != ERR_OK ? " or can't be read" : "");
         s->ident_bad = true; /* if there are segments, they say whose log this is */
         return ERR_OK;
     }

@@ -33,18 +33,6 @@ void survey_end(struct survey *v)
     segment_cursor_fini(&v->cursor);
 }
 
-/* Reading past a bad sector: smaller reads leave less out. */
-static int survey_bytes(struct survey *v, uint64_t pos, size_t size, const uint8_t **out)
-{
-    int rc = segment_cursor_bytes(&v->cursor, pos, size, out);
-
-    if (rc == ERR_IO && v->cursor.ahead > SEGMENT_BLOCK_BYTES) {
-        v->cursor.ahead = SEGMENT_BLOCK_BYTES;
-        rc = segment_cursor_bytes(&v->cursor, pos, size, out);
-    }
-    return rc;
-}
-
 static void survey_bad(struct survey *v)
 {
     if (!v->damaged && v->until != UINT64_MAX) {
@@ -80,10 +68,6 @@ static bool survey_walk(struct survey *v)
     struct segment_item item;
 
     int rc = segment_cursor_next(c, &item);
-    if (rc == ERR_IO && c->ahead > SEGMENT_BLOCK_BYTES) {
-        c->ahead = SEGMENT_BLOCK_BYTES;
-        rc = segment_cursor_next(c, &item);
-    }
     if (rc == ERR_OK && c->offset > v->until) {
         /* Reaches into the next segment: nobody wrote that. */
         c->pos = before.pos;
@@ -147,7 +131,7 @@ static void survey_seek(struct survey *v)
     if (MUTANT(CUT_ANY_BAD) && v->until == UINT64_MAX) {
         return;
     }
-    if (survey_bytes(v, pos, SEGMENT_BLOCK_BYTES, &bytes) != ERR_OK ||
+    if (segment_cursor_bytes(&v->cursor, pos, SEGMENT_BLOCK_BYTES, &bytes) != ERR_OK ||
         record_decode_header(bytes, RECORD_HEADER_BYTES, &r) != ERR_OK ||
         !survey_may_resume(v, &r, pos)) {
         return;
@@ -158,7 +142,8 @@ static void survey_seek(struct survey *v)
     if (!proves) {
         return; /* may be of the same batch as the bad place */
     }
-    if (survey_bytes(v, pos, RECORD_HEADER_BYTES + r.len_bytes, &bytes) != ERR_OK ||
+    if (segment_cursor_bytes(&v->cursor, pos, RECORD_HEADER_BYTES + r.len_bytes, &bytes) !=
+            ERR_OK ||
         !record_payload_ok(&r, bytes + RECORD_HEADER_BYTES)) {
         if (newest) {
             v->lost_to = record_end(&r) > v->lost_to ? record_end(&r) : v->lost_to;

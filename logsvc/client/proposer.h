@@ -52,6 +52,7 @@ struct proposer_config {
     unsigned append_inflight_max; /* appends sent to a node and not yet acknowledged */
     size_t window_max_bytes;      /* stream bytes kept in memory for nodes that lag a little */
     uint64_t mend_bytes_per_s;    /* sent to a node for what rotted there; 0: a default */
+    unsigned history_max; /* entries of the log's history; 0: as many as there is room for */
 };
 
 struct proposer_events {

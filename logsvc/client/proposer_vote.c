@@ -240,6 +240,9 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
     MUST(p->donor.empty || begin == p->donor.end.offset);
 
     p->history = p->donor_history;
+    if (p->config.history_max > 0) {
+        history_make_room(&p->history, p->config.history_max, begin);
+    }
     int err = history_append(&p->history, log_term_of(p->term), begin, replid);
     MUST(err == ERR_OK); /* votes with a log term that is not below ours were not counted */
     buf_clear(&p->history_bytes);

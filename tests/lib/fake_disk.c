@@ -15,6 +15,7 @@ struct fake_block {
                          zeros */
     uint8_t unsynced; /* sectors written since the last sync */
     uint8_t lost;     /* sectors that a failed sync called clean: the device has them as durable */
+    bool bad;         /* it can't be read */
 };
 
 struct fake_inode {
@@ -43,6 +44,7 @@ struct fake_disk {
     size_t name_count, name_cap;
     struct fake_inode *inodes; /* all of them */
     uint64_t ops, fail_at, die_at, syncs;
+    uint64_t reads, fail_read_at;
     bool dead, buffered;
     uint64_t capacity;
     uint64_t random;
@@ -159,6 +161,7 @@ static void fake_block_write(struct fake_inode *n, size_t i, size_t at, const ui
     memcpy(b->cache + at, bytes, size);
     b->unsynced |= sectors;
     b->lost &= (uint8_t)~sectors;
+    b->bad = false;
     n->dirty_from = i < n->dirty_from ? i : n->dirty_from;
     n->dirty_to = i + 1 > n->dirty_to ? i + 1 : n->dirty_to;
 }
@@ -351,10 +354,13 @@ static int fake_write(struct disk_file *file, const void *bytes, size_t size, ui
     return rc;
 }
 
-static void fake_inode_read(const struct fake_inode *n, bool device, uint8_t *to, size_t size,
-                            uint64_t at)
+/* How much of it could be read. */
+static size_t fake_inode_read(const struct fake_inode *n, bool device, uint8_t *to, size_t size,
+                              uint64_t at)
 {
-    for (size_t done = 0; done < size;) {
+    size_t done = 0;
+
+    while (done < size && !n->blocks[(at + done) / DISK_BLOCK_BYTES].bad) {
         size_t in_block = (size_t)((at + done) % DISK_BLOCK_BYTES);
         size_t piece = DISK_BLOCK_BYTES - in_block;
         piece = piece < size - done ? piece : size - done;
@@ -362,6 +368,7 @@ static void fake_inode_read(const struct fake_inode *n, bool device, uint8_t *to
                         piece);
         done += piece;
     }
+    return done;
 }
 
 static int fake_read(struct disk_file *file, void *to, size_t size, uint64_t at, size_t *got)
@@ -380,9 +387,14 @@ static int fake_read(struct disk_file *file, void *to, size_t size, uint64_t at,
         MUST(size % DISK_BLOCK_BYTES == 0 && at % DISK_BLOCK_BYTES == 0 &&
              (uintptr_t)to % DISK_BLOCK_BYTES == 0);
     }
+    uint64_t read = f->reads++;
+    if (f->fail_read_at != 0 && read == f->fail_read_at) {
+        return ERR_IO;
+    }
     if (at < end) {
-        *got = size < end - at ? size : (size_t)(end - at);
-        fake_inode_read(n, device, to, *got, at);
+        size_t want = size < end - at ? size : (size_t)(end - at);
+        *got = fake_inode_read(n, device, to, want, at);
+        return *got == want ? ERR_OK : ERR_IO;
     }
     return ERR_OK;
 }
@@ -600,6 +612,21 @@ void fake_disk_fail_at(struct fake_disk *f, uint64_t op)
     f->fail_at = op;
 }
 
+uint64_t fake_disk_reads(const struct fake_disk *f)
+{
+    return f->reads;
+}
+
+bool fake_disk_read_failed(const struct fake_disk *f)
+{
+    return f->fail_read_at != 0 && f->reads > f->fail_read_at;
+}
+
+void fake_disk_fail_read_at(struct fake_disk *f, uint64_t read)
+{
+    f->fail_read_at = read;
+}
+
 void fake_disk_die_at(struct fake_disk *f, uint64_t op)
 {
     f->die_at = op;
@@ -712,7 +739,8 @@ uint8_t *fake_disk_bytes(struct fake_disk *f, const char *path, size_t *size)
     *size = (size_t)n->now->size;
     n->now->view = mem_realloc(n->now->view, *size + 1);
     n->now->view_size = *size;
-    fake_inode_read(n->now, false, n->now->view, *size, 0);
+    memset(n->now->view, 0, *size); /* what can't be read */
+    (void)fake_inode_read(n->now, false, n->now->view, *size, 0);
     return n->now->view;
 }
 
@@ -756,6 +784,17 @@ bool fake_disk_flip(struct fake_disk *f, const char *path, uint64_t at, uint8_t 
     if (b->durable) {
         b->durable[at % DISK_BLOCK_BYTES] ^= mask;
     }
+    return true;
+}
+
+bool fake_disk_spoil(struct fake_disk *f, const char *path, uint64_t at)
+{
+    struct fake_name *n = fake_find(f, path);
+
+    if (!n || !n->now || at >= n->now->size) {
+        return false;
+    }
+    n->now->blocks[at / DISK_BLOCK_BYTES].bad = true;
     return true;
 }
 

@@ -31,6 +31,16 @@ void fake_disk_die_at(struct fake_disk *f, uint64_t op);
 /* Whether that has happened. */
 bool fake_disk_is_dead(const struct fake_disk *f);
 
+/* How many reads of files there have been so far; the one with that number (from there on) fails
+ * once with ERR_IO. 0: none. */
+uint64_t fake_disk_reads(const struct fake_disk *f);
+/* Whether that has happened since it was said last. */
+bool fake_disk_read_failed(const struct fake_disk *f);
+void fake_disk_fail_read_at(struct fake_disk *f, uint64_t read);
+/* From now on that block of a file can't be read, until it is written anew; false: there is no such
+ * block. */
+bool fake_disk_spoil(struct fake_disk *f, const char *path, uint64_t at);
+
 enum fake_disk_loss {
     FAKE_DISK_LOSE_ALL, /* nothing survives but what was synced */
     FAKE_DISK_LOSE_SOME,

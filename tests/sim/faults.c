@@ -27,6 +27,8 @@ enum fault_kind {
     KIND_PAUSE_KILL,
     KIND_RELEASE,
     KIND_EIO,
+    KIND_READ_EIO,
+    KIND_BAD_SECTOR,
     KIND_NO_SPACE,
     KIND_SLOW_SYNC,
     KIND_BIT_FLIP,
@@ -42,6 +44,7 @@ static const unsigned fault_weights[KIND_COUNT] = {
     [KIND_ISOLATE] = 8,   [KIND_LONELY] = 6,       [KIND_PAUSE_KILL] = 4, [KIND_RELEASE] = 3,
     [KIND_EIO] = 3,       [KIND_NO_SPACE] = 2,     [KIND_SLOW_SYNC] = 3,  [KIND_BIT_FLIP] = 6,
     [KIND_OLD_FILE] = 4,  [KIND_SLOW_ANSWERS] = 6, [KIND_REPLACE] = 8,    [KIND_EMPTY_DISK] = 2,
+    [KIND_READ_EIO] = 4,  [KIND_BAD_SECTOR] = 4,
 };
 
 /* The steps of scenes, as arg of EVENT_SCENE; value says whom they are about. */
@@ -136,6 +139,7 @@ static void faults_draw_work(struct world *w)
     f->reads_percent = (unsigned)world_below(w, 80);
     f->eager = world_chance(w, 30);
     f->trims = world_chance(w, 70);
+    f->history_max = world_chance(w, 60) ? 0 : 6 + (unsigned)world_below(w, 12);
     f->append_max_bytes = 300 + (size_t)world_below(w, 3) * 700;
     f->window_max_bytes = 512 << world_below(w, 6);
 }
@@ -556,6 +560,51 @@ static const char *faults_file(struct world *w, unsigned node)
     return count > 0 ? fake_disk_name(d, world_below(w, count)) : NULL;
 }
 
+/* One read of the next few fails, as cables and controllers have it; often one of a start. What
+ * can't be read then is rotten to the node. */
+static void faults_read_eio(struct world *w)
+{
+    unsigned node = faults_victim(w);
+    struct node *n = &w->nodes[node];
+
+    if (!faults_may_lose(w) || n->votes_old) {
+        return;
+    }
+    if (world_chance(w, 50)) {
+        faults_kill_node(w, node, faults_loss(w), faults_back(w));
+    }
+    n->damaged = n->votes_rotted = true;
+    world_count(w, FAULT_READ_EIO);
+    fake_disk_fail_read_at(n->disk, 1 + fake_disk_reads(n->disk) + world_below(w, 20));
+}
+
+/* A block can't be read any more, until it is written anew. */
+static void faults_bad_sector(struct world *w)
+{
+    unsigned node = faults_victim(w);
+    struct node *n = &w->nodes[node];
+
+    if (!faults_may_lose(w)) {
+        return;
+    }
+    if (world_chance(w, 60)) {
+        faults_kill_node(w, node, faults_loss(w), faults_back(w));
+    }
+    const char *path =
+        world_chance(w, 60) ? fake_disk_last(n->disk, "log-1/seg-") : faults_file(w, node);
+    if (path == NULL || !faults_may_damage(n, path, false)) {
+        return;
+    }
+    uint64_t at = fake_disk_written(n->disk, path,
+                                    world_chance(w, 50) ? UINT64_MAX : random_next(&w->random));
+    if (at != UINT64_MAX && fake_disk_spoil(n->disk, path, at)) {
+        n->damaged = true;
+        world_count(w, FAULT_BAD_SECTOR);
+        world_trace(w, "node %u: the block at %" PRIu64 " of %s can't be read any more", node, at,
+                    path);
+    }
+}
+
 /* Flips bits in one or two places of one file, mostly where something was written, and often in
  * what was written last, of which nothing else on that disk tells. */
 static void faults_bit_flip(struct world *w, unsigned node)
@@ -775,6 +824,12 @@ static void faults_do(struct world *w, enum fault_kind kind)
             world_count(w, FAULT_RELEASE);
             pair_release(w, pair);
         }
+        break;
+    case KIND_READ_EIO:
+        faults_read_eio(w);
+        break;
+    case KIND_BAD_SECTOR:
+        faults_bad_sector(w);
         break;
     case KIND_NO_SPACE:
         faults_no_space(w);

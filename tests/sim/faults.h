@@ -31,6 +31,8 @@
     X(FAULT_PAUSE_KILL, "pause-kills")                                                             \
     X(FAULT_RELEASE, "hand-overs")                                                                 \
     X(FAULT_EIO, "disk operations failed")                                                         \
+    X(FAULT_READ_EIO, "reads from disk failed")                                                    \
+    X(FAULT_BAD_SECTOR, "disk blocks that can't be read any more")                                 \
     X(FAULT_NO_SPACE, "full disks")                                                                \
     X(FAULT_SLOW_SYNC, "slow syncs")                                                               \
     X(FAULT_REPLACE, "replacements begun")                                                         \
@@ -64,7 +66,8 @@ struct faults {
     unsigned reads_percent;
     bool eager; /* the proxy lets requests in before it may serve; their replies wait */
     size_t append_max_bytes, window_max_bytes;
-    bool trims; /* logs forget their begin */
+    bool trims;           /* logs forget their begin */
+    unsigned history_max; /* entries of the log's history; 0: as in the product */
 
     /* An old copy of a file, kept to be put back. */
     char old_path[64];

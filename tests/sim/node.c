@@ -113,7 +113,10 @@ static void node_check_position(struct world *w, unsigned node, const struct wir
     struct log_position at = {h->entries[h->count - 1].term, log->flush_off};
     struct log_position ranked = {history_last_term(h, log->flush_off), log->flush_off};
     struct log_position counted = {{s->counted_term}, s->counted_to};
-    if (s->told_any && !s->between && log->uncertain_to == 0 &&
+    /* A bounded history may have forgotten all terms of a log that lags: then its vote says
+     * nothing. */
+    bool reaches = h->count == 0 || h->entries[0].begin <= log->flush_off;
+    if (s->told_any && !s->between && log->uncertain_to == 0 && reaches &&
         (log_position_compare(at, s->told) < 0 || log_position_compare(ranked, counted) < 0)) {
         truth_violation(w, I5_NOTHING_GOES_BACK,
                         "node %u has gone back from (%" PRIu64 ", %" PRIu64 ") to (%" PRIu64
@@ -343,7 +346,15 @@ void node_start(struct world *w, unsigned node)
         err = acceptor_create(&n->shadow.base, &acceptor, &events, &n->shadow, world_clock(w, node),
                               &n->acceptor);
     }
-    if (err == ERR_CORRUPT || err == ERR_REFUSED) {
+    if (err == ERR_CORRUPT && fake_disk_read_failed(n->disk)) {
+        fake_disk_fail_read_at(n->disk, 0);
+        node_crash(w, node, FAKE_DISK_KEEP_ALL, world_ms(200)); /* the next time it can be read */
+        return;
+    }
+    /* What it must have can't be read, however often it tries. */
+    n->failed_starts =
+        err == ERR_IO && n->damaged && !fake_disk_is_dead(n->disk) ? n->failed_starts + 1 : 0;
+    if (err == ERR_CORRUPT || err == ERR_REFUSED || n->failed_starts >= NODE_STARTS_MAX) {
         if (!n->damaged) {
             truth_violation(w, I5_NOTHING_GOES_BACK, "node %u does not start: %s", node,
                             err_text(err));

@@ -10,7 +10,7 @@
 #include "tests/sim/network.h"
 #include "tests/sim/shadow.h"
 
-enum { NODE_OUTBOX = 16 };
+enum { NODE_OUTBOX = 16, NODE_STARTS_MAX = 5 };
 
 struct node {
     struct fake_disk *disk;
@@ -26,6 +26,7 @@ struct node {
     bool damaged; /* bits were flipped or old files put back; bounded to a minority */
     bool votes_rotted, votes_old; /* … those in the slots of its votes */
     bool lost;                    /* it refuses to start for good */
+    unsigned failed_starts;       /* in a row */
     bool full;                    /* its disk has no room */
     uint64_t slow_until, slow_ns; /* each sync may take as long */
     uint64_t commit_seen;         /* what it knows to be committed, in this life */

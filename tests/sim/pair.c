@@ -317,7 +317,8 @@ static void pair_rebuild(struct world *w, unsigned pair)
     struct pair *p = pair_of(w, pair);
     const struct proposer_donor *donor = proposer_donor(p->proposer);
     struct truth_snapshot *snap = &w->truth.snapshot;
-    uint64_t begin = donor->history->entries[0].begin;
+    uint64_t begin =
+        w->truth.committed_any ? w->truth.committed_begin : donor->history->entries[0].begin;
     bool use = snap->taken && snap->offset <= donor->end.offset &&
                (world_chance(w, 60) || w->truth.trimmed_to > begin);
     struct reader_range range = {.from = use ? snap->offset : begin,
@@ -595,9 +596,9 @@ void pair_turn(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
 
+    pair_follow_commit(w, pair); /* first: truth still knows by which members it was counted */
     truth_follow_conf(w, pair);
     reader_nodes(p->reader, pair_clock(w, pair), proposer_members(p->proposer));
-    pair_follow_commit(w, pair);
     pair_step(w, pair);
     pair_trim(w, pair);
     if (p->appended) {
@@ -827,6 +828,7 @@ void pair_start(struct world *w, unsigned pair)
         .append_max_bytes = w->faults.append_max_bytes,
         .append_inflight_max = 1 + (unsigned)world_below(w, 4),
         .window_max_bytes = w->faults.window_max_bytes,
+        .history_max = w->faults.history_max,
     };
     struct reader_config reader = {.log_id = 1,
                                    .node_count = w->seeds_count,

@@ -265,6 +265,17 @@ void truth_follow_conf(struct world *w, unsigned pair)
 
 /* --- elections --- */
 
+/* The term that the donor's log ends with, whose stretches are those of that log; NULL: it is
+ * empty. Its own history may have forgotten some. */
+static const struct truth_term *truth_last(const struct truth *t,
+                                           const struct proposer_donor *donor)
+{
+    const struct history *h = donor->history;
+    uint64_t last = donor->empty || h->count == 0 ? 0 : h->entries[h->count - 1].term.n;
+
+    return last > 0 && last < t->term_count && t->terms[last].led ? &t->terms[last] : NULL;
+}
+
 /* Whether the donor's log holds every byte that was committed before, of the same terms. */
 static bool truth_is_complete(const struct truth *t, const struct proposer_donor *donor,
                               uint64_t term)
@@ -277,12 +288,16 @@ static bool truth_is_complete(const struct truth *t, const struct proposer_donor
     if (donor->empty || donor->end.offset < need) {
         return false;
     }
+    const struct truth_term *x = truth_last(t, donor);
     for (size_t i = 0; i < t->committed_count && t->committed[i].begin < need; i++) {
         uint64_t end = i + 1 < t->committed_count ? t->committed[i + 1].begin : t->committed_end;
-        uint64_t theirs = 0;
-        const struct history_entry *e =
-            history_stretch(donor->history, t->committed[i].begin, &theirs);
-        if (e == NULL || e->term.n != t->committed[i].term || theirs < (end < need ? end : need)) {
+        end = end < need ? end : need;
+        size_t k = x != NULL ? x->stretch_count : 0;
+        while (k > 0 && x->stretches[k - 1].begin > t->committed[i].begin) {
+            k--;
+        }
+        if (k == 0 || x->stretches[k - 1].term != t->committed[i].term ||
+            (k < x->stretch_count && x->stretches[k].begin < end)) {
             return false;
         }
     }
@@ -380,10 +395,10 @@ static void truth_check_redis(struct world *w, unsigned pair, uint64_t begin,
 void truth_leads(struct world *w, unsigned pair, uint64_t begin)
 {
     const struct proposer *p = w->pairs[pair].proposer;
-    const struct history *h = proposer_donor(p)->history;
     uint64_t term = proposer_term(p).n;
     struct truth_term *x = truth_term(&w->truth, term);
-    unsigned from = proposer_donor(p)->empty ? 0 : h->count;
+    const struct truth_term *before = truth_last(&w->truth, proposer_donor(p));
+    size_t from = before != NULL ? before->stretch_count : 0;
 
     world_count(w, COUNT_LEADS);
     world_trace(w, "pair %u leads term %" PRIu64 " from %" PRIu64, pair, term, begin);
@@ -391,8 +406,8 @@ void truth_leads(struct world *w, unsigned pair, uint64_t begin)
     x->begin = begin;
     x->stretches = mem_alloc((from + 1) * sizeof *x->stretches);
     x->stretch_count = from + 1;
-    for (unsigned i = 0; i < from; i++) {
-        x->stretches[i] = (struct truth_stretch){h->entries[i].term.n, h->entries[i].begin};
+    for (size_t i = 0; i < from; i++) {
+        x->stretches[i] = before->stretches[i];
     }
     x->stretches[from] = (struct truth_stretch){term, begin};
     truth_check_redis(w, pair, begin, x);
@@ -410,13 +425,17 @@ void truth_adopted(struct world *w, unsigned node, uint64_t term)
 {
     const struct truth_term *x = truth_term(&w->truth, term);
     const struct history *h = &w->nodes[node].shadow.meta.history;
-    bool equal = x->led && h->count == x->stretch_count;
+    bool right = x->led && h->count > 0 && h->entries[h->count - 1].term.n == term;
+    size_t at = 0;
 
-    for (unsigned i = 0; equal && i < h->count; i++) {
-        equal = h->entries[i].term.n == x->stretches[i].term &&
-                h->entries[i].begin == x->stretches[i].begin;
+    for (unsigned i = 0; right && i < h->count; i++, at++) {
+        while (at < x->stretch_count && x->stretches[at].term < h->entries[i].term.n) {
+            at++; /* forgotten there */
+        }
+        right = at < x->stretch_count && h->entries[i].term.n == x->stretches[at].term &&
+                h->entries[i].begin == x->stretches[at].begin;
     }
-    if (!equal) {
+    if (!right) {
         truth_violation(w, I2_LOG_MATCHING,
                         "node %u acknowledges term %" PRIu64 " with another history", node, term);
     }
@@ -445,10 +464,16 @@ static void truth_extend(struct truth *t, const struct truth_term *x, uint64_t f
     t->committed_end = to;
 }
 
-/* I7: a quorum has it durably and is told of this leader. Disks that lost it to rot count. */
+/* I7: a quorum has it durably and is told of this leader. Disks that lost it to rot count. What was
+ * counted in the same step in which a change of members began is of those of before. */
 static void truth_check_majority(struct world *w, unsigned pair, uint64_t term, uint64_t offset)
 {
-    if (!truth_quorum(w, proposer_conf(w->pairs[pair].proposer), truth_node_holds, term, offset)) {
+    const struct pair *p = &w->pairs[pair];
+    const struct conf *now = proposer_conf(p->proposer), *before = &p->conf;
+
+    if (!truth_quorum(w, now, truth_node_holds, term, offset) &&
+        (conf_id_compare(before->id, now->id) == 0 || before->id.term.n != term ||
+         !truth_quorum(w, before, truth_node_holds, term, offset))) {
         truth_violation(w, I7_COMMIT_RULE,
                         "term %" PRIu64 " commits %" PRIu64 ", which no quorum has durably", term,
                         offset);

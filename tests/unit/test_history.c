@@ -133,6 +133,22 @@ START_TEST(bounded)
 }
 END_TEST
 
+/* With room for fewer entries it does the same sooner. */
+START_TEST(room_for_few)
+{
+    struct history h = MAKE(1, 100, 2, 200, 3, 200, 4, 300);
+
+    history_make_room(&h, 4,
+                      300); /* the term 4 has written nothing yet, if the next begins there */
+    ck_assert_uint_eq(h.count, 3);
+    ck_assert_uint_eq(h.entries[1].term.n, 3);
+    history_make_room(&h, 4, 400);
+    ck_assert_uint_eq(h.count, 3);
+    history_make_room(&h, 1, 400);
+    ck_assert_uint_eq(h.count, 0);
+}
+END_TEST
+
 /* Elections in which nothing was written cost a full history nothing that it knows of bytes. */
 START_TEST(forgets_empty_terms_first)
 {
@@ -185,6 +201,7 @@ int main(void)
     tcase_add_test(tc, cut_forgets_what_begins_behind);
     tcase_add_test(tc, common_point);
     tcase_add_test(tc, bounded);
+    tcase_add_test(tc, room_for_few);
     tcase_add_test(tc, forgets_empty_terms_first);
     tcase_add_test(tc, encoding);
     suite_add_tcase(suite, tc);

@@ -407,6 +407,56 @@ START_TEST(flips_small_files)
 }
 END_TEST
 
+static void spoil(void *arg)
+{
+    const struct flip *f = arg;
+
+    ck_assert(fake_disk_spoil(disk, f->path, f->at));
+}
+
+/* A block of any file that can't be read any more is as good as rotten: of a segment the others
+ * give what was in it, of the votes there is another copy. What stands in front of it and behind
+ * it is read all the same. */
+START_TEST(unreadable_blocks)
+{
+    char what[160];
+
+    for (size_t i = 0; i < file_count; i++) {
+        if (strstr(files[i].path, "lock") != NULL || strstr(files[i].path, "snap-") != NULL) {
+            continue;
+        }
+        for (size_t at = 0; at < files[i].size; at += SEGMENT_BLOCK_BYTES) {
+            struct flip f = {files[i].path, at, 0};
+            for (int running = 0; running < (at < used_bytes(i) ? 2 : 1); running++) {
+                (void)snprintf(what, sizeof what, "%.60s block at %zu, %s", files[i].path, at,
+                               running ? "running" : "stopped");
+                suffer(what, running, spoil, &f);
+            }
+        }
+    }
+}
+END_TEST
+
+/* … and a snapshot whose description can't be read is left out: it can be sent again. */
+START_TEST(unreadable_snapshot)
+{
+    char path[64] = "";
+    struct snapshot_info info;
+
+    for (size_t i = 0; i < file_count; i++) {
+        if (strstr(files[i].path, ".meta") != NULL) {
+            memcpy(path, files[i].path, sizeof path);
+        }
+    }
+    ck_assert_str_ne(path, "");
+    restore_files();
+    ck_assert(fake_disk_spoil(disk, path, 0));
+    ck_assert_int_eq(open_log(), ERR_OK);
+    ck_assert_int_eq(st->ops->snap_latest(st, UINT64_MAX, &info), ERR_NOT_FOUND);
+    close_log();
+}
+END_TEST
+
 static void remove_file(void *arg)
 {
     ck_assert_int_eq(fake_disk_remove(disk, arg), ERR_OK);
@@ -1031,6 +1081,8 @@ int main(void)
     tcase_add_test(tc, flips_stopped);
     tcase_add_test(tc, flips_running);
     tcase_add_test(tc, flips_small_files);
+    tcase_add_test(tc, unreadable_blocks);
+    tcase_add_test(tc, unreadable_snapshot);
     tcase_add_test(tc, gone_and_short);
     tcase_add_test(tc, many_places);
     tcase_add_test(tc, torn_batch);
