@@ -2,11 +2,15 @@
 
 #include "common/mem.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* A piece grows to about this; a buffer smaller than that is cheaper to copy. Where much has come,
  * more will: such pieces are made large at once. */
 enum { CHAIN_PIECE_BYTES = 64 * 1024, CHAIN_COPY_BYTES = 16 * 1024 };
+/* Pages are this large, or a part of that. */
+enum { CHAIN_PAGE_BYTES = 64 * 1024, CHAIN_VAST_BYTES = 8 << 20 };
 enum { CHAIN_MUCH_BYTES = 256 * 1024, CHAIN_LARGE_PIECE_BYTES = 1 << 20 };
 
 struct chain_piece {
@@ -112,8 +116,23 @@ static void chain_shift(struct chain *c)
     }
 }
 
+/* Of what is very large the kernel takes back each part as it is done with: all of it at the end
+ * would stop the caller for as long as it takes to unmap it (some 100 ms for 500 MB). */
+static void chain_give_back(struct buf *b, size_t size)
+{
+    uintptr_t from = (uintptr_t)b->data + b->start, to = from + size;
+
+    from = (from + CHAIN_PAGE_BYTES - 1) & ~(uintptr_t)(CHAIN_PAGE_BYTES - 1);
+    to &= ~(uintptr_t)(CHAIN_PAGE_BYTES - 1);
+    if (b->cap >= CHAIN_VAST_BYTES && from < to) {
+        /* Should it fail, the memory stays for a while longer. */
+        (void)madvise(b->data + (from - (uintptr_t)b->data), to - from, MADV_DONTNEED);
+    }
+}
+
 void chain_consume(struct chain *c, size_t size)
 {
+    chain_give_back(&c->first, size);
     buf_consume(&c->first, size);
     c->len -= size;
     if (c->first.len == 0 && c->second != NULL) {

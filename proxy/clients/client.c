@@ -197,6 +197,7 @@ static bool client_may_read(const struct client *c)
 
     return !c->closing && !c->close_when_sent && !c->barrier && !c->postponed && !c->all->paused &&
            c->pending_count < limits->pending_max &&
+           (c->taken_bytes == 0 || c->in.len < BIGS_BYTES) &&
            client_expected_bytes(c) < limits->withheld_max_bytes;
 }
 
@@ -333,7 +334,7 @@ static bool client_query_too_big(struct client *c)
 {
     const struct client_limits *limits = &c->all->limits;
 
-    if (c->query_bytes > limits->query_max_bytes) {
+    if (c->query_bytes - c->taken_bytes > limits->query_max_bytes) {
         client_close(c, "its request is over limits.query_max_bytes");
         return true;
     }
@@ -384,20 +385,27 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-bool client_take_input(struct client *c, struct buf *out)
+bool client_take_input(struct client *c, struct chain *out)
 {
     size_t whole = c->all->whole_bytes;
+    struct buf request = BUF_INIT;
 
     if (whole == 0) {
         return false;
     }
-    MUST(out->len == 0);
-    buf_swap(&c->in, out);
-    buf_append(&c->in, buf_head(out) + whole, out->len - whole);
-    buf_truncate(out, whole);
+    buf_swap(&c->in, &request);
+    buf_append(&c->in, buf_head(&request) + whole, request.len - whole);
+    buf_truncate(&request, whole);
+    chain_take(out, &request);
     c->all->taken = true;
-    c->taken_bytes = whole;
+    client_holds(c, whole);
     return true;
+}
+
+void client_holds(struct client *c, size_t bytes)
+{
+    c->taken_bytes = bytes;
+    client_account_query(c);
 }
 
 /* ---- requests and replies ---- */
@@ -483,8 +491,7 @@ void client_answer_error(struct client *c, const char *text)
 static void client_all_answered(struct client *c)
 {
     if (c->taken_bytes > 0) {
-        c->taken_bytes = 0;
-        client_account_query(c);
+        client_holds(c, 0);
     }
     if (c->postponed) {
         client_resume(c);

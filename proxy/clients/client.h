@@ -54,7 +54,7 @@ struct client {
     size_t wanted_bytes;          /* of in, as far as known; 0: not known */
     struct resp_framer *framer;   /* NULL while nothing is unfinished */
     size_t query_bytes;           /* that in, framer and what was taken out hold */
-    size_t taken_bytes;           /* client_take_input: of the request that is on its way */
+    size_t taken_bytes;           /* client_holds: of the request that is on its way */
     size_t unsent_counted;        /* of out, in all->unsent_bytes */
     struct chain out;             /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
@@ -244,10 +244,14 @@ static inline bool client_lane_busy(struct client *c, enum client_lane lane)
     return false;
 }
 
-/* While a request is handed over: takes its bytes, a whole command in RESP, over instead of copying
- * them; they count as the client's until nothing of it is unanswered. argv stays valid as long as
- * *out does. False: it is not that simple, *out is as it was. */
-bool client_take_input(struct client *c, struct buf *out);
+/* While a request is handed over: moves its bytes, a whole command in RESP, to the end of *out
+ * instead of copying them. argv stays valid as long as *out does. False: it is not that simple,
+ * *out is as it was. They count as the client's until nothing of it is unanswered (client_holds).
+ */
+bool client_take_input(struct client *c, struct chain *out);
+/* So many bytes of what it asked are on their way to Redis: until they are answered, they count,
+ * and not much more is read. */
+void client_holds(struct client *c, size_t bytes);
 
 /* Its whole reply is here (stage ANSWERED): from now on it counts as withheld memory. */
 void client_answered(struct request *r);

@@ -200,11 +200,11 @@ struct request *router_send(struct router *router, struct client *c, enum route 
     r->waiter.harmless = harmless;
     request_set_keys(r, (const uint64_t *)(const void *)buf_head(&router->hashes),
                      keyspace ? 0 : (uint32_t)(router->hashes.len / sizeof(uint64_t)));
-    struct buf taken = BUF_INIT;
+    struct chain taken = {.len = 0};
 
     if (c->lane == CLIENT_LANE_PRIVATE && c->all->whole_bytes >= BIGS_BYTES &&
         private_is_quiet(c->link) && client_take_input(c, &taken)) {
-        private_add_taken(c->link, r, &taken);
+        private_add_taken(c->link, r, &taken, 0);
     } else if (c->lane == CLIENT_LANE_PRIVATE) {
         private_add(c->link, r, argv, argc);
     } else if (route == ROUTE_ENGINE) {

@@ -11,7 +11,8 @@
 enum { TRANSACTION_KEYS_MAX = 4096 };
 
 struct transaction {
-    struct buf commands; /* MULTI and what was queued, as RESP */
+    struct chain taken;  /* MULTI and what was queued, as RESP, up to the last large command … */
+    struct buf commands; /* … and behind it */
     struct buf hashes;   /* of the keys that they name */
     struct buf locals;   /* what of it is ours to answer; transaction_local.h */
     size_t bytes;        /* of both, as accounted for */
@@ -24,8 +25,10 @@ struct transaction {
     bool may_change; /* it may add to the stream (router_may_change) */
     bool keyspace;
     bool harmless;
-    bool may_follow; /* all of it: a replica's answer would do */
-    bool may_repeat; /* all of it changes nothing */
+    bool may_follow;  /* all of it: a replica's answer would do */
+    bool may_repeat;  /* all of it changes nothing */
+    bool alone;       /* something of it, or of its answer, is large: see router_alone */
+    uint64_t big_key; /* of all its commands */
 };
 
 int transaction_length(const struct client *c)
@@ -47,7 +50,7 @@ bool transaction_may_change(const struct client *c)
 static void transaction_account(struct client *c)
 {
     struct transaction *t = c->transaction;
-    size_t bytes = t->commands.len + t->hashes.len + t->locals.len;
+    size_t bytes = t->taken.len + t->commands.len + t->hashes.len + t->locals.len;
 
     c->all->query_bytes += bytes;
     c->all->query_bytes -= t->bytes;
@@ -57,6 +60,7 @@ static void transaction_account(struct client *c)
 /* It will never run: what it holds is needed no more. */
 static void transaction_empty(struct client *c)
 {
+    chain_release(&c->transaction->taken);
     buf_release(&c->transaction->commands);
     buf_release(&c->transaction->hashes);
     buf_release(&c->transaction->locals);
@@ -186,6 +190,33 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
     return true;
 }
 
+/* Whether it would go alone outside (the hashes are those that transaction_scope found). */
+static void transaction_weigh(struct router *router, struct client *c,
+                              const struct command *command, const struct resp_arg *argv,
+                              size_t argc)
+{
+    struct transaction *t = c->transaction;
+    uint64_t key = router->hashes.len > 0 ? *(uint64_t *)(void *)buf_head(&router->hashes) : 0;
+    uint32_t flags = 0;
+
+    t->alone = router_goes_alone(router, c, command, argv, argc, key, &flags) || t->alone;
+    t->big_key = t->big_key * 3 + router_big_key(command, key);
+}
+
+/* A large command is not copied (but locals tell their places by bytes of commands). */
+static void transaction_put(struct client *c, const struct resp_arg *argv, size_t argc)
+{
+    struct transaction *t = c->transaction;
+
+    if (c->all->whole_bytes >= BIGS_BYTES && t->locals.len == 0) {
+        chain_take(&t->taken, &t->commands);
+        bool taken = client_take_input(c, &t->taken);
+        MUST(taken);
+    } else {
+        resp_put_request(&t->commands, argv, argc);
+    }
+}
+
 static void transaction_queue(struct router *router, struct client *c,
                               const struct command *command, const struct resp_arg *argv,
                               size_t argc)
@@ -198,7 +229,7 @@ static void transaction_queue(struct router *router, struct client *c,
     if (refusal == NULL && transaction_refuses(command, argv, argc)) {
         refusal = "ERR Command not allowed inside a transaction";
     }
-    if (refusal == NULL && t->commands.len + t->locals.len > router->config.transaction_max_bytes) {
+    if (refusal == NULL && t->bytes > router->config.transaction_max_bytes) {
         refusal = "ERR the transaction is larger than limits.transaction_max_bytes";
     }
     if (refusal == NULL && c->all->query_bytes > c->all->limits.query_total_max_bytes) {
@@ -226,12 +257,13 @@ static void transaction_queue(struct router *router, struct client *c,
         transaction_select(router, t, argv);
     }
     transaction_scope(router, t, command, argv, argc);
+    transaction_weigh(router, c, command, argv, argc);
     t->writes = t->writes || writes;
     t->may_change = t->may_change || router_may_change(command, argv, argc);
     t->may_follow = may_follow;
     t->may_repeat = t->may_repeat && route_may_repeat(command);
     if (transaction_kind(command) == TRANSACTION_PLAIN) {
-        resp_put_request(&t->commands, argv, argc);
+        transaction_put(c, argv, argc);
     } else {
         transaction_put_local(&t->locals, t->commands.len, index, argv, argc);
     }
@@ -243,18 +275,29 @@ static void transaction_send(struct router *router, struct client *c, struct req
                              enum route route)
 {
     struct transaction *t = c->transaction;
+    size_t size = t->taken.len + t->commands.len;
 
-    if (c->lane == CLIENT_LANE_PRIVATE) {
-        if (t->own) {
-            private_spoil(c->link); /* nobody else is to have what is set there */
-            private_unfence(c->link);
-        }
+    if (c->lane == CLIENT_LANE_PRIVATE && t->own) {
+        private_spoil(c->link); /* nobody else is to have what is set there */
+        private_unfence(c->link);
+    }
+    if (size >= BIGS_BYTES && c->lane == CLIENT_LANE_PRIVATE && private_is_quiet(c->link)) {
+        chain_take(&t->taken, &t->commands);
+        client_holds(c, size);
+        private_add_taken(c->link, r, &t->taken, t->count + 1);
+    } else if (t->taken.len > 0) {
+        chain_take(&t->taken, &t->commands);
+        chain_move_to(&t->taken, &t->commands);
+    }
+    if (t->commands.len == 0) {
+        /* it is on its way */
+    } else if (c->lane == CLIENT_LANE_PRIVATE) {
         private_add_block(c->link, r, &t->commands, t->count + 2, t->selects || t->own);
-        if (c->watches) {
-            transaction_watch_ends(c); /* by EXEC, whatever comes of it */
-        }
     } else {
         router_send_bytes(router, route, r, buf_head(&t->commands), t->commands.len, t->count + 1);
+    }
+    if (c->watches) {
+        transaction_watch_ends(c); /* by EXEC, whatever comes of it */
     }
 }
 
@@ -297,10 +340,12 @@ static void transaction_exec(struct router *router, struct client *c)
     struct transaction *t = c->transaction;
     const char *refusal = router_refusal(router, c, t->writes, t->may_follow);
     enum route route = router_route(router, c, t->writes, t->may_follow, false);
+    bool large = t->alone || t->taken.len + t->commands.len >= BIGS_BYTES ||
+                 bigs_has(&c->all->bigs, t->big_key);
     char text[160];
 
     if (!t->spoiled && refusal == NULL) {
-        bool alone = t->commands.len >= BIGS_BYTES && router_can_go_alone(router, c, route);
+        bool alone = large && router_can_go_alone(router, c, route);
         if (!router_choose_lane(router, c, t->own || alone, route) ||
             !transaction_complete(router, c, route)) {
             return; /* postponed; a link that is needed for WATCH is here */
@@ -321,6 +366,8 @@ static void transaction_exec(struct router *router, struct client *c)
         r->waiter.harmless = t->harmless && !t->keyspace && !c->watches;
         request_set_keys(r, (const uint64_t *)(const void *)buf_head(&t->hashes),
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
+        r->big_key = t->big_key;
+        r->flags |= large ? REQUEST_BIG : 0u;
         transaction_attach(router, r, &t->locals);
         transaction_send(router, c, r, route);
     }

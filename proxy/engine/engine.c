@@ -1,5 +1,6 @@
 #include "proxy/engine/engine.h"
 
+#include "common/chain.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -55,10 +56,9 @@ struct engine {
     const char *prefix; /* of the next request; NULL: none */
     char *name;         /* to be set before the next request; NULL: it has its name */
 
-    struct buf out;    /* what the socket has not taken yet … */
-    struct buf taken;  /* … then this, if it is due (engine_add_taken) … */
-    bool taken_due;    /* its batch is sent; else it is gathered */
-    bool fence_behind; /* … and a fence */
+    struct chain ahead; /* engine_add_taken: goes before what is gathered behind it … */
+    bool ahead_due;     /* … which is in out already */
+    struct buf out;     /* what the socket has not taken yet */
     struct batch flight[ENGINE_BATCHES_MAX]; /* ring, oldest at flight_head */
     unsigned flight_head, flight_count;
 
@@ -159,8 +159,8 @@ void engine_stop(struct engine *e, const char *reason)
     e->urgent = false;
     buf_swap(&e->unsent, &e->gathered);
     buf_release(&e->out);
-    buf_release(&e->taken);
-    e->taken_due = e->fence_behind = false;
+    chain_release(&e->ahead);
+    e->ahead_due = false;
     buf_release(&e->push);
     e->id = 0;
     e->events->down(e->ctx, unknown, unsent, reason);
@@ -486,31 +486,37 @@ static void engine_read_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- sending ---- */
 
-/* What goes out next; empty: nothing. */
-static struct buf *engine_next_out(struct engine *e)
+/* What goes out next. */
+static const uint8_t *engine_next_out(const struct engine *e, size_t *size)
 {
-    if (e->out.len > 0 || !e->taken_due) {
-        return &e->out;
+    if (e->ahead_due) {
+        return chain_head(&e->ahead, size);
     }
-    if (e->taken.len > 0) {
-        return &e->taken;
+    *size = e->out.len;
+    return buf_head(&e->out);
+}
+
+static void engine_wrote(struct engine *e, size_t size)
+{
+    if (!e->ahead_due) {
+        buf_consume(&e->out, size);
+        return;
     }
-    buf_release(&e->taken);
-    e->taken_due = false;
-    if (e->fence_behind) {
-        e->fence_behind = false;
-        buf_append_str(&e->out, ENGINE_FENCE);
+    chain_consume(&e->ahead, size);
+    if (e->ahead.len == 0) {
+        chain_release(&e->ahead);
+        e->ahead_due = false;
     }
-    return &e->out;
 }
 
 static void engine_write(struct engine *e)
 {
-    struct buf *next;
+    size_t size;
+    const uint8_t *next;
 
-    while ((next = engine_next_out(e))->len > 0) {
-        size_t size = next->len < ENGINE_WRITE_BYTES ? next->len : ENGINE_WRITE_BYTES;
-        ssize_t put = write(e->fd, buf_head(next), size);
+    while (next = engine_next_out(e, &size), size > 0) {
+        bool one_part = e->ahead_due && size >= ENGINE_WRITE_BYTES;
+        ssize_t put = write(e->fd, next, size < ENGINE_WRITE_BYTES ? size : ENGINE_WRITE_BYTES);
         if (put < 0) {
             if (errno == EINTR) {
                 continue;
@@ -521,8 +527,8 @@ static void engine_write(struct engine *e)
             /* Any other error is seen by the reader as well, which ends the link. */
             return;
         }
-        buf_consume(next, (size_t)put);
-        if (next == &e->taken) {
+        engine_wrote(e, (size_t)put);
+        if (one_part) {
             (void)event_add(e->writable, NULL); /* others have their turn between its parts */
             return;
         }
@@ -693,10 +699,6 @@ static void engine_gather(struct engine *e, struct request *r, unsigned db, unsi
     char text[32];
 
     MUST(e->state == ENGINE_UP || (e->config.kind != ENGINE_SHARED && e->state != ENGINE_DOWN));
-    if (e->taken.len > 0 && !e->taken_due) { /* this comes behind it, in the same batch */
-        buf_append(&e->gathered, buf_head(&e->taken), e->taken.len);
-        buf_release(&e->taken);
-    }
     r->stage = REQUEST_SENT;
     r->next_in_batch = NULL;
     bool bare = e->config.kind == ENGINE_SHARED && r->waiter.harmless;
@@ -750,12 +752,18 @@ void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
 }
 
 void engine_add_taken(struct engine *e, struct request *r, unsigned db, unsigned resp,
-                      struct buf *command)
+                      struct chain *commands, uint32_t skips)
 {
-    MUST(e->config.kind != ENGINE_SHARED && engine_is_idle(e) && e->taken.len == 0);
+    MUST(e->config.kind != ENGINE_SHARED && engine_is_idle(e) && e->ahead.len == 0);
     engine_gather(e, r, db, resp);
-    buf_swap(&e->taken, command);
-    r->command_len = e->taken.len;
+    r->command_len = commands->len;
+    r->block_skips = skips;
+    r->replies_to_skip += skips;
+    chain_take(&e->ahead, &e->gathered);
+    chain_move(&e->ahead, commands);
+    if ((r->flags & REQUEST_SELECTS) != 0) {
+        e->link_db = -1;
+    }
 }
 
 void engine_add_bytes(struct engine *e, struct request *r, unsigned db, unsigned resp,
@@ -789,7 +797,7 @@ const uint8_t *engine_command(const struct engine *e, const struct request *r)
 bool engine_may_flush(const struct engine *e)
 {
     return e->state == ENGINE_UP && e->next.first != NULL &&
-           e->flight_count < e->config.batches_in_flight && e->out.len == 0 && !e->taken_due;
+           e->flight_count < e->config.batches_in_flight && e->out.len == 0 && !e->ahead_due;
 }
 
 bool engine_is_urgent(const struct engine *e)
@@ -808,11 +816,10 @@ static void engine_send(struct engine *e, uint64_t now_ns)
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
-    e->taken_due = e->taken.len > 0;
-    b->bare = !engine_fences(e) || (b->bare && !e->taken_due);
+    e->ahead_due = e->ahead.len > 0;
+    b->bare = !engine_fences(e) || (b->bare && !e->ahead_due);
     if (!b->bare) {
-        e->fence_behind = e->taken_due;
-        buf_append_str(&e->gathered, e->taken_due ? "" : ENGINE_FENCE);
+        buf_append_str(&e->gathered, ENGINE_FENCE);
         e->fences_sent++;
     }
     buf_swap(&e->out, &e->gathered);

@@ -15,6 +15,7 @@
 #include "proxy/clients/request.h"
 #include "proxy/protocol/resp.h"
 
+struct chain;
 struct event_base;
 struct engine;
 
@@ -105,10 +106,10 @@ void engine_set_prefix(struct engine *e, const char *prefix);
 /* Gathers a request for the next batch. A shared link must be up, others may be on the way. */
 void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
                 const struct resp_arg *argv, size_t argc);
-/* The same with the bytes of a whole command that are taken over, not copied, into *command: not of
- * a shared link, and only while nothing is under way. */
+/* The same with the bytes of a whole command, or of a block (as engine_add_bytes), that are taken
+ * over, not copied: not of a shared link, and only while nothing is under way. */
 void engine_add_taken(struct engine *e, struct request *r, unsigned db, unsigned resp,
-                      struct buf *command);
+                      struct chain *commands, uint32_t skips);
 /* Gathers a block of several commands as one request; only the last one's reply counts. */
 void engine_add_block(struct engine *e, struct request *r, unsigned db, unsigned resp,
                       const struct buf *commands, uint32_t command_count, bool selects);

@@ -523,10 +523,11 @@ bool private_is_quiet(const struct private_link *link)
     return engine_is_idle(link->engine);
 }
 
-void private_add_taken(struct private_link *link, struct request *r, struct buf *command)
+void private_add_taken(struct private_link *link, struct request *r, struct chain *commands,
+                       uint32_t skips)
 {
     link->unanswered++;
-    engine_add_taken(link->engine, r, link->client->db, link->client->resp, command);
+    engine_add_taken(link->engine, r, link->client->db, link->client->resp, commands, skips);
     link_wants_send(link);
 }
 
@@ -640,4 +641,9 @@ size_t private_count(const struct private_pool *pool)
 {
     size_t spare = pool->idle_count < pool->config.spare ? pool->idle_count : pool->config.spare;
     return pool->count - spare;
+}
+
+size_t private_lent(const struct private_pool *pool)
+{
+    return pool->count - pool->idle_count;
 }

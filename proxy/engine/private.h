@@ -110,10 +110,11 @@ bool private_redirect(struct private_pool *pool, struct client *c);
 /* Sends a request of the link's client; as engine_add, engine_add_block. */
 void private_add(struct private_link *link, struct request *r, const struct resp_arg *argv,
                  size_t argc);
-/* The same with the bytes of a whole command, which are taken over; only on a link that is quiet:
- * nothing is under way. */
+/* The same with the bytes of a whole command or block, which are taken over; only on a link that is
+ * quiet: nothing is under way. As engine_add_taken. */
 bool private_is_quiet(const struct private_link *link);
-void private_add_taken(struct private_link *link, struct request *r, struct buf *command);
+void private_add_taken(struct private_link *link, struct request *r, struct chain *commands,
+                       uint32_t skips);
 void private_add_block(struct private_link *link, struct request *r, const struct buf *commands,
                        uint32_t command_count, bool selects);
 /* As engine_set_prefix. */
@@ -152,5 +153,7 @@ void private_tick(struct private_pool *pool, uint64_t now_ns);
 
 /* Links there are, lent or idle, but for `spare` idle ones. */
 size_t private_count(const struct private_pool *pool);
+/* Those that some client has. */
+size_t private_lent(const struct private_pool *pool);
 
 #endif

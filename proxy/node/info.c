@@ -153,6 +153,8 @@ void info_text(void *ctx, struct buf *out)
     buf_printf(out, "holdfast_waiting_clients:%zu\r\n", p->router.waits.count);
     buf_printf(out, "holdfast_private_connections:%zu\r\n",
                private_count(p->privates) + private_count(p->forward_privates));
+    buf_printf(out, "holdfast_private_lent:%zu\r\n",
+               private_lent(p->privates) + private_lent(p->forward_privates));
     buf_printf(out, "holdfast_forward_links:%u\r\n", forward_links_up(p->forward));
     buf_printf(out, "holdfast_forwarded:%" PRIu64 "\r\n", forward_total(p->forward));
     buf_printf(out, "holdfast_forward_waiting:%zu\r\n", forward_waiting(p->forward));

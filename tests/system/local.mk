@@ -24,6 +24,7 @@ SYSTEM_TESTS = \
 	test_basic \
 	test_big \
 	test_clients \
+	test_crowd \
 	test_durability \
 	test_engines \
 	test_failover \
@@ -38,6 +39,7 @@ SYSTEM_TESTS = \
 	test_roles \
 	test_replay \
 	test_restore \
+	test_returned \
 	test_sentinel_port \
 	test_snapshot \
 	test_stream \
@@ -74,9 +76,17 @@ test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/s
 test_stream_CFLAGS = $(UNIT_CFLAGS)
 test_stream_LDADD = $(SYSTEM_LDADD)
 
-test_big_SOURCES = tests/system/test_big.c
+test_big_SOURCES = tests/system/test_big.c tests/system/big.c tests/system/big.h
 test_big_CFLAGS = $(UNIT_CFLAGS)
 test_big_LDADD = $(SYSTEM_LDADD)
+
+test_crowd_SOURCES = tests/system/test_crowd.c tests/system/big.c tests/system/big.h
+test_crowd_CFLAGS = $(UNIT_CFLAGS)
+test_crowd_LDADD = $(SYSTEM_LDADD)
+
+test_returned_SOURCES = tests/system/test_returned.c tests/system/big.c tests/system/big.h
+test_returned_CFLAGS = $(UNIT_CFLAGS)
+test_returned_LDADD = $(SYSTEM_LDADD)
 
 test_sync_SOURCES = tests/system/test_sync.c
 test_sync_CFLAGS = $(UNIT_CFLAGS)

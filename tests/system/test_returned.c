@@ -1,0 +1,231 @@
+/* Links to Redis that clients have for themselves are counted, bounded and returned exactly once,
+ * however their clients break off: when it is all over there are as many as before, here and at
+ * Redis. */
+#include "common/buf.h"
+#include "common/mem.h"
+#include "tests/lib/sockets.h"
+#include "tests/lib/system.h"
+#include "tests/system/big.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct cluster_options system_options = {.pairs = 2,
+                                               .log_json = BIG_LEASE,
+                                               .proxy_json =
+                                                   BIG_LEASE ", \"limits\": {\"private_max\": 40}"};
+
+enum { LINKS_MAX = 40, TOGETHER = 20, BROKEN = 200 };
+
+static const char *leader, *leaders_redis;
+
+static void find_leader(void)
+{
+    cluster_wait_leader(cluster);
+    leader = cluster_leader(cluster);
+    leaders_redis = strcmp(leader, "proxy1") == 0 ? "redis1" : "redis2";
+}
+
+static long long info(const char *proxy, const char *field)
+{
+    char value[64];
+    return cluster_info_of(cluster, proxy, field, value, sizeof value) ? atoll(value) : -1;
+}
+
+/* What a client asks before it goes away: each leaves something on a link, or under way there. */
+static const char *const breaks[] = {
+    "BLPOP nothing 0\r\n",
+    "WATCH a\r\nMULTI\r\nSET a 1\r\n",
+    "WATCH a\r\nMULTI\r\nSET a 1\r\nEXEC\r\nBLPOP nothing 0\r\n",
+    "EVAL \"return string.rep('x', 3000000)\" 0\r\nEVAL \"return string.rep('x', 3000000)\" 0\r\n",
+    "HELLO 3\r\nCLIENT TRACKING ON\r\nGET a\r\n",
+    "SUBSCRIBE a b c\r\n",
+    "MULTI\r\nBLPOP nothing 0\r\nGET large\r\nEXEC\r\n",
+    "GET large\r\nGET large\r\nGET large\r\n",
+    "*3\r\n$3\r\nSET\r\n$1\r\nh\r\n$3000000\r\nhalf",
+    "XREAD BLOCK 0 STREAMS nothing $\r\n",
+    "WAIT 3 0\r\nBLPOP nothing 0.01\r\nGET large\r\n",
+};
+
+enum { BREAKS = sizeof breaks / sizeof *breaks };
+
+static void set_large(void)
+{
+    size_t size = 3 * BIG_MIB;
+    char *value = mem_alloc(size), head[80];
+    int fd = big_dial(cluster_port(cluster, leader));
+
+    memset(value, 'v', size);
+    (void)snprintf(head, sizeof head, "*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$%zu\r\n", size);
+    big_put_text(fd, head);
+    big_put(fd, value, size);
+    big_put_text(fd, "\r\n");
+    big_expect(fd, "+OK\r\n");
+    (void)close(fd);
+    free(value);
+}
+
+/* Some at a time, each another moment after it has asked; half of them are cut off hard. */
+static void break_off(const char *proxy, int count)
+{
+    static const struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    int fds[TOGETHER], port = cluster_port(cluster, proxy);
+
+    for (int done = 0; done < count; done += TOGETHER) {
+        for (int i = 0; i < TOGETHER; i++) {
+            fds[i] = big_dial(port);
+            big_put_text(fds[i], breaks[(size_t)(done + i) % (BREAKS)]);
+        }
+        for (int i = 0; i < TOGETHER; i++) {
+            sockets_wait(fds[i], POLLIN, (done + i) % 7);
+            if (i % 2 == 0) {
+                (void)setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+            }
+            (void)close(fds[i]);
+        }
+    }
+}
+
+/* How many connections Redis has of the proxy's that no client has. */
+static long long redis_connections(void)
+{
+    redisContext *redis = cluster_connect(cluster, leaders_redis);
+    redisReply *reply = redisCommand(redis, "INFO clients");
+    const char *at = strstr(reply->str, "connected_clients:");
+
+    ck_assert_ptr_nonnull(at);
+    long long count = atoll(at + strlen("connected_clients:"));
+    freeReplyObject(reply);
+    redisFree(redis);
+    return count;
+}
+
+static bool nobody_has_one(void *arg)
+{
+    (void)arg;
+    return info("proxy1", "holdfast_private_lent") == 0 &&
+           info("proxy2", "holdfast_private_lent") == 0;
+}
+
+/* Redis may notice a moment later. */
+static bool redis_agrees(void *arg)
+{
+    long long others = *(long long *)arg;
+    return redis_connections() - others == info(leader, "holdfast_private_connections");
+}
+
+/* As many clients as there are links may have one, not one more: none is lost. */
+static void take_all(void)
+{
+    int fds[LINKS_MAX + 1], port = cluster_port(cluster, leader);
+
+    for (int i = 0; i < LINKS_MAX; i++) {
+        fds[i] = big_dial(port);
+        big_put_text(fds[i], "WATCH a\r\n");
+        big_expect(fds[i], "+OK\r\n");
+    }
+    ck_assert_int_eq(info(leader, "holdfast_private_lent"), LINKS_MAX);
+    fds[LINKS_MAX] = big_dial(port);
+    big_put_text(fds[LINKS_MAX], "WATCH a\r\n");
+    big_expect(fds[LINKS_MAX], "-ERR max number of private connections reached");
+    for (int i = 0; i <= LINKS_MAX; i++) {
+        (void)close(fds[i]);
+    }
+    cluster_wait("all links to be returned", 60000, nobody_has_one, NULL);
+}
+
+/* What Redis has besides private links. */
+static long long other_connections(void)
+{
+    long long others = redis_connections() - info(leader, "holdfast_private_connections");
+
+    cluster_wait("Redis to have the links that the proxy counts", 60000, redis_agrees, &others);
+    return others;
+}
+
+START_TEST(broken_off)
+{
+    find_leader();
+    cluster_wait_followers(cluster);
+    set_large();
+    break_off(leader, TOGETHER); /* the links that all share are there now, too */
+    cluster_wait("all links to be returned", 60000, nobody_has_one, NULL);
+    take_all();
+    long long others = other_connections();
+
+    break_off(leader, big_full() ? 5 * BROKEN : BROKEN);
+    cluster_wait("all links to be returned", 60000, nobody_has_one, NULL);
+    cluster_wait("Redis to have the links that the proxy counts", 60000, redis_agrees, &others);
+    take_all();
+    cluster_wait("Redis to have the links that the proxy counts", 60000, redis_agrees, &others);
+}
+END_TEST
+
+/* Over a proxy that follows: its links to the leader, and the leader's for those. */
+START_TEST(broken_off_elsewhere)
+{
+    find_leader();
+    const char *follower = strcmp(leader, "proxy1") == 0 ? "proxy2" : "proxy1";
+    long long others = other_connections();
+
+    break_off(follower, big_full() ? 5 * BROKEN : BROKEN);
+    cluster_wait("all links to be returned", 60000, nobody_has_one, NULL);
+    cluster_wait("Redis to have the links that the proxy counts", 60000, redis_agrees, &others);
+    take_all();
+}
+END_TEST
+
+static bool is_closed(int fd)
+{
+    char piece[4096];
+    ssize_t got;
+
+    do {
+        got = recv(fd, piece, sizeof piece, 0);
+    } while (got > 0);
+    return true;
+}
+
+/* Redis ends while clients wait on links to it, then the proxy that leads; each time all who waited
+ * are closed, and the next leader lends as many as ever. */
+START_TEST(engine_and_leader_end)
+{
+    int fds[TOGETHER];
+
+    for (int round = 0; round < 2; round++) {
+        find_leader();
+        cluster_wait_followers(cluster);
+        for (int i = 0; i < TOGETHER; i++) {
+            fds[i] = big_dial(cluster_port(cluster, leader));
+            big_put_text(fds[i], i % 2 == 0 ? "BLPOP nothing 0\r\n" : "WATCH a\r\n");
+            if (i % 2 != 0) {
+                big_expect(fds[i], "+OK\r\n");
+            }
+        }
+        const char *victim = round == 0 ? leaders_redis : leader;
+        cluster_kill(cluster, victim);
+        for (int i = 0; i < TOGETHER; i++) {
+            ck_assert(is_closed(fds[i]));
+            (void)close(fds[i]);
+        }
+        cluster_spawn(cluster, victim);
+        cluster_wait_leader(cluster);
+        cluster_wait_followers(cluster);
+        find_leader();
+        cluster_wait("all links to be returned", 60000, nobody_has_one, NULL);
+        take_all();
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("returned");
+    TCase *tc = system_case(suite, "returned", system_serve, 300);
+
+    tcase_add_test(tc, broken_off);
+    tcase_add_test(tc, broken_off_elsewhere);
+    tcase_add_test(tc, engine_and_leader_end);
+    return unit_main(suite);
+}
