@@ -25,6 +25,7 @@ libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h
 libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h
 libproxy_a_SOURCES += proxy/clients/bigs.c proxy/clients/bigs.h
 libproxy_a_SOURCES += proxy/clients/waits.c proxy/clients/waits.h
+libproxy_a_SOURCES += proxy/clients/client_config.c proxy/clients/client_config.h
 libproxy_a_SOURCES += \
 	proxy/protocol/command.c proxy/protocol/command.h \
 	proxy/protocol/command_keys.c \
@@ -64,6 +65,7 @@ libproxyio_a_SOURCES += \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
 	proxy/clients/transaction_session.c proxy/clients/transaction_session.h \
+	proxy/clients/client_limits.c proxy/clients/session_config.c \
 	proxy/snapshot/snapper.c proxy/snapshot/snapper.h \
 	proxy/clients/transaction.c proxy/clients/transaction.h \
 	proxy/forward/uplink.c proxy/forward/uplink.h

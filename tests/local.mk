@@ -33,6 +33,12 @@ test_tracker_SOURCES = tests/unit/test_tracker.c tests/lib/unit.h
 test_tracker_CFLAGS = $(UNIT_CFLAGS)
 test_tracker_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_client_config
+TESTS += test_client_config
+test_client_config_SOURCES = tests/unit/test_client_config.c tests/lib/unit.h
+test_client_config_CFLAGS = $(UNIT_CFLAGS)
+test_client_config_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_waits
 TESTS += test_waits
 test_waits_SOURCES = tests/unit/test_waits.c tests/lib/unit.h

@@ -98,6 +98,7 @@ struct client *clients_accept(struct clients *all, int fd)
     all->list = c;
     all->count++;
     all->accepted++;
+    client_configure(c);
     return c;
 }
 

@@ -8,6 +8,7 @@
 #define PROXY_CLIENTS_CLIENT_H
 
 #include "proxy/clients/bigs.h"
+#include "proxy/clients/client_config.h"
 #include "proxy/clients/request.h"
 #include "proxy/protocol/resp.h"
 
@@ -98,6 +99,7 @@ struct client {
     struct client *next_login, *prev_login;
     char *user; /* ACL user; NULL: the link's own */
     enum client_gate gate;
+    uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
     struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
     size_t acks;                   /* REQUEST_ACK in the queue that are released */
     struct client *next_monitor;
@@ -164,7 +166,8 @@ struct clients {
     uint64_t pause_until_ns;                   /* CLIENT PAUSE; 0: not paused */
     bool pause_writes_only;
     uint64_t now_ns; /* of this turn */
-    uint64_t accepted, rejected;
+    uint64_t accepted, rejected, evicted;
+    struct client_config config; /* what CONFIG SET said of clients */
 };
 
 void clients_init(struct clients *all, struct event_base *base, const struct client_limits *limits,
@@ -182,6 +185,14 @@ void clients_flush(struct clients *all);
 /* While more is unsent than withheld_total_max_bytes, closes the client that takes up most of it: a
  * few that do not read must neither fill the memory nor hold up the others. Now and then. */
 void clients_evict_unsent(struct clients *all);
+
+/* CONFIG SET of what is about clients; of a new one. client_limits.c */
+void clients_configure(struct clients *all, const struct client_config *config);
+void client_configure(const struct client *c);
+/* Closes who is over those limits. A few times a second. */
+void clients_hold_limits(struct clients *all);
+/* What a client takes up. */
+size_t client_memory(const struct client *c);
 
 /* CLIENT PAUSE is over: what was postponed is taken up. */
 void clients_end_pause(struct clients *all);

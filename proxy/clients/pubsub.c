@@ -178,7 +178,8 @@ static void parcel_message(struct pubsub *ps, const struct parcel_item *item)
         }
         struct client *c = s->subscriber->client;
         client_push(c, c->resp == 2 ? '*' : '>', item->bytes + 1, item->len - 1);
-        if (c->out.len > ps->config.unsent_max_bytes) {
+        if (!c->all->config.output[CLIENT_CONFIG_PUBSUB].set &&
+            c->out.len > ps->config.unsent_max_bytes) {
             s->subscriber->slow = true; /* closed when nobody walks over it */
             ps->slow = true;
         }
@@ -453,7 +454,8 @@ void pubsub_tick(struct pubsub *ps, uint64_t now_ns)
 {
     engine_tick(ps->engine, now_ns);
     for (struct subscriber *s = ps->subscribers; s != NULL; s = s->next) {
-        if (s->client->out.len <= ps->config.unsent_soft_bytes) {
+        if (s->client->out.len <= ps->config.unsent_soft_bytes ||
+            s->client->all->config.output[CLIENT_CONFIG_PUBSUB].set) {
             s->slow_since_ns = 0;
         } else if (s->slow_since_ns == 0) {
             s->slow_since_ns = now_ns;

@@ -569,10 +569,13 @@ static bool router_is_kill(const struct command *command)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {"multi",    "exec",      "discard", "unwatch",   "watch",
-                                          "select",   "hello",     "auth",    "reset",     "quit",
-                                          "wait",     "waitaof",   "info",    "debug",     "role",
-                                          "readonly", "readwrite", "monitor", "config|set"};
+    static const char *const special[] = {"multi",      "exec",       "discard",
+                                          "unwatch",    "watch",      "select",
+                                          "hello",      "auth",       "reset",
+                                          "quit",       "wait",       "waitaof",
+                                          "info",       "debug",      "role",
+                                          "readonly",   "readwrite",  "monitor",
+                                          "config|set", "config|get", "config|resetstat"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -851,6 +854,10 @@ static void router_special(struct router *router, struct client *c, const struct
         pubsub_handle(router, c, command, argv, argc) ||
         transaction_handle(router, c, command, argv, argc) ||
         session_handle(router, c, command, argv, argc)) {
+        return;
+    }
+    if (strncmp(command->name, "config|", 7) == 0 &&
+        session_config(router, c, command, argv, argc)) {
         return;
     }
     if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {

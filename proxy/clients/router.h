@@ -83,6 +83,8 @@ struct router {
     void (*log_state)(void *ctx, struct waits_log *log);
     /* Redis' whole reply to INFO is put right. May be NULL. */
     void (*correct_info)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *reply);
+    /* How many clients the system lets connect, so many being wanted. May be NULL: all of them. */
+    size_t (*clients_room)(void *ctx, size_t wanted);
     void (*replication_text)(void *ctx, struct buf *out);
     void (*role_reply)(void *ctx, struct buf *out);
     void *info_ctx;

@@ -18,6 +18,11 @@ void session_name_link(struct client *c, const struct resp_arg *proxy);
 bool session_client(struct router *router, struct client *c, const struct command *command,
                     const struct resp_arg *argv, size_t argc);
 
+/* CONFIG SET, GET and RESETSTAT where they are about the proxy's clients, too; session_config.c.
+ * False: Redis alone is to answer. */
+bool session_config(struct router *router, struct client *c, const struct command *command,
+                    const struct resp_arg *argv, size_t argc);
+
 /* WAIT and WAITAOF (also where the engine does not know that yet; argc was checked), and what
  * becomes of those who wait; session_wait.c. */
 void session_wait(struct router *router, struct client *c, const struct resp_arg *argv,

@@ -26,6 +26,14 @@ bool session_is_own(const struct router *router, const struct resp_arg *user,
 bool session_is_own_name(const struct router *router, const struct resp_arg *user);
 void session_hello_reply(struct router *router, struct client *c);
 
+/* CONFIG SET: takes the words out that are about clients. False: there are no others. And: sets
+ * what they say, and answers, if that is something. */
+bool session_config_words(struct client *c, struct resp_arg *argv, size_t *argc);
+void session_config_here(struct router *router, struct client *c, const struct resp_arg *argv,
+                         size_t argc);
+/* CONFIG RESETSTAT. */
+void session_reset_stats(struct clients *all);
+
 /* CLIENT TRACKING: puts words right for the link: whom it redirects to. False: it was postponed, or
  * answered. And: Redis has said OK to it, or to NO-TOUCH. c->link is there. */
 bool session_tracking_words(struct router *router, struct client *c, enum route route,

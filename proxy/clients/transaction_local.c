@@ -129,6 +129,8 @@ static void local_do(struct router *router, struct client *c, const struct comma
         if (!pubsub_ask(router, c, command->name + 7, argv, argc)) {
             local_wrong_arguments(c, &argv[1]);
         }
+    } else if (strcmp(command->name, "config|set") == 0) {
+        session_config_here(router, c, argv, argc);
     } else if ((command->flags & COMMAND_FLAG_PUBSUB) != 0) {
         pubsub_do(router, c, command, argv, argc);
     } else {

@@ -44,6 +44,9 @@ enum transaction_kind transaction_kind(const struct command *command)
                  {"waitaof", TRANSACTION_THERE},
                  {"publish", TRANSACTION_THERE},
                  {"spublish", TRANSACTION_THERE},
+                 {"config|set", TRANSACTION_THERE},
+                 {"config|get", TRANSACTION_THERE},
+                 {"config|resetstat", TRANSACTION_THERE},
                  {"info", TRANSACTION_THERE}};
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -220,8 +223,10 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
     memcpy(words, argv, argc * sizeof *words);
     if (is_named(command, "client|tracking")) {
         ready = session_tracking_words(router, c, route, words, argc, text);
-    } else if (is_named(command, "client|unblock") &&
-               !session_unblock_words(c, route, words, argc, text)) {
+    } else if ((is_named(command, "client|unblock") &&
+                !session_unblock_words(c, route, words, argc, text)) ||
+               (is_named(command, "config|set") && route == ROUTE_ENGINE &&
+                !session_config_words(c, words, &argc))) {
         put_here(commands, here);
         free(words);
         return true;
@@ -231,6 +236,18 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
     }
     free(words);
     return ready;
+}
+
+/* Redis has set the rest; what is ours is set along, unless that can't be. */
+static void config_set_too(struct router *router, struct client *c, const struct resp_arg *argv,
+                           size_t argc, struct buf *out)
+{
+    size_t before = c->all->capture->len;
+
+    session_config_here(router, c, argv, argc);
+    if (c->all->capture->len > before) {
+        buf_clear(out); /* it has been answered */
+    }
 }
 
 void transaction_session_answered(struct router *router, struct client *c,
@@ -259,9 +276,17 @@ void transaction_session_answered(struct router *router, struct client *c,
         session_put_redirect(c, &out);
     } else if (is_named(command, "publish") || is_named(command, "spublish")) {
         pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
+    } else if (is_named(command, "config|get")) {
+        client_config_correct(&c->all->config, &out);
+    } else if (is_named(command, "config|resetstat") && reply[0] == '+') {
+        session_reset_stats(c->all);
+    } else if (is_named(command, "config|set") && reply[0] == '+') {
+        config_set_too(router, c, argv, argc, &out);
     } else if (is_named(command, "info") && router->correct_info != NULL) {
         router->correct_info(router->info_ctx, argv, argc, &out);
     }
-    client_answer(c, buf_head(&out), out.len, 0);
+    if (out.len > 0) {
+        client_answer(c, buf_head(&out), out.len, 0);
+    }
     buf_release(&out);
 }

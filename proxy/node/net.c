@@ -138,6 +138,20 @@ int net_prepare(int fd)
     return 0;
 }
 
+/* As anetKeepAlive in Redis: a third of it between questions, of which three go unanswered. */
+void net_keep_alive(int fd, unsigned after_s)
+{
+    int on = after_s > 0, idle_s = (int)after_s, between_s = idle_s / 3 > 0 ? idle_s / 3 : 1;
+    int tries = 3;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (on) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof between_s);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
+    }
+}
+
 int net_give_up_after(int fd, unsigned timeout_ms)
 {
     return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);

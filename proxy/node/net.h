@@ -26,4 +26,8 @@ int net_prepare(int fd);
  * network is gone; keep-alive would take hours). 0 or -1 with errno. */
 int net_give_up_after(int fd, unsigned timeout_ms);
 
+/* The peer of a connection is asked whether it is there after so many seconds without a word; 0:
+ * never. */
+void net_keep_alive(int fd, unsigned after_s);
+
 #endif

@@ -267,6 +267,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     }
     adopt_tick(p->adopt, now_ns);
     clients_evict_unsent(&p->clients);
+    clients_hold_limits(&p->clients);
     proxy_observe_sentinel(p);
     control_tick(p->control, now_ns);
     proxy_tick_redis(p, now_ns);

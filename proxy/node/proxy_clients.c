@@ -260,10 +260,9 @@ static const struct client_events proxy_client_events = {.request = proxy_client
                                                          .wait_reply = proxy_client_wait};
 /* As many descriptors as clients_max may need, as far as the system lets us. Returns how many
  * clients fit: they must leave some for our own connections, which may have to be made anew. */
-static size_t proxy_raise_file_limit(const struct settings *s)
+static size_t proxy_raise_file_limit(const struct settings *s, size_t clients)
 {
     struct rlimit limit;
-    size_t clients = (size_t)s->clients_max;
     rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)s->private_max + (rlim_t)s->forward_links +
                       (s->sentinel_port != 0 ? (rlim_t)s->sentinel_clients_max : 0);
     rlim_t wanted = (rlim_t)clients + reserved;
@@ -278,16 +277,22 @@ static size_t proxy_raise_file_limit(const struct settings *s)
     }
     if (limit.rlim_cur < wanted) {
         clients = limit.rlim_cur > 2 * reserved ? limit.rlim_cur - reserved : limit.rlim_cur / 2;
-        log_warn("only %llu files may be open: %zu clients fit, not limits.clients_max",
+        log_warn("only %llu files may be open: %zu clients fit, not as many as are wanted",
                  (unsigned long long)limit.rlim_cur, clients);
     }
     return clients;
 }
 
+static size_t proxy_clients_room(void *ctx, size_t wanted)
+{
+    const struct proxy *p = ctx;
+    return proxy_raise_file_limit(p->settings, wanted);
+}
+
 void proxy_open_clients(struct proxy *p, const struct settings *s)
 {
     struct client_limits limits = {
-        .clients_max = proxy_raise_file_limit(s),
+        .clients_max = proxy_raise_file_limit(s, (size_t)s->clients_max),
         .pending_max = (size_t)s->pending_max,
         .logins_max = (unsigned)(s->private_max / 8 < 1    ? 1
                                  : s->private_max / 8 > 16 ? 16
@@ -316,6 +321,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.privates = p->privates;
     p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
+    p->router.clients_room = proxy_clients_room;
     p->router.correct_info = proxy_correct_info_reply;
     p->router.log_state = proxy_log_state;
     p->router.kill = proxy_kill_script;

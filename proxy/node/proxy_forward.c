@@ -358,6 +358,7 @@ static void proxy_correct_clients(const struct proxy *p, struct buf *text)
     replinfo_set_number(text, "tracking_clients", tracking);
     replinfo_set_number(text, "total_connections_received", p->clients.accepted);
     replinfo_set_number(text, "rejected_connections", p->clients.rejected);
+    replinfo_set_number(text, "evicted_clients", p->clients.evicted);
 }
 
 /* What stands in the bulk of Redis' answer is put right, inside the same kind of bulk. */

@@ -1,9 +1,11 @@
 /* What test suites of Redis and of its clients look at, beside plain commands: the same words to
  * the proxy and to a plain Redis get the same replies. */
+#include "common/mem.h"
 #include "tests/lib/duel.h"
 #include "tests/lib/system.h"
 #include "tests/lib/wire.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
@@ -136,6 +138,91 @@ START_TEST(info_in_transactions)
 }
 END_TEST
 
+/* CONFIG SET of what is about clients: all of it or nothing, in Redis' words. */
+START_TEST(client_settings)
+{
+    DUEL("A CONFIG SET maxclients 0", "A CONFIG SET timeout x", "A CONFIG SET tcp-keepalive -1",
+         "A CONFIG SET client-query-buffer-limit 1", "A CONFIG SET maxmemory-clients 101%",
+         "A CONFIG SET client-output-buffer-limit normal", "A CONFIG SET timeout",
+         "A CONFIG SET timeout 100 maxmemory-policy nosuch", "A CONFIG SET timeout 5 timeout 6",
+         "A CONFIG SET nosuch 1 timeout 100", "A CONFIG SET timeout 100 daemonize yes",
+         "A CONFIG GET timeout", "A CONFIG SET timeout 1000 hz 20 tcp-keepalive 100",
+         "A CONFIG GET timeout", "A CONFIG GET hz", "A CONFIG GET tcp-keepalive",
+         "A CONFIG SET maxmemory-clients 5%", "A CONFIG GET maxmemory-clients",
+         "A CONFIG SET client-query-buffer-limit 20mb maxmemory-clients 0",
+         "A CONFIG GET client-query-buffer-limit", "A CONFIG GET maxmemory-clients",
+         "A CONFIG SET maxclients 500", "A CONFIG GET maxclients", "A MULTI",
+         "A CONFIG SET timeout 0 hz 10", "A CONFIG GET timeout", "A CONFIG SET timeout x",
+         "A CONFIG SET maxclients 600", "A CONFIG GET maxclients", "A EXEC", "A CONFIG GET timeout",
+         "A CONFIG GET hz", "A:HELLO 3", "A CONFIG GET maxclients", "A CONFIG RESETSTAT",
+         "A CONFIG SET maxclients 10000");
+}
+END_TEST
+
+static void config_set(struct wire *w, const char *name, const char *value)
+{
+    wire_command(w, "CONFIG", "SET", name, value);
+    wire_expect(w, "+OK\r\n");
+}
+
+static bool is_alone(void *arg)
+{
+    return cluster_info_number(cluster, "holdfast_clients") == *(long long *)arg;
+}
+
+/* They are held against the proxy's clients, and not against its links to Redis. */
+START_TEST(client_limits)
+{
+    struct wire a, b, c;
+    char *large = mem_calloc(1, 3 << 20);
+
+    memset(large, 'x', (3 << 20) - 1);
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    config_set(&a, "maxclients", "2");
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    wire_command(&b, "SET", "large", large);
+    wire_expect(&b, "+OK\r\n");
+    wire_open(&c, cluster_port(cluster, "proxy1"));
+    wire_expect(&c, "-ERR max number of clients reached\r\n");
+    ck_assert(wire_wait_closed(&c, 5000));
+    wire_close(&c);
+    config_set(&a, "maxclients", "10000");
+
+    config_set(&a, "client-output-buffer-limit", "normal 1mb 0 0");
+    long long alone = cluster_info_number(cluster, "holdfast_clients");
+    wire_open(&c, cluster_port(cluster, "proxy1"));
+    for (int i = 0; i < 4; i++) {
+        wire_queue(&c, "GET", "large");
+    }
+    wire_flush(&c);
+    cluster_wait("who does not read to be closed", 10000, is_alone, &alone);
+    wire_close(&c);
+    config_set(&a, "client-output-buffer-limit", "normal 0 0 0");
+
+    config_set(&a, "client-query-buffer-limit", "1mb");
+    wire_open(&c, cluster_port(cluster, "proxy1"));
+    (void)wire_command(&c, "SET", "large", large);
+    ck_assert(wire_wait_closed(&c, 5000));
+    wire_close(&c);
+    config_set(&a, "client-query-buffer-limit", "1gb");
+
+    config_set(&a, "timeout", "1");
+    ck_assert(wire_wait_closed(&b, 10000));
+    ck_assert(wire_wait_closed(&a, 10000));
+    wire_close(&a);
+    wire_close(&b);
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_command(&a, "STRLEN", "large");
+    wire_expect(&a, ":3145727\r\n");
+    config_set(&a, "timeout", "0");
+    wire_command(&a, "DEL", "large");
+    wire_expect(&a, ":1\r\n");
+    ck_assert_int_eq(cluster_info_number(cluster, "holdfast_term"), 1);
+    wire_close(&a);
+    free(large);
+}
+END_TEST
+
 /* What DEBUG shows of the protocol, and that data outlive a reload. */
 START_TEST(debug_commands)
 {
@@ -198,6 +285,8 @@ int main(void)
     tcase_add_test(tc, databases_after_transactions);
     tcase_add_test(tc, others_in_transactions);
     tcase_add_test(tc, info_in_transactions);
+    tcase_add_test(tc, client_settings);
+    tcase_add_test(tc, client_limits);
     tcase_add_test(tc, debug_commands);
     TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
     tcase_add_test(leaves, settings_are_put_back);

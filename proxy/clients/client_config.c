@@ -1,0 +1,256 @@
+#include "proxy/clients/client_config.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_OUTPUT = CLIENT_CONFIG_NUMBERS, NAMES, VALUE_MAX = 512 };
+
+static const char *const names[NAMES] = {"maxclients",        "timeout",
+                                         "tcp-keepalive",     "client-query-buffer-limit",
+                                         "maxmemory-clients", "client-output-buffer-limit"};
+static const char *const classes[CLIENT_CONFIG_CLASSES] = {"normal", "slave", "pubsub"};
+
+static int name_of(const struct resp_arg *word)
+{
+    for (int i = 0; i < NAMES; i++) {
+        if (resp_arg_is(word, names[i])) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* ---- values ---- */
+
+/* memtoull (util.c). */
+static bool take_memory(const struct resp_arg *word, uint64_t *value)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
+                 {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
+    size_t digits = 0;
+
+    *value = 0;
+    for (; digits < word->len && word->bytes[digits] >= '0' && word->bytes[digits] <= '9';
+         digits++) {
+        unsigned digit = word->bytes[digits] - (unsigned)'0';
+        if (*value > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        *value = *value * 10 + digit;
+    }
+    struct resp_arg unit = {word->bytes + digits, word->len - digits};
+    for (size_t i = 0; digits > 0 && i < sizeof units / sizeof *units; i++) {
+        if (resp_arg_is(&unit, units[i].unit)) {
+            bool fits = *value <= UINT64_MAX / units[i].bytes;
+            *value *= units[i].bytes;
+            return fits;
+        }
+    }
+    return false;
+}
+
+static bool take_integer(const struct resp_arg *word, long long least, long long most,
+                         uint64_t *value)
+{
+    long long n;
+
+    if (!resp_arg_integer(word, &n) || n < least || n > most) {
+        return false;
+    }
+    *value = (uint64_t)n;
+    return true;
+}
+
+static bool take_number(struct client_config *config, int name, const struct resp_arg *word)
+{
+    struct resp_arg number = *word;
+    uint64_t *value = &config->numbers[name].value;
+
+    config->numbers[name].set = true;
+    config->numbers[name].percent = false;
+    switch (name) {
+    case CLIENT_CONFIG_MAXCLIENTS:
+        return take_integer(word, 1, UINT_MAX, value);
+    case CLIENT_CONFIG_TIMEOUT_S:
+    case CLIENT_CONFIG_KEEPALIVE_S:
+        return take_integer(word, 0, INT_MAX, value);
+    case CLIENT_CONFIG_QUERY_BYTES:
+        return take_memory(word, value) && *value >= 1024 * 1024 && *value <= LONG_MAX;
+    default:
+        break;
+    }
+    if (word->len > 1 && word->bytes[word->len - 1] == '%') {
+        number.len--;
+        config->numbers[name].percent = true;
+        return take_integer(&number, 0, 100, value);
+    }
+    return take_memory(word, value) && *value <= LONG_MAX;
+}
+
+/* The next word between single blanks. */
+static bool next_word(const struct resp_arg *text, size_t *at, struct resp_arg *word)
+{
+    if (*at > text->len) {
+        return false;
+    }
+    const uint8_t *begin = text->bytes + *at;
+    const uint8_t *end = *at < text->len ? memchr(begin, ' ', text->len - *at) : NULL;
+    *word = (struct resp_arg){begin, end != NULL ? (size_t)(end - begin) : text->len - *at};
+    *at += word->len + 1;
+    return true;
+}
+
+static bool take_output(struct client_config *config, const struct resp_arg *text)
+{
+    struct resp_arg words[4];
+    size_t at = 0;
+
+    while (text->len > 0 && at <= text->len) {
+        enum client_config_class class = CLIENT_CONFIG_NORMAL;
+        for (size_t i = 0; i < 4; i++) {
+            if (!next_word(text, &at, &words[i])) {
+                return false;
+            }
+        }
+        if (resp_arg_is(&words[0], "slave") || resp_arg_is(&words[0], "replica")) {
+            class = CLIENT_CONFIG_REPLICA;
+        } else if (resp_arg_is(&words[0], "pubsub")) {
+            class = CLIENT_CONFIG_PUBSUB;
+        } else if (!resp_arg_is(&words[0], "normal")) {
+            return false;
+        }
+        if (!take_memory(&words[1], &config->output[class].hard_bytes) ||
+            !take_memory(&words[2], &config->output[class].soft_bytes) ||
+            !take_integer(&words[3], 0, INT_MAX, &config->output[class].soft_s)) {
+            return false;
+        }
+        config->output[class].set = true;
+    }
+    return text->len > 0;
+}
+
+bool client_config_take(struct client_config *config, const struct resp_arg *argv, size_t argc,
+                        struct resp_arg *rest, size_t *rest_count)
+{
+    struct client_config next = *config;
+    bool seen[NAMES] = {false}, ours = false;
+
+    *rest_count = 0;
+    if (argc < 4 || argc % 2 != 0) {
+        return false;
+    }
+    rest[(*rest_count)++] = argv[0];
+    rest[(*rest_count)++] = argv[1];
+    for (size_t i = 2; i < argc; i += 2) {
+        int name = name_of(&argv[i]);
+        if (name < 0) {
+            rest[(*rest_count)++] = argv[i];
+            rest[(*rest_count)++] = argv[i + 1];
+            continue;
+        }
+        if (seen[name] || !(name == NAME_OUTPUT ? take_output(&next, &argv[i + 1])
+                                                : take_number(&next, name, &argv[i + 1]))) {
+            return false;
+        }
+        seen[name] = ours = true;
+    }
+    if (ours) {
+        *config = next;
+    }
+    return ours;
+}
+
+/* ---- CONFIG GET ---- */
+
+/* Redis' value for all classes, with what was set in it. */
+static void put_output(const struct client_config *config, const struct resp_arg *before,
+                       char out[VALUE_MAX])
+{
+    struct resp_arg word;
+    size_t at = 0;
+    int len = 0;
+
+    for (int i = 0; i < CLIENT_CONFIG_CLASSES; i++) {
+        char old[128] = "";
+        for (int k = 0; k < 4 && next_word(before, &at, &word); k++) {
+            size_t have = strlen(old);
+            (void)snprintf(old + have, sizeof old - have, "%s%.*s", k > 0 ? " " : "",
+                           (int)(word.len < 32 ? word.len : 32), (const char *)word.bytes);
+        }
+        if (config->output[i].set) {
+            (void)snprintf(old, sizeof old, "%s %" PRIu64 " %" PRIu64 " %" PRIu64, classes[i],
+                           config->output[i].hard_bytes, config->output[i].soft_bytes,
+                           config->output[i].soft_s);
+        }
+        len += snprintf(out + len, (size_t)(VALUE_MAX - len), "%s%s", i > 0 ? " " : "", old);
+    }
+}
+
+/* False: Redis' own value holds. */
+static bool put_value(const struct client_config *config, int name, const struct resp_arg *before,
+                      char out[VALUE_MAX])
+{
+    if (name == NAME_OUTPUT) {
+        put_output(config, before, out);
+        return true;
+    }
+    if (name < 0 || !config->numbers[name].set) {
+        return false;
+    }
+    (void)snprintf(out, VALUE_MAX, "%" PRIu64 "%s", config->numbers[name].value,
+                   config->numbers[name].percent ? "%" : "");
+    return true;
+}
+
+/* A bulk string at *at, which is moved behind it. */
+static bool next_bulk(const struct buf *reply, size_t *at, struct resp_arg *bulk)
+{
+    const uint8_t *bytes = buf_head(reply);
+    const uint8_t *end =
+        *at < reply->len && bytes[*at] == '$' ? memchr(bytes + *at, '\n', reply->len - *at) : NULL;
+
+    if (end == NULL) {
+        return false;
+    }
+    size_t len = strtoull((const char *)bytes + *at + 1, NULL, 10);
+    size_t begin = (size_t)(end + 1 - bytes);
+    if (len > reply->len - begin || reply->len - begin - len < 2) {
+        return false;
+    }
+    *bulk = (struct resp_arg){bytes + begin, len};
+    *at = begin + len + 2;
+    return true;
+}
+
+void client_config_correct(const struct client_config *config, struct buf *reply)
+{
+    struct buf out = BUF_INIT;
+    struct resp_arg name, value;
+    char text[VALUE_MAX];
+    const uint8_t *bytes = buf_head(reply);
+    const uint8_t *head = reply->len > 0 ? memchr(bytes, '\n', reply->len) : NULL;
+    size_t at = head != NULL ? (size_t)(head + 1 - bytes) : 0;
+
+    if (head == NULL || (*bytes != '*' && *bytes != '%')) {
+        return; /* an error */
+    }
+    buf_append(&out, bytes, at);
+    while (next_bulk(reply, &at, &name) && next_bulk(reply, &at, &value)) {
+        resp_put_bulk(&out, name.bytes, name.len);
+        if (put_value(config, name_of(&name), &value, text)) {
+            resp_put_bulk(&out, text, strlen(text));
+        } else {
+            resp_put_bulk(&out, value.bytes, value.len);
+        }
+    }
+    if (at == reply->len) {
+        buf_swap(reply, &out);
+    }
+    buf_release(&out);
+}

@@ -1,0 +1,46 @@
+/* Of CONFIG SET and GET, what is about a server's clients: here they are the proxy's, and Redis
+ * must not hold it against our links. Read as config.c of Redis 7.0 does; what is wrong in any way
+ * is left to Redis, which says so and sets nothing of the request. */
+#ifndef PROXY_CLIENTS_CLIENT_CONFIG_H
+#define PROXY_CLIENTS_CLIENT_CONFIG_H
+
+#include "common/buf.h"
+#include "proxy/protocol/resp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum client_config_number {
+    CLIENT_CONFIG_MAXCLIENTS,
+    CLIENT_CONFIG_TIMEOUT_S,
+    CLIENT_CONFIG_KEEPALIVE_S,
+    CLIENT_CONFIG_QUERY_BYTES,
+    CLIENT_CONFIG_MEMORY, /* bytes, or a percentage of maxmemory */
+    CLIENT_CONFIG_NUMBERS,
+};
+
+enum client_config_class { CLIENT_CONFIG_NORMAL, CLIENT_CONFIG_REPLICA, CLIENT_CONFIG_PUBSUB };
+enum { CLIENT_CONFIG_CLASSES = 3 };
+
+/* What was set; the rest is as the proxy's own configuration has it. */
+struct client_config {
+    struct {
+        bool set, percent;
+        uint64_t value;
+    } numbers[CLIENT_CONFIG_NUMBERS];
+    struct {
+        bool set;
+        uint64_t hard_bytes, soft_bytes; /* 0: no limit */
+        uint64_t soft_s;
+    } output[CLIENT_CONFIG_CLASSES];
+};
+
+/* CONFIG SET …: what is ours goes into config, the other words into rest (room for argc). False:
+ * nothing is ours, or Redis has a reason to refuse it; config is as it was. */
+bool client_config_take(struct client_config *config, const struct resp_arg *argv, size_t argc,
+                        struct resp_arg *rest, size_t *rest_count);
+
+/* Redis' whole reply to CONFIG GET: what was set is put in. */
+void client_config_correct(const struct client_config *config, struct buf *reply);
+
+#endif

@@ -1,0 +1,120 @@
+/* What CONFIG SET says of clients is held against the proxy's: at once, or a few times a second. A
+ * link of another proxy is no client. */
+#include "proxy/clients/client.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "proxy/clients/pubsub.h"
+#include "proxy/clients/transaction.h"
+#include "proxy/node/net.h"
+
+void clients_configure(struct clients *all, const struct client_config *config)
+{
+    all->config = *config;
+    if (config->numbers[CLIENT_CONFIG_MAXCLIENTS].set) {
+        all->limits.clients_max = (size_t)config->numbers[CLIENT_CONFIG_MAXCLIENTS].value;
+    }
+    if (config->numbers[CLIENT_CONFIG_QUERY_BYTES].set) {
+        all->limits.query_max_bytes = (size_t)config->numbers[CLIENT_CONFIG_QUERY_BYTES].value;
+    }
+}
+
+void client_configure(const struct client *c)
+{
+    const struct client_config *config = &c->all->config;
+
+    if (config->numbers[CLIENT_CONFIG_KEEPALIVE_S].set) {
+        net_keep_alive(c->fd, (unsigned)config->numbers[CLIENT_CONFIG_KEEPALIVE_S].value);
+    }
+}
+
+/* clientsCronHandleTimeout (timeout.c): not who waits, monitors or subscribes. */
+static bool is_idle(const struct client *c)
+{
+    const struct client_config *config = &c->all->config;
+    uint64_t timeout_s = config->numbers[CLIENT_CONFIG_TIMEOUT_S].value;
+
+    return timeout_s != 0 && c->first == NULL && !c->postponed && !c->monitors && !pubsub_has(c) &&
+           (c->all->now_ns - c->used_ns) / CLOCK_NS_PER_S > timeout_s;
+}
+
+/* checkClientOutputBufferLimits (networking.c). */
+static bool is_over_output(struct client *c)
+{
+    const struct client_config *config = &c->all->config;
+    int class = pubsub_has(c) ? CLIENT_CONFIG_PUBSUB : CLIENT_CONFIG_NORMAL;
+    uint64_t hard = config->output[class].hard_bytes, soft = config->output[class].soft_bytes;
+    uint32_t now_s = (uint32_t)(c->all->now_ns / CLOCK_NS_PER_S) + 1;
+    size_t bytes = c->out.len > 0 ? chain_capacity(&c->out) : 0;
+
+    if (!config->output[class].set) {
+        return false;
+    }
+    if (soft == 0 || bytes <= soft) {
+        c->over_soft_s = 0;
+    } else if (c->over_soft_s == 0) {
+        c->over_soft_s = now_s;
+    }
+    return (hard != 0 && bytes > hard) ||
+           (c->over_soft_s != 0 && now_s - c->over_soft_s > config->output[class].soft_s);
+}
+
+size_t client_memory(const struct client *c)
+{
+    size_t unsent = c->out.len > 0 ? chain_capacity(&c->out) : 0;
+    return sizeof *c + c->in.cap + transaction_bytes(c) + unsent + c->withheld_bytes;
+}
+
+/* evictClients (networking.c): the largest first. */
+static void evict(struct clients *all)
+{
+    uint64_t most = all->config.numbers[CLIENT_CONFIG_MEMORY].value;
+    uint64_t sum = 0;
+
+    if (most == 0 || all->config.numbers[CLIENT_CONFIG_MEMORY].percent) {
+        return;
+    }
+    for (const struct client *c = all->list; c != NULL; c = c->next) {
+        sum += c->nonce[0] == '\0' && !c->no_evict ? client_memory(c) : 0;
+    }
+    while (sum > most) {
+        struct client *worst = NULL;
+        for (struct client *c = all->list; c != NULL; c = c->next) {
+            if (c->nonce[0] == '\0' && !c->no_evict &&
+                (worst == NULL || client_memory(c) > client_memory(worst))) {
+                worst = c;
+            }
+        }
+        if (worst == NULL) {
+            return;
+        }
+        sum -= client_memory(worst);
+        all->evicted++;
+        log_info("client %llu evicted: all clients are over maxmemory-clients",
+                 (unsigned long long)worst->id);
+        client_close(worst, "maxmemory-clients");
+    }
+}
+
+void clients_hold_limits(struct clients *all)
+{
+    const struct client_config *config = &all->config;
+    bool idle = config->numbers[CLIENT_CONFIG_TIMEOUT_S].value != 0;
+    bool output =
+        config->output[CLIENT_CONFIG_NORMAL].set || config->output[CLIENT_CONFIG_PUBSUB].set;
+
+    for (struct client *c = all->list, *next; (idle || output) && c != NULL; c = next) {
+        next = c->next;
+        if (c->nonce[0] != '\0') {
+            continue;
+        }
+        if (is_idle(c)) {
+            client_close(c, "idle for longer than timeout");
+        } else if (is_over_output(c)) {
+            log_info("client %llu closed: its replies are over client-output-buffer-limit",
+                     (unsigned long long)c->id);
+            client_close(c, "client-output-buffer-limit");
+        }
+    }
+    evict(all);
+}

@@ -1,0 +1,138 @@
+/* What CONFIG says of clients: read as Redis 7.0 reads it (config.c), put into its replies. */
+#include "proxy/clients/client_config.h"
+
+#include "tests/lib/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { WORDS_MAX = 16 };
+
+static struct resp_arg words[WORDS_MAX], rest[WORDS_MAX];
+static size_t rest_count;
+static struct client_config config;
+
+/* "name=value|name=value" behind CONFIG SET. */
+static bool set(const char *text)
+{
+    static char copy[256];
+    size_t count = 2;
+
+    (void)strncpy(copy, text, sizeof copy - 1);
+    words[0] = (struct resp_arg){(const uint8_t *)"CONFIG", 6};
+    words[1] = (struct resp_arg){(const uint8_t *)"SET", 3};
+    for (char *at = strtok(copy, "|="); at != NULL; at = strtok(NULL, "|=")) {
+        words[count++] = (struct resp_arg){(const uint8_t *)at, strlen(at)};
+    }
+    return client_config_take(&config, words, count, rest, &rest_count);
+}
+
+static uint64_t number(enum client_config_number which)
+{
+    ck_assert(config.numbers[which].set);
+    return config.numbers[which].value;
+}
+
+/* What is ours is taken, in Redis' units; what is Redis' is left. */
+START_TEST(test_take)
+{
+    config = (struct client_config){0};
+    ck_assert(!set("maxmemory=1"));
+    ck_assert(set("MaxClients=5|maxmemory=1gb|timeout=3|tcp-keepalive=0"));
+    ck_assert_uint_eq(number(CLIENT_CONFIG_MAXCLIENTS), 5);
+    ck_assert_uint_eq(number(CLIENT_CONFIG_TIMEOUT_S), 3);
+    ck_assert_uint_eq(number(CLIENT_CONFIG_KEEPALIVE_S), 0);
+    ck_assert_uint_eq(rest_count, 4);
+    ck_assert(resp_arg_is(&rest[2], "maxmemory") && resp_arg_is(&rest[3], "1gb"));
+    ck_assert(set("client-query-buffer-limit=2mb|maxmemory-clients=5%"));
+    ck_assert_uint_eq(rest_count, 2);
+    ck_assert_uint_eq(number(CLIENT_CONFIG_QUERY_BYTES), 2 << 20);
+    ck_assert(config.numbers[CLIENT_CONFIG_MEMORY].percent);
+    ck_assert(set("maxmemory-clients=3m"));
+    ck_assert(!config.numbers[CLIENT_CONFIG_MEMORY].percent);
+    ck_assert_uint_eq(number(CLIENT_CONFIG_MEMORY), 3000000);
+    ck_assert(set("client-output-buffer-limit=normal 1k 0 0 pubsub 2kb 1 60"));
+    ck_assert_uint_eq(config.output[CLIENT_CONFIG_NORMAL].hard_bytes, 1000);
+    ck_assert_uint_eq(config.output[CLIENT_CONFIG_PUBSUB].hard_bytes, 2048);
+    ck_assert_uint_eq(config.output[CLIENT_CONFIG_PUBSUB].soft_s, 60);
+    ck_assert(!config.output[CLIENT_CONFIG_REPLICA].set);
+}
+END_TEST
+
+/* What Redis refuses is left to it, as a whole: nothing is set. */
+START_TEST(test_left_to_redis)
+{
+    static const char *const wrong[] = {"maxclients=0",
+                                        "maxclients=x",
+                                        "maxclients=-1",
+                                        "maxclients=4294967296",
+                                        "timeout=-1",
+                                        "timeout=2147483648",
+                                        "timeout=1s",
+                                        "client-query-buffer-limit=1",
+                                        "maxmemory-clients=101%",
+                                        "maxmemory-clients=1x",
+                                        "client-output-buffer-limit=normal 1 1",
+                                        "client-output-buffer-limit=nobody 1 1 1",
+                                        "client-output-buffer-limit=normal 1 1 1 ",
+                                        "client-output-buffer-limit=normal -1 1 1",
+                                        "client-output-buffer-limit=normal 1 1 x",
+                                        "timeout=5|timeout=6",
+                                        "timeout=5|maxclients=0",
+                                        "timeout=5|maxclients"};
+
+    config = (struct client_config){0};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_msg(!set(wrong[i]), "%s", wrong[i]);
+        ck_assert_msg(!config.numbers[CLIENT_CONFIG_TIMEOUT_S].set, "%s", wrong[i]);
+    }
+}
+END_TEST
+
+static void expect_corrected(const char *reply, const char *corrected)
+{
+    struct buf b = BUF_INIT;
+
+    buf_append_str(&b, reply);
+    client_config_correct(&config, &b);
+    buf_append(&b, "", 1);
+    ck_assert_str_eq((const char *)buf_head(&b), corrected);
+    buf_release(&b);
+}
+
+/* CONFIG GET has what was set, and Redis' own for the rest. */
+START_TEST(test_correct)
+{
+    static const char limits[] = "$26\r\nclient-output-buffer-limit\r\n";
+    char before[256], after[256];
+
+    config = (struct client_config){0};
+    (void)snprintf(before, sizeof before,
+                   "*2\r\n%s$34\r\nnormal 0 0 0 slave 0 0 0 pubsub 9 8 7\r\n", limits);
+    expect_corrected("*2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n",
+                     "*2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n");
+    ck_assert(set("maxclients=7|maxmemory-clients=9%|client-output-buffer-limit=replica 1k 1 1"));
+    expect_corrected("%2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n$1\r\na\r\n$0\r\n\r\n",
+                     "%2\r\n$10\r\nmaxclients\r\n$1\r\n7\r\n$1\r\na\r\n$0\r\n\r\n");
+    expect_corrected("*2\r\n$17\r\nmaxmemory-clients\r\n$1\r\n0\r\n",
+                     "*2\r\n$17\r\nmaxmemory-clients\r\n$2\r\n9%\r\n");
+    expect_corrected("-ERR x\r\n", "-ERR x\r\n");
+    (void)snprintf(before, sizeof before,
+                   "*2\r\n%s$37\r\nnormal 0 0 0 slave 0 0 0 pubsub 9 8 7\r\n", limits);
+    (void)snprintf(after, sizeof after,
+                   "*2\r\n%s$40\r\nnormal 0 0 0 slave 1000 1 1 pubsub 9 8 7\r\n", limits);
+    expect_corrected(before, after);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client_config");
+    TCase *tc = tcase_create("client_config");
+
+    tcase_add_test(tc, test_take);
+    tcase_add_test(tc, test_left_to_redis);
+    tcase_add_test(tc, test_correct);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
