@@ -61,6 +61,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/session_list.c \
 	proxy/clients/session_wait.c \
 	proxy/clients/router_alone.c \
+	proxy/clients/router_debug.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \

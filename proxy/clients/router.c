@@ -394,32 +394,6 @@ static const struct router_rule *router_rule_of(const struct command *command)
     return NULL;
 }
 
-/* What DEBUG can do that others would suffer from: data that change behind the stream's back (they
- * would be acknowledged, and not be in the log), the engine's end, bytes in the shared link that
- * are no reply. */
-static bool router_debug_is_harmful(const struct command *command, const struct resp_arg *argv,
-                                    size_t argc)
-{
-    static const char *const harmful[] = {
-        "loadaof", "populate", "change-repl-id",    "replicate",
-        "restart", "segfault", "crash-and-recover", "panic",
-        "oom",     "assert",   "pause-cron",        "leak",
-    };
-
-    if (strcmp(command->name, "debug") != 0 || argc < 2) {
-        return false;
-    }
-    if (resp_arg_is(&argv[1], "reload") && argc > 2) {
-        return true; /* NOSAVE: what lies on the disk; alone, it is the data that are there */
-    }
-    for (size_t i = 0; i < sizeof harmful / sizeof *harmful; i++) {
-        if (resp_arg_is(&argv[1], harmful[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
  * t_stream.c): a group may be called "streams" or "block". A blocked link would be everybody's. */
 static bool router_would_block(const struct command *command, const struct resp_arg *argv,
@@ -438,14 +412,6 @@ static bool router_would_block(const struct command *command, const struct resp_
         i += resp_arg_is(&argv[i], "group") ? 2 : resp_arg_is(&argv[i], "count") ? 1 : 0;
     }
     return false;
-}
-
-/* DEBUG PROTOCOL PUSH: a push on the shared link would be nobody's. */
-static bool router_would_push(const struct command *command, const struct client *c,
-                              const struct resp_arg *argv, size_t argc)
-{
-    return c->resp == 3 && argc == 3 && strcmp(command->name, "debug") == 0 &&
-           resp_arg_is(&argv[1], "protocol") && resp_arg_is(&argv[2], "push");
 }
 
 /* As if Redis did not have the command. */
@@ -843,6 +809,7 @@ static void router_monitor(const struct router *router, struct client *c)
 static void router_special(struct router *router, struct client *c, const struct command *command,
                            const struct resp_arg *argv, size_t argc)
 {
+    argv = router_debug_argv(command, argv, argc);
     if (acl_gate(router, c, command, argv, argc)) {
         return;
     }

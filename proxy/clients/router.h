@@ -153,6 +153,19 @@ void router_set_moved(struct router *router, struct request *r);
  * have to be lent (c->link). False: it was postponed or refused, and nothing is left to be done. */
 bool router_choose_lane(struct router *router, struct client *c, bool needs_private,
                         enum route route);
+/* What DEBUG can do that others would suffer from: data that change behind the stream's back (they
+ * would be acknowledged, and not be in the log), the engine's end. */
+bool router_debug_is_harmful(const struct command *command, const struct resp_arg *argv,
+                             size_t argc);
+/* DEBUG PROTOCOL PUSH: a push on the shared link would be nobody's. */
+bool router_would_push(const struct command *command, const struct client *c,
+                       const struct resp_arg *argv, size_t argc);
+/* DEBUG LOADAOF asks whether the data survive where they are durable, and that is not in Redis'
+ * AOF: without one, or while it is not whole, Redis would lose them. So it becomes DEBUG RELOAD
+ * (with as many words); everything else stays as it is. */
+const struct resp_arg *router_debug_argv(const struct command *command, const struct resp_arg *argv,
+                                         size_t argc);
+
 /* Whether the request or its reply is so large that others would have to wait for it on a link that
  * is shared, as far as can be guessed (bigs.h): by what it is, by how it was answered last, or
  * since a large value was written there. key: the hash of its first one, or 0. May add to its

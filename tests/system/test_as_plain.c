@@ -11,11 +11,42 @@
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {.plain = true, .redis_args = redis_args};
 
+enum { REPLY_TIMEOUT_MS = 20000 };
+
 /* Blanks separate words of a step, not of a script. */
 static const char loop[] = "B~EVAL while\ttrue\tdo\tend 0";
 static const char function[] =
     "A FUNCTION LOAD "
     "#!lua\tname=l\nredis.register_function('f',\tfunction()\twhile\ttrue\tdo\tend\tend)";
+
+/* There is no AOF, and Redis would come back without data. */
+START_TEST(loadaof_loses_nothing)
+{
+    struct wire w;
+    struct buf digest = BUF_INIT;
+
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "SET", "aof", "1");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "DEBUG", "DIGEST");
+    ck_assert_int_eq(wire_reply(&w, &digest, REPLY_TIMEOUT_MS), ERR_OK);
+    wire_command(&w, "debug", "loadaof");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "MULTI");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "DEBUG", "LOADAOF");
+    wire_expect(&w, "+QUEUED\r\n");
+    wire_command(&w, "GET", "aof");
+    wire_expect(&w, "+QUEUED\r\n");
+    wire_command(&w, "EXEC");
+    wire_expect(&w, "*2\r\n+OK\r\n$1\r\n1\r\n");
+    wire_command(&w, "DEBUG", "DIGEST");
+    buf_append(&digest, "", 1);
+    wire_expect(&w, (const char *)buf_head(&digest));
+    buf_release(&digest);
+    wire_close(&w);
+}
+END_TEST
 
 /* While a script keeps Redis busy, everybody else hears of it; what its own client sent behind it
  * waits for its end. */
@@ -227,11 +258,12 @@ END_TEST
 START_TEST(debug_commands)
 {
     DUEL("A SET k 1", "A RPUSH l a b c", "A SADD s 1 2 3", "A SET t 1 EX 1000", "A DEBUG DIGEST",
-         "A DEBUG RELOAD", "A DEBUG DIGEST", "A GET k", "A DEBUG PROTOCOL push",
-         "A DEBUG PROTOCOL attrib", "A DEBUG PROTOCOL map", "A DEBUG PROTOCOL nosuch", "A:HELLO 3",
-         "A DEBUG PROTOCOL attrib", "A DEBUG PROTOCOL push", "A<", "A GET k",
-         "A DEBUG PROTOCOL bignum", "A DEBUG PROTOCOL double", "A DEBUG PROTOCOL null",
-         "A DEBUG PROTOCOL verbatim", "A DEBUG PROTOCOL set", "A DEBUG PROTOCOL true", "A GET k");
+         "A DEBUG RELOAD", "A DEBUG DIGEST", "A DEBUG RELOAD NOFLUSH MERGE", "A DEBUG DIGEST",
+         "A GET k", "A DEBUG PROTOCOL push", "A DEBUG PROTOCOL attrib", "A DEBUG PROTOCOL map",
+         "A DEBUG PROTOCOL nosuch", "A:HELLO 3", "A DEBUG PROTOCOL attrib", "A DEBUG PROTOCOL push",
+         "A<", "A GET k", "A DEBUG PROTOCOL bignum", "A DEBUG PROTOCOL double",
+         "A DEBUG PROTOCOL null", "A DEBUG PROTOCOL verbatim", "A DEBUG PROTOCOL set",
+         "A DEBUG PROTOCOL true", "A GET k");
 }
 END_TEST
 
@@ -288,6 +320,7 @@ int main(void)
     tcase_add_test(tc, client_settings);
     tcase_add_test(tc, client_limits);
     tcase_add_test(tc, debug_commands);
+    tcase_add_test(tc, loadaof_loses_nothing);
     TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
     tcase_add_test(leaves, settings_are_put_back);
     return unit_main(suite);

@@ -215,13 +215,17 @@ START_TEST(harmful_debug)
     witness_open(&witness);
     wire_open(&w, cluster_port(cluster, "proxy1"));
     static const char *const subs[] = {"POPULATE", "Segfault", "reload", "LOADAOF"};
+    wire_command(&w, "DEBUG", "RELOAD", "MERGE", "NOSAVE");
+    wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
+    wire_command(&w, "DEBUG", "RELOAD", "NOFLUSH");
+    wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
     for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
         wire_command(&w, "DEBUG", subs[i], "10");
         wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
     }
     wire_command(&w, "MULTI");
     wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "DEBUG", "LOADAOF");
+    wire_command(&w, "DEBUG", "POPULATE", "1");
     wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
     wire_command(&w, "EXEC");
     wire_expect(&w, "-EXECABORT Transaction discarded because of previous errors.\r\n");
