@@ -79,6 +79,7 @@ libsnapshot_a_SOURCES = \
 	proxy/snapshot/leg.c proxy/snapshot/leg.h \
 	proxy/snapshot/lognodes.c proxy/snapshot/lognodes.h \
 	proxy/snapshot/replay.c proxy/snapshot/replay.h \
+	proxy/snapshot/room.c proxy/snapshot/room.h \
 	proxy/snapshot/run.c proxy/snapshot/run.h \
 	proxy/snapshot/sandbox.c proxy/snapshot/sandbox.h
 SNAPSHOT_LIBS = libsnapshot.a $(PROXY_IO_LIBS) $(TRANSPORT_LIBS)

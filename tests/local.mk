@@ -437,6 +437,12 @@ test_freshness_SOURCES = tests/unit/test_freshness.c tests/lib/unit.h
 test_freshness_CFLAGS = $(UNIT_CFLAGS)
 test_freshness_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_room
+TESTS += test_room
+test_room_SOURCES = tests/unit/test_room.c tests/lib/unit.h
+test_room_CFLAGS = $(UNIT_CFLAGS)
+test_room_LDADD = libsnapshot.a $(CHECK_LIBS)
+
 check_PROGRAMS += test_route
 TESTS += test_route
 test_route_SOURCES = tests/unit/test_route.c tests/lib/commands.h tests/lib/unit.h

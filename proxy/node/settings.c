@@ -88,10 +88,14 @@ const struct config_row settings_schema[] = {
     CONFIG_INT("snapshot.rate_max_bytes", S, snapshot_rate_max_bytes, 0, CONFIG_INT_MAX, "67108864",
                "bytes a second that are fed to the Redis in which one is made; 0: no limit"),
     CONFIG_INT("snapshot.store_rate_max_bytes", S, snapshot_store_rate_max_bytes, 0, CONFIG_INT_MAX,
-               "4194304",
-               "bytes a second of one that a disk is given to write; 0: no limit"),
+               "4194304", "bytes a second of one that a disk is given to write; 0: no limit"),
     CONFIG_INT("snapshot.nice", S, snapshot_nice, 0, 20, "19",
                "how much making one gives way to all else: a nice value; 20: only idle time"),
+    CONFIG_INT(
+        "snapshot.memory_reserve_bytes", S, snapshot_memory_reserve_bytes, 0, CONFIG_INT_MAX,
+        "268435456",
+        "memory that stays available on the machine where one is made: else it is not begun, "
+        "or given up; 0: not looked at"),
     CONFIG_INT("snapshot.retry_ms", S, snapshot_retry_ms, 100, 86400000, "60000",
                "how long nothing is begun after one came to nothing"),
     CONFIG_BOOL("snapshot.trim", S, snapshot_trim, "true",

@@ -49,6 +49,7 @@ struct settings {
     int64_t snapshot_rate_max_bytes;
     int64_t snapshot_store_rate_max_bytes;
     int64_t snapshot_nice;
+    int64_t snapshot_memory_reserve_bytes;
     int64_t snapshot_retry_ms;
     bool snapshot_trim;
     int64_t snapshot_keep, snapshot_keep_age_ms, snapshot_pitr_ms;

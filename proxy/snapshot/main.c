@@ -244,6 +244,7 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
         .look_ms = MAIN_LOOK_MS,
         .store_ms = MAIN_STORE_MS,
         .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes,
+        .memory_reserve_bytes = (uint64_t)s->snapshot_memory_reserve_bytes,
         .hurry_percent = (uint32_t)s->snapshot_hurry_percent,
         .hurry_min_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
     };

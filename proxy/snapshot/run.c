@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "proxy/snapshot/freshness.h"
 #include "proxy/snapshot/haste.h"
+#include "proxy/snapshot/room.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN_TICK_MS = 20, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
+enum { RUN_TICK_MS = 20, RUN_ROOM_MS = 1000, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
 /* A node that does not even answer is waited for so much shorter. */
 enum { RUN_AWAY_PART = 10 };
 
@@ -52,6 +53,7 @@ struct run {
     struct snapshot_info newest; /* take: the newest stored one when this began … */
     bool newest_known;           /* … if there is one */
     bool hurry;
+    uint64_t room_ns; /* when it was looked whether there is room */
     bool alone;       /* verify: nothing older is there to compare with */
     uint64_t on_to;   /* verify: the next place, where another snapshot is; 0: what is committed */
     uint64_t made_ms; /* wall time */
@@ -369,6 +371,42 @@ static void run_make(struct run *r, uint64_t to)
 
 /* ---- looking ---- */
 
+/* Before anything is begun: false: there is no room, and it has failed. */
+static bool run_has_room(struct run *r, uint64_t rdb_bytes)
+{
+    char why[ROOM_WHY_MAX];
+    struct room room;
+
+    r->room_ns = clock_now_ns();
+    room_look(r->config.leg.folder, &room);
+    if (r->verify) {
+        room.disk_bytes = ROOM_UNKNOWN; /* no file is made */
+    }
+    if (!room_is_enough(&room, rdb_bytes, r->config.memory_reserve_bytes, why)) {
+        run_fail(r, why);
+        return false;
+    }
+    return true;
+}
+
+/* While redis-servers of ours grow. */
+static void run_watch_memory(struct run *r, uint64_t now_ns)
+{
+    char why[ROOM_WHY_MAX];
+    struct room room;
+
+    if ((r->step != RUN_MAKE && r->step != RUN_TRY) ||
+        now_ns - r->room_ns < RUN_ROOM_MS * CLOCK_NS_PER_MS) {
+        return;
+    }
+    r->room_ns = now_ns;
+    room_look(r->config.leg.folder, &room);
+    room.disk_bytes = ROOM_UNKNOWN; /* the file itself finds out */
+    if (!room_is_enough(&room, 0, r->config.memory_reserve_bytes, why)) {
+        run_fail(r, why);
+    }
+}
+
 static void run_listed_for_take(struct run *r, uint64_t commit)
 {
     const struct catalogue_entry *newest =
@@ -384,7 +422,9 @@ static void run_listed_for_take(struct run *r, uint64_t commit)
         return;
     }
     r->result.taken = true;
-    run_make(r, commit);
+    if (run_has_room(r, newest != NULL ? newest->info.size_bytes : 0)) {
+        run_make(r, commit);
+    }
 }
 
 /* What stands below it is compared with it, at the place of the one above it if there is one. */
@@ -409,6 +449,9 @@ static void run_listed_for_verify(struct run *r, const struct catalogue_view *li
         return;
     }
     r->result.taken = true;
+    if (!run_has_room(r, entry->info.size_bytes)) {
+        return;
+    }
     if (r->alone) {
         struct lognodes_view view;
         lognodes_view(r->config.leg.nodes, &view);
@@ -552,6 +595,7 @@ static void run_tick_cb(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     run_look_at_log(r);
+    run_watch_memory(r, now_ns);
     if (r->step == RUN_LOOK) {
         run_look(r, now_ns);
     } else if (r->step == RUN_STORE) {

@@ -246,6 +246,28 @@ static void no_room(char *output)
     ck_assert_uint_eq(nodes_that_have(snapshot_take()), 3);
 }
 
+/* There is not so much memory on any machine: it is not begun, and that is said. */
+static void no_memory(char *output)
+{
+    char program[512], config[512], other[600], command[3000];
+
+    write_some(7, 10);
+    cluster_program("holdfast-snapshot", program, sizeof program);
+    (void)snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
+    (void)snprintf(other, sizeof other, "%s.memory", config);
+    (void)snprintf(
+        command, sizeof command,
+        "sed 's/\"snapshot\": {/&\"memory_reserve_bytes\": 1125899906842624, /' %s > %s; "
+        "exec %s --config %s take",
+        config, other, program, other);
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+    ck_assert_msg(cluster_run(argv, RUN_MS, output, OUTPUT_BYTES) == 1, "%s", output);
+    ck_assert_msg(strstr(output, "MiB of memory are available on this machine: too little") != NULL,
+                  "%s", output);
+    ck_assert_msg(strstr(output, "make: start") == NULL, "%s", output);
+    expect_nothing_left();
+}
+
 START_TEST(again)
 {
     char *output = mem_alloc(OUTPUT_BYTES);
@@ -253,6 +275,7 @@ START_TEST(again)
     nothing_new(output);
     verified_again(output);
     no_room(output);
+    no_memory(output);
     free(output);
 }
 END_TEST
