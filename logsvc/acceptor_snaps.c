@@ -80,6 +80,10 @@ static void acceptor_snap_answer(struct acceptor *a, const struct acceptor_call 
 static int acceptor_snap_error(struct acceptor *a, const struct acceptor_call *call, int err)
 {
     a->snap.active = false;
+    if (err == ERR_NO_SPACE && a->snap.verified) {
+        a->no_room =
+            (struct acceptor_no_room){.is = true, .offset = a->snap.offset, .crc = a->snap.crc};
+    }
     if (err == ERR_NO_SPACE || err == ERR_CORRUPT) {
         acceptor_refuse(a, call, err == ERR_NO_SPACE ? WIRE_REFUSED_SPACE : WIRE_REFUSED_CORRUPT,
                         NULL);
@@ -101,14 +105,16 @@ int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
         acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
         return ERR_OK;
     }
+    a->snap = (struct acceptor_snap){.active = true,
+                                     .session = msg->session,
+                                     .term = msg->term,
+                                     .offset = msg->snap_begin.info.offset,
+                                     .crc = msg->snap_begin.info.crc,
+                                     .verified = msg->snap_begin.info.verified_ms > 0};
     int err = a->storage->ops->snap_begin(a->storage, &msg->snap_begin.info);
     if (err != ERR_OK) {
         return acceptor_snap_error(a, call, err);
     }
-    a->snap = (struct acceptor_snap){.active = true,
-                                     .session = msg->session,
-                                     .term = msg->term,
-                                     .offset = msg->snap_begin.info.offset};
     acceptor_snap_answer(a, call, WIRE_SNAP_BEGIN_REPLY);
     return ERR_OK;
 }
@@ -159,6 +165,7 @@ int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call)
         return acceptor_snap_error(a, call, err);
     }
     a->snap.active = false;
+    a->no_room.is = false;
     acceptor_snap_answer(a, call, WIRE_SNAP_COMMIT_REPLY);
     return ERR_OK;
 }

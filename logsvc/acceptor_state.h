@@ -28,6 +28,15 @@ struct acceptor_snap {
     struct term term;
     uint64_t offset;
     uint64_t next;
+    uint32_t crc;
+    bool verified;
+};
+
+/* A verified snapshot that was refused for want of room, last. */
+struct acceptor_no_room {
+    bool is;
+    uint64_t offset;
+    uint32_t crc;
 };
 
 /* A proxy that watches (WIRE_WATCH), over one link; told again when who leads changes. */
@@ -69,6 +78,7 @@ struct acceptor {
     uint64_t leader_commit; /* may be ahead of what is here */
     struct acceptor_pending pending;
     struct acceptor_snap snap;
+    struct acceptor_no_room no_room;
 
     bool idle_due;
     uint64_t idle_at_ns;

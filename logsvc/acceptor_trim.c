@@ -16,19 +16,25 @@ static int acceptor_log_answer(struct acceptor *a, const struct acceptor_call *c
     return ERR_OK;
 }
 
-/* Up to where the log may be forgotten here: committed, and made good by the snapshot that the
- * leader names, which must be here too, sound and verified. */
-static uint64_t acceptor_trimmable(const struct acceptor *a, const struct wire_trim *m)
+/* Whether the snapshot that makes it good is here, sound and verified. */
+static bool acceptor_has_made_good(const struct acceptor *a, const struct wire_trim *m)
 {
     struct snapshot_info info;
-    uint64_t to = m->to < a->commit ? m->to : a->commit;
 
-    if (m->to > m->snapshot ||
-        acceptor_newest_snapshot(a, m->snapshot, false, &info) != m->snapshot ||
-        info.crc != m->crc || info.verified_ms == 0) {
-        return 0;
-    }
-    return to;
+    return acceptor_newest_snapshot(a, m->snapshot, false, &info) == m->snapshot &&
+           info.crc == m->crc && info.verified_ms > 0;
+}
+
+/* Up to where the log may be forgotten here: committed, and made good by the snapshot that the
+ * leader names. It must be here too; but where there was no room for it, waiting for it would only
+ * fill the disk with what the others have forgotten. */
+static uint64_t acceptor_trimmable(const struct acceptor *a, const struct wire_trim *m)
+{
+    const struct acceptor_no_room *n = &a->no_room;
+    uint64_t to = m->to < a->commit ? m->to : a->commit;
+    bool no_room = n->is && n->offset == m->snapshot && n->crc == m->crc;
+
+    return m->to <= m->snapshot && (no_room || acceptor_has_made_good(a, m)) ? to : 0;
 }
 
 int acceptor_trim(struct acceptor *a, const struct acceptor_call *call)

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,6 +329,20 @@ static int snapfile_drop(struct snapfile *s)
     return rc == ERR_OK ? snapfile_remove(s, path) : rc;
 }
 
+/* It is tried again and again, and said once for each. */
+static void snapfile_say_no_room(struct snapfile *s, const struct snapshot_info *info,
+                                 uint64_t free_bytes, uint64_t reserve_bytes)
+{
+    if (s->refused_offset != info->offset + 1) {
+        s->refused_offset = info->offset + 1;
+        log_warn("no room for the snapshot at offset %" PRIu64 ": it has %" PRIu64
+                 " bytes, %" PRIu64 " are free, and %" PRIu64
+                 " of these stay so (reserve_bytes); %zu are stored, %d at most",
+                 info->offset, info->size_bytes, free_bytes, reserve_bytes, s->count,
+                 (int)SNAPINFO_LIST_MAX);
+    }
+}
+
 int snapfile_begin(struct snapfile *s, const struct snapshot_info *info, uint64_t reserve_bytes)
 {
     char path[DISK_PATH_BYTES];
@@ -344,9 +359,11 @@ int snapfile_begin(struct snapfile *s, const struct snapshot_info *info, uint64_
         return rc;
     }
     uint64_t meta_bytes = SNAPFILE_HEAD_BYTES + snapfile_chunks(info->size_bytes) * 4;
+
     if (space < info->size_bytes || space - info->size_bytes < reserve_bytes + meta_bytes ||
         meta_bytes > SNAPFILE_META_MAX_BYTES ||
         (s->count >= SNAPINFO_LIST_MAX && snapfile_find(s, info->offset) == NULL)) {
+        snapfile_say_no_room(s, info, space, reserve_bytes);
         return ERR_NO_SPACE;
     }
     rc = disk_open(s->disk, path, DISK_WRITE | DISK_CREATE, &s->incoming);

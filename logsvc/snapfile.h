@@ -43,6 +43,7 @@ struct snapfile {
     uint64_t incoming_at; /* bytes received */
     uint64_t synced_at;
     uint32_t incoming_crc;
+    uint64_t refused_offset; /* of the last one without room, and 1; 0: none */
     struct snapfile_sums incoming_sums;
 };
 

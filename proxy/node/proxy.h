@@ -110,6 +110,7 @@ struct proxy_retain {
     uint64_t begin;              /* least begin of a node's log; UINT64_MAX: not known */
     uint64_t lacking_offset;     /* of the newest proven snapshot that a node lacks … */
     unsigned lacking_rounds;     /* … since so many rounds */
+    bool no_room;                /* … because its disk is full */
 };
 
 struct proxy {

@@ -74,6 +74,7 @@ static void retain_repair(struct proxy *p, uint64_t now_ns)
 
     r->lacking_rounds = r->plan.repair ? (same ? r->lacking_rounds + 1 : 1) : 0;
     r->lacking_offset = r->plan.by.offset;
+    r->no_room = r->no_room && r->plan.repair;
     if (r->lacking_rounds >= RETAIN_LACKING_ROUNDS && !snapship_active(p->snapship)) {
         snapship_repair(p->snapship, now_ns, proposer_term(p->proposer),
                         proposer_commit(p->proposer));

@@ -73,12 +73,14 @@ static void ship_says_fetched(void *ctx, int err)
 
 static void ship_says_repaired(void *ctx, int err)
 {
-    (void)ctx;
-    if (err == ERR_NO_SPACE) {
+    struct proxy *p = ctx;
+
+    if (err == ERR_NO_SPACE && !p->retain.no_room) {
         log_warn("a log node lacks the newest snapshot, and its disk has no room for it");
-    } else if (err != ERR_OK) {
+    } else if (err != ERR_OK && err != ERR_NO_SPACE) {
         log_debug("a log node still lacks the snapshot: %s", err_text(err));
     }
+    p->retain.no_room = err == ERR_NO_SPACE;
 }
 
 static const struct snapship_events ship_events = {.send = proxy_send,

@@ -241,6 +241,9 @@ static void snapshots_status(struct proxy *p, struct buf *out)
     }
     buf_printf(&text, "log_bytes:%" PRIu64 "\r\n", freshness_log_bytes(&v));
     buf_printf(&text, "due_bytes:%" PRIu64 "\r\n", freshness_threshold(&settings, v.size_bytes));
+    if (p->retain.no_room) {
+        buf_append_str(&text, "no_room:yes\r\n");
+    }
     snapshots_put_run(p, &text);
     snapshots_put_list(p, &text);
     resp_put_bulk(out, buf_head(&text), text.len);
@@ -350,6 +353,7 @@ void proxy_info_snapshots(const struct proxy *p, uint64_t now_ns, struct buf *ou
                : s.verify ? "verify"
                           : "take",
                s.running ? "," : "", s.running ? s.phase : "");
+    buf_printf(out, "holdfast_snapshot_no_room:%d\r\n", p->retain.no_room);
     buf_printf(out, "holdfast_snapshot_runs:%" PRIu64 "\r\n", s.runs);
     buf_printf(out, "holdfast_snapshot_failures:%" PRIu64 "\r\n", s.failures);
     if (s.why[0] != '\0' && !s.running) {

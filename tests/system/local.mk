@@ -29,6 +29,7 @@ SYSTEM_TESTS = \
 	test_engines \
 	test_failover \
 	test_faults \
+	test_full_disk \
 	test_import \
 	test_links \
 	test_membership \
@@ -129,6 +130,10 @@ test_replay_LDADD = libsystem.a $(SNAPSHOT_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 test_snapshot_SOURCES = tests/system/test_snapshot.c
 test_snapshot_CFLAGS = $(UNIT_CFLAGS)
 test_snapshot_LDADD = $(SYSTEM_LDADD)
+
+test_full_disk_SOURCES = tests/system/test_full_disk.c
+test_full_disk_CFLAGS = $(UNIT_CFLAGS)
+test_full_disk_LDADD = $(SYSTEM_LDADD)
 
 test_trim_SOURCES = tests/system/test_trim.c
 test_trim_CFLAGS = $(UNIT_CFLAGS)

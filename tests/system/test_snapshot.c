@@ -461,6 +461,98 @@ START_TEST(damaged)
 }
 END_TEST
 
+/* Changes a byte of a stored snapshot's description: of the text in its head, or of the checksums
+ * behind it. */
+static void damage_meta(const char *node, unsigned long long offset, long at)
+{
+    char path[512], byte;
+
+    ck_assert(snapshot_file(node, offset, "meta", path, sizeof path));
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+    byte = (char)(byte ^ 1);
+    ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+    (void)close(fd);
+}
+
+struct repaired {
+    const char *node;
+    unsigned long long offset;
+    char meta[64 << 10];
+    size_t size;
+};
+
+static size_t read_meta(const char *node, unsigned long long offset, char *out, size_t size)
+{
+    char path[512];
+
+    if (!snapshot_file(node, offset, "meta", path, sizeof path)) {
+        return 0;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ssize_t n = read(fd, out, size);
+    (void)close(fd);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static bool is_repaired(void *arg)
+{
+    const struct repaired *r = arg;
+    char *now = mem_alloc(sizeof r->meta);
+    size_t size = read_meta(r->node, r->offset, now, sizeof r->meta);
+    bool same = size == r->size && memcmp(now, r->meta, size) == 0;
+
+    free(now);
+    return same;
+}
+
+/* A description that is damaged is found when its node starts; the snapshot is had from the others,
+ * and the node is given it again, the same to the byte. Damaged everywhere, the snapshot is passed
+ * over, and the one before it used. So is one whose file is too short. */
+START_TEST(damaged_description)
+{
+    static const char *const names[] = {"log1", "log2", "log3"};
+    static const long places[] = {60, 4096, 9}; /* in the text; a checksum; the version */
+    static struct repaired r;
+    char path[512];
+
+    write_some(1, 8000);
+    unsigned long long first = snapshot_take();
+    write_some(2, 8000);
+    unsigned long long second = snapshot_take();
+    write_some(3, 10);
+    r.offset = second;
+    for (int i = 0; i < 3; i++) {
+        r.node = names[i];
+        r.size = read_meta(names[i], second, r.meta, sizeof r.meta);
+        ck_assert_uint_gt(r.size, 4096);
+        cluster_kill(cluster, names[i]);
+        damage_meta(names[i], second, places[i]);
+        ck_assert(!is_repaired(&r));
+        cluster_spawn(cluster, names[i]);
+        cluster_wait_log(cluster, names[i], "is corrupt or lacks its data, and is left out");
+        cluster_wait("the snapshot to be given again", RUN_MS, is_repaired, &r);
+    }
+    expect_rebuilt_from(second);
+    for (int i = 0; i < 3; i++) {
+        cluster_kill(cluster, names[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (i < 2) {
+            damage_meta(names[i], second, places[i]);
+        } else {
+            ck_assert(snapshot_file(names[i], second, "rdb", path, sizeof path));
+            ck_assert_int_eq(truncate(path, 100), 0);
+        }
+        cluster_spawn(cluster, names[i]);
+    }
+    cluster_wait_leader(cluster);
+    expect_rebuilt_from(first);
+}
+END_TEST
+
 /* --- by itself, and by hand --- */
 
 static const struct cluster_options scheduled_options = {
@@ -610,6 +702,7 @@ int main(void)
     tcase_add_test(system_case(suite, "again", system_serve, 300), again);
     tcase_add_test(system_case(suite, "killed", system_serve, 300), killed);
     tcase_add_test(system_case(suite, "damaged", system_serve, 300), damaged);
+    tcase_add_test(system_case(suite, "description", system_serve, 300), damaged_description);
     tcase_add_test(system_case(suite, "scheduled", scheduled_serve, 300), scheduled);
     tcase_add_test(system_case(suite, "other_version", system_serve, 300), other_version);
     tcase_add_test(system_case(suite, "election", slow_serve, 300), election_meanwhile);

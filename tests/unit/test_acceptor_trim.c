@@ -147,6 +147,50 @@ START_TEST(trim_on_a_bad_disk)
 }
 END_TEST
 
+/* A node that has refused a verified snapshot for want of room forgets the log below it all the
+ * same: that one, and not another; not for one that nobody verified; not once it has one. */
+START_TEST(trim_without_room)
+{
+    lead_term_1();
+    commit_to(BEGIN + 5);
+    struct wire_msg m = snap_begin_message(1, BEGIN + 5, "s");
+    struct snapshot_info by = m.snap_begin.info, other;
+    storage.fail_at = 1;
+    storage.fail_with = ERR_NO_SPACE;
+    say(&m);
+    expect_refused(WIRE_REFUSED_SPACE);
+    ck_assert_uint_eq(trim(BEGIN + 5, &by).begin, BEGIN); /* not verified */
+    m.snap_begin.info.verified_ms = 77;
+    storage.fail_at = 1;
+    say(&m);
+    expect_refused(WIRE_REFUSED_SPACE);
+    other = by;
+    other.crc++;
+    ck_assert_uint_eq(trim(BEGIN + 5, &other).begin, BEGIN);
+    other = by;
+    other.offset++;
+    ck_assert_uint_eq(trim(BEGIN + 5, &other).begin, BEGIN);
+    ck_assert_uint_eq(trim(BEGIN + 8, &by).begin, BEGIN); /* past the snapshot */
+    restart();                                            /* … and in this life */
+    ck_assert(vote(2));
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8);
+    m.term.n = 2;
+    storage.fail_at = 1;
+    say(&m);
+    expect_refused(WIRE_REFUSED_SPACE);
+    struct wire_msg append = append_message(2, BEGIN + 8, NULL, false);
+    append.append.commit = BEGIN + 5;
+    ck_assert_int_eq(receive(&append), ERR_OK);
+    flush();
+    struct wire_msg t = message(WIRE_TRIM, 2);
+    t.trim = (struct wire_trim){BEGIN + 5, by.offset, by.crc};
+    say(&t);
+    ck_assert_int_eq(reply.type, WIRE_TRIM_REPLY);
+    ck_assert_uint_eq(reply.log_reply.log.begin, BEGIN + 5);
+    ck_assert_uint_eq(reply.log_reply.log.unit_off, BEGIN + 8);
+}
+END_TEST
+
 /* Both come from the leader in its session alone. */
 START_TEST(begin_is_fenced)
 {
@@ -230,6 +274,7 @@ int main(void)
     tcase_add_test(tc, snapshot_counts_when_verified);
     tcase_add_test(tc, trim_needs_a_verified_snapshot);
     tcase_add_test(tc, trim_on_a_bad_disk);
+    tcase_add_test(tc, trim_without_room);
     tcase_add_test(tc, begin_is_fenced);
     tcase_add_test(tc, rebase_begins_anew);
     tcase_add_test(tc, forgotten_log_is_begun_anew);
