@@ -398,6 +398,51 @@ START_TEST(busy_script_elsewhere)
 }
 END_TEST
 
+static void serve_with_little_patience(void)
+{
+    struct cluster_options options = system_options;
+
+    options.redis_json = ", \"stall_ms\": 1000";
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&options);
+    cluster_start(cluster);
+}
+
+static bool is_written(void *arg)
+{
+    struct buf reply = BUF_INIT;
+    struct wire w;
+
+    (void)arg;
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "SET", "k", "1");
+    bool done = wire_reply(&w, &reply, REPLY_TIMEOUT_MS) == ERR_OK && *buf_head(&reply) == '+';
+    wire_close(&w);
+    buf_release(&reply);
+    return done;
+}
+
+/* A script that takes so long that the links to Redis are given up can still be ended. */
+START_TEST(busy_script_outlives_the_links)
+{
+    struct wire a, b;
+    struct buf reply = BUF_INIT;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    ASK(&b, &reply, "CONFIG", "SET", "busy-reply-threshold", "50");
+    wire_command(&a, "EVAL", "while true do end", "0");
+    cluster_wait_log(cluster, "proxy1", "Redis has not answered for too long");
+    ck_assert(wire_wait_closed(&a, REPLY_TIMEOUT_MS));
+    ASK(&b, &reply, "SCRIPT", "KILL");
+    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    cluster_wait("writes to be taken again", REPLY_TIMEOUT_MS, is_written, NULL);
+    wire_close(&a);
+    wire_close(&b);
+    buf_release(&reply);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("clients");
@@ -420,5 +465,7 @@ int main(void)
     tcase_add_test(tc, busy_script);
     tcase_add_test(tc, busy_script_was_sent_before);
     tcase_add_test(tc, busy_script_elsewhere);
+    tcase_add_test(system_case(suite, "impatience", serve_with_little_patience, 120),
+                   busy_script_outlives_the_links);
     return unit_main(suite);
 }
