@@ -45,6 +45,7 @@ libproxyio_a_SOURCES += proxy/sentinel/sentinel_port.c proxy/sentinel/sentinel_p
 libproxyio_a_SOURCES += proxy/engine/engine.c proxy/engine/engine.h proxy/clients/request.c proxy/clients/request.h
 libproxyio_a_SOURCES += \
 	proxy/engine/acl.c proxy/engine/acl.h \
+	proxy/engine/acl_rights.c \
 	proxy/engine/adopt.c proxy/engine/adopt.h \
 	proxy/clients/client.c proxy/clients/client.h \
 	proxy/engine/private.c proxy/engine/private.h \

@@ -535,13 +535,14 @@ static bool router_is_kill(const struct command *command)
 
 bool router_is_plain(const struct command *command)
 {
-    static const char *const special[] = {"multi",      "exec",       "discard",
-                                          "unwatch",    "watch",      "select",
-                                          "hello",      "auth",       "reset",
-                                          "quit",       "wait",       "waitaof",
-                                          "info",       "debug",      "role",
-                                          "readonly",   "readwrite",  "monitor",
-                                          "config|set", "config|get", "config|resetstat"};
+    static const char *const special[] = {"multi",       "exec",       "discard",
+                                          "unwatch",     "watch",      "select",
+                                          "hello",       "auth",       "reset",
+                                          "quit",        "wait",       "waitaof",
+                                          "info",        "debug",      "role",
+                                          "readonly",    "readwrite",  "monitor",
+                                          "config|set",  "config|get", "config|resetstat",
+                                          "acl|setuser", "acl|load"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -679,6 +680,9 @@ static void router_pass(struct router *router, struct client *c, const struct co
     }
     if (r != NULL && !command->plain && route == ROUTE_ENGINE && router_is_publish(command)) {
         pubsub_publish(router->pubsub, r, argv, command);
+    }
+    if (r != NULL && !command->plain && route == ROUTE_ENGINE && acl_changes_rights(command)) {
+        acl_rights_change(router, r, argv, argc);
     }
 }
 

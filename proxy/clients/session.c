@@ -46,13 +46,16 @@ static bool session_has_password(const struct router *router)
     return router->config.password != NULL && router->config.password[0] != '\0';
 }
 
+const char *session_own_user(const struct router *router)
+{
+    return router->config.user != NULL && router->config.user[0] != '\0' ? router->config.user
+                                                                         : "default";
+}
+
 /* The engine's link is one user; so that user's name and password is what clients come in with. */
 static bool session_user_ok(const struct router *router, const struct resp_arg *user)
 {
-    const char *own = router->config.user != NULL && router->config.user[0] != '\0'
-                          ? router->config.user
-                          : "default";
-    return session_same_text(user, own);
+    return session_same_text(user, session_own_user(router));
 }
 
 /* Without a password of ours any will do ("nopass"). */

@@ -52,4 +52,7 @@ bool session_same_text(const struct resp_arg *given, const char *text);
 /* AUTH, HELLO, QUIT and RESET may be used before authentication. */
 bool session_before_auth(const struct command *command);
 
+/* The ACL user as whom the links log in. */
+const char *session_own_user(const struct router *router);
+
 #endif

@@ -29,6 +29,12 @@ void acl_become(struct client *c, const char *user);
 bool acl_gate(struct router *router, struct client *c, const struct command *command,
               const struct resp_arg *argv, size_t argc);
 
+/* Whether the command changes what users may do; then, of such a request that has just been sent to
+ * our Redis: subscribers that lose the right to a channel by it will be closed (acl_rights.c). */
+bool acl_changes_rights(const struct command *command);
+void acl_rights_change(struct router *router, struct request *r, const struct resp_arg *argv,
+                       size_t argc);
+
 /* A request of the client has been answered, not postponed: a login that did not begin is over. */
 void acl_request_done(struct client *c);
 /* The client is closed: a login of its own is given up, and another one's turn has come. */

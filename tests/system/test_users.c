@@ -18,6 +18,17 @@ START_TEST(users_log_in)
 }
 END_TEST
 
+/* Who has subscribed and loses the right to it is closed, the others are not. */
+START_TEST(users_who_lose_channels)
+{
+    DUEL("H ACL SETUSER alice reset on >pw ~* &ch:* &x +@all", "A AUTH alice pw",
+         "A SUBSCRIBE ch:1", "B AUTH alice pw", "B PSUBSCRIBE ch:*", "C AUTH alice pw",
+         "C SSUBSCRIBE x", "D SUBSCRIBE ch:1 x y", "H ACL SETUSER alice resetchannels &ch:*", "C?",
+         "A PING", "B PING", "H ACL SETUSER alice resetchannels &ch:1", "B?", "A PING",
+         "H ACL SETUSER alice resetchannels", "A?", "D PING", "H PUBLISH ch:1 z");
+}
+END_TEST
+
 START_TEST(users_in_hello)
 {
     DUEL("H ACL SETUSER alice reset on >pw ~a:* +@all -@admin", "A HELLO 3 AUTH alice wrong",
@@ -116,6 +127,7 @@ int main(void)
 
     TCase *tc = system_case(suite, "users", system_serve, 120);
     tcase_add_test(tc, users_log_in);
+    tcase_add_test(tc, users_who_lose_channels);
     tcase_add_test(tc, users_in_hello);
     tcase_add_test(tc, users_in_transactions);
     tcase_add_test(tc, users_who_wait_and_listen);

@@ -90,6 +90,37 @@ START_TEST(test_hello)
 }
 END_TEST
 
+/* Behind what changes a user's rights, Redis is asked about the channels of those who are that user
+ * and have subscribed; who has lost the right to one is closed. */
+START_TEST(test_rights)
+{
+    tracker_stream_at(world.tracker, 7);
+    tracker_commit(world.tracker, 7);
+    world_join(1);
+    world_say(0, "SUBSCRIBE c d");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c d|PING");
+    world_link_redis(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+                        ">3\r\n$9\r\nsubscribe\r\n$1\r\nd\r\n:2\r\n+PONG\r\n");
+    (void)world_hear(0);
+    world_say(1, "ACL SETUSER other on");
+    world_expect_sent_bare("ACL SETUSER other on");
+    world_redis("+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    world_say(1, "ACL SETUSER default resetchannels");
+    world_expect_sent_bare("ACL SETUSER default resetchannels|ACL DRYRUN default SUBSCRIBE c d");
+    world_redis("+OK\r\n+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    world_expect(0, "");
+    world_say(1, "ACL LOAD");
+    world_expect_sent_bare("ACL LOAD|ACL DRYRUN default SUBSCRIBE c d");
+    world_redis(
+        "+OK\r\n$67\r\nThis user has no permissions to access the 'd' channel (some words)\r\n");
+    world_expect(1, "+OK\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
 /* Guessing takes one link (logins_max), whoever guesses: the next one waits for its turn, others
  * are not kept from theirs, and who gives up leaves the line. */
 START_TEST(test_guessing)
@@ -335,6 +366,7 @@ int main(void)
     tcase_add_checked_fixture(tc, world_setup, world_teardown);
     tcase_add_test(tc, test_login);
     tcase_add_test(tc, test_hello);
+    tcase_add_test(tc, test_rights);
     tcase_add_test(tc, test_guessing);
     tcase_add_test(tc, test_turn_is_passed_on);
     tcase_add_test(tc, test_gate);
