@@ -126,10 +126,12 @@ libctl_a_SOURCES = \
 	proxy/ctl/moment.c proxy/ctl/moment.h \
 	proxy/ctl/rdb_head.c proxy/ctl/rdb_head.h \
 	proxy/ctl/seek.c proxy/ctl/seek.h \
+	proxy/ctl/sha256.c proxy/ctl/sha256.h \
 	proxy/ctl/target_mark.c proxy/ctl/target_mark.h
 bin_PROGRAMS += holdfast-ctl
 holdfast_ctl_SOURCES = \
 	proxy/ctl/archive.c proxy/ctl/archive.h \
+	proxy/ctl/archive_store.c proxy/ctl/archive_store.h \
 	proxy/ctl/ctl.h \
 	proxy/ctl/ctl_bar.c proxy/ctl/ctl_bar.h \
 	proxy/ctl/ctl_bring.c proxy/ctl/ctl_bring.h \
@@ -150,3 +152,10 @@ holdfast_ctl_SOURCES = \
 	proxy/ctl/ctl_tail.c \
 	proxy/ctl/main.c
 holdfast_ctl_LDADD = libctl.a $(SNAPSHOT_LIBS)
+if WITH_S3
+holdfast_ctl_SOURCES += proxy/ctl/s3.c proxy/ctl/s3.h
+holdfast_ctl_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS)
+holdfast_ctl_LDADD += $(CURL_LIBS)
+else
+holdfast_ctl_SOURCES += proxy/ctl/s3_none.c proxy/ctl/s3.h
+endif

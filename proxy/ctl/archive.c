@@ -3,7 +3,9 @@
 #include "common/crc32c.h"
 #include "common/mem.h"
 #include "logsvc/wire.h"
+#include "proxy/ctl/archive_store.h"
 #include "proxy/ctl/ctl.h"
+#include "proxy/ctl/s3.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -79,7 +81,21 @@ static bool archive_is_empty(const char *folder)
     return empty;
 }
 
-bool archive_open(struct archive *a, const char *folder, bool make)
+/* The manifest of a store comes into the folder, if there is one. */
+static bool archive_open_store(struct archive *a, const struct ctl *ctl, const char *url, bool make)
+{
+    a->store = archive_store_open(url, ctl->s3_endpoint, ctl->s3_object_bytes, a->folder);
+    if (a->store == NULL) {
+        return false;
+    }
+    int err = archive_store_get(a->store, archive_manifest, UINT64_MAX);
+    if (err == ERR_NOT_FOUND && !make) {
+        ctl_complain("%s/%s: there is no such export", url, archive_manifest);
+    }
+    return err == ERR_OK || (err == ERR_NOT_FOUND && make);
+}
+
+bool archive_open(struct archive *a, const struct ctl *ctl, const char *folder, bool make)
 {
     char path[ARCHIVE_PATH_BYTES];
     struct buf text = BUF_INIT;
@@ -90,15 +106,21 @@ bool archive_open(struct archive *a, const char *folder, bool make)
         ctl_complain("the folder's name is too long");
         return false;
     }
-    (void)snprintf(a->folder, sizeof a->folder, "%s", folder);
-    if (make && mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        return archive_failed(folder);
+    if (s3_is_url(folder)) {
+        if (!archive_open_store(a, ctl, folder, make)) {
+            return false;
+        }
+    } else {
+        (void)snprintf(a->folder, sizeof a->folder, "%s", folder);
+        if (make && mkdir(folder, 0700) != 0 && errno != EEXIST) {
+            return archive_failed(folder);
+        }
     }
     archive_path(a, archive_manifest, false, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT && make) {
         a->fresh = true;
-        return archive_is_empty(folder);
+        return archive_is_empty(a->folder);
     }
     if (fd < 0) {
         return archive_failed(path);
@@ -115,6 +137,32 @@ bool archive_open(struct archive *a, const char *folder, bool make)
 void archive_close(struct archive *a)
 {
     manifest_fini(&a->manifest);
+    archive_store_close(a->store);
+    a->store = NULL;
+}
+
+int archive_open_file(struct archive *a, const char *name, uint64_t size_bytes, bool keep)
+{
+    char path[ARCHIVE_PATH_BYTES];
+
+    archive_path(a, name, false, path);
+    if (a->store != NULL && access(path, F_OK) != 0) {
+        int err = archive_store_get(a->store, name, size_bytes);
+        if (err == ERR_NOT_FOUND) {
+            ctl_complain("%s: is missing in the store", name);
+        }
+        if (err != ERR_OK) {
+            return -1;
+        }
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        (void)archive_failed(path);
+    }
+    if (a->store != NULL && !keep) {
+        (void)unlink(path);
+    }
+    return fd;
 }
 
 static bool archive_sync_folder(const struct archive *a)
@@ -131,7 +179,7 @@ static bool archive_sync_folder(const struct archive *a)
     return good;
 }
 
-bool archive_publish(const struct archive *a, const char *name, int fd)
+bool archive_publish(struct archive *a, const char *name, int fd)
 {
     char part[ARCHIVE_PATH_BYTES], path[ARCHIVE_PATH_BYTES];
 
@@ -142,6 +190,9 @@ bool archive_publish(const struct archive *a, const char *name, int fd)
     }
     if (rename(part, path) != 0) {
         return archive_failed(path);
+    }
+    if (a->store != NULL) {
+        return archive_store_put(a->store, name) == ERR_OK;
     }
     return archive_sync_folder(a);
 }
@@ -200,9 +251,9 @@ bool archive_check_snapshot(struct archive *a, struct ctl_bar *bar)
 
     manifest_snapshot_name(info, name);
     archive_path(a, name, false, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = archive_open_file(a, name, info->size_bytes, true);
     if (fd < 0) {
-        return archive_failed(path);
+        return false;
     }
     ctl_bar_show(bar, "snapshot", 0, info->size_bytes);
     bool good = archive_file_crc(fd, path, &size_bytes, &crc);
@@ -255,9 +306,12 @@ static bool archive_walk_file(struct archive *a, struct archive_walk *walk,
 
     manifest_file_name(f->from, name);
     archive_path(a, name, false, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && archive_slurp(fd, f->bytes < SIZE_MAX ? f->bytes : SIZE_MAX, &bytes);
-    if (!good && !(fd >= 0 && errno == EFBIG)) {
+    int fd = archive_open_file(a, name, f->bytes, false);
+    if (fd < 0) {
+        return false;
+    }
+    bool good = archive_slurp(fd, f->bytes < SIZE_MAX ? f->bytes : SIZE_MAX, &bytes);
+    if (!good && errno != EFBIG) {
         good = archive_failed(path);
     } else if (bytes.len != f->bytes) {
         why = "it has another size";
@@ -274,9 +328,7 @@ static bool archive_walk_file(struct archive *a, struct archive_walk *walk,
         ctl_bar_clear(&walk->bar);
         good = archive_damaged(path, why);
     }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
+    (void)close(fd);
     buf_release(&bytes);
     return good;
 }

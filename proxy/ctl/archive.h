@@ -1,7 +1,7 @@
-/* The folder of an exported log: a snapshot, the log behind it in files of records, and a manifest
- * that tells what they must be. Written so that after a kill at any point the manifest names only
- * what is whole and durable: a file is written under the name FILE.part, synced, renamed, and then
- * the manifest is replaced in the same way. */
+/* The folder of an exported log, or what stands for it in an object store: a snapshot, the log
+ * behind it in files of records, and a manifest that tells what they must be. Written so that after
+ * a kill at any point the manifest names only what is whole and durable: a file is written under
+ * the name FILE.part, synced, renamed, and then the manifest is replaced in the same way. */
 #ifndef PROXY_CTL_ARCHIVE_H
 #define PROXY_CTL_ARCHIVE_H
 
@@ -16,13 +16,17 @@ enum { ARCHIVE_PATH_BYTES = PATH_MAX + MANIFEST_NAME_BYTES + 8 };
 struct archive {
     char folder[PATH_MAX + 1];
     struct manifest manifest;
-    bool fresh; /* there is no manifest yet */
+    bool fresh;                  /* there is no manifest yet */
+    struct archive_store *store; /* `folder` is but its stop-over; NULL: it is all */
 };
 
 /* Everything complains on standard error; false: it has. */
 
+struct ctl;
+
 /* Reads the manifest. make: a folder that is not there is made, and an empty one is `fresh`. */
-bool archive_open(struct archive *a, const char *folder, bool make) MUST_CHECK;
+bool archive_open(struct archive *a, const struct ctl *ctl, const char *folder,
+                  bool make) MUST_CHECK;
 void archive_close(struct archive *a);
 
 /* "FOLDER/NAME" or "FOLDER/NAME.part". */
@@ -30,8 +34,12 @@ void archive_path(const struct archive *a, const char *name, bool part,
                   char out[ARCHIVE_PATH_BYTES]);
 
 /* Makes NAME.part durable under its own name. */
-bool archive_publish(const struct archive *a, const char *name, int fd) MUST_CHECK;
+bool archive_publish(struct archive *a, const char *name, int fd) MUST_CHECK;
 bool archive_save(struct archive *a) MUST_CHECK;
+
+/* A file of the archive, to be read; size_bytes: as it must be; keep: it will be read again. -1:
+ * complained. */
+int archive_open_file(struct archive *a, const char *name, uint64_t size_bytes, bool keep);
 
 /* The CRC-32C of a file from its beginning. */
 bool archive_file_crc(int fd, const char *path, uint64_t *size_bytes, uint32_t *crc) MUST_CHECK;

@@ -30,6 +30,7 @@ enum ctl_option {
     CTL_OPTION_FORCE = 1u << 7,
     CTL_OPTION_ALL = 1u << 8,
     CTL_OPTION_NODES = 1u << 9, /* --log-nodes, --cluster-id, --log-id */
+    CTL_OPTION_S3 = 1u << 10,
 };
 
 struct settings;
@@ -46,6 +47,8 @@ struct ctl {
     const char *from, *until, *db, *keys, *at, *to, *log_nodes, *cluster_id, *log_id;
     const char *to_log, *to_cluster_id, *to_log_id; /* a new log that restore makes */
     const char *to_password;                        /* of a Redis that --to names; "": none */
+    const char *s3_endpoint;
+    uint64_t s3_object_bytes; /* 0: the default */
     bool force, all;
     const struct settings *settings; /* of --config; NULL: there is none */
 };

@@ -302,7 +302,7 @@ int ctl_export(const struct ctl *ctl, int argc, char **argv)
 
     (void)argc;
     e->fd = -1;
-    if (archive_open(&e->archive, argv[0], true) &&
+    if (archive_open(&e->archive, ctl, argv[0], true) &&
         (rc = ctl_nodes_open(&e->nodes, ctl)) == CTL_EXIT_DONE) {
         bool ready = e->archive.fresh ? export_begin(e, ctl->all) : export_fits(e);
         rc = ready ? export_log(e) : CTL_EXIT_FAILED;
@@ -326,7 +326,7 @@ int ctl_export_verify(const struct ctl *ctl, int argc, char **argv)
     struct archive_walk walk = {.what = "log"};
 
     (void)argc;
-    bool good = archive_open(a, argv[0], false) && archive_check_snapshot(a, &walk.bar) &&
+    bool good = archive_open(a, ctl, argv[0], false) && archive_check_snapshot(a, &walk.bar) &&
                 archive_walk(a, &walk);
     ctl_bar_clear(&walk.bar);
     if (good) {

@@ -192,13 +192,12 @@ static void import_print(const struct import *i, bool json)
 
 static int import_found(struct import *i, const struct ctl *ctl)
 {
-    char path[ARCHIVE_PATH_BYTES], name[MANIFEST_NAME_BYTES];
+    char name[MANIFEST_NAME_BYTES];
+    const struct snapshot_info *snapshot = &i->archive.manifest.snapshot;
 
-    manifest_snapshot_name(&i->archive.manifest.snapshot, name);
-    archive_path(&i->archive, name, false, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    manifest_snapshot_name(snapshot, name);
+    int fd = archive_open_file(&i->archive, name, snapshot->size_bytes, true);
     if (fd < 0) {
-        ctl_complain("%s: %s", path, strerror(errno));
         return CTL_EXIT_FAILED;
     }
     int rc = CTL_EXIT_UNREACHABLE;
@@ -240,7 +239,7 @@ int ctl_import(const struct ctl *ctl, int argc, char **argv)
     int rc = CTL_EXIT_FAILED;
 
     (void)argc;
-    if (archive_open(&i->archive, argv[0], false)) {
+    if (archive_open(&i->archive, ctl, argv[0], false)) {
         rc = CTL_FOUND_CHANGED;
         for (int n = 0; n < CTL_FOUND_ATTEMPTS && rc == CTL_FOUND_CHANGED; n++) {
             rc = import_try(i, ctl);

@@ -7,35 +7,36 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static int into_open_nodes(struct ctl_into *t, struct ctl *theirs, const struct ctl *ctl)
+/* --to-log is a proxy's configuration, or a list. A status, complained. */
+static int into_load(const struct ctl *ctl, struct settings *settings, bool *is_file)
 {
     char error[CONFIG_ERROR_BYTES_MAX];
-    struct settings settings = {0};
 
-    if (access(ctl->to_log, F_OK) != 0) {
-        theirs->log_nodes = ctl->to_log;
-        return ctl_nodes_open_all(&t->nodes, theirs);
-    }
-    if (config_load(ctl->to_log, settings_schema, settings_schema_count, &settings, error,
-                    sizeof error) != ERR_OK) {
+    *is_file = access(ctl->to_log, F_OK) == 0;
+    if (*is_file && config_load(ctl->to_log, settings_schema, settings_schema_count, settings,
+                                error, sizeof error) != ERR_OK) {
         ctl_complain("%s", error);
         return CTL_EXIT_USAGE;
     }
-    theirs->settings = &settings;
-    int rc = ctl_nodes_open_all(&t->nodes, theirs);
-    config_free(settings_schema, settings_schema_count, &settings);
-    return rc;
+    return CTL_EXIT_DONE;
 }
 
 int ctl_into_open(struct ctl_into *t, const struct ctl *ctl, uint64_t offset)
 {
+    struct settings settings = {0};
     struct ctl theirs = *ctl;
+    bool is_file;
+    int rc = into_load(ctl, &settings, &is_file);
 
-    theirs.settings = NULL;
-    theirs.log_nodes = NULL;
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    theirs.settings = is_file ? &settings : NULL;
+    theirs.log_nodes = is_file ? NULL : ctl->to_log;
     theirs.cluster_id = ctl->to_cluster_id;
     theirs.log_id = ctl->to_log_id;
-    int rc = into_open_nodes(t, &theirs, ctl);
+    rc = ctl_nodes_open_all(&t->nodes, &theirs);
+    config_free(settings_schema, settings_schema_count, &settings);
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }

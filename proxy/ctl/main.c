@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAIN_TIMEOUT_MS = 5000, MAIN_PASSWORD_MAX = 4096, MAIN_WAIT_MAX_S = 86400 };
+enum {
+    MAIN_TIMEOUT_MS = 5000,
+    MAIN_PASSWORD_MAX = 4096,
+    MAIN_WAIT_MAX_S = 86400,
+    MAIN_OBJECT_MIN_BYTES = 64 << 10
+};
+#define MAIN_OBJECT_MAX_BYTES (UINT64_C(4) << 30)
 
 /* main_help tells what they do. */
 static const struct ctl_verb main_verbs[] = {
@@ -27,9 +33,9 @@ static const struct ctl_verb main_verbs[] = {
     {"snapshot delete", "OFFSET", 1, 1, ctl_snapshot_delete, 0},
     {"tail", "", 0, 0, ctl_tail,
      CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_NODES},
-    {"export verify", "DIR", 1, 1, ctl_export_verify, 0},
-    {"export", "DIR", 1, 1, ctl_export, CTL_OPTION_ALL | CTL_OPTION_NODES},
-    {"import", "DIR", 1, 1, ctl_import, CTL_OPTION_AT | CTL_OPTION_NODES},
+    {"export verify", "DIR", 1, 1, ctl_export_verify, CTL_OPTION_S3},
+    {"export", "DIR", 1, 1, ctl_export, CTL_OPTION_ALL | CTL_OPTION_NODES | CTL_OPTION_S3},
+    {"import", "DIR", 1, 1, ctl_import, CTL_OPTION_AT | CTL_OPTION_NODES | CTL_OPTION_S3},
     {"restore", "", 0, 0, ctl_restore,
      CTL_OPTION_AT | CTL_OPTION_TO | CTL_OPTION_FORCE | CTL_OPTION_NODES},
 };
@@ -54,6 +60,8 @@ enum main_extra {
     MAIN_TO_LOG_ID,
     MAIN_FORCE,
     MAIN_ALL,
+    MAIN_S3_ENDPOINT,
+    MAIN_S3_OBJECT_BYTES,
     MAIN_LOG_NODES,
     MAIN_CLUSTER_ID,
     MAIN_LOG_ID,
@@ -81,6 +89,9 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_TO_LOG_ID] = {"to-log-id", "N", "with --to-log LIST: which log of theirs (1)"},
     [MAIN_FORCE] = {"force", NULL, "restore: replace what is there"},
     [MAIN_ALL] = {"all", NULL, "export: from the earliest moment on that is kept"},
+    [MAIN_S3_ENDPOINT] = {"s3-endpoint", "URL", "the store that has s3://BUCKET/PREFIX (AWS)"},
+    [MAIN_S3_OBJECT_BYTES] = {"s3-object-bytes", "N",
+                              "its largest objects; what is larger is several (268435456)"},
     [MAIN_LOG_NODES] = {"log-nodes", "LIST",
                         "HOST:PORT,... of the log nodes, if no proxy is there"},
     [MAIN_CLUSTER_ID] = {"cluster-id", "HEX", "with --log-nodes: whose they are"},
@@ -95,6 +106,8 @@ static const unsigned main_extra_options[MAIN_EXTRAS] = {
     [MAIN_DB] = CTL_OPTION_DB,
     [MAIN_KEYS] = CTL_OPTION_KEYS,
     [MAIN_ALL] = CTL_OPTION_ALL,
+    [MAIN_S3_ENDPOINT] = CTL_OPTION_S3,
+    [MAIN_S3_OBJECT_BYTES] = CTL_OPTION_S3,
     [MAIN_LOG_NODES] = CTL_OPTION_NODES,
     [MAIN_CLUSTER_ID] = CTL_OPTION_NODES,
     [MAIN_AT] = CTL_OPTION_AT,
@@ -128,6 +141,9 @@ static const char main_help[] =
     "new\n"
     "  export verify DIR           whether all of it is still what it was\n"
     "  import DIR                  makes a new log of it, in empty log nodes\n"
+    "\nDIR may be s3://BUCKET/PREFIX: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN "
+    "and\n"
+    "AWS_REGION are taken from the environment.\n"
     "\nAn OFFSET is a place in the log; a TIME is 2026-11-22T14:02:00Z, @1795352520, \"14:02\",\n"
     "\"5 minutes ago\", now. Without a zone (Z, +01:00) the local one is meant.\n"
     "\nExit status: 0 done; 1 refused, or it came to nothing; 2 wrong command line or "
@@ -265,6 +281,16 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
         }
         ctl->wait_ms = (uint64_t)seconds * 1000;
     }
+    if (options->extras[MAIN_S3_OBJECT_BYTES] != NULL) {
+        const char *text = options->extras[MAIN_S3_OBJECT_BYTES];
+        ctl->s3_object_bytes = strtoull(text, &end, 10);
+        if (end == text || *end != '\0' || ctl->s3_object_bytes < MAIN_OBJECT_MIN_BYTES ||
+            ctl->s3_object_bytes > MAIN_OBJECT_MAX_BYTES) {
+            ctl_complain("--s3-object-bytes: not a number of bytes from 64 KiB to 4 GiB: %s", text);
+            return false;
+        }
+    }
+    ctl->s3_endpoint = options->extras[MAIN_S3_ENDPOINT];
     ctl->json = options->extras[MAIN_JSON] != NULL;
     ctl->from = options->extras[MAIN_FROM];
     ctl->until = options->extras[MAIN_UNTIL];

@@ -48,8 +48,9 @@ SYSTEM_TESTS = \
 	test_trim \
 	test_users \
 	test_withhold
-SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh
-EXTRA_DIST += $(SYSTEM_SHELL_TESTS) tests/lib/ports.sh
+SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh \
+	tests/system/test_s3.sh
+EXTRA_DIST += $(SYSTEM_SHELL_TESTS) tests/lib/ports.sh tests/lib/s3_server.py
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS)
 

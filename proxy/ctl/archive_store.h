@@ -1,0 +1,26 @@
+/* The store of an export that is no folder but s3://BUCKET/PREFIX. Its files are made in, and
+ * fetched into, a private folder (in TMPDIR, else /var/tmp) that is gone at the end; never more
+ * than the snapshot and one file of the log at once. A large file is several objects: NAME, NAME.1,
+ * NAME.2 …, one behind the other. */
+#ifndef PROXY_CTL_ARCHIVE_STORE_H
+#define PROXY_CTL_ARCHIVE_STORE_H
+
+#include "common/err.h"
+
+#include <limits.h>
+#include <stdint.h>
+
+struct archive_store;
+
+/* object_bytes: the largest object; 0: 256 MiB. folder: the private one. NULL: complained. */
+struct archive_store *archive_store_open(const char *url, const char *endpoint,
+                                         uint64_t object_bytes, char folder[PATH_MAX + 1]);
+void archive_store_close(struct archive_store *t); /* NULL is allowed */
+
+/* FOLDER/NAME goes into the store, and is removed. ERR_IO: complained. */
+int archive_store_put(struct archive_store *t, const char *name) MUST_CHECK;
+/* It comes from there to FOLDER/NAME. size_bytes UINT64_MAX: it is one object. ERR_NOT_FOUND;
+ * ERR_IO: complained. */
+int archive_store_get(struct archive_store *t, const char *name, uint64_t size_bytes) MUST_CHECK;
+
+#endif
