@@ -39,6 +39,12 @@ test_client_config_SOURCES = tests/unit/test_client_config.c tests/lib/unit.h
 test_client_config_CFLAGS = $(UNIT_CFLAGS)
 test_client_config_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_slowlog
+TESTS += test_slowlog
+test_slowlog_SOURCES = tests/unit/test_slowlog.c tests/lib/unit.h
+test_slowlog_CFLAGS = $(UNIT_CFLAGS)
+test_slowlog_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_waits
 TESTS += test_waits
 test_waits_SOURCES = tests/unit/test_waits.c tests/lib/unit.h

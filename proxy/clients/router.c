@@ -542,7 +542,8 @@ bool router_is_plain(const struct command *command)
                                           "info",        "debug",      "role",
                                           "readonly",    "readwrite",  "monitor",
                                           "config|set",  "config|get", "config|resetstat",
-                                          "acl|setuser", "acl|load"};
+                                          "acl|setuser", "acl|load",   "slowlog|get",
+                                          "slowlog|len"};
 
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         if (strcmp(command->name, special[i]) == 0) {
@@ -829,6 +830,10 @@ static void router_special(struct router *router, struct client *c, const struct
     }
     if (strncmp(command->name, "config|", 7) == 0 &&
         session_config(router, c, command, argv, argc)) {
+        return;
+    }
+    if ((strcmp(command->name, "slowlog|get") == 0 || strcmp(command->name, "slowlog|len") == 0) &&
+        session_slowlog(router, c, command, argv, argc)) {
         return;
     }
     if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {

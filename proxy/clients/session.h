@@ -23,6 +23,10 @@ bool session_client(struct router *router, struct client *c, const struct comman
 bool session_config(struct router *router, struct client *c, const struct command *command,
                     const struct resp_arg *argv, size_t argc);
 
+/* SLOWLOG GET and LEN, likewise. */
+bool session_slowlog(struct router *router, struct client *c, const struct command *command,
+                     const struct resp_arg *argv, size_t argc);
+
 /* WAIT and WAITAOF (also where the engine does not know that yet; argc was checked), and what
  * becomes of those who wait; session_wait.c. */
 void session_wait(struct router *router, struct client *c, const struct resp_arg *argv,

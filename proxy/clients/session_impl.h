@@ -31,6 +31,12 @@ void session_hello_reply(struct router *router, struct client *c);
 bool session_config_words(struct client *c, struct resp_arg *argv, size_t *argc);
 void session_config_here(struct router *router, struct client *c, const struct resp_arg *argv,
                          size_t argc);
+/* SLOWLOG GET and LEN: the words that Redis is to get instead; false: those that there are. And its
+ * reply to them is put right. */
+bool session_slowlog_words(const struct command *command, const struct resp_arg *argv, size_t argc,
+                           struct resp_arg words[3]);
+void session_put_slowlog(const struct command *command, const struct resp_arg *argv, size_t argc,
+                         struct buf *reply);
 /* CONFIG RESETSTAT. */
 void session_reset_stats(struct clients *all);
 

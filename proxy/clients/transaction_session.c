@@ -44,6 +44,8 @@ enum transaction_kind transaction_kind(const struct command *command)
                  {"waitaof", TRANSACTION_THERE},
                  {"publish", TRANSACTION_THERE},
                  {"spublish", TRANSACTION_THERE},
+                 {"slowlog|get", TRANSACTION_THERE},
+                 {"slowlog|len", TRANSACTION_THERE},
                  {"config|set", TRANSACTION_THERE},
                  {"config|get", TRANSACTION_THERE},
                  {"config|resetstat", TRANSACTION_THERE},
@@ -202,7 +204,7 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
                              const struct command *command, const struct resp_arg *argv,
                              size_t argc, struct buf *commands, bool *here)
 {
-    struct resp_arg *words;
+    struct resp_arg *words, slowlog[3];
     char text[32];
     bool ready = true;
 
@@ -217,6 +219,11 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
     }
     if (is_named(command, "hello") || is_named(command, "auth")) {
         auth_put(router, c, command, argv, argc, commands);
+        return true;
+    }
+    if (strncmp(command->name, "slowlog|", 8) == 0 &&
+        session_slowlog_words(command, argv, argc, slowlog)) {
+        resp_put_request(commands, slowlog, 3);
         return true;
     }
     words = mem_alloc(argc * sizeof *words);
@@ -276,6 +283,8 @@ void transaction_session_answered(struct router *router, struct client *c,
         session_put_redirect(c, &out);
     } else if (is_named(command, "publish") || is_named(command, "spublish")) {
         pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
+    } else if (strncmp(command->name, "slowlog|", 8) == 0) {
+        session_put_slowlog(command, argv, argc, &out);
     } else if (is_named(command, "config|get")) {
         client_config_correct(&c->all->config, &out);
     } else if (is_named(command, "config|resetstat") && reply[0] == '+') {

@@ -201,6 +201,16 @@ static bool is_alone(void *arg)
     return cluster_info_number(cluster, "holdfast_clients") == *(long long *)arg;
 }
 
+/* What the proxy asks Redis is not shown, however short a time counts as long. */
+START_TEST(slow_commands)
+{
+    DUEL("A CONFIG SET slowlog-log-slower-than 0", "A SLOWLOG RESET", "A SET k 1", "A GET k",
+         "A GET k", "A CONFIG SET slowlog-log-slower-than -1", "A SLOWLOG LEN", "A SLOWLOG GET x",
+         "A SLOWLOG GET -2", "A SLOWLOG GET 1 2", "A SLOWLOG LEN x", "A SLOWLOG GET 0", "A MULTI",
+         "A SLOWLOG GET 0", "A EXEC", "A SLOWLOG RESET", "A SLOWLOG LEN", "A SLOWLOG GET");
+}
+END_TEST
+
 /* They are held against the proxy's clients, and not against its links to Redis. */
 START_TEST(client_limits)
 {
@@ -318,6 +328,7 @@ int main(void)
     tcase_add_test(tc, others_in_transactions);
     tcase_add_test(tc, info_in_transactions);
     tcase_add_test(tc, client_settings);
+    tcase_add_test(tc, slow_commands);
     tcase_add_test(tc, client_limits);
     tcase_add_test(tc, debug_commands);
     tcase_add_test(tc, loadaof_loses_nothing);
