@@ -117,7 +117,7 @@ AWS_REGION=eu-west-1 check "takes the region" says 1 '400 AuthorizationHeaderMal
 check "refuses a strange name" says 1 'not s3://BUCKET/PREFIX' export 's3://bucket/a b?x=1'
 check "refuses a strange object size" says 2 'not a number of bytes' export s3://bucket/a/b \
     --s3-object-bytes 5
-log=$(find "$store" -name '*.hfr' -size +100k | head -n 1)
+log=$(find "$store" -name '*.hfr' -size +40k | head -n 1)
 cp "$log" "$dir/kept"
 printf x | dd of="$log" bs=1 seek=5000 conv=notrunc status=none
 check "finds damage" says 1 'is damaged: its checksum is wrong' export verify s3://bucket/a/b
