@@ -31,7 +31,19 @@
  *
  * Mutations, each a -D flag: MUT_VOTE_GE, MUT_NO_FLUSH_BEFORE_VOTE, MUT_LATE_ACK (with the former:
  * acknowledge to the old leader what is flushed after the vote), MUT_DONOR_BY_FLUSH,
- * MUT_ADOPT_FIRST, MUT_NO_TERM_START, MUT_UNFENCED_READ, MUT_ACK_UNFLUSHED. */
+ * MUT_ADOPT_FIRST, MUT_NO_TERM_START, MUT_UNFENCED_READ, MUT_ACK_UNFLUSHED.
+ *
+ * With -DTRIM, logs forget their begin as well (acceptor_trim, acceptor_rebase, proposer_trim,
+ * trim_is_behind). Each acceptor has the offset of its newest verified snapshot (older ones may be
+ * deleted; one that is not verified counts for nothing and is left out; the one that the log was
+ * founded with is at 0) and the begin of its log. What is below the begin stays in `log` as a ghost,
+ * for the checks alone: no step reads it. TRIM and REBASE are late, lost and doubled as all else: a
+ * leader may have asked for any begin that it could ever have known. A log that is begun anew
+ * claims what the snapshot has: all that is committed up to there. In addition to the others:
+ * I15 from what any quorum holds the whole committed log can be had: a snapshot, and a log that
+ *     begins at or below it and reaches to the end of what is committed.
+ * Mutations: MUT_TRIM_ALONE, MUT_SNAPSHOT_UNCOMMITTED, MUT_REBASE_ANY, MUT_REBASE_UNTOLD,
+ * MUT_REBASE_UNCOMMITTED, MUT_TRIM_UNTOLD; and MUT_TRIM_WITHOUT, with which nothing fails. */
 #ifndef TERMS
 #define TERMS 3
 #endif
@@ -70,6 +82,10 @@ typedef acceptor {
     bit elected;  /* memory: Elected of this term was accepted in this life */
     short vote;   /* ghost: to whom, by term */
     short ack;    /* ghost: the most that it acknowledged, by term */
+#ifdef TRIM
+    byte base;    /* durable: what is below is forgotten */
+    byte snap;    /* durable: the newest verified snapshot */
+#endif
 };
 typedef leader {
     byte phase;
@@ -90,6 +106,10 @@ leader L[TERMS + 1];
 #endif
 SCRATCH byte k, u, v, x, y, e1, e2, cm, f, n, m, r, below, above, to, better;
 SCRATCH short h;
+#ifdef TRIM
+SCRATCH byte kept; /* so much is committed, and this is it: */
+SCRATCH short all;
+#endif
 
 /* The highest term of a history that begins at or below an offset; 0: none. */
 inline last_term(history, off, out)
@@ -240,6 +260,41 @@ inline check_pair(log1, len1, log2, len2)
     od
 }
 
+#ifdef TRIM
+inline find_committed()
+{
+    kept = 0;
+    all = 0;
+    u = 1;
+    do
+    :: u <= TERMS ->
+        if
+        :: L[u].commit > kept -> kept = L[u].commit; all = FRONT(L[u].log, kept)
+        :: else
+        fi;
+        u++
+    :: else -> break
+    od
+}
+
+/* Whether i or j has a snapshot from which the log of i leads to all that is committed. */
+#define LEADS_ON(i, j)                                                                             \
+    (A[i].flen >= kept && FRONT(A[i].log, kept) == all &&                                          \
+     (A[i].base <= A[i].snap || A[i].base <= A[j].snap))
+
+inline check_restorable()
+{
+    find_committed();
+    INVARIANT(15, LEADS_ON(0, 1) || LEADS_ON(1, 0));
+    INVARIANT(15, LEADS_ON(0, 2) || LEADS_ON(2, 0));
+    INVARIANT(15, LEADS_ON(1, 2) || LEADS_ON(2, 1));
+    /* I6: nothing that is not committed was forgotten. */
+    INVARIANT(6, A[0].base <= kept && A[1].base <= kept && A[2].base <= kept);
+    kept = 0;
+    all = 0
+}
+#endif
+
 /* After a step that changed a. */
 inline check(a)
 {
@@ -291,7 +346,14 @@ inline swap_byte(p, q)
     (A[i].flen != A[j].flen -> A[i].flen > A[j].flen :                                             \
     (A[i].wlen != A[j].wlen -> A[i].wlen > A[j].wlen :                                             \
     (A[i].elected != A[j].elected -> A[i].elected > A[j].elected :                                 \
-    (A[i].vote != A[j].vote -> A[i].vote > A[j].vote : A[i].ack > A[j].ack)))))))
+    (A[i].vote != A[j].vote -> A[i].vote > A[j].vote : IS_AFTER_ACK(i, j))))))))
+#ifdef TRIM
+#define IS_AFTER_ACK(i, j)                                                                         \
+    (A[i].ack != A[j].ack -> A[i].ack > A[j].ack :                                                 \
+    (A[i].base != A[j].base -> A[i].base > A[j].base : A[i].snap > A[j].snap))
+#else
+#define IS_AFTER_ACK(i, j) (A[i].ack > A[j].ack)
+#endif
 
 inline order(i, j)
 {
@@ -304,6 +366,10 @@ inline order(i, j)
         swap_byte(A[i].wlen, A[j].wlen);
         swap_byte(A[i].elected, A[j].elected);
         swap_short(A[i].vote, A[j].vote);
+#ifdef TRIM
+        swap_byte(A[i].base, A[j].base);
+        swap_byte(A[i].snap, A[j].snap);
+#endif
         swap_short(A[i].ack, A[j].ack)
     :: else
     fi
@@ -332,6 +398,9 @@ inline forget_acks(t)
 /* Forgets what can have no effect any more, and sorts. */
 inline norm()
 {
+#ifdef TRIM
+    check_restorable();
+#endif
     u = 1;
     do
     :: u <= TERMS ->
@@ -511,6 +580,9 @@ inline crash(a)
 inline truncate(a)
 {
     check_cut(a, cm);
+#ifdef TRIM
+    INVARIANT(6, cm >= A[a].base);
+#endif
     A[a].flen = cm;
     A[a].wlen = cm;
     A[a].log = FRONT(A[a].log, cm)
@@ -559,11 +631,21 @@ inline hear_elected(a, t, stage)
         hear_elected(a, t, stage)                                                                       \
     }
 
+#ifdef TRIM
+/* Somebody else of whom leader t knows that he has the byte at f. */
+#define IS_SOURCE(b, t, f) (A[b].base <= f && OF(A[b].ack, t) > f + 1)
+#define CAN_SEND(a, t, f)                                                                          \
+    (f + 1 >= OF(L[t].hist, t) || IS_SOURCE((a + 1) % N, t, f) || IS_SOURCE((a + 2) % N, t, f))
+#else
+#define CAN_SEND(a, t, f) (true)
+#endif
+
 /* An append at exactly the end of the log. The leader's next unit is made up when it is needed. */
 #define APPEND(a, t)                                                                               \
     ::d_step                                                                                       \
     {                                                                                              \
-        L[t].phase == LEADING && A[a].term == t && A[a].elected && A[a].wlen < LEN ->              \
+        L[t].phase == LEADING && A[a].term == t && A[a].elected && A[a].wlen < LEN &&              \
+            CAN_SEND(a, t, A[a].wlen) ->                                                           \
         f = A[a].wlen;                                                                             \
         if                                                                                         \
         :: f == L[t].size -> PUT(L[t].log, f, t); L[t].size++                                        \
@@ -620,6 +702,108 @@ inline hear_elected(a, t, stage)
         norm()                                                                                     \
     }
 
+#ifdef TRIM
+/* A snapshot is stored, and marked as verified. */
+#ifdef MUT_SNAPSHOT_UNCOMMITTED
+#define MAY_STORE(a, s) (s <= A[a].flen)
+#else
+#define MAY_STORE(a, s) (s <= kept)
+#endif
+#define STORE(a, s)                                                                                \
+    ::d_step                                                                                       \
+    {                                                                                              \
+        s > A[a].snap ->                                                                           \
+        find_committed();                                                                          \
+        if                                                                                         \
+        :: MAY_STORE(a, s) -> A[a].snap = s                                                        \
+        :: else                                                                                    \
+        fi;                                                                                        \
+        norm()                                                                                     \
+    }
+
+#ifdef MUT_TRIM_ALONE
+#define PROVEN(s) (true)
+#else
+#define PROVEN(s) ((A[0].snap >= s) + (A[1].snap >= s) + (A[2].snap >= s) >= QUORUM)
+#endif
+#ifdef MUT_TRIM_WITHOUT
+#define HAS_OWN(a, s) (true)
+#else
+#define HAS_OWN(a, s) (A[a].snap >= s)
+#endif
+#ifdef MUT_SNAPSHOT_UNCOMMITTED
+#define MAY_FORGET(a, t, s) (true)
+#else
+#define MAY_FORGET(a, t, s) (s <= L[t].commit)
+#endif
+#ifdef MUT_TRIM_UNTOLD
+#define TAKES_TRIM(a, t) (true)
+#else
+#define TAKES_TRIM(a, t) (A[a].term == t && A[a].elected)
+#endif
+
+/* The leader has what is committed told, so what it knows is what the acceptor knows at best. */
+#define TRIM_TO(a, t, s)                                                                           \
+    ::d_step                                                                                       \
+    {                                                                                              \
+        L[t].phase == LEADING && TAKES_TRIM(a, t) && A[a].base < s && s <= A[a].flen &&            \
+            MAY_FORGET(a, t, s) && PROVEN(s) && HAS_OWN(a, s) ->                                   \
+        A[a].base = s;                                                                             \
+        check(a);                                                                                  \
+        norm()                                                                                     \
+    }
+
+#ifdef MUT_REBASE_ANY
+#define IS_BEHIND(a, s) (s > A[a].base)
+#else
+#define IS_BEHIND(a, s) (s > A[a].wlen)
+#endif
+#ifdef MUT_REBASE_UNTOLD
+#define TAKES_REBASE(a, t) (A[a].term <= t)
+#else
+#define TAKES_REBASE(a, t) (A[a].term == t && A[a].elected)
+#endif
+/* Where a log begins that the leader knows; it may have known more. */
+#ifdef MUT_REBASE_UNCOMMITTED
+#define BEGINS_THERE(b, t, s) (s <= L[t].size)
+#else
+#define BEGINS_THERE(b, t, s) (A[b].base == s && OF(A[b].ack, t) != 0)
+#endif
+
+#define REBASE_TO(a, t, s)                                                                         \
+    ::d_step                                                                                       \
+    {                                                                                              \
+        L[t].phase == LEADING && TAKES_REBASE(a, t) && IS_BEHIND(a, s) &&                          \
+            (BEGINS_THERE((a + 1) % N, t, s) || BEGINS_THERE((a + 2) % N, t, s)) ->                \
+        A[a].base = s;                                                                             \
+        A[a].wlen = s;                                                                             \
+        A[a].flen = s;                                                                             \
+        A[a].log = FRONT(L[t].log, s);                                                             \
+        if                                                                                         \
+        :: A[a].term == t && A[a].elected -> acknowledge(a, t, s)                                  \
+        :: else                                                                                    \
+        fi;                                                                                        \
+        check(a);                                                                                  \
+        norm()                                                                                     \
+    }
+
+#if LEN == 1
+#define STORES(a) STORE(a, 1)
+#define BEGINS(a, t) TRIM_TO(a, t, 1) REBASE_TO(a, t, 1)
+#elif LEN == 2
+#define STORES(a) STORE(a, 1) STORE(a, 2)
+#define BEGINS(a, t) TRIM_TO(a, t, 1) REBASE_TO(a, t, 1) TRIM_TO(a, t, 2) REBASE_TO(a, t, 2)
+#else
+#define STORES(a) STORE(a, 1) STORE(a, 2) STORE(a, 3)
+#define BEGINS(a, t)                                                                               \
+    TRIM_TO(a, t, 1) REBASE_TO(a, t, 1) TRIM_TO(a, t, 2) REBASE_TO(a, t, 2)                        \
+    TRIM_TO(a, t, 3) REBASE_TO(a, t, 3)
+#endif
+#else
+#define STORES(a)
+#define BEGINS(a, t)
+#endif
+
 #define STEPS_OF_TERM(a, t)                                                                        \
     VOTE_FOR_CANDIDATE(a, t)                                                                       \
     VOTE_FOR_RIVAL(a, t)                                                                           \
@@ -628,7 +812,8 @@ inline hear_elected(a, t, stage)
     ELECTED_DONE(a, t)                                                                             \
     ELECTED_CRASH(a, t, 1)                                                                         \
     ELECTED_CRASH(a, t, 2)                                                                         \
-    APPEND(a, t)
+    APPEND(a, t)                                                                                   \
+    BEGINS(a, t)
 #if TERMS == 1
 #define STEPS(a) STEPS_OF_TERM(a, 1) FLUSH(a) CRASH(a) CRASH_LUCKY(a)
 #elif TERMS == 2
@@ -646,8 +831,8 @@ active proctype world()
 {
 end:
     do
-    STEPS(0)
-    STEPS(1)
-    STEPS(2)
+    STEPS(0) STORES(0)
+    STEPS(1) STORES(1)
+    STEPS(2) STORES(2)
     od
 }

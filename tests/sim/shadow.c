@@ -66,8 +66,10 @@ static size_t shadow_find(const struct shadow *s, uint64_t offset)
 
 bool shadow_holds(const struct shadow *s, uint64_t term, uint64_t offset)
 {
-    return s->has_begin && s->has_meta && shadow_durable_end(s) >= offset &&
-           history_find(&s->meta.history, (struct log_term){term}) != NULL;
+    const struct history *h = &s->meta.history;
+
+    return s->has_begin && s->has_meta && shadow_durable_end(s) >= offset && h->count > 0 &&
+           truth_descends(&s->world->truth, h->entries[h->count - 1].term.n, term);
 }
 
 /* --- what the acceptor does --- */

@@ -413,6 +413,16 @@ void truth_leads(struct world *w, unsigned pair, uint64_t begin)
     truth_check_redis(w, pair, begin, x);
 }
 
+bool truth_descends(const struct truth *t, uint64_t later, uint64_t term)
+{
+    for (size_t i = 0; later < t->term_count && i < t->terms[later].stretch_count; i++) {
+        if (t->terms[later].stretches[i].term == term) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void truth_appends(struct world *w, unsigned pair, const uint8_t *bytes, size_t size)
 {
     struct truth_term *x = truth_term(&w->truth, proposer_term(w->pairs[pair].proposer).n);

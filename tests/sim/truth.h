@@ -112,6 +112,8 @@ void truth_leads(struct world *w, unsigned pair, uint64_t begin);
 void truth_appends(struct world *w, unsigned pair, const uint8_t *bytes, size_t size);
 /* The bytes that this term's leader wrote there; NULL: it did not write all of them. */
 const uint8_t *truth_bytes(const struct truth *t, uint64_t term, uint64_t begin, size_t size);
+/* Whether the log of the leader of term `later` goes on from that of term. */
+bool truth_descends(const struct truth *t, uint64_t later, uint64_t term);
 /* A node says that it has adopted that term's log. */
 void truth_adopted(struct world *w, unsigned node, uint64_t term);
 /* The leader says that everything up to offset is committed. */
