@@ -102,7 +102,9 @@ struct client {
     uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
     struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
     size_t acks;                   /* REQUEST_ACK in the queue that are released */
+    uint64_t publishes_after;      /* pubsub_holds; 0: it waits for none */
     struct client *next_monitor;
+    struct buf *early;  /* what it is to see of others before its MONITOR is answered; or NULL */
     struct buf watched; /* hashes of the keys that are watched */
     uint64_t created_ns, used_ns;
     const char *last_command; /* for CLIENT LIST; of the command table, or a constant */

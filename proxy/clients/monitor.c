@@ -2,11 +2,16 @@
 #include "proxy/clients/monitor.h"
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "proxy/node/net.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-void monitor_join(struct client *c)
+/* Of what is asked while a MONITOR waits for its answer; then it is answered at once. */
+enum { MONITOR_EARLY_MAX_BYTES = 1 << 20 };
+
+static void monitor_enter(struct client *c)
 {
     if (!c->monitors) {
         c->monitors = true;
@@ -15,10 +20,35 @@ void monitor_join(struct client *c)
     }
 }
 
+static void monitor_forget_early(struct client *c)
+{
+    if (c->early != NULL) {
+        buf_release(c->early);
+        free(c->early);
+        c->early = NULL;
+    }
+}
+
+void monitor_join(struct client *c)
+{
+    monitor_enter(c);
+    if (c->early != NULL && c->early->len > 0) {
+        client_push(c, '+', buf_head(c->early) + 1, c->early->len - 1);
+    }
+    monitor_forget_early(c);
+}
+
+void monitor_join_early(struct client *c)
+{
+    monitor_enter(c);
+    c->early = mem_calloc(1, sizeof *c->early);
+}
+
 void monitor_leave(struct client *c)
 {
     struct client **at = &c->all->monitors;
 
+    monitor_forget_early(c);
     if (!c->monitors) {
         return;
     }
@@ -95,7 +125,12 @@ void monitor_feed(struct client *c, const struct command *command, const struct 
     buf_append_str(&line, "\r\n");
     const uint8_t *text = buf_head(&line);
     for (struct client *each = c->all->monitors; each != NULL; each = each->next_monitor) {
-        if (each == c) { /* its own reply comes first */
+        if (each->early != NULL) {
+            buf_append(each->early, text, line.len);
+            if (each->early->len > MONITOR_EARLY_MAX_BYTES && each->postponed) {
+                client_resume(each);
+            }
+        } else if (each == c) { /* its own reply comes first */
             client_release(client_insert(c, NULL, text, line.len));
         } else {
             client_push(each, '+', text + 1, line.len - 1);

@@ -9,6 +9,8 @@
 
 /* The client gets all that others, and it, ask from now on; or no more. */
 void monitor_join(struct client *c);
+/* The same, but it is kept until monitor_join: MONITOR is not answered yet. */
+void monitor_join_early(struct client *c);
 void monitor_leave(struct client *c);
 
 /* Tells those who monitor of a request. What Redis hides (administration, passwords) is hidden. */

@@ -248,6 +248,17 @@ static void pubsub_up(void *ctx)
     (void)ctx;
 }
 
+/* Those who wait to publish look again. */
+static void pubsub_let_go(struct pubsub *ps)
+{
+    struct clients *all = ps->held;
+
+    ps->held = NULL;
+    if (all != NULL) {
+        clients_take_up(all);
+    }
+}
+
 /* A request's place among the messages. Its reply is made of what was prepared for it, unless Redis
  * refused. */
 static void pubsub_answered(void *ctx, struct request *r)
@@ -257,11 +268,13 @@ static void pubsub_answered(void *ctx, struct request *r)
     struct pubsub_op *op = ps->sent; /* in the order of the link */
 
     MUST(op != NULL);
+    ps->done_count++;
     ps->sent = op->next;
     if (ps->sent == NULL) {
         ps->sent_last = NULL;
     }
     op->failed = request_reply_type(r) == '-';
+    pubsub_let_go(ps);
     for (size_t i = 0; i < op->count; i++) {
         struct subscription *s = op->entries[i].subscription;
         if (s->subscriber != NULL) {
@@ -344,6 +357,8 @@ static void pubsub_down(void *ctx, struct request *unknown, struct request *unse
         op_done(ps, op, false);
     }
     ps->sent_last = NULL;
+    ps->done_count = ps->sent_count;
+    pubsub_let_go(ps);
     if (ps->subscribers != NULL) {
         log_warn("the link for pub/sub ended: %s; its subscribers are closed", reason);
     }
@@ -388,7 +403,22 @@ void pubsub_send(struct pubsub *ps, struct request *r, struct pubsub_op *op,
         ps->sent = op;
     }
     ps->sent_last = op;
+    ps->sent_count++;
     engine_add_block(ps->engine, r, 0, 3, commands, 1, false);
+}
+
+bool pubsub_holds(struct pubsub *ps, struct client *c)
+{
+    if (c->publishes_after == 0) {
+        c->publishes_after = ps->sent_count;
+    }
+    if (c->publishes_after <= ps->done_count) {
+        c->publishes_after = 0;
+        return false;
+    }
+    ps->held = c->all;
+    client_postpone(c);
+    return true;
 }
 
 void pubsub_abandoned(struct request *r)

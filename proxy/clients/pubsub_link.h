@@ -34,7 +34,9 @@ struct pubsub {
     struct subscriber *subscribers; /* by next */
     struct parcel *first, *last;
     struct pubsub_op *sent, *sent_last;
-    size_t withheld_bytes; /* of the parcels */
+    uint64_t sent_count, done_count; /* of ops: ever sent; answered, or given up with the link */
+    struct clients *held;            /* somebody waits in pubsub_holds; NULL: nobody */
+    size_t withheld_bytes;           /* of the parcels */
 };
 
 extern const struct engine_events pubsub_engine_events;

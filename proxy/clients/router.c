@@ -801,10 +801,11 @@ static void router_monitor(const struct router *router, struct client *c)
     if (!waited && !c->monitors && !router->monitors_scripts && router_serves(router) &&
         router->scripts_can_be_monitored) {
         c->all->monitor_wanted = c->waits_for_link = true;
+        monitor_join_early(c);
         client_postpone(c);
         return;
     }
-    if (!c->monitors) {
+    if (waited || !c->monitors) {
         client_answer(c, "+OK\r\n", 5, REQUEST_ACK);
         monitor_join(c);
     }
@@ -916,6 +917,9 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_is_paused(router, c, command, argv, argc)) {
         c->held = true;
         client_postpone(c);
+        return;
+    }
+    if (router_is_publish(command) && c->transaction == NULL && pubsub_holds(router->pubsub, c)) {
         return;
     }
     if (command->plain && c->transaction == NULL && c->lane == CLIENT_LANE_SHARED) {

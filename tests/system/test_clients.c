@@ -232,7 +232,10 @@ START_TEST(monitor)
         wire_open(&w, cluster_port(cluster, names[i]));
         wire_open(&other, cluster_port(cluster, names[i]));
         wire_command(&w, "MONITOR");
+        wire_command(&other, "PING"); /* is shown, though MONITOR may not be answered yet */
+        wire_expect(&other, "+PONG\r\n");
         wire_expect(&w, "+OK\r\n");
+        expect_monitored(&w, "\"PING\"\r\n");
         ASK(&other, &reply, "SET", "k", "a \"b\"\n\x01\xff");
         expect_monitored(&w, "\"SET\" \"k\" \"a \\\"b\\\"\\n\\x01\\xff\"\r\n");
         ASK(&other, &reply, "CONFIG", "GET", "port"); /* is not shown */

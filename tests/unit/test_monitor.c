@@ -1,6 +1,7 @@
 /* MONITOR: who is told of what, in Redis' words. */
 #include "proxy/clients/monitor.h"
 
+#include "proxy/clients/session.h"
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"
 
@@ -60,6 +61,45 @@ START_TEST(test_feed)
 }
 END_TEST
 
+/* While MONITOR waits for what tells of scripts, nothing that others ask is lost; it comes behind
+ * the answer. */
+START_TEST(test_early)
+{
+    world.router.scripts_can_be_monitored = true;
+    world_join(1);
+    world_say(1, "MONITOR");
+    world_expect(1, "");
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    world_say(0, "AUTH x");
+    (void)world_hear(0);
+    world_expect(1, "");
+    world.router.monitors_scripts = true;
+    session_link_settled(&world.all);
+    const char *lines = world_hear(1), *id = strstr(lines, "] \"CLIENT\" \"ID\"\r\n+");
+    ck_assert_msg(strncmp(lines, "+OK\r\n+", 6) == 0 && id != NULL, "%s", lines);
+    ck_assert_ptr_nonnull(strstr(id, "] \"AUTH\" \"(redacted)\"\r\n"));
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    ck_assert_ptr_nonnull(strstr(world_hear(1), "] \"CLIENT\" \"ID\"\r\n"));
+}
+END_TEST
+
+/* It leaves instead. */
+START_TEST(test_early_leaves)
+{
+    world.router.scripts_can_be_monitored = true;
+    world_join(1);
+    world_say(1, "MONITOR");
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    world_join(1);
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    ck_assert_ptr_null(world.all.monitors);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("monitor");
@@ -68,6 +108,8 @@ int main(void)
     tcase_add_checked_fixture(tc, world_setup, world_teardown);
     tcase_add_test(tc, test_line);
     tcase_add_test(tc, test_feed);
+    tcase_add_test(tc, test_early);
+    tcase_add_test(tc, test_early_leaves);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

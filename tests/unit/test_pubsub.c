@@ -191,6 +191,41 @@ START_TEST(test_publish)
 }
 END_TEST
 
+/* Who publishes after others have said SUBSCRIBE, whatever link that went over, is heard by them;
+ * those who say it later hold nobody up. */
+START_TEST(test_publish_behind_subscribe)
+{
+    world_join(1);
+    world_join(2);
+    subscribe_first();
+    world_say(1, "SUBSCRIBE c");
+    world_link_expect_sent(0, "SUBSCRIBE c|PING");
+    world_say(2, "PUBLISH c m");
+    world_expect_nothing_sent();
+    world_say(0, "PSUBSCRIBE *");
+    world_link_redis(0, ACK "+PONG\r\n");
+    world_expect(1, SUBSCRIBED);
+    world_expect_sent_bare("PUBLISH c m");
+    world_redis(":1\r\n");
+    world_expect(2, ":2\r\n");
+}
+END_TEST
+
+/* The link ends instead. */
+START_TEST(test_publish_without_link)
+{
+    world_join(1);
+    world_join(2);
+    subscribe_first();
+    world_say(1, "SUBSCRIBE c");
+    world_link_expect_sent(0, "SUBSCRIBE c|PING");
+    world_say(2, "PUBLISH c m");
+    world_expect_nothing_sent();
+    world_link_down(0);
+    world_expect_sent_bare("PUBLISH c m");
+}
+END_TEST
+
 #define REPLICA_OF(host, port)                                                                     \
     "+OK\r\n$76\r\nrole:slave\r\nmaster_host:" host "\r\nmaster_port:" port                        \
     "\r\nmaster_link_status:up\r\n\r\n"
@@ -267,6 +302,8 @@ int main(void)
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_link_ends);
     tcase_add_test(tc, test_publish);
+    tcase_add_test(tc, test_publish_behind_subscribe);
+    tcase_add_test(tc, test_publish_without_link);
     tcase_add_test(tc, test_follows);
     tcase_add_test(tc, test_follows_no_strangers_replica);
     tcase_add_test(tc, test_left_before_publish);
