@@ -18,6 +18,7 @@ struct event;
 struct event_base;
 struct client;
 struct clients;
+struct monitor_held;
 struct transaction;
 struct private_link;
 struct subscriber;
@@ -159,6 +160,8 @@ struct clients {
     bool auth_required;
     bool async_default;      /* what HOLDFAST SYNC says of a new client */
     struct client *monitors; /* by next_monitor; NULL: none */
+    struct monitor_held *held_first, *held_last; /* what those are to see later (monitor.h) */
+    size_t held_bytes;
     struct buf *capture;     /* where answers go that are part of capture_for's reply; or NULL */
     struct request *capture_for;               /* an EXEC */
     bool monitor_wanted;                       /* somebody waits for a link that monitors */

@@ -404,13 +404,16 @@ void pubsub_send(struct pubsub *ps, struct request *r, struct pubsub_op *op,
     }
     ps->sent_last = op;
     ps->sent_count++;
+    if (op->count > 0 && op->entries[0].subscribes) {
+        ps->subscribe_count = ps->sent_count;
+    }
     engine_add_block(ps->engine, r, 0, 3, commands, 1, false);
 }
 
 bool pubsub_holds(struct pubsub *ps, struct client *c)
 {
     if (c->publishes_after == 0) {
-        c->publishes_after = ps->sent_count;
+        c->publishes_after = ps->subscribe_count;
     }
     if (c->publishes_after <= ps->done_count) {
         c->publishes_after = 0;

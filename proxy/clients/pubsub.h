@@ -53,8 +53,8 @@ bool pubsub_reset(struct pubsub *ps, struct client *c, const char *reply);
 /* Whether the client is subscribed to anything. */
 bool pubsub_has(const struct client *c);
 
-/* PUBLISH: what clients said before it of their subscriptions comes first at Redis, too, though it
- * goes over another link. True: postponed until then. */
+/* PUBLISH: SUBSCRIBEs that clients sent before it come first at Redis, too, though they go over
+ * another link. True: postponed until then. */
 bool pubsub_holds(struct pubsub *ps, struct client *c);
 
 /* PUBLISH: the number in the reply is made the number of clients that it goes to. */

@@ -35,6 +35,7 @@ struct pubsub {
     struct parcel *first, *last;
     struct pubsub_op *sent, *sent_last;
     uint64_t sent_count, done_count; /* of ops: ever sent; answered, or given up with the link */
+    uint64_t subscribe_count;        /* sent_count of the last op that subscribes */
     struct clients *held;            /* somebody waits in pubsub_holds; NULL: nobody */
     size_t withheld_bytes;           /* of the parcels */
 };

@@ -931,7 +931,8 @@ static void router_take(struct router *router, struct client *c, const struct re
         c->gate = CLIENT_GATE_NONE;
     }
     if (c->all->monitors != NULL && !c->postponed && !c->closing) { /* argv went with it */
-        monitor_feed(c, command, argv, argc);
+        monitor_feed(c, command, argv, argc,
+                     router->monitors_scripts && c->transaction == NULL && router_serves(router));
     }
 }
 

@@ -1,13 +1,13 @@
 /* What scripts do, for clients that monitor. Requests of clients are told of by ourselves, with
  * their addresses (proxy/clients/monitor.h); what a script calls only Redis knows. So while anybody
- * monitors, a link of our own does, too, and of what it hears the lines of scripts are passed on.
+ * monitors, a link of our own does, too, and of what it hears the lines of scripts are passed on
+ * (monitor_told).
  * It exists only as long; Redis pays for it as for any client that monitors. */
 #include "proxy/node/proxy.h"
 
 #include "common/log.h"
+#include "proxy/clients/monitor.h"
 #include "proxy/clients/session.h"
-
-#include <string.h>
 
 static void monitor_up(void *ctx)
 {
@@ -42,19 +42,9 @@ static void monitor_down(void *ctx, struct request *unknown, struct request *uns
     }
     log_debug("the link that monitors ended: %s", reason);
     p->router.monitors_scripts = false;
+    monitor_give_up(&p->clients);
     p->clients.monitor_wanted = false; /* they do without */
     session_link_settled(&p->clients);
-}
-
-/* "+1700000000.000000 [0 lua] "set" "k" "v"": the bracket is closed before anything of a client's.
- */
-static bool monitor_is_script(const uint8_t *bytes, size_t size)
-{
-    static const char mark[] = " lua] ";
-    const uint8_t *end = memchr(bytes, ']', size);
-
-    return end != NULL && (size_t)(end - bytes) >= 4 && (size_t)(end - bytes) + 2 <= size &&
-           memcmp(end - 4, mark, sizeof mark - 1) == 0;
 }
 
 static void monitor_push(void *ctx, const uint8_t *bytes, size_t size, struct request *before)
@@ -62,12 +52,7 @@ static void monitor_push(void *ctx, const uint8_t *bytes, size_t size, struct re
     struct proxy *p = ctx;
 
     (void)before;
-    if (!monitor_is_script(bytes, size)) {
-        return;
-    }
-    for (struct client *c = p->clients.monitors; c != NULL; c = c->next_monitor) {
-        client_push(c, '+', bytes + 1, size - 1);
-    }
+    monitor_told(&p->clients, bytes, size);
 }
 
 static const struct engine_events monitor_events = {
@@ -86,6 +71,7 @@ void proxy_turn_monitor(struct proxy *p, uint64_t now_ns)
     } else {
         engine_flush(p->monitor, now_ns);
     }
+    monitor_turn(&p->clients, now_ns);
 }
 
 void proxy_open_monitor(struct proxy *p, const struct settings *s)

@@ -248,8 +248,10 @@ START_TEST(monitor)
         ASK(&other, &reply, "get", "k");
         expect_monitored(&w, "\"get\" \"k\"\r\n");
         ASK(&other, &reply, "EVAL", "return redis.call('set','s','lua] x')", "0");
+        ASK(&other, &reply, "ECHO", "behind it");
         expect_monitored(&w, "\"EVAL\" \"return redis.call('set','s','lua] x')\" \"0\"\r\n");
         expect_monitored(&w, "\"set\" \"s\" \"lua] x\"\r\n");
+        expect_monitored(&w, "\"ECHO\" \"behind it\"\r\n");
         ASK(&other, &reply, "SET", " lua] ", "] lua] ");
         expect_monitored(&w, "\"SET\" \" lua] \" \"] lua] \"\r\n");
         wire_command(&w, "PING"); /* its own reply comes first */

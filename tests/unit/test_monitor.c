@@ -100,6 +100,113 @@ START_TEST(test_early_leaves)
 }
 END_TEST
 
+static void redis_tells(const char *who_and_what)
+{
+    struct buf line = BUF_INIT;
+
+    buf_printf(&line, "+1.000002 [0 %s\r\n", who_and_what);
+    monitor_told(&world.all, buf_head(&line), line.len);
+    buf_release(&line);
+}
+
+/* Client 1 was shown these, each the end of a line, and nothing else. */
+static void expect_shown(const char *const *ends, size_t count)
+{
+    const char *text = world_hear(1);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *end = strstr(text, "\r\n");
+        ck_assert_msg(end != NULL && text[0] == '+', "%s is not shown", ends[i]);
+        size_t len = strlen(ends[i]), have = (size_t)(end - text);
+        ck_assert_msg(have > len && memcmp(end - len, ends[i], len) == 0, "%s, not %s", text,
+                      ends[i]);
+        text = end + 2;
+    }
+    ck_assert_str_eq(text, "");
+}
+#define SHOWN(...)                                                                                 \
+    expect_shown((const char *const[]){__VA_ARGS__},                                               \
+                 sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void monitor_scripts(void)
+{
+    world.router.monitors_scripts = true;
+    world_join(1);
+    world_join(2);
+    world_say(1, "MONITOR");
+    world_expect(1, "+OK\r\n");
+}
+
+/* What scripts do is shown behind each script and before what was asked after it, though Redis
+ * tells of it later; of several scripts each has its own. */
+START_TEST(test_scripts_in_order)
+{
+    monitor_scripts();
+    redis_tells("lua] \"set\" \"of\" \"nobody\"");
+    SHOWN("lua] \"set\" \"of\" \"nobody\"");
+    world_say(0, "EVAL one 0");
+    SHOWN("\"EVAL\" \"one\" \"0\"");
+    world_say(2, "CLIENT ID");
+    world_say(0, "EVAL two 0");
+    world_say(2, "AUTH x");
+    SHOWN();
+    redis_tells("1.2.3.4:5] \"EVAL\" \"one\" \"0\"");
+    redis_tells("lua] \"get\" \"1\"");
+    redis_tells("lua] \"get\" \"2\"");
+    SHOWN("\"get\" \"1\"", "\"get\" \"2\"");
+    redis_tells("1.2.3.4:5] \"EVAL\" \"two\" \"0\"");
+    SHOWN("\"CLIENT\" \"ID\"", "\"EVAL\" \"two\" \"0\"");
+    redis_tells("lua] \"get\" \"3\"");
+    redis_tells("1.2.3.4:5] \"ROLE\"");
+    SHOWN("\"get\" \"3\"", "\"AUTH\" \"(redacted)\"");
+    ck_assert_ptr_null(world.all.held_first);
+    ck_assert_uint_eq(world.all.held_bytes, 0);
+}
+END_TEST
+
+/* Scripts that run in another order, as those on links of their own may, lose nothing. */
+START_TEST(test_scripts_in_another_order)
+{
+    monitor_scripts();
+    world_say(0, "EVAL one 0");
+    world_say(0, "EVAL two 0");
+    world_say(2, "CLIENT ID");
+    SHOWN("\"EVAL\" \"one\" \"0\"");
+    redis_tells("1.2.3.4:5] \"EVAL\" \"two\" \"0\"");
+    redis_tells("lua] \"get\" \"2\"");
+    redis_tells("1.2.3.4:5] \"EVAL\" \"one\" \"0\"");
+    redis_tells("lua] \"get\" \"1\"");
+    SHOWN("\"get\" \"1\"");
+    redis_tells("1.2.3.4:5] \"ROLE\"");
+    SHOWN("\"EVAL\" \"two\" \"0\"", "\"get\" \"2\"", "\"CLIENT\" \"ID\"");
+}
+END_TEST
+
+/* A script that Redis never tells of holds nothing up for long; nor does one when nothing more is
+ * told, or nobody listens any more. */
+START_TEST(test_scripts_not_told)
+{
+    monitor_scripts();
+    world_say(0, "EVAL one 0");
+    world_say(2, "CLIENT ID");
+    SHOWN("\"EVAL\" \"one\" \"0\"");
+    monitor_turn(&world.all, world.all.now_ns + 100 * 1000 * 1000);
+    SHOWN();
+    monitor_turn(&world.all, world.all.now_ns + 300 * 1000 * 1000);
+    SHOWN("\"CLIENT\" \"ID\"");
+    world_say(0, "EVAL one 0");
+    world_say(2, "CLIENT ID");
+    SHOWN("\"EVAL\" \"one\" \"0\"");
+    monitor_give_up(&world.all);
+    SHOWN("\"CLIENT\" \"ID\"");
+    world_say(0, "EVAL one 0");
+    world_say(2, "CLIENT ID");
+    world_join(1);
+    world_say(2, "CLIENT ID");
+    ck_assert_ptr_null(world.all.held_first);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("monitor");
@@ -110,6 +217,9 @@ int main(void)
     tcase_add_test(tc, test_feed);
     tcase_add_test(tc, test_early);
     tcase_add_test(tc, test_early_leaves);
+    tcase_add_test(tc, test_scripts_in_order);
+    tcase_add_test(tc, test_scripts_in_another_order);
+    tcase_add_test(tc, test_scripts_not_told);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
