@@ -158,11 +158,11 @@ struct clients {
     size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
     bool paused;           /* nobody is read: a bound of the whole proxy is reached */
     bool auth_required;
-    bool async_default;      /* what HOLDFAST SYNC says of a new client */
-    struct client *monitors; /* by next_monitor; NULL: none */
+    bool async_default;                          /* what HOLDFAST SYNC says of a new client */
+    struct client *monitors;                     /* by next_monitor; NULL: none */
     struct monitor_held *held_first, *held_last; /* what those are to see later (monitor.h) */
     size_t held_bytes;
-    struct buf *capture;     /* where answers go that are part of capture_for's reply; or NULL */
+    struct buf *capture; /* where answers go that are part of capture_for's reply; or NULL */
     struct request *capture_for;               /* an EXEC */
     bool monitor_wanted;                       /* somebody waits for a link that monitors */
     size_t taking_bytes;                       /* of the request that is being taken in */
