@@ -1,5 +1,6 @@
 EXTRA_DIST += \
 	scripts/bench-bound \
+	scripts/bench-big \
 	scripts/bench-snapshot \
 	scripts/build \
 	scripts/check \

@@ -18,7 +18,7 @@ const struct cluster_options system_options = {
 
 enum { ELEMENTS = 1000000, PIPELINE = 100000, PIPELINES = 10 };
 
-static void big_serve(void)
+static void plain_serve(void)
 {
     system_create();
     big_prepare(cluster);
@@ -428,21 +428,66 @@ START_TEST(pipeline)
 }
 END_TEST
 
+/* ---- two proxies ---- */
+
+static void two_serve(void)
+{
+    static const struct cluster_options two = {
+        .pairs = 2, .proxy_json = BIG_LEASE, .log_json = BIG_LEASE};
+
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&two);
+    cluster_start(cluster);
+}
+
+static const char *other(const char *proxy)
+{
+    return strcmp(proxy, "proxy1") == 0 ? "proxy2" : "proxy1";
+}
+
+/* A large value comes over a proxy that follows, alone and in a transaction; it is what it was at
+ * the next leader, and in a Redis that is made anew, from a snapshot if it is at full size. */
+START_TEST(large_value_follows)
+{
+    cluster_wait_leader(cluster);
+    const char *leader = cluster_leader(cluster), *follower = other(leader);
+
+    cluster_wait_followers(cluster);
+    ck_assert_uint_eq(set_value(cluster_port(cluster, follower)), value_bytes());
+    ck_assert_uint_eq(get_value(cluster_port(cluster, follower)), value_bytes());
+    ck_assert_uint_eq(exec_set_value(cluster_port(cluster, follower)), value_bytes());
+    ck_assert_uint_eq(get_value(cluster_port(cluster, leader)), value_bytes());
+    if (big_full()) {
+        cluster_wait_log(cluster, leader, "a snapshot was made");
+    }
+    cluster_kill(cluster, strcmp(follower, "proxy1") == 0 ? "redis1" : "redis2");
+    cluster_spawn(cluster, strcmp(follower, "proxy1") == 0 ? "redis1" : "redis2");
+    cluster_wait_followers(cluster);
+    cluster_kill(cluster, leader);
+    cluster_wait_leader(cluster);
+    ck_assert_str_eq(cluster_leader(cluster), follower);
+    ck_assert_uint_eq(get_value(cluster_port(cluster, follower)), value_bytes());
+    ck_assert_uint_eq(touch_value(cluster_port(cluster, follower)), value_bytes() + 8);
+}
+END_TEST
+
 /* A case of its own, with a cluster of its own, for each: CK_RUN_CASE runs one. */
 int main(void)
 {
     const struct {
         const char *name;
         const TTest *test;
-    } cases[] = {{"pipeline", pipeline},
-                 {"list", long_list},
-                 {"keys", many_keys},
-                 {"value", large_value},
-                 {"otherwise", large_value_otherwise}};
+        void (*setup)(void);
+    } cases[] = {{"pipeline", pipeline, plain_serve},
+                 {"list", long_list, plain_serve},
+                 {"keys", many_keys, plain_serve},
+                 {"value", large_value, plain_serve},
+                 {"otherwise", large_value_otherwise, plain_serve},
+                 {"follower", large_value_follows, two_serve}};
     Suite *suite = suite_create("big");
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        TCase *tc = system_case(suite, cases[i].name, big_serve, 900);
+        TCase *tc = system_case(suite, cases[i].name, cases[i].setup, 900);
         tcase_add_test(tc, cases[i].test);
     }
     return unit_main(suite);
