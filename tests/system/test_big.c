@@ -445,6 +445,15 @@ static const char *other(const char *proxy)
     return strcmp(proxy, "proxy1") == 0 ? "proxy2" : "proxy1";
 }
 
+/* Verified, and stored by a quorum. */
+static bool has_snapshot(void *leader)
+{
+    char value[64];
+
+    return cluster_info_of(cluster, leader, "holdfast_snapshot_bytes", value, sizeof value) &&
+           atoll(value) > (long long)BIG_MIB;
+}
+
 /* A large value comes over a proxy that follows, alone and in a transaction; it is what it was at
  * the next leader, and in a Redis that is made anew, from a snapshot if it is at full size. */
 START_TEST(large_value_follows)
@@ -458,7 +467,7 @@ START_TEST(large_value_follows)
     ck_assert_uint_eq(exec_set_value(cluster_port(cluster, follower)), value_bytes());
     ck_assert_uint_eq(get_value(cluster_port(cluster, leader)), value_bytes());
     if (big_full()) {
-        cluster_wait_log(cluster, leader, "a snapshot was made");
+        cluster_wait("a snapshot with it", 400000, has_snapshot, (void *)(uintptr_t)leader);
     }
     cluster_kill(cluster, strcmp(follower, "proxy1") == 0 ? "redis1" : "redis2");
     cluster_spawn(cluster, strcmp(follower, "proxy1") == 0 ? "redis1" : "redis2");
