@@ -376,6 +376,23 @@ static bool world_is_forgotten(const struct world *w, unsigned node, const struc
     return forgotten;
 }
 
+/* Whether a bounded history has forgotten all that the node has in common with one that has the
+ * whole log: it must be replaced. */
+static bool world_is_estranged(const struct world *w, unsigned node, uint64_t end)
+{
+    const struct history *own = &w->nodes[node].shadow.meta.history;
+    uint64_t common;
+
+    for (unsigned i = 0; i < w->nodes_count && w->faults.history_max > 0; i++) {
+        const struct shadow *s = &w->nodes[i].shadow;
+        if (i != node && s->has_meta && shadow_durable_end(s) == end &&
+            history_common(&s->meta.history, own, end, &common) == ERR_NOT_FOUND) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *world_unhealed(const struct world *w)
 {
     uint64_t end = truth_committed_end(&w->truth);
@@ -397,6 +414,9 @@ static const char *world_unhealed(const struct world *w)
             return "a node does not start";
         }
         acceptor_log(n->acceptor, &log);
+        if (log.flush_off != end && world_is_estranged(w, i, end)) {
+            continue;
+        }
         if (log.uncertain_to != 0) {
             return "a node is still uncertain";
         }
