@@ -5,6 +5,13 @@ static bool is_younger(uint64_t wall_ms, uint64_t then_ms, uint64_t span_ms)
     return wall_ms < then_ms || wall_ms - then_ms < span_ms;
 }
 
+/* Whether a restore may begin with it, whichever node is lost: it is proven, or it is what the log
+ * was begun with, which nobody needs to verify. */
+static bool retention_is_good(const struct catalogue_entry *e)
+{
+    return e->proven || (e->stored && e->on != 0 && e->counts == e->on);
+}
+
 /* The index of the oldest entry that is kept; view->count: all are, for what may be restored. */
 static unsigned retention_oldest(const struct retention_config *config,
                                  const struct catalogue_view *view, uint64_t wall_ms)
@@ -14,7 +21,7 @@ static unsigned retention_oldest(const struct retention_config *config,
 
     for (unsigned i = 0; i < view->count; i++) {
         const struct catalogue_entry *e = &view->entries[i];
-        if (!e->proven) {
+        if (!retention_is_good(e)) {
             continue;
         }
         bool young =
@@ -45,7 +52,7 @@ static bool retention_is_left(const struct retention_config *config,
                               const struct catalogue_entry *e, const struct catalogue_entry *newest,
                               bool all, uint64_t wall_ms)
 {
-    if (e->verified != 0) {
+    if (e->verified != 0 || retention_is_good(e)) {
         return false;
     }
     return e->info.offset > newest->info.offset

@@ -1,10 +1,11 @@
 /* Which snapshots are kept, and from where on the log: decided from what the log nodes list, by the
  * proxy that leads. Pure.
  *
- * Kept are the newest ones that are proven (verified on a quorum), as many as `keep`; younger ones
- * than keep_age_ms; and what any moment of the last pitr_ms can be restored from. The log is kept
- * from the oldest of those on. In doubt (no quorum has answered, nothing is proven, the window for
- * restores begins before the oldest that is proven) nothing goes. */
+ * Kept are the newest ones that are proven (verified on a quorum) or what the log was begun with,
+ * as many as `keep`; younger ones than keep_age_ms; and what any moment of the last pitr_ms can be
+ * restored from. The log is kept from the oldest of those on. In doubt (no quorum has answered,
+ * nothing is proven, the window for restores begins before the oldest that is proven) nothing goes.
+ */
 #ifndef LOGSVC_CLIENT_RETENTION_H
 #define LOGSVC_CLIENT_RETENTION_H
 

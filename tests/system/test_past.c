@@ -418,25 +418,27 @@ static void expect_restored_to(uint64_t offset, const char *digest)
     ck_assert_msg(strcmp(restored, digest) == 0, "it is another: %s", output);
 }
 
-/* Flips a bit of the RDB in the middle, on each log node. */
-static void damage_snapshot(uint64_t offset)
+/* Flips a bit of the RDB, that part of it behind its begin, on the first `count` log nodes. */
+static void damage_snapshot(uint64_t offset, size_t count, uint64_t part)
 {
     static const char *const names[] = {"log1", "log2", "log3"};
     char path[900];
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/data/log-1/snap-%020" PRIu64 ".rdb",
                  cluster_dir(cluster, names[i]), offset);
-        flip(path, file_size(path) / 2);
+        flip(path, file_size(path) / part);
     }
 }
 
-/* A restore begins with the newest snapshot before the moment; where that one is damaged, on every
- * node, with the one before. The stream's database is known behind a snapshot, too. */
+/* A restore begins with the newest snapshot before the moment; where that one is damaged on some
+ * nodes, with what another has of it; on every node, with the one before. The stream's database is
+ * known behind a snapshot, too. */
 START_TEST(restore_by_snapshots)
 {
     char first[DIGEST_MAX], second[DIGEST_MAX];
     const char *lines[10];
+    char text[64];
 
     write_many(0, 400);
     uint64_t first_at = committed();
@@ -465,7 +467,11 @@ START_TEST(restore_by_snapshots)
     ck_assert_uint_eq(lines_of(lines, 10), 1);
     expect_tail(lines[0], "\"db\":2,\"command\":\"SET\",\"args\":[\"x\",\"y\"]}");
 
-    damage_snapshot(taken);
+    damage_snapshot(taken, 2, 3);
+    expect_restored_to(second_at, second);
+    snprintf(text, sizeof text, "the snapshot at offset %llu ", taken);
+    expect_said(text);
+    damage_snapshot(taken, 3, 2);
     expect_restored_to(second_at, second);
     expect_said("the snapshot at offset 0 ");
 }

@@ -79,7 +79,7 @@ END_TEST
 START_TEST(unverified_and_lacking)
 {
     entries[0].proven = false;
-    entries[0].verified = 0;
+    entries[0].verified = entries[0].counts = 0;
     decide(true);
     expect(300, 2);
     config.unverified_ms = 500;
@@ -94,6 +94,32 @@ START_TEST(unverified_and_lacking)
 }
 END_TEST
 
+/* What the log was begun with counts without a mark: it is kept among the others, as long as there
+ * are no more than `keep`; not if it does not count, or not on a quorum. */
+START_TEST(the_first_one)
+{
+    entries[3].proven = false;
+    entries[3].verified = 0;
+    config.keep = 4;
+    decide(true);
+    expect(100, 0);
+    config.keep = 3;
+    decide(true);
+    expect(200, 1);
+    config.keep = 4;
+    entries[3].stored = false;
+    entries[3].on = entries[3].counts = 1;
+    decide(true);
+    expect(200, 1);
+    setup();
+    config.keep = 4;
+    entries[3].proven = false;
+    entries[3].verified = entries[3].counts = 0;
+    decide(true);
+    expect(200, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("retention");
@@ -103,6 +129,7 @@ int main(void)
     tcase_add_test(tc, by_count_age_and_window);
     tcase_add_test(tc, in_doubt_nothing_goes);
     tcase_add_test(tc, unverified_and_lacking);
+    tcase_add_test(tc, the_first_one);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
