@@ -269,18 +269,19 @@ static void acl_login_answered(struct client *c, const char *user)
     acl_login_ends(c);
 }
 
-/* What transaction.c asks with is no command that the link's user must be allowed. */
-static bool acl_may_not_ask(struct request *r)
+/* transaction.c asks for memory alone: the link's user need not be allowed the command with which
+ * it does, nor the key be of its type. */
+static bool acl_is_not_oom(struct request *r)
 {
-    static const char refusal[] = "-NOPERM";
+    static const char refusal[] = "-OOM";
     struct buf said = BUF_INIT;
 
     request_move_reply(r, &said);
-    bool is = r->note == NULL && said.len >= sizeof refusal - 1 &&
-              memcmp(buf_head(&said), refusal, sizeof refusal - 1) == 0;
+    bool is_not = r->note == NULL && (said.len < sizeof refusal - 1 ||
+                                      memcmp(buf_head(&said), refusal, sizeof refusal - 1) != 0);
     request_set_reply(r, buf_head(&said), said.len);
     buf_release(&said);
-    return is;
+    return is_not;
 }
 
 void acl_answered(struct request *r)
@@ -288,7 +289,7 @@ void acl_answered(struct request *r)
     struct client *c = r->client;
     uint8_t type = request_reply_type(r);
     struct buf said = BUF_INIT;
-    bool granted = type == '+' || type == ':' || (type == '-' && acl_may_not_ask(r));
+    bool granted = type == '+' || type == ':' || (type == '-' && acl_is_not_oom(r));
 
     c->gate = granted ? CLIENT_GATE_GRANTED : CLIENT_GATE_DENIED;
     if (granted) {

@@ -70,6 +70,7 @@ START_TEST(transactions_out_of_memory)
          "A CONFIG SET maxmemory 0", "D SET z 1", "D EXEC", "D EXISTS x y z", "D MULTI",
          "A CONFIG SET maxmemory 1", "D SET y 1", "D DISCARD", "D MULTI", "D PING", "D EXEC",
          "A CONFIG SET maxmemory 0", "D MULTI", "D SHUTDOWN", "D EXEC");
+    DUEL("D HSET  f v", "A CONFIG SET maxmemory 0", "D MULTI", "D GET x", "D EXEC", "D DEL ");
 }
 END_TEST
 
@@ -201,6 +202,16 @@ static bool is_alone(void *arg)
     return cluster_info_number(cluster, "holdfast_clients") == *(long long *)arg;
 }
 
+/* No cluster's node, in Redis' words. */
+START_TEST(no_cluster)
+{
+    DUEL("A ASKING", "A ASKING x", "A CLUSTER INFO", "A CLUSTER", "A CLUSTER NOSUCH",
+         "A CLUSTER HELP", "A CLUSTER KEYSLOT a", "A CLUSTER SLOTS", "A CLUSTER NODES",
+         "A READONLY x", "A READWRITE x", "A MULTI", "A ASKING", "A CLUSTER MYID",
+         "A CLUSTER NOSUCH", "A EXEC", "A MULTI", "A ASKING", "A CLUSTER MYID", "A EXEC");
+}
+END_TEST
+
 /* What the proxy asks Redis is not shown, however short a time counts as long. */
 START_TEST(slow_commands)
 {
@@ -328,6 +339,7 @@ int main(void)
     tcase_add_test(tc, others_in_transactions);
     tcase_add_test(tc, info_in_transactions);
     tcase_add_test(tc, client_settings);
+    tcase_add_test(tc, no_cluster);
     tcase_add_test(tc, slow_commands);
     tcase_add_test(tc, client_limits);
     tcase_add_test(tc, debug_commands);
