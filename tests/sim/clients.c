@@ -30,6 +30,7 @@ void clients_init(struct world *w)
     }
     for (unsigned i = 0; i < c->count; i++) {
         c->list[i].target = (unsigned)world_below(w, w->pairs_count);
+        c->list[i].async = i > 0 && w->faults.async && world_chance(w, 50);
         world_later(w, world_below(w, world_ms(500)), EVENT_CLIENT, i, 0, 0);
     }
 }
@@ -39,6 +40,7 @@ void clients_fini(struct clients *c)
     for (unsigned i = 0; i < KV_KEYS_MAX; i++) {
         linear_fini(&c->histories[i]);
     }
+    free(c->loose);
 }
 
 /* --- histories --- */
@@ -59,6 +61,9 @@ static void clients_record_key(struct world *w, const struct client *c, unsigned
 
 static void clients_record(struct world *w, const struct client *c, uint64_t ret, uint64_t answer)
 {
+    if (c->async && c->op.command == KV_GET) {
+        return; /* it may have shown what is not committed */
+    }
     if (ret == LINEAR_UNKNOWN) {
         world_count(w, COUNT_UNKNOWN);
         if (c->op.command == KV_GET) {
@@ -69,6 +74,41 @@ static void clients_record(struct world *w, const struct client *c, uint64_t ret
     if (c->op.command >= KV_SET_TWO && c->op.key2 != c->op.key) {
         clients_record_key(w, c, c->op.key2, ret, answer);
     }
+}
+
+void clients_loosely(struct world *w, unsigned client, uint64_t number, uint64_t answer,
+                     uint64_t term, uint64_t bound, uint64_t admitted_at)
+{
+    struct clients *c = &w->clients;
+    struct client *x = &c->list[client];
+
+    if (!x->waiting || x->number != number || x->op.command == KV_GET) {
+        return; /* recorded as unknown, or nothing to be known */
+    }
+    if (c->loose_count == c->loose_cap) {
+        c->loose_cap = c->loose_cap > 0 ? 2 * c->loose_cap : 64;
+        c->loose = mem_realloc(c->loose, c->loose_cap * sizeof *c->loose);
+    }
+    c->loose[c->loose_count++] = (struct clients_loose){
+        .client = *x, .answer = answer, .term = term, .bound = bound, .admitted_at = admitted_at};
+    x->loose = number;
+    world_count(w, COUNT_ASYNC);
+}
+
+void clients_committed(struct world *w, uint64_t term, uint64_t offset)
+{
+    struct clients *c = &w->clients;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->loose_count; i++) {
+        const struct clients_loose *l = &c->loose[i];
+        if (l->term == term && l->bound <= offset) {
+            clients_record(w, &l->client, w->now, l->answer);
+        } else {
+            c->loose[kept++] = *l;
+        }
+    }
+    c->loose_count = kept;
 }
 
 /* --- asking --- */
@@ -193,7 +233,9 @@ void clients_timer(struct world *w, unsigned client, uint64_t arg)
     if (arg == 0 && !c->waiting && may) {
         clients_ask(w, client);
     } else if (arg != 0 && c->waiting && c->number == arg) {
-        clients_record(w, c, LINEAR_UNKNOWN, 0);
+        if (c->loose != c->number) {
+            clients_record(w, c, LINEAR_UNKNOWN, 0);
+        }
         c->waiting = false;
         clients_elsewhere(w, client);
     }
@@ -218,8 +260,10 @@ void clients_answer(struct world *w, unsigned client, const struct event *e)
     }
     c->waiting = false;
     if (e->answer == ANSWER_OK) {
-        clients_record(w, c, w->now, e->value);
-        if (c->op.command != KV_GET) {
+        if (!c->async) {
+            clients_record(w, c, w->now, e->value);
+        }
+        if (c->op.command != KV_GET && !c->async) {
             w->clients.answered_at = w->now;
         }
         if (c->final) {
@@ -258,9 +302,22 @@ void clients_check(struct world *w)
     char name[16];
 
     for (unsigned i = 0; i < w->clients.count; i++) {
-        if (w->clients.list[i].waiting) {
+        const struct client *x = &w->clients.list[i];
+        if (x->waiting && x->loose != x->number) {
             clients_record(w, &w->clients.list[i], LINEAR_UNKNOWN, 0);
-            w->clients.list[i].waiting = false;
+        }
+        w->clients.list[i].waiting = false;
+    }
+    for (size_t i = 0; i < w->clients.loose_count; i++) {
+        const struct clients_loose *l = &w->clients.loose[i];
+        uint64_t open_at = truth_open_at(&w->truth, l->term);
+        clients_record(w, &l->client, LINEAR_UNKNOWN, 0);
+        world_count(w, COUNT_ASYNC_OPEN);
+        if (l->admitted_at > open_at + w->faults.async_age_ns) {
+            truth_violation(w, I10_CLIENTS,
+                            "an asynchronous write was let in %.3f ms after the first one that its "
+                            "leader never saw committed",
+                            (double)(l->admitted_at - open_at) / 1e6);
         }
     }
     for (unsigned i = 0; i < KV_KEYS_MAX; i++) {

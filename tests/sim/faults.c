@@ -138,6 +138,8 @@ static void faults_draw_work(struct world *w)
     f->think_ns = faults_log_uniform(w, world_ms(10), world_ms(300));
     f->reads_percent = (unsigned)world_below(w, 80);
     f->eager = world_chance(w, 30);
+    f->async = world_chance(w, 40);
+    f->async_age_ns = faults_log_uniform(w, world_ms(1), world_ms(1000));
     f->trims = world_chance(w, 70);
     f->history_max = world_chance(w, 60) ? 0 : 6 + (unsigned)world_below(w, 12);
     f->append_max_bytes = 300 + (size_t)world_below(w, 3) * 700;

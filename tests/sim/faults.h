@@ -66,8 +66,10 @@ struct faults {
     unsigned reads_percent;
     bool eager; /* the proxy lets requests in before it may serve; their replies wait */
     size_t append_max_bytes, window_max_bytes;
-    bool trims;           /* logs forget their begin */
-    unsigned history_max; /* entries of the log's history; 0: as in the product */
+    bool async;            /* some clients wait for no commit … */
+    uint64_t async_age_ns; /* … while no write waits for its own longer than this */
+    bool trims;            /* logs forget their begin */
+    unsigned history_max;  /* entries of the log's history; 0: as in the product */
 
     /* An old copy of a file, kept to be put back. */
     char old_path[64];

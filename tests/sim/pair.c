@@ -209,6 +209,15 @@ static void pair_request(struct world *w, unsigned pair, const struct event *e)
         pair_answer(w, pair, &fresh, ANSWER_REFUSED, 0);
         return;
     }
+    bool async = w->clients.list[e->peer].async;
+    if (async && fresh.op.command != KV_GET && p->mark_count > 0 &&
+        w->now - p->marks[0].at > w->faults.async_age_ns) { /* as the router does */
+        world_count(w, COUNT_ASYNC_LATE);
+        pair_answer(w, pair, &fresh, ANSWER_REFUSED, 0);
+        return;
+    }
+    fresh.waiter.async = async;
+    fresh.admitted_at = w->now;
     fresh.serial = r->serial;
     fresh.used = true;
     *r = fresh;
@@ -281,6 +290,9 @@ static void pair_take_stream(struct world *w, unsigned pair, uint64_t offset)
         if (size > whole) {
             proposer_append(p->proposer, bytes + whole, size - whole, false,
                             w->now / CLOCK_NS_PER_MS);
+        }
+        if (p->mark_count < PAIR_MARKS) {
+            p->marks[p->mark_count++] = (struct pair_mark){start + size, w->now};
         }
         p->appended = true;
     }
@@ -421,6 +433,7 @@ static void pair_begin_leading(struct world *w, unsigned pair)
     p->lost_due = p->appended = false;
     p->commit_known = false;
     p->commit_seen = 0;
+    p->mark_count = 0;
     p->stream_told = begin;
     if (p->redis.offset > begin) { /* it is ahead of the log: that is proposed now */
         p->stream_told = p->redis.offset;
@@ -509,6 +522,13 @@ static void pair_follow_commit(struct world *w, unsigned pair)
         p->commit_known = true;
         p->commit_seen = commit;
         truth_commits(w, pair, commit);
+        clients_committed(w, proposer_term(p->proposer).n, commit);
+        unsigned gone = 0;
+        while (gone < p->mark_count && p->marks[gone].offset <= commit) {
+            gone++;
+        }
+        p->mark_count -= gone;
+        memmove(p->marks, p->marks + gone, p->mark_count * sizeof p->marks[0]);
         tracker_commit(p->tracker, commit);
     }
 }
@@ -529,7 +549,13 @@ static void pair_release_replies(struct world *w, unsigned pair)
             pause = world_below(w, world_ms(3000));
             world_count(w, FAULT_REPLY_PAUSE);
         }
-        truth_replies(w, pair, r->effect);
+        if (r->waiter.async) {
+            uint64_t term = proposer_term(p->proposer).n;
+            clients_loosely(w, r->client, r->number, r->answer, term, r->bound, r->admitted_at);
+            clients_committed(w, term, p->commit_known ? p->commit_seen : 0);
+        } else {
+            truth_replies(w, pair, r->effect);
+        }
         pair_answer(w, pair, r, ANSWER_OK, pause);
         pair_free_slot(p, r);
     }

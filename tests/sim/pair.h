@@ -16,7 +16,7 @@
 #include "tests/sim/kv.h"
 #include "tests/sim/sim.h"
 
-enum { PAIR_SLOTS = 32 };
+enum { PAIR_SLOTS = 32, PAIR_MARKS = 32 };
 
 enum pair_state { PAIR_REST, PAIR_CAMPAIGN, PAIR_BRING, PAIR_LEAD };
 
@@ -41,9 +41,15 @@ struct pair_request {
     struct kv_op op;
     uint64_t hashes[2];
     uint64_t answer;
-    uint64_t bound;  /* Redis' offset behind it */
+    uint64_t bound; /* Redis' offset behind it */
+    uint64_t admitted_at;
     uint64_t effect; /* the last effect on the keys that it names */
     bool executed;
+};
+
+/* When the stream was read up to an offset. */
+struct pair_mark {
+    uint64_t offset, at;
 };
 
 struct pair {
@@ -74,6 +80,8 @@ struct pair {
     bool appended;
     bool commit_known; /* in this term */
     uint64_t commit_seen;
+    struct pair_mark marks[PAIR_MARKS]; /* by offset; what is not committed; the oldest are kept */
+    unsigned mark_count;
     uint32_t serial;
     struct pair_request slots[PAIR_SLOTS];
 

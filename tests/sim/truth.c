@@ -413,6 +413,11 @@ void truth_leads(struct world *w, unsigned pair, uint64_t begin)
     truth_check_redis(w, pair, begin, x);
 }
 
+uint64_t truth_open_at(const struct truth *t, uint64_t term)
+{
+    return t->terms[term].open_at;
+}
+
 bool truth_descends(const struct truth *t, uint64_t later, uint64_t term)
 {
     for (size_t i = 0; later < t->term_count && i < t->terms[later].stretch_count; i++) {
@@ -428,6 +433,9 @@ void truth_appends(struct world *w, unsigned pair, const uint8_t *bytes, size_t 
     struct truth_term *x = truth_term(&w->truth, proposer_term(w->pairs[pair].proposer).n);
 
     MUST(x->led && x->winner == pair + 1);
+    if (x->bytes.len == 0 || (x->committed_any && x->committed_to == x->begin + x->bytes.len)) {
+        x->open_at = w->now;
+    }
     buf_append(&x->bytes, bytes, size);
 }
 
@@ -552,6 +560,7 @@ void truth_commits(struct world *w, unsigned pair, uint64_t offset)
     }
     truth_check_majority(w, pair, term, offset);
     truth_check_agreement(w, x, term, offset);
+    x->open_at = !x->committed_any || offset > x->committed_to ? w->now : x->open_at;
     x->committed_any = true;
     x->committed_to = offset;
     for (unsigned i = 0; i < w->nodes_count; i++) {

@@ -59,6 +59,7 @@ struct truth_term {
     size_t stretch_count;
     bool committed_any;
     uint64_t committed_to; /* by its leader */
+    uint64_t open_at;      /* the first byte that it has not committed was written then or before */
 };
 
 /* A dataset that all nodes hold as a snapshot; what a Redis may be rebuilt from. */
@@ -112,6 +113,7 @@ void truth_leads(struct world *w, unsigned pair, uint64_t begin);
 void truth_appends(struct world *w, unsigned pair, const uint8_t *bytes, size_t size);
 /* The bytes that this term's leader wrote there; NULL: it did not write all of them. */
 const uint8_t *truth_bytes(const struct truth *t, uint64_t term, uint64_t begin, size_t size);
+uint64_t truth_open_at(const struct truth *t, uint64_t term);
 /* Whether the log of the leader of term `later` goes on from that of term. */
 bool truth_descends(const struct truth *t, uint64_t later, uint64_t term);
 /* A node says that it has adopted that term's log. */

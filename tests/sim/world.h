@@ -61,6 +61,9 @@ struct process {
     X(COUNT_OPERATIONS, "client operations")                                                       \
     X(COUNT_UNKNOWN, "outcomes unknown")                                                           \
     X(COUNT_REFUSED, "clients refused")                                                            \
+    X(COUNT_ASYNC, "writes answered before their commit, or at once")                              \
+    X(COUNT_ASYNC_OPEN, "… of which their leader saw no commit")                                   \
+    X(COUNT_ASYNC_LATE, "… refused, since the log was late")                                       \
     X(COUNT_HISTORIES, "histories checked")                                                        \
     X(COUNT_UNDECIDED, "histories undecided")                                                      \
     X(COUNT_UNCERTAIN, "uncertain nodes")                                                          \
