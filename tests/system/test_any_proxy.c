@@ -103,6 +103,50 @@ START_TEST(replies_are_those_of_redis_in_resp3)
 END_TEST
 
 /* What is written through one address is read through any other, at once. */
+#define SAY(w, reply, ...)                                                                         \
+    do {                                                                                           \
+        wire_command(w, __VA_ARGS__);                                                              \
+        wire_expect(w, reply);                                                                     \
+    } while (0)
+#define QUEUED "+QUEUED\r\n"
+
+/* What a client says of itself inside MULTI is carried out by the leader's Redis, and counts here.
+ */
+START_TEST(sessions_in_transactions)
+{
+    struct wire w, other;
+
+    open_follower(&w, 0);
+    open_follower(&other, 1);
+    SAY(&w, "+OK\r\n", "ACL", "SETUSER", "alice", "reset", "on", ">pw", "~a:*", "+@all");
+    SAY(&w, "+OK\r\n", "SET", "b:1", "x");
+    SAY(&w, "+OK\r\n", "MULTI");
+    SAY(&w, QUEUED, "WAIT", "9", "0");
+    SAY(&w, QUEUED, "SELECT", "3");
+    SAY(&w, QUEUED, "SET", "a:1", "three");
+    SAY(&w, QUEUED, "SELECT", "0");
+    SAY(&w, QUEUED, "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b:");
+    SAY(&w, QUEUED, "AUTH", "alice", "pw");
+    SAY(&w, QUEUED, "ACL", "WHOAMI");
+    SAY(&w, QUEUED, "GET", "b:1");
+    SAY(&w,
+        "*8\r\n:3\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n$5\r\nalice\r\n"
+        "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n",
+        "EXEC");
+    SAY(&w, "$5\r\nalice\r\n", "ACL", "WHOAMI");
+    wire_command(&w, "HELLO", "3", "AUTH", "default", "");
+    struct buf reply = BUF_INIT;
+    ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(*buf_head(&reply), '%');
+    buf_release(&reply);
+    SAY(&other, "+OK\r\n", "SET", "b:1", "y");
+    wire_expect(&w, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nb:1\r\n");
+    SAY(&w, "$1\r\ny\r\n", "GET", "b:1");
+    wire_close(&w);
+    wire_close(&other);
+}
+END_TEST
+
 START_TEST(one_dataset)
 {
     struct wire w[3];
@@ -450,6 +494,7 @@ int main(void)
 
     tcase_add_test(tc, replies_are_those_of_redis);
     tcase_add_test(tc, replies_are_those_of_redis_in_resp3);
+    tcase_add_test(tc, sessions_in_transactions);
     tcase_add_test(tc, one_dataset);
     tcase_add_test(tc, long_pipeline);
     tcase_add_test(tc, big_values_and_slow_readers);
