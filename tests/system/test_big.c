@@ -459,7 +459,7 @@ static bool has_snapshot(void *leader)
 START_TEST(large_value_follows)
 {
     cluster_wait_leader(cluster);
-    const char *leader = cluster_leader(cluster), *follower = other(leader);
+    const char *follower = other(cluster_leader(cluster)), *leader = other(follower);
 
     cluster_wait_followers(cluster);
     ck_assert_uint_eq(set_value(cluster_port(cluster, follower)), value_bytes());

@@ -23,8 +23,9 @@ static const char *leader, *leaders_redis;
 static void find_leader(void)
 {
     cluster_wait_leader(cluster);
-    leader = cluster_leader(cluster);
-    leaders_redis = strcmp(leader, "proxy1") == 0 ? "redis1" : "redis2";
+    bool first = strcmp(cluster_leader(cluster), "proxy1") == 0;
+    leader = first ? "proxy1" : "proxy2";
+    leaders_redis = first ? "redis1" : "redis2";
 }
 
 static long long info(const char *proxy, const char *field)

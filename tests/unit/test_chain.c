@@ -125,6 +125,35 @@ START_TEST(test_no_copy)
 }
 END_TEST
 
+/* What is very large is given back to the system part by part; nothing of what is left goes along,
+ * wherever the parts end. */
+START_TEST(test_vast)
+{
+    struct chain c = {.len = 0};
+    struct buf b = BUF_INIT;
+    size_t size, out = 0, step = 1;
+
+    fill(&b, 0, (size_t)12 << 20);
+    chain_take(&c, &b);
+    while (c.len > 0) {
+        const uint8_t *head = chain_head(&c, &size);
+        step = step * 5 % 700001 + 1;
+        step = step < size ? step : size;
+        ck_assert_uint_eq(head[0], byte_at(out));
+        ck_assert_uint_eq(head[step - 1], byte_at(out + step - 1));
+        ck_assert_uint_eq(head[size - 1], byte_at(out + size - 1));
+        chain_consume(&c, step);
+        out += step;
+        if (c.len > 0) {
+            head = chain_head(&c, &size);
+            ck_assert_uint_eq(head[0], byte_at(out));
+        }
+    }
+    ck_assert_uint_eq(out, (size_t)12 << 20);
+    chain_release(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("chain");
@@ -133,6 +162,7 @@ int main(void)
     tcase_add_test(tc, test_order);
     tcase_add_test(tc, test_move);
     tcase_add_test(tc, test_no_copy);
+    tcase_add_test(tc, test_vast);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
