@@ -1,9 +1,11 @@
-/* Logs that forget their begin, with real processes: overwriting without end stays bounded; a log
- * node that was away for longer than the log is kept comes back and counts again; a Redis from
- * nothing starts from the snapshot; and after all were killed everything is there. */
+/* Logs that forget their begin, with real processes: overwriting without end stays bounded, also
+ * when nobody takes a hand in it; a log node that was away for longer than the log is kept comes
+ * back and counts again; a Redis from nothing starts from the snapshot; and after all were killed
+ * everything is there. */
 #include "tests/lib/system.h"
 
 #include "common/mem.h"
+#include "common/random.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {
@@ -31,6 +34,7 @@ enum {
     DIGEST_CHARS = 40,
 };
 
+static struct random dice;
 static const char *const nodes[] = {"log1", "log2", "log3"};
 
 /* --- what a node keeps --- */
@@ -39,7 +43,7 @@ struct kept {
     uint64_t begin;    /* of the first segment; UINT64_MAX: there is none */
     uint64_t last;     /* of the last one */
     uint64_t snapshot; /* offset of the newest one */
-    uint64_t bytes;    /* of segments and snapshots */
+    uint64_t bytes;    /* of segments and snapshots, those to come included */
 };
 
 static struct kept kept_by(const char *node)
@@ -62,7 +66,8 @@ static struct kept kept_by(const char *node)
         } else if (sscanf(entry->d_name, "snap-%20" SCNu64 ".", &offset) == 1) {
             k.snapshot =
                 strstr(entry->d_name, ".meta") != NULL && offset > k.snapshot ? offset : k.snapshot;
-        } else {
+        } else if (strncmp(entry->d_name, "spare", 5) != 0 &&
+                   strncmp(entry->d_name, "snap-", 5) != 0) { /* made, or received, at present */
             continue;
         }
         k.bytes += stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
@@ -113,6 +118,37 @@ static void overwrite(unsigned round)
     (void)snprintf(number, sizeof number, "%u", round);
     cluster_ask(cluster, "proxy1", reply, sizeof reply,
                 (const char *const[]){"SET", "round", number, NULL});
+}
+
+/* Writes keys 0 … count - 1 once, fifty at a time; each value is another, of random bytes or of
+ * one. */
+static void write_dataset(int count, bool compressible)
+{
+    char value[VALUE_BYTES];
+
+    for (int done = 0; done < count;) {
+        cluster_wait_leader(cluster);
+        redisContext *redis = cluster_connect(cluster, "proxy1");
+        bool ok = true;
+        for (done = 0; ok && done < count; done += 50) {
+            for (int i = 0; i < 50; i++) {
+                for (int k = 0; k < VALUE_BYTES; k += 8) {
+                    uint64_t bits = compressible ? 0 : random_next(&dice);
+                    memcpy(value + k, &bits, sizeof bits);
+                }
+                ok = ok && redisAppendCommand(redis, "SET data:%d %b", done + i, value,
+                                              sizeof value) == REDIS_OK;
+            }
+            for (int i = 0; i < 50 && ok; i++) {
+                redisReply *reply = NULL;
+                ok = redisGetReply(redis, (void **)&reply) == REDIS_OK &&
+                     reply->type == REDIS_REPLY_STATUS;
+                freeReplyObject(reply);
+            }
+        }
+        redisFree(redis);
+        done = ok ? count : 0;
+    }
 }
 
 static void take_snapshot(void)
@@ -200,10 +236,10 @@ START_TEST(forgets_and_comes_back)
     }
     for (int i = 0; i < 3; i++) {
         struct kept k = kept_by(nodes[i]);
-        /* A snapshot; what was written while it was made; a segment that is not whole yet, and one
-         * that is not wholly below. */
+        /* A snapshot; what was written while it was made; a segment that is not whole yet, one that
+         * is not wholly below, and one to come. */
         ck_assert_msg(k.bytes <=
-                          (OVERWRITES + 2) * (uint64_t)ROUND_BYTES + 3 * (uint64_t)SEGMENT_BYTES,
+                          (OVERWRITES + 2) * (uint64_t)ROUND_BYTES + 4 * (uint64_t)SEGMENT_BYTES,
                       "%s keeps %" PRIu64 " bytes", nodes[i], k.bytes);
     }
 
@@ -247,10 +283,61 @@ START_TEST(forgets_and_comes_back)
 }
 END_TEST
 
+static bool is_bounded(void *arg)
+{
+    const uint64_t *most = arg;
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (kept_by(nodes[i]).bytes > *most) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct cluster_options scheduled_options = {
+    .pairs = 2,
+    .redis_args = redis_args,
+    .log_json = "\"segment_bytes\": 8388608, \"message_max_bytes\": 2097152, "
+                "\"reserve_bytes\": 1048576, \"lease_ms\": 3000",
+    .proxy_json = "\"lease_ms\": 3000, \"snapshot\": {\"nice\": 0, \"log_min_bytes\": 4194304}"};
+
+static void scheduled_serve(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    cluster = cluster_create(&scheduled_options);
+    cluster_start(cluster);
+}
+
+/* Nobody asks for snapshots. A dataset is overwritten ten times without a pause; when that is over,
+ * a node holds four times the dataset at most, log and snapshots together; the same with values
+ * that an RDB compresses to nothing. */
+START_TEST(bounded_by_itself)
+{
+    enum { DATASET_KEYS = 3000, TIMES = 10 };
+    uint64_t bound = 4 * (uint64_t)DATASET_KEYS * VALUE_BYTES;
+    uint64_t most = 0;
+
+    for (int compressible = 0; compressible < 2; compressible++) {
+        write_dataset(DATASET_KEYS, compressible != 0);
+        for (int i = 0; i < TIMES; i++) {
+            write_dataset(DATASET_KEYS, compressible != 0);
+            uint64_t bytes = kept_by("log1").bytes;
+            most = bytes > most ? bytes : most;
+        }
+        cluster_wait("log and snapshots to be bounded", WAIT_MS, is_bounded, &bound);
+    }
+    printf("log1 held %" PRIu64 " bytes at most, %.1f times the dataset\n", most,
+           (double)most / (DATASET_KEYS * VALUE_BYTES));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("trim");
 
     tcase_add_test(system_case(suite, "trim", system_serve, 900), forgets_and_comes_back);
+    tcase_add_test(system_case(suite, "bounded", scheduled_serve, 600), bounded_by_itself);
+    random_init(&dice, (uint64_t)getpid());
     return unit_main(suite);
 }
