@@ -21,6 +21,7 @@ enum mutant {
     MUTANT_CUT_ANY_BAD,          /* whatever is bad at the log's end is taken for a torn write */
     MUTANT_OLD_ACKS,             /* acknowledgements of older sessions and terms count */
     MUTANT_JOINT_ONE_SET,        /* a joint configuration is judged by its new set alone */
+    MUTANT_SYNC_WEAKENED,        /* who reads what a client without waiting wrote does not wait */
 };
 
 #ifndef HOLDFAST_MUTANT
