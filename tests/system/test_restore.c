@@ -306,7 +306,7 @@ START_TEST(before_the_retention)
     }
     close(pipes[1]);
     for (int round = 0; round < 3; round++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "values%d", round);
         write_values(name, 2000);
     }
