@@ -48,7 +48,9 @@ struct client {
     bool barrier;   /* a REQUEST_BARRIER is out */
     bool postponed; /* the next request waits, unread, until nothing is unanswered */
     bool held;      /* it does until CLIENT PAUSE is over, or the log takes writes again */
+    bool blocks;    /* the last unanswered request may block, and shares no fence */
     int fd;
+    enum client_lane lane; /* where the unanswered requests are */
     struct event *readable, *writable;
     struct event *hangup; /* while postponed: nobody reads, yet who leaves must be noticed */
 
@@ -62,8 +64,6 @@ struct client {
     struct request *first, *last; /* requests in order, by next_of_client */
     size_t pending_count;         /* of them */
     size_t unanswered;            /* of them, those that wait for the engine */
-    enum client_lane lane;        /* where those are */
-    bool blocks;                  /* the last of them may block, and shares no fence */
     struct wait *wait;            /* the last of them is a WAIT that waits (waits.h); NULL: none */
     size_t forwarded;             /* of them, those that are in a forward's links */
     size_t withheld_bytes;        /* of their replies */
@@ -90,17 +90,17 @@ struct client {
     bool watches;         /* WATCH: on the private link */
     bool watches_many;    /* more keys than are remembered */
     char nonce[17];       /* of a link from another proxy (HOLDFAST LINK); "": it is none */
-    enum client_reply_mode reply_mode;
-    char *name;                      /* CLIENT SETNAME; NULL: none */
+    enum client_reply_mode reply_mode : 8;
+    enum client_gate gate : 8;
+    uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
+    char *name;           /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
     struct private_link *trial;      /* on which it logs in; NULL: none */
     struct private_link *redirect;   /* on which others' invalidations come for it; NULL: none */
     uint64_t redirects_to;           /* CLIENT TRACKING … REDIRECT: the client's id; 0: nobody */
     struct client *next_login, *prev_login;
-    char *user; /* ACL user; NULL: the link's own */
-    enum client_gate gate;
-    uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
+    char *user;                    /* ACL user; NULL: the link's own */
     struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
     size_t acks;                   /* REQUEST_ACK in the queue that are released */
     uint64_t publishes_after;      /* pubsub_holds; 0: it waits for none */
