@@ -78,6 +78,8 @@ static void proxy_mark_appended(struct proxy *p, uint64_t now_ns)
     if (p->mark_count < PROXY_COMMIT_MARKS) {
         last = (p->mark_first + p->mark_count++) % PROXY_COMMIT_MARKS;
         p->marks[last] = (struct proxy_mark){end, now_ns};
+    } else {
+        p->marks[last].offset = end; /* told as older than it is, never as younger */
     }
 }
 

@@ -293,6 +293,8 @@ static void pair_take_stream(struct world *w, unsigned pair, uint64_t offset)
         }
         if (p->mark_count < PAIR_MARKS) {
             p->marks[p->mark_count++] = (struct pair_mark){start + size, w->now};
+        } else {
+            p->marks[PAIR_MARKS - 1].offset = start + size; /* as the proxy does */
         }
         p->appended = true;
     }
