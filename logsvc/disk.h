@@ -43,6 +43,9 @@ struct disk_ops {
     int (*read)(struct disk_file *f, void *to, size_t size, uint64_t at, size_t *got);
     /* fdatasync: the bytes and the size, not the name. */
     int (*sync)(struct disk_file *f);
+    /* Has the disk begin to write these bytes, and does not wait for it: a later sync has less to
+     * do. It promises nothing, and there is nothing to be done about an error. */
+    void (*push)(struct disk_file *f, uint64_t at, uint64_t size);
     int (*size)(struct disk_file *f, uint64_t *out);
 
     /* Names are durable after sync_folder of their folder. */
@@ -91,6 +94,11 @@ static inline int MUST_CHECK disk_read(struct disk_file *f, void *to, size_t siz
 static inline int MUST_CHECK disk_sync(struct disk_file *f)
 {
     return f->disk->ops->sync(f);
+}
+
+static inline void disk_push(struct disk_file *f, uint64_t at, uint64_t size)
+{
+    f->disk->ops->push(f, at, size);
 }
 
 static inline int MUST_CHECK disk_size(struct disk_file *f, uint64_t *out)

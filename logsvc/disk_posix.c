@@ -130,6 +130,11 @@ static int posix_sync(struct disk_file *f)
     return ERR_OK;
 }
 
+static void posix_push(struct disk_file *f, uint64_t at, uint64_t size)
+{
+    (void)sync_file_range(posix_of(f)->fd, (off_t)at, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 static int posix_size(struct disk_file *f, uint64_t *out)
 {
     struct stat st;
@@ -236,6 +241,7 @@ struct disk *disk_posix(void)
         .write = posix_write,
         .read = posix_read,
         .sync = posix_sync,
+        .push = posix_push,
         .size = posix_size,
         .rename = posix_rename,
         .unlink = posix_unlink,

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Synced while it is received, and so often that no sync holds up the node for long, nor an append
- * of a neighbour's on the same disk. */
-enum { SNAPFILE_SYNC_BYTES = 1024 * 1024 };
+/* Written to the disk while it is received, little by little, and synced now and then, so that no
+ * sync holds up the node for long, nor an append of a neighbour's on the same disk. */
+enum { SNAPFILE_PUSH_BYTES = 256 * 1024, SNAPFILE_SYNC_BYTES = 16 * 1024 * 1024 };
 /* Of 64 TiB. */
 enum { SNAPFILE_META_MAX_BYTES = 1024 * 1024 * 1024 };
 
@@ -370,7 +370,7 @@ int snapfile_begin(struct snapfile *s, const struct snapshot_info *info, uint64_
     if (rc == ERR_OK) {
         s->incoming_info = *info;
         s->incoming_info.engine_version[sizeof info->engine_version - 1] = '\0';
-        s->incoming_at = s->synced_at = 0;
+        s->incoming_at = s->synced_at = s->pushed_at = 0;
         s->incoming_crc = 0;
         s->incoming_sums.part = 0;
         s->incoming_sums.part_bytes = 0;
@@ -392,7 +392,10 @@ int snapfile_write(struct snapfile *s, uint64_t at, const void *bytes, size_t si
     rc = disk_write(s->incoming, bytes, size, at);
     if (rc == ERR_OK && at + size - s->synced_at >= SNAPFILE_SYNC_BYTES) {
         rc = disk_sync(s->incoming);
-        s->synced_at = at + size;
+        s->synced_at = s->pushed_at = at + size;
+    } else if (rc == ERR_OK && at + size - s->pushed_at >= SNAPFILE_PUSH_BYTES) {
+        disk_push(s->incoming, s->pushed_at, at + size - s->pushed_at);
+        s->pushed_at = at + size;
     }
     if (rc == ERR_NO_SPACE) {
         /* Somebody else took the room that was there at the begin: give up this snapshot only. */

@@ -41,7 +41,7 @@ struct snapfile {
     struct disk_file *incoming; /* NULL: none is being received */
     struct snapshot_info incoming_info;
     uint64_t incoming_at; /* bytes received */
-    uint64_t synced_at;
+    uint64_t synced_at, pushed_at;
     uint32_t incoming_crc;
     uint64_t refused_offset; /* of the last one without room, and 1; 0: none */
     struct snapfile_sums incoming_sums;

@@ -18,7 +18,9 @@ enum {
     LOGNODES_FRESH_MS = 3000, /* what was said longer ago is no answer any more */
     LOGNODES_TIMEOUT_MS = 2000,
     LOGNODES_RETRY_MS = 50,
-    LOGNODES_INFLIGHT = 4
+    LOGNODES_INFLIGHT = 4,
+    LOGNODES_SHIP_BYTES =
+        256 << 10 /* of one piece of a snapshot: what a node's disk gets at once */
 };
 
 /* A log node that we have a link to; its place in the table is its number everywhere. */
@@ -441,6 +443,8 @@ uint32_t lognodes_members(const struct lognodes *n)
 
 static void lognodes_create_machines(struct lognodes *n, const struct lognodes_config *config)
 {
+    size_t ship_bytes = config->piece_max_bytes < LOGNODES_SHIP_BYTES ? config->piece_max_bytes
+                                                                      : LOGNODES_SHIP_BYTES;
     struct random random;
     random_init(&random, random_seed());
 
@@ -454,7 +458,7 @@ static void lognodes_create_machines(struct lognodes *n, const struct lognodes_c
     struct snapship_config ship = {.log_id = config->log_id,
                                    .node_count = config->address_count,
                                    .session = random_next(&random),
-                                   .piece_max_bytes = (uint32_t)config->piece_max_bytes,
+                                   .piece_max_bytes = (uint32_t)ship_bytes,
                                    .inflight_max = LOGNODES_INFLIGHT,
                                    .timeout_ms = LOGNODES_TIMEOUT_MS,
                                    .retry_ms = LOGNODES_RETRY_MS};
