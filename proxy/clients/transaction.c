@@ -348,7 +348,10 @@ static void transaction_exec(struct router *router, struct client *c)
         bool alone = large && router_can_go_alone(router, c, route);
         if (!router_choose_lane(router, c, t->own || alone, route) ||
             !transaction_complete(router, c, route)) {
-            return; /* postponed; a link that is needed for WATCH is here */
+            if (c->link != NULL) {
+                private_unkeep(c->link, 0); /* lent just now, for nothing; not that of a WATCH */
+            }
+            return; /* postponed, or answered */
         }
     }
     if (t->spoiled) {

@@ -176,6 +176,32 @@ START_TEST(test_own_link)
 }
 END_TEST
 
+/* EXEC that gets a link of its own, and then can't be sent as another one is wanted for REDIRECT
+ * and none is left, or is not there yet: it gives back what it got. */
+START_TEST(test_link_for_nothing)
+{
+    static const char words[] = "MULTI\r\nCLIENT TRACKING ON REDIRECT 2\r\nEXEC\r\n";
+
+    world_join(1);
+    world_join(2);
+    world_say(2, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    ck_assert_uint_eq(private_lent(world.privates), 1);
+    world_say_raw(0, words);
+    world_expect(0, OK QUEUED "-ERR max number of private connections reached, see "
+                              "limits.private_max\r\n");
+    ck_assert_ptr_null(world.clients[0]->link);
+    ck_assert_uint_eq(private_lent(world.privates), 1);
+    world_link_redis(0, "*-1\r\n");
+    world_expect(2, "*-1\r\n");
+    world_say_raw(0, words);
+    world_expect(0, OK QUEUED);
+    ck_assert_ptr_nonnull(world.clients[1]->redirect);
+    ck_assert_uint_eq(private_lent(world.privates), 1);
+}
+END_TEST
+
 /* Who the client is afterwards is what Redis said of the words before it, error or not. */
 START_TEST(test_users)
 {
@@ -442,6 +468,7 @@ int main(void)
     tcase_add_test(transaction, test_never);
     tcase_add_test(transaction, test_locals);
     tcase_add_test(transaction, test_own_link);
+    tcase_add_test(transaction, test_link_for_nothing);
     tcase_add_test(transaction, test_users);
     tcase_add_test(transaction, test_wait);
     tcase_add_test(transaction, test_reply);
