@@ -441,6 +441,15 @@ struct request *client_queue(struct client *c, uint32_t request_flags)
     return r;
 }
 
+struct request *client_queue_ours(struct client *c, uint32_t request_flags)
+{
+    enum client_reply_mode mode = c->reply_mode;
+    struct request *r = client_queue(c, request_flags);
+
+    c->reply_mode = mode;
+    return r;
+}
+
 struct request *client_queue_before(struct client *c, struct request *before)
 {
     struct request *r = request_take(c->all->pool), **at = &c->first;

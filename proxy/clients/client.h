@@ -231,7 +231,11 @@ void client_push(struct client *c, char head, const uint8_t *rest, size_t size);
 /* Queues a request whose reply comes later. It is the client's from now on. */
 struct request *client_queue(struct client *c, uint32_t request_flags);
 
-/* The same, silent, before one that is being answered, which it holds up. */
+/* The same for one that the client has not made (but a denial of which it may get): CLIENT REPLY
+ * SKIP is still about the next one that it makes. */
+struct request *client_queue_ours(struct client *c, uint32_t request_flags);
+
+/* Queues one, silent, before one that is being answered, which it holds up. */
 struct request *client_queue_before(struct client *c, struct request *before);
 
 /* Instead of an answer: the request is handed over again, and none behind it, when everything

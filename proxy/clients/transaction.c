@@ -182,7 +182,7 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
         return false;
     }
     if (c->unanswered == 0) {
-        struct request *r = client_queue(c, REQUEST_GATE);
+        struct request *r = client_queue_ours(c, REQUEST_GATE);
         r->waiter.harmless = true;
         router_send_bytes(router, route, r, probe, sizeof probe - 1, 0);
     }

@@ -94,7 +94,7 @@ static void acl_send_login(struct client *c, struct private_link *link,
                            const struct resp_arg words[3], const struct resp_arg *name)
 {
     c->lane = CLIENT_LANE_PRIVATE;
-    struct request *r = client_queue(c, REQUEST_AUTH);
+    struct request *r = client_queue_ours(c, REQUEST_AUTH);
     char *copy = mem_alloc(name->len + 1);
     memcpy(copy, name->bytes, name->len);
     copy[name->len] = '\0';
@@ -205,7 +205,7 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
     words[1] = (struct resp_arg){(const uint8_t *)"DRYRUN", 6};
     words[2] = (struct resp_arg){(const uint8_t *)c->user, strlen(c->user)};
     memcpy(words + 3, argv, argc * sizeof *argv);
-    struct request *r = client_queue(c, REQUEST_GATE);
+    struct request *r = client_queue_ours(c, REQUEST_GATE);
     r->waiter.harmless = true;
     r->note = mem_strdup(command->name);
     struct buf bytes = BUF_INIT;
@@ -303,7 +303,10 @@ void acl_answered(struct request *r)
         acl_refuse(r, (const char *)buf_head(&said));
         buf_release(&said);
     }
-    if (c->gate == CLIENT_GATE_DENIED && c->transaction != NULL) {
+    if (!granted && c->reply_mode == CLIENT_REPLY_SKIP) {
+        c->reply_mode = CLIENT_REPLY_ON; /* this was the reply that is skipped */
+    }
+    if (!granted && c->transaction != NULL) {
         transaction_spoil(c);
     }
 }

@@ -56,7 +56,7 @@ static void rights_ask(struct router *router, struct client *c, enum topic_kind 
         }
     }
     resp_put_request(&bytes, words, count);
-    struct request *r = client_queue(c, REQUEST_SILENT);
+    struct request *r = client_queue_ours(c, REQUEST_SILENT);
     r->waiter.harmless = true;
     r->amend = rights_answered;
     router_send_bytes(router, ROUTE_ENGINE, r, buf_head(&bytes), bytes.len, 0);

@@ -196,6 +196,34 @@ START_TEST(test_gate)
 }
 END_TEST
 
+/* CLIENT REPLY SKIP is about the client's request, not about what Redis is asked before: neither a
+ * login, nor what is put to it. A denial is the reply that is skipped. */
+START_TEST(test_skip)
+{
+    world_say(0, "CLIENT REPLY SKIP");
+    world_say(0, "AUTH joe pw");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "");
+    for (int denied = 0; denied < 2; denied++) {
+        world_say(0, "CLIENT REPLY SKIP");
+        world_expect_sent_bare("ACL DRYRUN joe CLIENT REPLY SKIP");
+        world_redis("+OK\r\n");
+        world_say(0, "CLIENT ID");
+        world_expect_sent_bare("ACL DRYRUN joe CLIENT ID");
+        world_redis(denied
+                        ? "$59\r\nThis user has no permissions to run the 'client|id' command\r\n"
+                        : "+OK\r\n");
+        world_expect(0, "");
+        world_say(0, "CLIENT ID");
+        world_expect_sent_bare("ACL DRYRUN joe CLIENT ID");
+        world_redis("+OK\r\n");
+        world_expect(0, ":1\r\n");
+    }
+}
+END_TEST
+
 /* Inside MULTI each command is put to Redis; one that is refused spoils the transaction. */
 START_TEST(test_transaction)
 {
@@ -370,6 +398,7 @@ int main(void)
     tcase_add_test(tc, test_guessing);
     tcase_add_test(tc, test_turn_is_passed_on);
     tcase_add_test(tc, test_gate);
+    tcase_add_test(tc, test_skip);
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_leaves);
     tcase_add_test(tc, test_own_commands);
