@@ -762,7 +762,7 @@ void engine_add_taken(struct engine *e, struct request *r, unsigned db, unsigned
     chain_take(&e->ahead, &e->gathered);
     chain_move(&e->ahead, commands);
     if ((r->flags & REQUEST_SELECTS) != 0) {
-        e->link_db = -1;
+        e->link_db = e->link_resp = -1; /* as below */
     }
 }
 

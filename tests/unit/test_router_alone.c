@@ -119,6 +119,33 @@ START_TEST(test_request)
 }
 END_TEST
 
+/* A large transaction goes as one piece, too; which protocol its HELLO has left the link with is
+ * not taken for granted. */
+START_TEST(test_transaction_state)
+{
+    static const char exec[] = "*1\r\n$4\r\nEXEC\r\n";
+    struct buf nothing = BUF_INIT;
+
+    buf_append_str(&sent, "*1\r\n$5\r\nMULTI\r\n*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
+                          "*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n");
+    put_large_set(&sent, "a");
+    buf_append_str(&sent, exec);
+    pump(world.fds[0], &sent, world.fds[0], 5 + 3 * 9);
+    world_link_up(0);
+    pump(-1, &nothing, world.links[0], sent.len);
+    ck_assert_uint_eq(got.len, sent.len);
+    ck_assert(memcmp(buf_head(&got), buf_head(&sent), sent.len) == 0);
+    world_link_redis_raw(0, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+                            "*3\r\n%0\r\n+OK\r\n+OK\r\n");
+    const char *heard = world_hear(0);
+    ck_assert_msg(strncmp(heard, "*3\r\n%7\r\n", 8) == 0, "%s", heard);
+    world_say(0, "HELLO 2");
+    ck_assert_int_eq(*world_hear(0), '*');
+    world_say(0, "GET b");
+    world_link_expect_bare(0, "HELLO 2|GET b");
+}
+END_TEST
+
 /* What stands behind it in the same read is neither lost nor early; state of the link is put before
  * it. */
 START_TEST(test_request_state)
@@ -264,6 +291,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_request);
     tcase_add_test(tc, test_request_state);
+    tcase_add_test(tc, test_transaction_state);
     tcase_add_test(tc, test_request_abandoned);
     tcase_add_test(tc, test_written);
     tcase_add_test(tc, test_replied);
