@@ -940,6 +940,10 @@ void router_request(struct router *router, struct client *c, const struct resp_a
                     size_t argc)
 {
     router_take(router, c, argv, argc);
+    if (c->early != NULL && !c->postponed) { /* its MONITOR has waited, and was refused */
+        monitor_leave(c);
+        c->waits_for_link = false;
+    }
     if (c->logs_in && !c->postponed) {
         acl_request_done(c);
     }

@@ -100,6 +100,33 @@ START_TEST(test_early_leaves)
 }
 END_TEST
 
+/* It is refused when it comes again: nothing is gathered any more, and it may read again. */
+START_TEST(test_early_refused)
+{
+    world.router.scripts_can_be_monitored = true;
+    world_join(1);
+    world_say(1, "MONITOR");
+    world_expect(1, "");
+    strcpy(world.router.busy, "BUSY a script runs");
+    session_link_settled(&world.all);
+    world_expect(1, "-BUSY a script runs\r\n");
+    ck_assert_ptr_null(world.all.monitors);
+    ck_assert_ptr_null(world.clients[1]->early);
+    world.router.busy[0] = '\0';
+    world_say(0, "CLIENT ID");
+    world_expect(0, ":1\r\n");
+    world_say(1, "GET a");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(1, "$-1\r\n");
+    world_say(1, "MONITOR"); /* waits, as the first time */
+    world_expect(1, "");
+    world.router.monitors_scripts = true;
+    session_link_settled(&world.all);
+    ck_assert_int_eq(strncmp(world_hear(1), "+OK\r\n", 5), 0);
+}
+END_TEST
+
 static void redis_tells(const char *who_and_what)
 {
     struct buf line = BUF_INIT;
@@ -217,6 +244,7 @@ int main(void)
     tcase_add_test(tc, test_feed);
     tcase_add_test(tc, test_early);
     tcase_add_test(tc, test_early_leaves);
+    tcase_add_test(tc, test_early_refused);
     tcase_add_test(tc, test_scripts_in_order);
     tcase_add_test(tc, test_scripts_in_another_order);
     tcase_add_test(tc, test_scripts_not_told);
