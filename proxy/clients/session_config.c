@@ -30,11 +30,45 @@ static bool config_fits(struct router *router, struct client *c, const struct cl
     return false;
 }
 
+/* The note of CONFIG SET: the words, for what is ours of them is set when Redis has set the rest;
+ * what others have set meanwhile stays. */
+struct config_note {
+    size_t argc;
+    struct resp_arg argv[]; /* their bytes stand behind them */
+};
+
+static struct config_note *config_note_create(const struct resp_arg *argv, size_t argc)
+{
+    struct config_note *note;
+    size_t size = 0;
+
+    for (size_t i = 0; i < argc; i++) {
+        size += argv[i].len;
+    }
+    note = mem_alloc(sizeof *note + argc * sizeof *argv + size);
+    note->argc = argc;
+    uint8_t *to = (uint8_t *)&note->argv[argc];
+    for (size_t i = 0; i < argc; i++) {
+        memcpy(to, argv[i].bytes, argv[i].len);
+        note->argv[i] = (struct resp_arg){to, argv[i].len};
+        to += argv[i].len;
+    }
+    return note;
+}
+
 static void config_was_set(struct request *r)
 {
-    if (request_reply_type(r) == '+') {
-        clients_configure(r->client->all, r->note);
+    const struct config_note *note = r->note;
+    struct clients *all = r->client->all;
+    struct resp_arg *rest = mem_alloc(note->argc * sizeof *rest);
+    struct client_config next = all->config;
+    size_t count = 0;
+
+    if (request_reply_type(r) == '+' &&
+        client_config_take(&next, note->argv, note->argc, rest, &count)) {
+        clients_configure(all, &next);
     }
+    free(rest);
 }
 
 static void config_got(struct request *r)
@@ -59,24 +93,25 @@ static void config_stats_reset(struct request *r)
     }
 }
 
+/* note: for amend, or NULL; it is taken over. */
 static void config_send(struct router *router, struct client *c, enum route route,
                         const struct command *command, const struct resp_arg *argv, size_t argc,
-                        void (*amend)(struct request *), const struct client_config *next)
+                        void (*amend)(struct request *), struct config_note *note)
 {
     bool harmless = false;
 
     if (!router_choose_lane(router, c, false, route)) {
+        free(note);
         return;
     }
     bool known = router_scope(router, c->db, command, argv, argc, &harmless);
     struct request *r = router_send(router, c, route, 0, !known, harmless, argv, argc);
-    if (r != NULL) {
-        r->amend = amend;
-        r->note = next != NULL ? mem_alloc(sizeof *next) : NULL;
-        if (next != NULL) {
-            memcpy(r->note, next, sizeof *next);
-        }
+    if (r == NULL) {
+        free(note);
+        return;
     }
+    r->amend = amend;
+    r->note = note;
 }
 
 static void config_set(struct router *router, struct client *c, enum route route,
@@ -94,7 +129,8 @@ static void config_set(struct router *router, struct client *c, enum route route
         clients_configure(c->all, &next);
         router_answer_ok(c);
     } else {
-        config_send(router, c, route, command, rest, count, config_was_set, &next);
+        config_send(router, c, route, command, rest, count, config_was_set,
+                    config_note_create(argv, argc));
     }
     free(rest);
 }

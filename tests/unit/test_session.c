@@ -484,6 +484,28 @@ START_TEST(test_quit)
 }
 END_TEST
 
+/* What CONFIG SET sets here when Redis has set the rest leaves alone what others have set since. */
+START_TEST(test_config_late)
+{
+    world_join(1);
+    world_say(0, "CONFIG SET timeout 7 maxmemory 1 maxclients 60");
+    world_expect_sent_bare("CONFIG SET maxmemory 1");
+    world_say(1, "CONFIG SET tcp-keepalive 9 maxclients 50");
+    world_expect(1, "+OK\r\n");
+    ck_assert(!world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].set);
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 7);
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_KEEPALIVE_S].value, 9);
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_MAXCLIENTS].value, 60);
+    world_say(0, "CONFIG SET timeout 8 maxmemory x");
+    world_expect_sent_bare("CONFIG SET maxmemory x");
+    world_redis("-ERR no\r\n");
+    world_expect(0, "-ERR no\r\n");
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 7);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -510,6 +532,7 @@ int main(void)
     tcase_add_test(session, test_list);
     tcase_add_test(session, test_reset);
     tcase_add_test(session, test_quit);
+    tcase_add_test(session, test_config_late);
     suite_add_tcase(suite, session);
     return unit_main(suite);
 }
