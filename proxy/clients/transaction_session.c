@@ -49,6 +49,8 @@ enum transaction_kind transaction_kind(const struct command *command)
                  {"config|set", TRANSACTION_THERE},
                  {"config|get", TRANSACTION_THERE},
                  {"config|resetstat", TRANSACTION_THERE},
+                 {"acl|setuser", TRANSACTION_THERE},
+                 {"acl|load", TRANSACTION_THERE},
                  {"info", TRANSACTION_THERE}};
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -291,6 +293,8 @@ void transaction_session_answered(struct router *router, struct client *c,
         session_reset_stats(c->all);
     } else if (is_named(command, "config|set") && reply[0] == '+') {
         config_set_too(router, c, argv, argc, &out);
+    } else if (acl_changes_rights(command) && reply[0] == '+') {
+        acl_rights_changed(router, c->all, argv, argc);
     } else if (is_named(command, "info") && router->correct_info != NULL) {
         router->correct_info(router->info_ctx, argv, argc, &out);
     }

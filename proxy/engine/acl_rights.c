@@ -89,6 +89,15 @@ static void rights_changed(struct request *r)
     }
 }
 
+void acl_rights_changed(struct router *router, struct clients *all, const struct resp_arg *argv,
+                        size_t argc)
+{
+    if (router_serves(router)) {
+        rights_ask_all(router, all, argc > 2 ? (const char *)argv[2].bytes : "",
+                       argc > 2 ? argv[2].len : 0);
+    }
+}
+
 bool acl_changes_rights(const struct command *command)
 {
     return strcmp(command->name, "acl|setuser") == 0 || strcmp(command->name, "acl|load") == 0;

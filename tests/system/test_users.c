@@ -25,7 +25,10 @@ START_TEST(users_who_lose_channels)
          "A SUBSCRIBE ch:1", "B AUTH alice pw", "B PSUBSCRIBE ch:*", "C AUTH alice pw",
          "C SSUBSCRIBE x", "D SUBSCRIBE ch:1 x y", "H ACL SETUSER alice resetchannels &ch:*", "C?",
          "A PING", "B PING", "H ACL SETUSER alice resetchannels &ch:1", "B?", "A PING",
-         "H ACL SETUSER alice resetchannels", "A?", "D PING", "H PUBLISH ch:1 z");
+         "H ACL SETUSER alice resetchannels", "A?", "D PING", "H PUBLISH ch:1 z",
+         "H ACL SETUSER alice &ch:*", "B AUTH alice pw", "B SUBSCRIBE ch:1", "H MULTI",
+         "H ACL SETUSER alice nosuch", "H ACL SETUSER bob resetchannels", "H EXEC", "B PING",
+         "H MULTI", "H ACL SETUSER alice resetchannels", "H GET k", "H EXEC", "B?", "D PING");
 }
 END_TEST
 

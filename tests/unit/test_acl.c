@@ -121,6 +121,27 @@ START_TEST(test_rights)
 }
 END_TEST
 
+/* Also if that is in a transaction, and was carried out. */
+START_TEST(test_rights_in_transaction)
+{
+    tracker_stream_at(world.tracker, 7);
+    tracker_commit(world.tracker, 7);
+    world_join(1);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n+PONG\r\n");
+    (void)world_hear(0);
+    world_say_raw(1, "MULTI\r\nACL LOAD\r\nACL SETUSER default resetchannels\r\nEXEC\r\n");
+    world_expect_sent_bare("MULTI|ACL LOAD|ACL SETUSER default resetchannels|EXEC");
+    world_redis("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR no file\r\n+OK\r\n");
+    world_expect(1, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR no file\r\n+OK\r\n");
+    world_expect_sent_bare("ACL DRYRUN default SUBSCRIBE c");
+    world_redis("$67\r\nThis user has no permissions to access the 'c' channel (some words)\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
 /* Guessing takes one link (logins_max), whoever guesses: the next one waits for its turn, others
  * are not kept from theirs, and who gives up leaves the line. */
 START_TEST(test_guessing)
@@ -395,6 +416,7 @@ int main(void)
     tcase_add_test(tc, test_login);
     tcase_add_test(tc, test_hello);
     tcase_add_test(tc, test_rights);
+    tcase_add_test(tc, test_rights_in_transaction);
     tcase_add_test(tc, test_guessing);
     tcase_add_test(tc, test_turn_is_passed_on);
     tcase_add_test(tc, test_gate);
