@@ -150,6 +150,12 @@ bool session_is_own(const struct router *router, const struct resp_arg *user,
     return (user == NULL || session_user_ok(router, user)) && session_password_ok(router, password);
 }
 
+bool session_is_own_refused(const struct router *router, const struct resp_arg *user,
+                            const struct resp_arg *password)
+{
+    return session_is_own_name(router, user) && !session_password_ok(router, password);
+}
+
 void session_hello_reply(struct router *router, struct client *c)
 {
     struct buf *b = &router->text;
@@ -200,7 +206,7 @@ static void session_hello(struct router *router, struct client *c, const struct 
     long long version = c->resp;
     char text[160];
 
-    if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
+    if (c->all->capture == NULL && pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
         return; /* RESP2 may make it a connection for messages alone */
     }
     if (argc >= 2 && !resp_arg_integer(&argv[1], &version)) {

@@ -20,9 +20,11 @@ void session_client_kill(struct router *router, struct client *c, const struct r
 const struct command *session_waitaof(void);
 
 /* Whether AUTH with these words makes a client the link's own user; user: NULL, if none is given.
- * Or whether that user is that one. */
+ * Or does not, as the password is another one. Or whether that user is that one. */
 bool session_is_own(const struct router *router, const struct resp_arg *user,
                     const struct resp_arg *password);
+bool session_is_own_refused(const struct router *router, const struct resp_arg *user,
+                            const struct resp_arg *password);
 bool session_is_own_name(const struct router *router, const struct resp_arg *user);
 void session_hello_reply(struct router *router, struct client *c);
 

@@ -108,6 +108,20 @@ static bool auth_is_own(const struct router *router, const struct resp_arg *argv
     return password != 0 && session_is_own(router, user != 0 ? &argv[user] : NULL, &argv[password]);
 }
 
+/* The link's own user with another password than the proxy's, be it the one that Redis knows. */
+static bool auth_is_refused(const struct router *router, const struct command *command,
+                            const struct resp_arg *argv, size_t argc)
+{
+    size_t user, password;
+
+    if (!is_named(command, "hello") && !is_named(command, "auth")) {
+        return false;
+    }
+    auth_places(command, argv, argc, &user, &password);
+    return password != 0 &&
+           session_is_own_refused(router, user != 0 ? &argv[user] : NULL, &argv[password]);
+}
+
 static void auth_put(struct router *router, struct client *c, const struct command *command,
                      const struct resp_arg *argv, size_t argc, struct buf *commands)
 {
@@ -217,6 +231,10 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
     }
     if (strncmp(command->name, "wait", 4) == 0 && route == ROUTE_ENGINE) {
         put_here(commands, here); /* elsewhere the proxy that leads knows its log nodes */
+        return true;
+    }
+    if (auth_is_refused(router, command, argv, argc)) {
+        put_here(commands, here); /* with Redis' words (session.c) */
         return true;
     }
     if (is_named(command, "hello") || is_named(command, "auth")) {

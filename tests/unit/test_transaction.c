@@ -202,6 +202,31 @@ START_TEST(test_link_for_nothing)
 }
 END_TEST
 
+/* The link's own user comes in with the proxy's password alone, not with the one that Redis knows:
+ * Redis is not asked about another one. */
+START_TEST(test_own_password)
+{
+    static const char wrong[] =
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    struct buf expected = BUF_INIT;
+
+    world.router.config.password = "pw";
+    world_say_raw(0, "MULTI\r\nAUTH default sesame\r\nAUTH sesame\r\nAUTH pw\r\n"
+                     "HELLO 3 SETNAME me AUTH default sesame\r\nGET a\r\nEXEC\r\n");
+    world_expect(0, OK QUEUED QUEUED QUEUED QUEUED QUEUED);
+    world_link_up(0);
+    world_link_expect_bare(0, "MULTI|PING|PING|AUTH default |PING|GET a|EXEC");
+    world_link_redis_raw(0, OK QUEUED QUEUED QUEUED QUEUED QUEUED
+                         "*5\r\n+PONG\r\n+PONG\r\n+OK\r\n+PONG\r\n$-1\r\n");
+    buf_printf(&expected, "*5\r\n%s%s+OK\r\n%s$-1\r\n", wrong, wrong, wrong);
+    buf_append(&expected, "", 1);
+    world_expect(0, (const char *)buf_head(&expected));
+    buf_release(&expected);
+    ck_assert_uint_eq(world.clients[0]->resp, 2);
+    ck_assert_str_eq(world.clients[0]->name, "me"); /* it stood before */
+}
+END_TEST
+
 /* Who the client is afterwards is what Redis said of the words before it, error or not. */
 START_TEST(test_users)
 {
@@ -469,6 +494,7 @@ int main(void)
     tcase_add_test(transaction, test_locals);
     tcase_add_test(transaction, test_own_link);
     tcase_add_test(transaction, test_link_for_nothing);
+    tcase_add_test(transaction, test_own_password);
     tcase_add_test(transaction, test_users);
     tcase_add_test(transaction, test_wait);
     tcase_add_test(transaction, test_reply);
