@@ -88,7 +88,7 @@ static bool archive_open_store(struct archive *a, const struct ctl *ctl, const c
     if (a->store == NULL) {
         return false;
     }
-    int err = archive_store_get(a->store, archive_manifest, UINT64_MAX);
+    int err = archive_store_get(a->store, archive_manifest, ARCHIVE_MANIFEST_BYTES_MAX, true);
     if (err == ERR_NOT_FOUND && !make) {
         ctl_complain("%s/%s: there is no such export", url, archive_manifest);
     }
@@ -147,7 +147,7 @@ int archive_open_file(struct archive *a, const char *name, uint64_t size_bytes, 
 
     archive_path(a, name, false, path);
     if (a->store != NULL && access(path, F_OK) != 0) {
-        int err = archive_store_get(a->store, name, size_bytes);
+        int err = archive_store_get(a->store, name, size_bytes, false);
         if (err == ERR_NOT_FOUND) {
             ctl_complain("%s: is missing in the store", name);
         }

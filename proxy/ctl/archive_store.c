@@ -105,7 +105,7 @@ int archive_store_put(struct archive_store *t, const char *name)
     return err;
 }
 
-int archive_store_get(struct archive_store *t, const char *name, uint64_t size_bytes)
+int archive_store_get(struct archive_store *t, const char *name, uint64_t size_bytes, bool one)
 {
     char path[STORE_PATH_BYTES], object[MANIFEST_NAME_BYTES + 16];
     int fd = store_open_file(t, name, O_RDWR | O_CREAT | O_TRUNC, path);
@@ -116,9 +116,9 @@ int archive_store_get(struct archive_store *t, const char *name, uint64_t size_b
         return ERR_IO;
     }
     for (unsigned i = 0; err == ERR_OK && size > 0 && (i == 0 || at < size_bytes); i++) {
-        err = s3_get(t->s3, store_object(name, i, object), fd, at, &size);
+        err = s3_get(t->s3, store_object(name, i, object), fd, at, size_bytes - at, &size);
         at += size;
-        if (size_bytes == UINT64_MAX) {
+        if (one) {
             break;
         }
     }

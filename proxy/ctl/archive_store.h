@@ -8,6 +8,7 @@
 #include "common/err.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct archive_store;
@@ -19,8 +20,9 @@ void archive_store_close(struct archive_store *t); /* NULL is allowed */
 
 /* FOLDER/NAME goes into the store, and is removed. ERR_IO: complained. */
 int archive_store_put(struct archive_store *t, const char *name) MUST_CHECK;
-/* It comes from there to FOLDER/NAME. size_bytes UINT64_MAX: it is one object. ERR_NOT_FOUND;
- * ERR_IO: complained. */
-int archive_store_get(struct archive_store *t, const char *name, uint64_t size_bytes) MUST_CHECK;
+/* It comes from there to FOLDER/NAME: size_bytes in as many objects as it takes; or one object, of
+ * that much at most. ERR_NOT_FOUND; ERR_IO: complained, also if there is more. */
+int archive_store_get(struct archive_store *t, const char *name, uint64_t size_bytes,
+                      bool one) MUST_CHECK;
 
 #endif

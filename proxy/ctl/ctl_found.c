@@ -7,6 +7,7 @@
 #include "logsvc/client/snapship.h"
 #include "logsvc/client/transport.h"
 #include "proxy/ctl/ctl_bar.h"
+#include "proxy/ctl/ctl_stop.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -43,6 +44,7 @@ struct ctl_found {
     int fd;
     bool shipped;
     int shipped_err;
+    unsigned node_count;
 };
 
 /* ---- messages ---- */
@@ -231,6 +233,7 @@ struct ctl_found *ctl_found_open(const struct ctl_nodes *nodes)
                                        .timeout_ms = FOUND_TIMEOUT_MS,
                                        .retry_ms = FOUND_RETRY_MS};
 
+    f->node_count = nodes->count;
     if (nodes->history.count > 0) {
         f->held_term = nodes->history.entries[nodes->history.count - 1].term;
     }
@@ -370,12 +373,28 @@ int ctl_found_append(struct ctl_found *f, const void *bytes, size_t size, bool u
 
 static int found_ship(struct ctl_found *f, int fd)
 {
+    unsigned quorum = f->node_count / 2 + 1;
+    uint64_t last = 0, moved_ns = clock_now_ns();
+
     f->fd = fd;
     snapship_upload(f->snapship, clock_now_ns(), proposer_term(f->proposer), &f->info);
     while (!f->shipped) {
         uint64_t done, total;
         snapship_progress(f->snapship, &done, &total);
         ctl_bar_show(&f->bar, "snapshot", done, total);
+        if (done != last) {
+            last = done;
+            moved_ns = clock_now_ns();
+        }
+        if (f->node_count - (unsigned)__builtin_popcount(snapship_full(f->snapship)) < quorum) {
+            return found_lost(f, "too few log nodes have room for the snapshot on their disks");
+        }
+        if (clock_now_ns() - moved_ns > FOUND_SILENCE_MS * CLOCK_NS_PER_MS) {
+            return found_lost(f, "the log nodes take nothing any more");
+        }
+        if (ctl_stop_asked()) {
+            return found_lost(f, "told to stop; run it again to go on");
+        }
         if (proposer_state(f->proposer) != PROPOSER_LEADING) {
             return found_lost(f, FOUND_DEPOSED);
         }

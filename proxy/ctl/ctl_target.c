@@ -14,7 +14,12 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { TARGET_POLL_MS = 100, TARGET_END_MS = 5000 };
+enum {
+    TARGET_POLL_MS = 100,
+    TARGET_END_MS = 5000,
+    TARGET_ANSWER_MS = 60000, /* a large dataset is loaded, or emptied, in one step */
+    TARGET_SECRET_MAX = 1900  /* what the other end takes of a request of Redis' (psync.h) */
+};
 
 /* The address of our end of the connection: that is where Redis finds us. */
 static bool target_our_host(struct ctl_target *t)
@@ -97,57 +102,6 @@ static int target_say(struct ctl_target *t, int argc, const char **argv)
     return rc;
 }
 
-/* Everything is tried, also when one thing fails. */
-static int target_let_go(struct ctl_target *t, bool clear)
-{
-    int rc = target_say(t, 3, (const char *[]){"REPLICAOF", "NO", "ONE"});
-
-    if (clear) {
-        int clear_rc = target_say(t, 1, (const char *[]){"FLUSHALL"});
-        rc = rc == CTL_EXIT_DONE ? clear_rc : rc;
-    }
-    for (size_t i = TARGET_SETTINGS; i > 0; i--) { /* the mark last */
-        const char *set[] = {"CONFIG", "SET", target_mark_settings[i - 1], t->mark.settings[i - 1]};
-        int set_rc = target_say(t, 4, set);
-        rc = rc == CTL_EXIT_DONE ? set_rc : rc;
-    }
-    return rc;
-}
-
-/* An earlier restore was killed, and could not let it go. What it holds is a part of something; as
- * a master it may hold what others have written since. */
-static int target_repair(struct ctl_target *t, struct target_mark *found, bool master)
-{
-    bool clear = found->empty && !master;
-
-    target_mark_fini(&t->mark);
-    t->mark = *found;
-    *found = (struct target_mark){.empty = false};
-    fprintf(stderr, "%s:%d: an earlier restore was killed; %s\n", t->link.host, t->link.port,
-            clear    ? "what it has left is removed"
-            : master ? "its settings are put back"
-                     : "it is a master again, and holds a part of it");
-    return target_let_go(t, clear);
-}
-
-static int target_check_proxy(struct ctl_target *t)
-{
-    struct ctl_text info;
-    int rc = target_info(t, "holdfast", &info);
-
-    if (rc != CTL_EXIT_DONE) {
-        return rc;
-    }
-    bool proxy = ctl_text_get(&info, "holdfast_version") != NULL;
-    ctl_text_fini(&info);
-    if (proxy) {
-        ctl_complain("%s:%d is a proxy, whose data are what its log says: restore into a Redis "
-                     "that no proxy has",
-                     t->link.host, t->link.port);
-    }
-    return proxy ? CTL_EXIT_FAILED : CTL_EXIT_DONE;
-}
-
 struct target_role {
     bool master, replicas;
     bool linked;  /* a replica whose master answers */
@@ -178,15 +132,82 @@ static int target_role(struct ctl_target *t, struct target_role *out)
     return rc;
 }
 
+/* Whether it is a replica, and by a mark of ours: only then is what it holds ours to remove. */
+static bool target_is_held(struct ctl_target *t)
+{
+    struct target_mark mark = {.empty = false};
+    struct target_role role = {.master = true};
+    redisReply *reply = redisCommand(t->link.redis, "CONFIG GET masterauth");
+    bool held = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+                (t->secret != NULL ? strcmp(reply->element[1]->str, t->secret) == 0
+                                   : target_mark_parse(reply->element[1]->str, &mark));
+
+    freeReplyObject(reply);
+    target_mark_fini(&mark);
+    return held && target_role(t, &role) == CTL_EXIT_DONE && !role.master;
+}
+
+/* Everything is tried, also when one thing fails. *clear: whether it is to be emptied, and then
+ * whether it was ours to empty. */
+static int target_let_go(struct ctl_target *t, bool *clear)
+{
+    *clear = *clear && target_is_held(t);
+    int rc = target_say(t, 3, (const char *[]){"REPLICAOF", "NO", "ONE"});
+
+    if (*clear) {
+        int clear_rc = target_say(t, 1, (const char *[]){"FLUSHALL"});
+        rc = rc == CTL_EXIT_DONE ? clear_rc : rc;
+    }
+    for (size_t i = TARGET_SETTINGS; i > 0; i--) { /* the mark last */
+        const char *set[] = {"CONFIG", "SET", target_mark_settings[i - 1], t->mark.settings[i - 1]};
+        int set_rc = target_say(t, 4, set);
+        rc = rc == CTL_EXIT_DONE ? set_rc : rc;
+    }
+    return rc;
+}
+
+/* An earlier restore was killed, and could not let it go. What it holds is a part of something; as
+ * a master it may hold what others have written since. */
+static int target_repair(struct ctl_target *t, struct target_mark *found, bool master)
+{
+    bool clear = found->empty && !master;
+
+    target_mark_fini(&t->mark);
+    t->mark = *found;
+    *found = (struct target_mark){.empty = false};
+    fprintf(stderr, "%s:%d: an earlier restore was killed; %s\n", t->link.host, t->link.port,
+            clear    ? "what it has left is removed"
+            : master ? "its settings are put back"
+                     : "it is a master again, and holds a part of it");
+    return target_let_go(t, &clear);
+}
+
+static int target_check_proxy(struct ctl_target *t)
+{
+    struct ctl_text info;
+    int rc = target_info(t, "holdfast", &info);
+
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    bool proxy = ctl_text_get(&info, "holdfast_version") != NULL;
+    ctl_text_fini(&info);
+    if (proxy) {
+        ctl_complain("%s:%d is a proxy, whose data are what its log says: restore into a Redis "
+                     "that no proxy has",
+                     t->link.host, t->link.port);
+    }
+    return proxy ? CTL_EXIT_FAILED : CTL_EXIT_DONE;
+}
+
 /* A replica of a restore that was killed sees the end of the link, if not at once: it may load what
- * it was sent before. */
+ * it was sent before. One of a restore that has just begun is soon sent something. */
 static int target_left_alone(struct ctl_target *t, struct target_role *role)
 {
     uint64_t end_ns = clock_now_ns() + TARGET_END_MS * CLOCK_NS_PER_MS;
     int rc = CTL_EXIT_DONE;
 
-    while (rc == CTL_EXIT_DONE && !role->master && !role->linked &&
-           (role->syncing || role->loading) && clock_now_ns() < end_ns) {
+    while (rc == CTL_EXIT_DONE && !role->master && clock_now_ns() < end_ns) {
         (void)nanosleep(&(struct timespec){.tv_nsec = TARGET_POLL_MS * 1000000L}, NULL);
         rc = target_role(t, role);
         if (role->loading) {
@@ -209,7 +230,12 @@ static int target_check_role(struct ctl_target *t, bool force, struct target_mar
         return rc;
     }
     if (ours && (role.master || (!role.linked && !role.syncing))) {
-        return target_repair(t, found, role.master);
+        rc = target_repair(t, found, role.master);
+        rc = rc == CTL_EXIT_DONE ? target_role(t, &role) : rc;
+        ours = false;
+    }
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
     }
     if (!role.master) {
         ctl_complain("%s:%d is a replica of another Redis%s", t->link.host, t->link.port,
@@ -295,9 +321,9 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
     struct ctl theirs = *ctl;
     struct target_mark found = {.empty = false};
 
-    *t = (struct ctl_target){.our_host = ""};
     theirs.user = "";
     theirs.password = ctl->to_password;
+    *t = (struct ctl_target){.ctl = theirs};
     int rc = ctl_link_open(&t->link, &theirs, host, port, true);
     if (rc != CTL_EXIT_DONE) {
         return rc;
@@ -309,6 +335,11 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
         (rc = target_check_empty(t, ctl->force)) == CTL_EXIT_DONE &&
         (rc = target_check_version(t, ctl->force, engine)) == CTL_EXIT_DONE) {
         target_make_secret(t);
+        if (strlen(t->secret) > TARGET_SECRET_MAX) {
+            ctl_complain("%s:%d: its masterauth and masteruser are too long to be kept",
+                         t->link.host, t->link.port);
+            rc = CTL_EXIT_FAILED;
+        }
     }
     target_mark_fini(&found);
     if (rc != CTL_EXIT_DONE) {
@@ -317,14 +348,36 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
     return rc;
 }
 
+/* The link of the beginning has had nothing to do for hours, perhaps, and Redis may have ended it.
+ */
+static int target_reach(struct ctl_target *t)
+{
+    char host[sizeof t->link.host];
+    int port = t->link.port, rc;
+
+    memcpy(host, t->link.host, sizeof host);
+    t->ctl.timeout_ms = TARGET_ANSWER_MS;
+    ctl_link_close(&t->link);
+    rc = ctl_link_open(&t->link, &t->ctl, host, port, true);
+    if (rc != CTL_EXIT_DONE) {
+        ctl_complain("%s:%d is a replica of nobody that answers: run the restore again", host,
+                     port);
+    }
+    return rc;
+}
+
 int ctl_target_finish(struct ctl_target *t, bool clear)
 {
-    int rc = target_let_go(t, clear && t->mark.empty);
+    int rc = target_reach(t);
 
+    if (rc != CTL_EXIT_DONE) {
+        return rc;
+    }
+    bool emptied = clear && t->mark.empty;
+    rc = target_let_go(t, &emptied);
     if (clear) {
         ctl_complain("%s:%d %s", t->link.host, t->link.port,
-                     !t->mark.empty || rc != CTL_EXIT_DONE ? "may hold a part of it"
-                                                           : "is empty again");
+                     emptied && rc == CTL_EXIT_DONE ? "is empty again" : "may hold a part of it");
     }
     return rc;
 }

@@ -10,6 +10,7 @@
 #include "proxy/ctl/target_mark.h"
 
 struct ctl_target {
+    struct ctl ctl; /* how it is reached; strings are the caller's */
     struct ctl_link link;
     char our_host[64];       /* our address, as it reaches us */
     char version[32];        /* "7.0.15" */

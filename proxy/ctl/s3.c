@@ -38,6 +38,7 @@ struct s3 {
     bool put;
     uint64_t begin, size; /* of the bytes in the file: to be sent, or received so far */
     uint64_t at;          /* sent so far */
+    uint64_t max_bytes;   /* that may be received */
     int io_errno;         /* of the file */
     char answer[S3_ANSWER_BYTES + 1];
     size_t answer_size;
@@ -187,6 +188,10 @@ static size_t s3_write_cb(char *bytes, size_t size, size_t count, void *arg)
     if (s->put || status != 200) {
         s3_keep_answer(s, bytes, left);
         return left;
+    }
+    if (left > s->max_bytes - s->size) {
+        s->io_errno = EFBIG;
+        return CURL_WRITEFUNC_ERROR;
     }
     while (left > 0) {
         ssize_t n = pwrite(s->fd, bytes, left, (off_t)(s->begin + s->size));
@@ -398,7 +403,7 @@ int s3_put(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t size)
     return s3_request(s, name, hash);
 }
 
-int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t *size)
+int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t max_bytes, uint64_t *size)
 {
     char hash[SHA256_HEX_BYTES];
     struct sha256 nothing;
@@ -409,6 +414,7 @@ int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t *size)
     s->put = false;
     s->begin = at;
     s->size = 0;
+    s->max_bytes = max_bytes;
     int err = s3_request(s, name, hash);
     *size = s->size;
     if (err == ERR_OK && ftruncate(fd, (off_t)(at + s->size)) != 0) {

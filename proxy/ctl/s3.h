@@ -25,7 +25,8 @@ void s3_close(struct s3 *s); /* NULL is allowed */
 /* size bytes of the file from `at` on become the object. ERR_IO: complained. */
 int s3_put(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t size) MUST_CHECK;
 /* The object, written into the file from `at` on; nothing is behind it then. ERR_NOT_FOUND; ERR_IO:
- * complained. */
-int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t *size) MUST_CHECK;
+ * complained; also if it has more than max_bytes. */
+int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t max_bytes,
+           uint64_t *size) MUST_CHECK;
 
 #endif

@@ -31,12 +31,13 @@ int s3_put(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t size)
     return ERR_IO;
 }
 
-int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t *size)
+int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t max_bytes, uint64_t *size)
 {
     (void)s;
     (void)name;
     (void)fd;
     (void)at;
+    (void)max_bytes;
     (void)size;
     return ERR_IO;
 }
