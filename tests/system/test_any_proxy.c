@@ -131,7 +131,10 @@ START_TEST(sessions_in_transactions)
     SAY(&w, QUEUED, "GET", "b:1");
     SAY(&w,
         "*8\r\n:3\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n$5\r\nalice\r\n"
-        "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n",
+        "-NOPERM ACLs rules changed between the moment the transaction was accumulated and the "
+        "EXEC "
+        "call. This command is no longer allowed for the following reason: no permission to touch "
+        "the specified keys\r\n",
         "EXEC");
     SAY(&w, "$5\r\nalice\r\n", "ACL", "WHOAMI");
     wire_command(&w, "HELLO", "3", "AUTH", "default", "");
@@ -139,6 +142,7 @@ START_TEST(sessions_in_transactions)
     ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
     ck_assert_int_eq(*buf_head(&reply), '%');
     buf_release(&reply);
+    SAY(&w, "$1\r\nx\r\n", "GET", "b:1"); /* its link speaks RESP3 from the next command on */
     SAY(&other, "+OK\r\n", "SET", "b:1", "y");
     wire_expect(&w, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nb:1\r\n");
     SAY(&w, "$1\r\ny\r\n", "GET", "b:1");
