@@ -16,7 +16,7 @@ struct entry {
 static bool take_line(const uint8_t *bytes, size_t size, size_t *at, char type, size_t *number)
 {
     const uint8_t *end =
-        *at < size && bytes[*at] == type ? memchr(bytes + *at, '\n', size - *at) : NULL;
+        *at < size && bytes[*at] == (uint8_t)type ? memchr(bytes + *at, '\n', size - *at) : NULL;
 
     if (end == NULL) {
         return false;

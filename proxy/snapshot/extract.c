@@ -1,5 +1,3 @@
-#include <config.h> /* sync_file_range is an extension */
-
 #include "proxy/snapshot/extract.h"
 
 #include "common/clock.h"

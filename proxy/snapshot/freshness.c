@@ -12,7 +12,8 @@ uint64_t freshness_threshold(const struct freshness_settings *s, uint64_t size_b
     /* In this order nothing overflows for snapshots below 2^64 / 100000. */
     uint64_t part = size_bytes / 100 * s->log_percent + size_bytes % 100 * s->log_percent / 100;
 
-    return part > s->log_min_bytes ? part : s->log_min_bytes;
+    part = part > s->log_min_bytes ? part : s->log_min_bytes;
+    return part > 0 ? part : 1;
 }
 
 uint64_t freshness_log_bytes(const struct freshness_view *v)

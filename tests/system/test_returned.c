@@ -34,13 +34,14 @@ static long long info(const char *proxy, const char *field)
     return cluster_info_of(cluster, proxy, field, value, sizeof value) ? atoll(value) : -1;
 }
 
+#define LARGE_REPLY "EVAL \"return string.rep('0123456789abcdef', 70000)\" 0\r\n"
+
 /* What a client asks before it goes away: each leaves something on a link, or under way there. */
 static const char *const breaks[] = {
     "BLPOP nothing 0\r\n",
     "WATCH a\r\nMULTI\r\nSET a 1\r\n",
     "WATCH a\r\nMULTI\r\nSET a 1\r\nEXEC\r\nBLPOP nothing 0\r\n",
-    "EVAL \"return string.rep('0123456789abcdef', 70000)\" 0\r\nEVAL \"return "
-    "string.rep('0123456789abcdef', 70000)\" 0\r\n",
+    LARGE_REPLY LARGE_REPLY,
     "HELLO 3\r\nCLIENT TRACKING ON\r\nGET a\r\n",
     "SUBSCRIBE a b c\r\n",
     "MULTI\r\nBLPOP nothing 0\r\nGET large\r\nEXEC\r\n",

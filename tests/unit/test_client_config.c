@@ -17,11 +17,12 @@ static bool set(const char *text)
 {
     static char copy[256];
     size_t count = 2;
+    char *save;
 
     (void)strncpy(copy, text, sizeof copy - 1);
     words[0] = (struct resp_arg){(const uint8_t *)"CONFIG", 6};
     words[1] = (struct resp_arg){(const uint8_t *)"SET", 3};
-    for (char *at = strtok(copy, "|="); at != NULL; at = strtok(NULL, "|=")) {
+    for (char *at = strtok_r(copy, "|=", &save); at != NULL; at = strtok_r(NULL, "|=", &save)) {
         words[count++] = (struct resp_arg){(const uint8_t *)at, strlen(at)};
     }
     return client_config_take(&config, words, count, rest, &rest_count);
