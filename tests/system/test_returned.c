@@ -41,7 +41,7 @@ static const char *const breaks[] = {
     "BLPOP nothing 0\r\n",
     "WATCH a\r\nMULTI\r\nSET a 1\r\n",
     "WATCH a\r\nMULTI\r\nSET a 1\r\nEXEC\r\nBLPOP nothing 0\r\n",
-    LARGE_REPLY LARGE_REPLY,
+    (LARGE_REPLY LARGE_REPLY),
     "HELLO 3\r\nCLIENT TRACKING ON\r\nGET a\r\n",
     "SUBSCRIBE a b c\r\n",
     "MULTI\r\nBLPOP nothing 0\r\nGET large\r\nEXEC\r\n",
