@@ -45,6 +45,12 @@ test_slowlog_SOURCES = tests/unit/test_slowlog.c tests/lib/unit.h
 test_slowlog_CFLAGS = $(UNIT_CFLAGS)
 test_slowlog_LDADD = $(UNIT_LDADD)
 
+check_PROGRAMS += test_tally
+TESTS += test_tally
+test_tally_SOURCES = tests/unit/test_tally.c tests/lib/unit.h
+test_tally_CFLAGS = $(UNIT_CFLAGS)
+test_tally_LDADD = $(UNIT_LDADD)
+
 check_PROGRAMS += test_waits
 TESTS += test_waits
 test_waits_SOURCES = tests/unit/test_waits.c tests/lib/unit.h

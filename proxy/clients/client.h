@@ -10,6 +10,7 @@
 #include "proxy/clients/bigs.h"
 #include "proxy/clients/client_config.h"
 #include "proxy/clients/request.h"
+#include "proxy/clients/tally.h"
 #include "proxy/protocol/resp.h"
 
 #include <stdbool.h>
@@ -172,6 +173,7 @@ struct clients {
     bool pause_writes_only;
     uint64_t now_ns; /* of this turn */
     uint64_t accepted, rejected, evicted;
+    struct tally tally;          /* of what is answered without Redis */
     struct client_config config; /* what CONFIG SET said of clients */
 };
 

@@ -555,7 +555,8 @@ bool router_is_plain(const struct command *command)
     }
     return router_rule_of(command) == NULL && !router_is_kill(command) &&
            (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
-           strncmp(command->name, "client|", 7) != 0;
+           strncmp(command->name, "client|", 7) != 0 &&
+           strcmp(command->name, "latency|histogram") != 0;
 }
 
 static bool router_is_publish(const struct command *command)
@@ -815,7 +816,8 @@ static void router_monitor(const struct router *router, struct client *c)
 static void router_special(struct router *router, struct client *c, const struct command *command,
                            const struct resp_arg *argv, size_t argc)
 {
-    argv = router_debug_argv(command, argv, argc);
+    argv = router_debug_argv(command, argv, &argc);
+    router->cron_paused = router->cron_paused || router_debug_pauses_cron(command, argv, argc);
     if (acl_gate(router, c, command, argv, argc)) {
         return;
     }
@@ -835,6 +837,10 @@ static void router_special(struct router *router, struct client *c, const struct
     }
     if ((strcmp(command->name, "slowlog|get") == 0 || strcmp(command->name, "slowlog|len") == 0) &&
         session_slowlog(router, c, command, argv, argc)) {
+        return;
+    }
+    if (strcmp(command->name, "latency|histogram") == 0 &&
+        session_latency(router, c, command, argv, argc)) {
         return;
     }
     if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {

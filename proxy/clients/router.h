@@ -70,6 +70,7 @@ struct router {
     /* Redis may be out of memory soon, or is: it is asked before MULTI queues what needs some. */
     bool memory_tight;
     uint64_t memory_asked_ns; /* CONFIG SET was seen then: what was known before is void */
+    bool cron_paused;         /* DEBUG PAUSE-CRON was passed on */
     char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
     /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
      * r is queued, and answered later. */
@@ -160,11 +161,17 @@ bool router_debug_is_harmful(const struct command *command, const struct resp_ar
 /* DEBUG PROTOCOL PUSH: a push on the shared link would be nobody's. */
 bool router_would_push(const struct command *command, const struct client *c,
                        const struct resp_arg *argv, size_t argc);
-/* DEBUG LOADAOF asks whether the data survive where they are durable, and that is not in Redis'
- * AOF: without one, or while it is not whole, Redis would lose them. So it becomes DEBUG RELOAD
- * (with as many words); everything else stays as it is. */
+/* What Redis gets in place of a DEBUG request (*argc words); everything else stays as it is.
+ * LOADAOF and RELOAD NOSAVE ask whether the data survive where they are durable, and that is not in
+ * Redis' files: without an AOF, or with an old RDB, Redis would lose data. So they become a RELOAD
+ * that saves. NOFLUSH without MERGE fails at the first function that is there, and ends Redis at
+ * the first key: it gets the answer of the first case. */
 const struct resp_arg *router_debug_argv(const struct command *command, const struct resp_arg *argv,
-                                         size_t argc);
+                                         size_t *argc);
+/* DEBUG PAUSE-CRON: Redis does nothing of its own accord any more, such as to connect to a master.
+ */
+bool router_debug_pauses_cron(const struct command *command, const struct resp_arg *argv,
+                              size_t argc);
 
 /* Whether the request or its reply is so large that others would have to wait for it on a link that
  * is shared, as far as can be guessed (bigs.h): by what it is, by how it was answered last, or

@@ -3,38 +3,42 @@
 
 #include <string.h>
 
-/* The data that are there are saved, and come back. NOSAVE: whatever lies on the disk. NOFLUSH
- * without MERGE ends Redis at the first key. */
-static bool debug_reload_is_harmful(const struct resp_arg *argv, size_t argc)
-{
-    bool merges = false, keeps = false;
+/* RELOAD: the data that are there are saved, and come back. */
+struct reload {
+    bool is; /* with words that are known */
+    bool merges, keeps;
+};
 
-    for (size_t i = 2; i < argc; i++) {
+static struct reload debug_reload(const struct resp_arg *argv, size_t argc)
+{
+    struct reload reload = {.is = resp_arg_is(&argv[1], "reload")};
+
+    for (size_t i = 2; reload.is && i < argc; i++) {
         if (resp_arg_is(&argv[i], "merge")) {
-            merges = true;
+            reload.merges = true;
         } else if (resp_arg_is(&argv[i], "noflush")) {
-            keeps = true;
+            reload.keeps = true;
         } else {
-            return true;
+            reload.is = resp_arg_is(&argv[i], "nosave");
         }
     }
-    return keeps && !merges;
+    return reload;
 }
 
 bool router_debug_is_harmful(const struct command *command, const struct resp_arg *argv,
                              size_t argc)
 {
     static const char *const harmful[] = {
-        "loadaof", "populate", "change-repl-id",    "replicate",
-        "restart", "segfault", "crash-and-recover", "panic",
-        "oom",     "assert",   "pause-cron",        "leak",
+        "loadaof",  "populate",          "change-repl-id", "replicate", "restart",
+        "segfault", "crash-and-recover", "panic",          "oom",       "assert",
+        "leak",
     };
 
     if (strcmp(command->name, "debug") != 0 || argc < 2) {
         return false;
     }
     if (resp_arg_is(&argv[1], "reload")) {
-        return debug_reload_is_harmful(argv, argc);
+        return !debug_reload(argv, argc).is;
     }
     for (size_t i = 0; i < sizeof harmful / sizeof *harmful; i++) {
         if (resp_arg_is(&argv[1], harmful[i])) {
@@ -52,11 +56,34 @@ bool router_would_push(const struct command *command, const struct client *c,
 }
 
 const struct resp_arg *router_debug_argv(const struct command *command, const struct resp_arg *argv,
-                                         size_t argc)
+                                         size_t *argc)
 {
+    static const char error[] = "ERR Error trying to load the RDB dump";
     static const struct resp_arg reload[] = {{(const uint8_t *)"DEBUG", 5},
-                                             {(const uint8_t *)"RELOAD", 6}};
-    bool is = strcmp(command->name, "debug") == 0 && argc == 2 && resp_arg_is(&argv[1], "loadaof");
+                                             {(const uint8_t *)"RELOAD", 6},
+                                             {(const uint8_t *)"NOFLUSH", 7},
+                                             {(const uint8_t *)"MERGE", 5}};
+    static const struct resp_arg fails[] = {{(const uint8_t *)"DEBUG", 5},
+                                            {(const uint8_t *)"ERROR", 5},
+                                            {(const uint8_t *)error, sizeof error - 1}};
 
-    return is ? reload : argv;
+    if (strcmp(command->name, "debug") != 0 || *argc < 2) {
+        return argv;
+    }
+    struct reload how = debug_reload(argv, *argc);
+    if (!how.is && (*argc != 2 || !resp_arg_is(&argv[1], "loadaof"))) {
+        return argv;
+    }
+    if (how.keeps && !how.merges) {
+        *argc = sizeof fails / sizeof *fails;
+        return fails;
+    }
+    *argc = how.keeps ? 4 : 2;
+    return reload;
+}
+
+bool router_debug_pauses_cron(const struct command *command, const struct resp_arg *argv,
+                              size_t argc)
+{
+    return strcmp(command->name, "debug") == 0 && argc == 3 && resp_arg_is(&argv[1], "pause-cron");
 }

@@ -299,8 +299,8 @@ static void session_reset(struct router *router, struct client *c)
     }
 }
 
-bool session_handle(struct router *router, struct client *c, const struct command *command,
-                    const struct resp_arg *argv, size_t argc)
+static bool session_do(struct router *router, struct client *c, const struct command *command,
+                       const struct resp_arg *argv, size_t argc)
 {
     const char *name = command->name;
 
@@ -324,6 +324,31 @@ bool session_handle(struct router *router, struct client *c, const struct comman
         router_answer_ok(c);
     } else {
         return false;
+    }
+    return true;
+}
+
+/* SELECT, HELLO and AUTH Redis hears from the links. */
+static bool session_counts(const struct client *c, const struct command *command)
+{
+    bool sent = c->last != NULL && c->last->stage == REQUEST_SENT && c->all->capture == NULL;
+
+    return !sent && !c->postponed && !c->closing && strcmp(command->name, "select") != 0 &&
+           strcmp(command->name, "hello") != 0 && strcmp(command->name, "auth") != 0;
+}
+
+bool session_handle(struct router *router, struct client *c, const struct command *command,
+                    const struct resp_arg *argv, size_t argc)
+{
+    uint64_t before_ns = clock_now_ns();
+
+    if (!session_do(router, c, command, argv, argc)) {
+        return false;
+    }
+    if (session_counts(c, command)) {
+        bool failed =
+            c->all->capture == NULL && c->last != NULL && request_reply_type(c->last) == '-';
+        tally_add(&c->all->tally, command->name, clock_now_ns() - before_ns, failed);
     }
     return true;
 }

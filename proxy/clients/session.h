@@ -27,6 +27,10 @@ bool session_config(struct router *router, struct client *c, const struct comman
 bool session_slowlog(struct router *router, struct client *c, const struct command *command,
                      const struct resp_arg *argv, size_t argc);
 
+/* LATENCY HISTOGRAM, with what is answered here. */
+bool session_latency(struct router *router, struct client *c, const struct command *command,
+                     const struct resp_arg *argv, size_t argc);
+
 /* WAIT and WAITAOF (also where the engine does not know that yet; argc was checked), and what
  * becomes of those who wait; session_wait.c. */
 void session_wait(struct router *router, struct client *c, const struct resp_arg *argv,

@@ -1,5 +1,6 @@
 /* CONFIG SET, GET and RESETSTAT, as far as they are about clients (client_config.h), and SLOWLOG
- * GET and LEN without what the proxy asks. Where another proxy leads, they are for that one. */
+ * GET and LEN without what the proxy asks, LATENCY HISTOGRAM with what it answers. Where another
+ * proxy leads, they are for that one. */
 #include "proxy/clients/session_impl.h"
 
 #include "common/mem.h"
@@ -30,8 +31,8 @@ static bool config_fits(struct router *router, struct client *c, const struct cl
     return false;
 }
 
-/* The note of CONFIG SET: the words, for what is ours of them is set when Redis has set the rest;
- * what others have set meanwhile stays. */
+/* The note of CONFIG SET (and LATENCY HISTOGRAM): the words, for what is ours of them is set when
+ * Redis has set the rest; what others have set meanwhile stays. */
 struct config_note {
     size_t argc;
     struct resp_arg argv[]; /* their bytes stand behind them */
@@ -84,6 +85,7 @@ static void config_got(struct request *r)
 void session_reset_stats(struct clients *all)
 {
     all->accepted = all->rejected = all->evicted = 0;
+    tally_reset(&all->tally);
 }
 
 static void config_stats_reset(struct request *r)
@@ -218,6 +220,32 @@ bool session_slowlog(struct router *router, struct client *c, const struct comma
         r->note = note;
         r->amend = slowlog_got;
     }
+    return true;
+}
+
+/* ---- LATENCY HISTOGRAM ---- */
+
+static void latency_got(struct request *r)
+{
+    const struct config_note *note = r->note;
+    struct buf reply = BUF_INIT;
+
+    request_move_reply(r, &reply);
+    tally_correct_histogram(&r->client->all->tally, note->argv, note->argc, &reply);
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+}
+
+bool session_latency(struct router *router, struct client *c, const struct command *command,
+                     const struct resp_arg *argv, size_t argc)
+{
+    enum route route = router_route(router, c, false, false, true);
+
+    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
+        return false;
+    }
+    config_send(router, c, route, command, argv, argc, latency_got,
+                config_note_create(argv + 2, argc - 2));
     return true;
 }
 

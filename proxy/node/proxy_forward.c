@@ -377,6 +377,7 @@ static void proxy_correct_info_bulk(struct proxy *p, bool ours, struct buf *whol
     buf_append_str(&text, verbatim ? "txt:" : "");
     replinfo_correct(&info, bytes + head, whole->len - head - 2, &text);
     proxy_correct_clients(p, &text);
+    tally_correct_info(&p->clients.tally, &text);
     if (ours) {
         buf_append_str(&text, "\r\n");
         info_text(p, &text);

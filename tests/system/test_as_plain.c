@@ -288,6 +288,87 @@ START_TEST(debug_commands)
 }
 END_TEST
 
+/* What lies in Redis' RDB is not loaded over what is there, and what Redis does of its own accord
+ * can be stopped. (The function keeps a plain Redis from ending at the first key.) */
+START_TEST(debug_reloads)
+{
+    DUEL("A SET k 1", function, "A DEBUG RELOAD", "A DEBUG RELOAD NOSAVE NOFLUSH MERGE",
+         "A DEBUG RELOAD NOFLUSH", "A GET k", "A FUNCTION LIST", "A DEBUG RELOAD NOSAVE", "A GET k",
+         "A MULTI", "A DEBUG RELOAD NOFLUSH", "A DEBUG RELOAD NOSAVE", "A EXEC", "A FUNCTION FLUSH",
+         "A DEBUG PAUSE-CRON 1", "A SET k 2", "B GET k", "A PEXPIRE k 1", "A PTTL nosuch",
+         "B SET l 1", "B DEBUG PAUSE-CRON 0", "B GET l");
+}
+END_TEST
+
+/* A reload without saving keeps what was written since the file. */
+START_TEST(nosave_loses_nothing)
+{
+    struct wire w;
+
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "SET", "old", "1");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "DEBUG", "RELOAD");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "SET", "new", "1");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "debug", "reload", "nosave");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "MGET", "old", "new");
+    wire_expect(&w, "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    wire_close(&w);
+}
+END_TEST
+
+static void expect_calls(struct wire *w, const char *name, int calls)
+{
+    struct buf reply = BUF_INIT;
+    char begin[96];
+
+    wire_command(w, "LATENCY", "HISTOGRAM", name);
+    ck_assert_int_eq(wire_reply(w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    buf_append(&reply, "", 1);
+    (void)snprintf(begin, sizeof begin, "*2\r\n$%zu\r\n%s\r\n*4\r\n$5\r\ncalls\r\n:%d\r\n",
+                   strlen(name), name, calls);
+    ck_assert_msg(strncmp((const char *)buf_head(&reply), begin, strlen(begin)) == 0, "%s",
+                  (const char *)buf_head(&reply));
+    buf_release(&reply);
+}
+
+/* What the proxy answers itself is counted with what Redis does. */
+START_TEST(commands_are_counted)
+{
+    struct buf info = BUF_INIT;
+    struct wire w;
+
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "CONFIG", "RESETSTAT");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "CLIENT", "SETNAME", "x");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "CLIENT", "SETNAME", "y");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "CLIENT", "SETNAME", "y y");
+    wire_expect(&w, "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+    wire_command(&w, "SET", "k", "v");
+    wire_expect(&w, "+OK\r\n");
+    expect_calls(&w, "client|setname", 3);
+    expect_calls(&w, "set", 1);
+    wire_command(&w, "INFO", "commandstats");
+    ck_assert_int_eq(wire_reply(&w, &info, REPLY_TIMEOUT_MS), ERR_OK);
+    buf_append(&info, "", 1);
+    const char *line = strstr((const char *)buf_head(&info), "cmdstat_client|setname:calls=3,");
+    ck_assert_ptr_nonnull(line);
+    ck_assert_ptr_nonnull(strstr(line, ",rejected_calls=0,failed_calls=1\r\n"));
+    wire_command(&w, "CONFIG", "RESETSTAT");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "LATENCY", "HISTOGRAM", "client");
+    wire_expect(&w, "*0\r\n");
+    buf_release(&info);
+    wire_close(&w);
+}
+END_TEST
+
 /* Whether redis1's limits hold this text. */
 static bool limits_are(const char *text)
 {
@@ -344,6 +425,9 @@ int main(void)
     tcase_add_test(tc, client_limits);
     tcase_add_test(tc, debug_commands);
     tcase_add_test(tc, loadaof_loses_nothing);
+    tcase_add_test(tc, debug_reloads);
+    tcase_add_test(tc, nosave_loses_nothing);
+    tcase_add_test(tc, commands_are_counted);
     TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
     tcase_add_test(leaves, settings_are_put_back);
     return unit_main(suite);
