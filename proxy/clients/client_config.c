@@ -8,9 +8,13 @@
 
 enum { NAME_OUTPUT = CLIENT_CONFIG_NUMBERS, NAMES, VALUE_MAX = 512 };
 
-static const char *const names[NAMES] = {"maxclients",        "timeout",
-                                         "tcp-keepalive",     "client-query-buffer-limit",
-                                         "maxmemory-clients", "client-output-buffer-limit"};
+static const char *const names[NAMES] = {"maxclients",
+                                         "timeout",
+                                         "tcp-keepalive",
+                                         "client-query-buffer-limit",
+                                         "maxmemory-clients",
+                                         "min-replicas-to-write",
+                                         "client-output-buffer-limit"};
 static const char *const classes[CLIENT_CONFIG_CLASSES] = {"normal", "slave", "pubsub"};
 
 static int name_of(const struct resp_arg *word)
@@ -20,7 +24,7 @@ static int name_of(const struct resp_arg *word)
             return i;
         }
     }
-    return -1;
+    return resp_arg_is(word, "min-slaves-to-write") ? CLIENT_CONFIG_REPLICAS : -1;
 }
 
 /* ---- values ---- */
@@ -79,6 +83,7 @@ static bool take_number(struct client_config *config, int name, const struct res
         return take_integer(word, 1, UINT_MAX, value);
     case CLIENT_CONFIG_TIMEOUT_S:
     case CLIENT_CONFIG_KEEPALIVE_S:
+    case CLIENT_CONFIG_REPLICAS:
         return take_integer(word, 0, INT_MAX, value);
     case CLIENT_CONFIG_QUERY_BYTES:
         return take_memory(word, value) && *value >= 1024 * 1024 && *value <= LONG_MAX;
@@ -91,6 +96,17 @@ static bool take_number(struct client_config *config, int name, const struct res
         return take_integer(&number, 0, 100, value);
     }
     return take_memory(word, value) && *value <= LONG_MAX;
+}
+
+bool client_config_replicas_lack(const struct client_config *config)
+{
+    return config->numbers[CLIENT_CONFIG_REPLICAS].set &&
+           config->numbers[CLIENT_CONFIG_REPLICAS].value > config->replicas;
+}
+
+const char *client_config_replicas_text(bool lack)
+{
+    return lack ? "2147483647" : "0";
 }
 
 /* The next word between single blanks. */
@@ -159,6 +175,12 @@ bool client_config_take(struct client_config *config, const struct resp_arg *arg
             return false;
         }
         seen[name] = ours = true;
+        if (name == CLIENT_CONFIG_REPLICAS) {
+            next.replicas_lack = client_config_replicas_lack(&next);
+            const char *text = client_config_replicas_text(next.replicas_lack);
+            rest[(*rest_count)++] = argv[i];
+            rest[(*rest_count)++] = (struct resp_arg){(const uint8_t *)text, strlen(text)};
+        }
     }
     if (ours) {
         *config = next;

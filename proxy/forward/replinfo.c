@@ -19,7 +19,7 @@ static bool replinfo_is_replica(const struct leader_peer *peer)
     return !peer->self && peer->address.port > 0 && peer->role != LEADER_LEADER;
 }
 
-static size_t replinfo_replicas(const struct replinfo *info, bool synced)
+size_t replinfo_replicas(const struct replinfo *info, bool synced)
 {
     size_t count = 0;
 

@@ -20,6 +20,9 @@ struct replinfo {
 /* Whether clients see a master here. */
 bool replinfo_is_master(const struct replinfo *info);
 
+/* How many replicas there are; synced: that are up to date. */
+size_t replinfo_replicas(const struct replinfo *info, bool synced);
+
 /* The reply to ROLE, appended. */
 void replinfo_put_role(const struct replinfo *info, struct buf *out);
 

@@ -280,6 +280,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     proxy_tick_memory(p, now_ns);
     private_tick(p->privates, now_ns);
     proxy_tick_forward(p, now_ns);
+    proxy_tick_replicas(p);
     pubsub_tick(p->pubsub, now_ns);
     engine_tick(p->monitor, now_ns);
     if (now_ns - p->repair_ns >= PROXY_REPAIR_MS * CLOCK_NS_PER_MS) {

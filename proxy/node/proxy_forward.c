@@ -342,6 +342,21 @@ static void proxy_role_reply(void *ctx, struct buf *out)
     replinfo_put_role(&info, out);
 }
 
+void proxy_tick_replicas(struct proxy *p)
+{
+    struct client_config *config = &p->clients.config;
+    struct replinfo info = proxy_replinfo(p);
+
+    config->replicas = replinfo_replicas(&info, true);
+    bool lack = client_config_replicas_lack(config);
+    if (info.serves && config->numbers[CLIENT_CONFIG_REPLICAS].set &&
+        lack != config->replicas_lack &&
+        control_send(p->control, NULL, NULL, "CONFIG SET min-replicas-to-write %s",
+                     client_config_replicas_text(lack))) {
+        config->replicas_lack = lack;
+    }
+}
+
 /* Who is connected: the proxy's clients, and not its links. */
 static void proxy_correct_clients(const struct proxy *p, struct buf *text)
 {

@@ -288,6 +288,18 @@ START_TEST(debug_commands)
 }
 END_TEST
 
+/* The proxy is no replica of those that somebody asks for. Inside MULTI as well. */
+START_TEST(replicas_to_write)
+{
+    DUEL("A SET k 1", "A CONFIG SET min-replicas-to-write 1", "A SET k 2", "B GET k",
+         "A EVAL return\tredis.call('get','k') 0", "B EVAL redis.call('set','k',3) 0",
+         "A CONFIG GET min-replicas-to-write", "A CONFIG GET min-slaves-to-write", "A MULTI",
+         "A CONFIG SET min-slaves-to-write 0", "A CONFIG GET min-replicas-to-write", "A EXEC",
+         "B SET k 4", "A CONFIG GET min-replicas-to-write", "A CONFIG SET min-replicas-to-write -1",
+         "A CONFIG SET min-replicas-to-write 2 maxmemory x", "B SET k 5", "A GET k");
+}
+END_TEST
+
 /* What lies in Redis' RDB is not loaded over what is there, and what Redis does of its own accord
  * can be stopped. (The function keeps a plain Redis from ending at the first key.) */
 START_TEST(debug_reloads)
@@ -426,6 +438,7 @@ int main(void)
     tcase_add_test(tc, debug_commands);
     tcase_add_test(tc, loadaof_loses_nothing);
     tcase_add_test(tc, debug_reloads);
+    tcase_add_test(tc, replicas_to_write);
     tcase_add_test(tc, nosave_loses_nothing);
     tcase_add_test(tc, commands_are_counted);
     TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
