@@ -4,7 +4,6 @@ bench_load_SOURCES = tests/bench/load.c
 bench_load_LDADD = $(COMMON_LIBS)
 
 bench_side_by_side_SOURCES = tests/bench/bench.c
-bench_side_by_side_CFLAGS = $(UNIT_CFLAGS)
 bench_side_by_side_LDADD = $(SYSTEM_LDADD)
 CLEANFILES += $(EXTRA_PROGRAMS)
 

@@ -1,5 +1,5 @@
 # The differential tester; docs/testing.md.
-DIFFER_CFLAGS = $(UNIT_CFLAGS) -O2 -DDOCS_DIR='"$(abs_top_srcdir)/docs"'
+DIFFER_CFLAGS = $(AM_CFLAGS) -O2 -DDOCS_DIR='"$(abs_top_srcdir)/docs"'
 check_LIBRARIES += libdiffer.a
 libdiffer_a_SOURCES = \
 	tests/differ/arguments.c tests/differ/arguments.h \

@@ -1,5 +1,5 @@
 # The simulator; docs/testing.md. It is worth its optimisation whatever the rest is built with.
-SIM_CFLAGS = $(AM_CFLAGS) -O2 -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
+SIM_CFLAGS = $(AM_CFLAGS) -O2 $(KNOWS_DATA_DIR)
 check_LIBRARIES += libsim.a
 libsim_a_SOURCES = \
 	tests/lib/commands.h \
@@ -25,16 +25,10 @@ simulate_CFLAGS = $(SIM_CFLAGS)
 simulate_LDADD = libsim.a $(PROXY_LIBS)
 CLEANFILES += simulate
 
-check_PROGRAMS += test_linear
-TESTS += test_linear
-test_linear_SOURCES = tests/unit/test_linear.c tests/lib/unit.h
-test_linear_CFLAGS = $(UNIT_CFLAGS)
+UNIT_TESTS += test_linear test_sim
+test_linear_SOURCES = tests/unit/test_linear.c
 test_linear_LDADD = libsim.a $(UNIT_LDADD)
-
-check_PROGRAMS += test_sim
-TESTS += test_sim
-test_sim_SOURCES = tests/unit/test_sim.c tests/lib/unit.h
-test_sim_CFLAGS = $(UNIT_CFLAGS)
+test_sim_SOURCES = tests/unit/test_sim.c
 test_sim_LDADD = libsim.a $(UNIT_LDADD)
 
 # make sim SEEDS=n: that many seeds on all cores, from FIRST on. make sim SEED=s: one, with a trace.

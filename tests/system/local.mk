@@ -1,8 +1,3 @@
-EXTRA_DIST += tests/lsan.suppressions
-AM_TESTS_ENVIRONMENT = \
-	LSAN_OPTIONS=suppressions=$(abs_top_srcdir)/tests/lsan.suppressions:print_suppressions=0; \
-	export LSAN_OPTIONS;
-
 # System tests: real redis-server, proxy and log nodes (tests/lib/cluster.h).
 check_LIBRARIES += libsystem.a
 libsystem_a_SOURCES = \
@@ -14,7 +9,6 @@ libsystem_a_SOURCES = \
 	tests/sim/kv.c tests/sim/kv.h \
 	tests/sim/linear.c tests/sim/linear.h \
 	tests/system/load.c tests/system/load.h
-libsystem_a_CFLAGS = $(UNIT_CFLAGS)
 SYSTEM_LDADD = libsystem.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 
 SYSTEM_TESTS = \
@@ -50,102 +44,72 @@ SYSTEM_TESTS = \
 	test_withhold
 SYSTEM_SHELL_TESTS = tests/system/test_ctl.sh tests/system/test_dev_cluster.sh \
 	tests/system/test_s3.sh
-EXTRA_DIST += $(SYSTEM_SHELL_TESTS) tests/lib/ports.sh tests/lib/s3_server.py
+EXTRA_DIST += $(SYSTEM_SHELL_TESTS) tests/lib/checks.sh tests/lib/ports.sh \
+	tests/lib/s3_server.py \
+	tests/system/big.h tests/system/commands.h tests/system/ctl_run.h
 check_PROGRAMS += $(SYSTEM_TESTS)
 TESTS += $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS)
 
+test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c
+test_any_proxy_LDADD = $(SYSTEM_LDADD)
 test_as_plain_SOURCES = tests/system/test_as_plain.c
-test_as_plain_CFLAGS = $(UNIT_CFLAGS)
 test_as_plain_LDADD = $(SYSTEM_LDADD)
-
-test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c tests/system/commands.h
-test_basic_CFLAGS = $(UNIT_CFLAGS)
-test_basic_LDADD = $(SYSTEM_LDADD)
-
-test_durability_SOURCES = tests/system/test_durability.c
-test_durability_CFLAGS = $(UNIT_CFLAGS)
-test_durability_LDADD = $(SYSTEM_LDADD)
-
-test_failover_SOURCES = tests/system/test_failover.c
-test_failover_CFLAGS = $(UNIT_CFLAGS)
-test_failover_LDADD = $(SYSTEM_LDADD)
-
-test_partition_SOURCES = tests/system/test_partition.c
-test_partition_CFLAGS = $(UNIT_CFLAGS)
-test_partition_LDADD = $(SYSTEM_LDADD)
-
-test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c tests/system/commands.h
-test_stream_CFLAGS = $(UNIT_CFLAGS)
-test_stream_LDADD = $(SYSTEM_LDADD)
-
-test_big_SOURCES = tests/system/test_big.c tests/system/big.c tests/system/big.h
-test_big_CFLAGS = $(UNIT_CFLAGS)
-test_big_LDADD = $(SYSTEM_LDADD)
-
-test_crowd_SOURCES = tests/system/test_crowd.c tests/system/big.c tests/system/big.h
-test_crowd_CFLAGS = $(UNIT_CFLAGS)
-test_crowd_LDADD = $(SYSTEM_LDADD)
-
-test_returned_SOURCES = tests/system/test_returned.c tests/system/big.c tests/system/big.h
-test_returned_CFLAGS = $(UNIT_CFLAGS)
-test_returned_LDADD = $(SYSTEM_LDADD)
-
-test_sync_SOURCES = tests/system/test_sync.c
-test_sync_CFLAGS = $(UNIT_CFLAGS)
-test_sync_LDADD = $(SYSTEM_LDADD)
-
-test_withhold_SOURCES = tests/system/test_withhold.c
-test_withhold_CFLAGS = $(UNIT_CFLAGS)
-test_withhold_LDADD = $(SYSTEM_LDADD)
-
-test_faults_SOURCES = tests/system/test_faults.c
-test_faults_CFLAGS = $(UNIT_CFLAGS)
-test_faults_LDADD = $(SYSTEM_LDADD)
-
 test_bad_input_SOURCES = tests/system/test_bad_input.c
-test_bad_input_CFLAGS = $(UNIT_CFLAGS)
 test_bad_input_LDADD = $(SYSTEM_LDADD)
-
-test_membership_SOURCES = tests/system/test_membership.c
-test_membership_CFLAGS = $(UNIT_CFLAGS)
-test_membership_LDADD = $(SYSTEM_LDADD)
-
-test_links_SOURCES = tests/system/test_links.c
-test_links_CFLAGS = $(UNIT_CFLAGS)
-test_links_LDADD = $(SYSTEM_LDADD)
-
+test_basic_SOURCES = tests/system/test_basic.c tests/system/commands.c
+test_basic_LDADD = $(SYSTEM_LDADD)
+test_big_SOURCES = tests/system/test_big.c tests/system/big.c
+test_big_LDADD = $(SYSTEM_LDADD)
+test_clients_SOURCES = tests/system/test_clients.c
+test_clients_LDADD = $(SYSTEM_LDADD)
+test_crowd_SOURCES = tests/system/test_crowd.c tests/system/big.c
+test_crowd_LDADD = $(SYSTEM_LDADD)
+test_durability_SOURCES = tests/system/test_durability.c
+test_durability_LDADD = $(SYSTEM_LDADD)
 test_engines_SOURCES = tests/system/test_engines.c
-test_engines_CFLAGS = $(UNIT_CFLAGS)
 test_engines_LDADD = libsystem.a liblogsvc.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
-test_roles_SOURCES = tests/system/test_roles.c
-test_roles_CFLAGS = $(UNIT_CFLAGS)
-test_roles_LDADD = $(SYSTEM_LDADD)
-test_repair_SOURCES = tests/system/test_repair.c
-test_repair_CFLAGS = $(UNIT_CFLAGS)
-test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
-
-test_replay_SOURCES = tests/system/test_replay.c
-test_replay_CFLAGS = $(UNIT_CFLAGS)
-test_replay_LDADD = libsystem.a $(SNAPSHOT_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
-
-test_snapshot_SOURCES = tests/system/test_snapshot.c
-test_snapshot_CFLAGS = $(UNIT_CFLAGS)
-test_snapshot_LDADD = $(SYSTEM_LDADD)
-
+test_failover_SOURCES = tests/system/test_failover.c
+test_failover_LDADD = $(SYSTEM_LDADD)
+test_faults_SOURCES = tests/system/test_faults.c
+test_faults_LDADD = $(SYSTEM_LDADD)
 test_full_disk_SOURCES = tests/system/test_full_disk.c
-test_full_disk_CFLAGS = $(UNIT_CFLAGS)
 test_full_disk_LDADD = $(SYSTEM_LDADD)
-
-test_trim_SOURCES = tests/system/test_trim.c
-test_trim_CFLAGS = $(UNIT_CFLAGS)
-test_trim_LDADD = $(SYSTEM_LDADD)
-
-test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
-test_sentinel_port_CFLAGS = $(UNIT_CFLAGS)
-test_sentinel_port_LDADD = $(SYSTEM_LDADD)
+test_import_SOURCES = tests/system/test_import.c
+test_import_LDADD = $(SYSTEM_LDADD)
+test_links_SOURCES = tests/system/test_links.c
+test_links_LDADD = $(SYSTEM_LDADD)
+test_membership_SOURCES = tests/system/test_membership.c
+test_membership_LDADD = $(SYSTEM_LDADD)
 test_messages_SOURCES = tests/system/test_messages.c
-test_messages_CFLAGS = $(UNIT_CFLAGS)
 test_messages_LDADD = $(SYSTEM_LDADD)
+test_partition_SOURCES = tests/system/test_partition.c
+test_partition_LDADD = $(SYSTEM_LDADD)
+test_past_SOURCES = tests/system/test_past.c
+test_past_LDADD = $(SYSTEM_LDADD)
+test_repair_SOURCES = tests/system/test_repair.c
+test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
+test_replay_SOURCES = tests/system/test_replay.c
+test_replay_LDADD = libsystem.a $(SNAPSHOT_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
+test_restore_SOURCES = tests/system/test_restore.c
+test_restore_LDADD = $(SYSTEM_LDADD)
+test_returned_SOURCES = tests/system/test_returned.c tests/system/big.c
+test_returned_LDADD = $(SYSTEM_LDADD)
+test_roles_SOURCES = tests/system/test_roles.c
+test_roles_LDADD = $(SYSTEM_LDADD)
+test_sentinel_port_SOURCES = tests/system/test_sentinel_port.c
+test_sentinel_port_LDADD = $(SYSTEM_LDADD)
+test_snapshot_SOURCES = tests/system/test_snapshot.c
+test_snapshot_LDADD = $(SYSTEM_LDADD)
+test_stream_SOURCES = tests/system/test_stream.c tests/system/commands.c
+test_stream_LDADD = $(SYSTEM_LDADD)
+test_sync_SOURCES = tests/system/test_sync.c
+test_sync_LDADD = $(SYSTEM_LDADD)
+test_trim_SOURCES = tests/system/test_trim.c
+test_trim_LDADD = $(SYSTEM_LDADD)
+test_users_SOURCES = tests/system/test_users.c
+test_users_LDADD = $(SYSTEM_LDADD)
+test_withhold_SOURCES = tests/system/test_withhold.c
+test_withhold_LDADD = $(SYSTEM_LDADD)
 
 # Other people's clients: tests/clients/run, which scripts/check calls.
 EXTRA_DIST += \
@@ -160,32 +124,9 @@ EXTRA_DIST += \
 check_PROGRAMS += client_hiredis
 client_hiredis_SOURCES = tests/clients/client_hiredis.c
 client_hiredis_LDADD = $(COMMON_LIBS) $(HIREDIS_LIBS)
-test_clients_SOURCES = tests/system/test_clients.c
-test_clients_CFLAGS = $(UNIT_CFLAGS)
-test_clients_LDADD = $(SYSTEM_LDADD)
-
-test_users_SOURCES = tests/system/test_users.c
-test_users_CFLAGS = $(UNIT_CFLAGS)
-test_users_LDADD = $(SYSTEM_LDADD)
 
 # All tests but these: for a build in which whole clusters would be slow (sanitizers).
 .PHONY: check-unit
 check-unit:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`for test in $(TESTS); do \
 	    case ' $(SYSTEM_TESTS) $(SYSTEM_SHELL_TESTS) ' in *\ $$test\ *) ;; *) echo $$test ;; esac; done | tr '\n' ' '`"
-
-test_any_proxy_SOURCES = tests/system/test_any_proxy.c tests/system/commands.c \
-	tests/system/commands.h
-test_any_proxy_CFLAGS = $(UNIT_CFLAGS)
-test_any_proxy_LDADD = $(SYSTEM_LDADD)
-
-test_past_SOURCES = tests/system/test_past.c tests/system/ctl_run.h
-test_past_CFLAGS = $(UNIT_CFLAGS)
-test_past_LDADD = $(SYSTEM_LDADD)
-
-test_import_SOURCES = tests/system/test_import.c tests/system/ctl_run.h
-test_import_CFLAGS = $(UNIT_CFLAGS)
-test_import_LDADD = $(SYSTEM_LDADD)
-test_restore_SOURCES = tests/system/test_restore.c tests/system/ctl_run.h
-test_restore_CFLAGS = $(UNIT_CFLAGS)
-test_restore_LDADD = $(SYSTEM_LDADD)
