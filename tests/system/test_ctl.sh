@@ -4,16 +4,12 @@
 set -u
 
 srcdir=${srcdir:-$(dirname "$(readlink -f "$0")")/../..}
-dev_cluster=$srcdir/scripts/dev-cluster
-export HOLDFAST_BIN=${HOLDFAST_BIN:-$PWD}
+# shellcheck source=tests/lib/checks.sh
+. "$srcdir/tests/lib/checks.sh"
 ctl=$HOLDFAST_BIN/holdfast-ctl
 dir=$PWD/test-run-ctl.$$
-# shellcheck source=tests/lib/ports.sh
-. "$srcdir/tests/lib/ports.sh"
 port=$(free_port 14000)
 password=$dir.password
-checks=0
-failures=0
 
 finish()
 {
@@ -23,28 +19,10 @@ finish()
 trap finish EXIT
 trap 'exit 143' TERM INT
 
-# A check: a name, and a command that must succeed.
-check()
-{
-    local name=$1
-    shift
-    checks=$((checks + 1))
-    if ! "$@"; then
-        failures=$((failures + 1))
-        echo "FAILED: $name ($*)"
-    fi
-}
-
 # Runs holdfast-ctl: this exit status, this pattern in what it says.
 says() # STATUS PATTERN ARGUMENTS...
 {
-    local expected=$1 pattern=$2 text status
-    shift 2
-    text=$(timeout 60 "$ctl" "$@" 2>&1)
-    status=$?
-    ((status == expected)) && grep -Eq -- "$pattern" <<<"$text" && return
-    printf 'status %s, said:\n%s\n' "$status" "$text"
-    return 1
+    ends_and_says "$1" "$2" timeout 60 "$ctl" "${@:3}"
 }
 
 check "help" says 0 '^Usage: holdfast-ctl ' --help
@@ -80,7 +58,7 @@ check "takes a proxy's configuration" says 0 "^proxy +127\.0\.0\.1:$port, leader
     --config "$dir/proxy1/config.json" status
 check "the user comes with the password" says 0 "^proxy" "${at[@]}" --user default status
 check "prints JSON" says 0 '^	"role":	"leader",$' "${at[@]}" --json status
-redis_port=$("$dev_cluster" status --dir "$dir" | awk '$1 == "redis1" { print $3 }')
+redis_port=$(port_of "$dir" redis1)
 check "knows a Redis from a proxy" says 1 'is not a Holdfast proxy' \
     --proxy "127.0.0.1:$redis_port" --password-file "$password" status
 check "refuses a hand-over to nobody" says 1 ': [A-Z]+ ' "${at[@]}" failover
@@ -105,17 +83,6 @@ check "does not wait for ever" says 3 'temporarily unavailable|timed out' "${at[
     exit 1
 }
 read -ra sentinels < <(sed -n 's/^sentinel_ports=//p' "$dir/cluster.env")
-
-eventually() # COMMAND...
-{
-    local tries
-    for ((tries = 0; tries < 300; tries++)); do
-        "$@" >"$password.last" 2>&1 && return 0
-        sleep 0.1
-    done
-    cat "$password.last"
-    return 1
-}
 
 leader() # its number
 {
@@ -171,6 +138,4 @@ switches() { (($(grep -c '^mymaster 127.0.0.1 ' "$password.events") >= 3)); }
 check "every switch was told, by a follower's Sentinel" eventually switches
 kill "$listener"
 
-passed=$((checks - failures))
-echo "$((passed * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-((failures == 0))
+checks_end

@@ -3,14 +3,10 @@
 set -u
 
 srcdir=${srcdir:-$(dirname "$(readlink -f "$0")")/../..}
-dev_cluster=$srcdir/scripts/dev-cluster
-export HOLDFAST_BIN=${HOLDFAST_BIN:-$PWD}
+# shellcheck source=tests/lib/checks.sh
+. "$srcdir/tests/lib/checks.sh"
 dir=$PWD/test-run-dev-cluster.$$
-# shellcheck source=tests/lib/ports.sh
-. "$srcdir/tests/lib/ports.sh"
 port=$(free_port 10000)
-checks=0
-failures=0
 
 finish()
 {
@@ -18,18 +14,6 @@ finish()
 }
 trap finish EXIT
 trap 'exit 143' TERM INT
-
-# A check: a name, and a command that must succeed.
-check()
-{
-    local name=$1
-    shift
-    checks=$((checks + 1))
-    if ! "$@"; then
-        failures=$((failures + 1))
-        echo "FAILED: $name ($*)"
-    fi
-}
 
 state_is() # NAME STATE
 {
@@ -55,16 +39,6 @@ fails_with() # STATUS COMMAND...
     shift
     "$@" >/dev/null 2>&1
     (($? == expected))
-}
-
-eventually() # COMMAND...
-{
-    local tries
-    for ((tries = 0; tries < 300; tries++)); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
 }
 
 # The pipe ends only when nobody holds it open any more: a process that had inherited it would.
@@ -152,6 +126,4 @@ check "it follows" eventually counts_are 1 2
 check "and answers" output_is v3 cli GET k
 check "wipes three" "$dev_cluster" wipe --dir "$dir"
 
-passed=$((checks - failures))
-echo "$((passed * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-((failures == 0))
+checks_end

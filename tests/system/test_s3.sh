@@ -5,15 +5,11 @@
 set -u
 
 srcdir=${srcdir:-$(dirname "$(readlink -f "$0")")/../..}
-dev_cluster=$srcdir/scripts/dev-cluster
-export HOLDFAST_BIN=${HOLDFAST_BIN:-$PWD}
+# shellcheck source=tests/lib/checks.sh
+. "$srcdir/tests/lib/checks.sh"
 dir=$PWD/test-run-s3.$$
-# shellcheck source=tests/lib/ports.sh
-. "$srcdir/tests/lib/ports.sh"
 port=$(free_port 15000)
 s3_port=$(free_port 19000)
-checks=0
-failures=0
 export TMPDIR=$dir/tmp
 export AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE
 export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
@@ -37,38 +33,23 @@ finish()
 trap finish EXIT
 trap 'exit 143' TERM INT
 
-check() # NAME COMMAND...
-{
-    local name=$1
-    shift
-    checks=$((checks + 1))
-    if ! "$@"; then
-        failures=$((failures + 1))
-        echo "FAILED: $name ($*)"
-    fi
-}
-
 # Runs holdfast-ctl: this exit status, this pattern in what it says, and never the secret.
 says() # STATUS PATTERN ARGUMENTS...
 {
-    local expected=$1 pattern=$2 text status
-    shift 2
-    text=$(timeout 120 "${ctl[@]}" "${s3[@]}" "$@" 2>&1)
-    status=$?
-    ((status == expected)) && grep -Eq -- "$pattern" <<<"$text" &&
-        ! grep -qF -e "${AWS_SECRET_ACCESS_KEY:-no secret}" -e "$AWS_SESSION_TOKEN" <<<"$text" && return
-    printf 'status %s, said:\n%s\n' "$status" "$text"
-    return 1
+    ends_and_says "$1" "$2" timeout 120 "${ctl[@]}" "${s3[@]}" "${@:3}" || return
+    ! grep -F -e "${AWS_SECRET_ACCESS_KEY:-no secret}" -e "$AWS_SESSION_TOKEN" <<<"$said"
+}
+
+server_is_there()
+{
+    (: <"/dev/tcp/127.0.0.1/$s3_port") 2>/dev/null
 }
 
 start_server()
 {
     python3 "$srcdir/tests/lib/s3_server.py" "$s3_port" "$store" >>"$dir/server.log" 2>&1 &
     server=$!
-    for _ in {1..200}; do
-        (: <"/dev/tcp/127.0.0.1/$s3_port") 2>/dev/null && return
-        sleep 0.05
-    done
+    eventually server_is_there && return
     cat "$dir/server.log"
     exit 1
 }
@@ -102,7 +83,7 @@ snapshot_of_all()
 start_server
 "$dev_cluster" start --dir "$dir/cluster" --port "$port" -- --enable-debug-command yes \
     >"$dir/start.log" 2>&1 || { cat "$dir/start.log"; exit 1; }
-redis_port=$("$dev_cluster" status --dir "$dir/cluster" | awk '$1 == "redis1" { print $3 }')
+redis_port=$(port_of "$dir/cluster" redis1)
 write 0 1000
 check "a snapshot is made" snapshot_of_all
 check "there is nothing yet" says 1 'there is no such export' export verify s3://bucket/a/b
@@ -153,6 +134,4 @@ server=
 check "tells that the store is down" says 1 's3://bucket/a/b/manifest.json: http.*connect' \
     export verify s3://bucket/a/b
 
-passed=$((checks - failures))
-echo "$((passed * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-((failures == 0))
+checks_end
