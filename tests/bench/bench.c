@@ -323,12 +323,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("bench");
-    TCase *tc = system_case(suite, "bench", bench_setup, 0);
-    tcase_add_test(tc, bench);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* nothing between us and the processes */
-    srunner_run_all(runner, CK_MINIMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+
+    SYSTEM_CASE(suite, "bench", bench_setup, 0, bench);
+    return unit_main_as(suite, CK_NOFORK, CK_MINIMAL); /* nothing between us and the processes */
 }

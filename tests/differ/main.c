@@ -17,9 +17,7 @@ END_TEST
 
 static void setup(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&differ_cluster);
-    cluster_start(cluster);
+    system_serve_with(&differ_cluster);
 }
 
 static int usage(void)
@@ -52,12 +50,6 @@ int main(int argc, char **argv)
         return usage();
     }
     Suite *suite = suite_create("differ");
-    TCase *tc = system_case(suite, "differ", setup, 0);
-    tcase_add_test(tc, differ);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* nothing between us and the processes */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    SYSTEM_CASE(suite, "differ", setup, 0, differ);
+    return unit_main_as(suite, CK_NOFORK, CK_NORMAL); /* nothing between us and the processes */
 }

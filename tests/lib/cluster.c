@@ -737,6 +737,43 @@ void cluster_ask(const struct cluster *c, const char *name, char *text, size_t s
     redisFree(redis);
 }
 
+void cluster_digest(redisContext *redis, char *digest)
+{
+    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
+    ck_assert_msg(reply != NULL, "DEBUG DIGEST: %s", redis->errstr);
+    ck_assert_msg(reply->type == REDIS_REPLY_STATUS && reply->len == CLUSTER_DIGEST_MAX - 1, "%s",
+                  reply->str);
+    memcpy(digest, reply->str, CLUSTER_DIGEST_MAX);
+    freeReplyObject(reply);
+}
+
+void cluster_digest_of(const struct cluster *c, const char *name, char *digest)
+{
+    redisContext *redis = cluster_connect(c, name);
+    cluster_digest(redis, digest);
+    redisFree(redis);
+}
+
+static bool all_are_equal(void *arg)
+{
+    const struct cluster *c = arg;
+    char first[CLUSTER_DIGEST_MAX], other[CLUSTER_DIGEST_MAX];
+
+    cluster_digest_of(c, "redis1", first);
+    for (unsigned i = 2; i <= c->pairs; i++) {
+        cluster_digest_of(c, cluster_name("redis", i), other);
+        if (strcmp(first, other) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cluster_wait_equal(struct cluster *c)
+{
+    cluster_wait("all Redis to hold the same", CLUSTER_START_TIMEOUT_MS, all_are_equal, c);
+}
+
 struct commit_wait {
     const struct cluster *c;
     long long offset;
@@ -795,8 +832,13 @@ bool cluster_info_of(const struct cluster *c, const char *proxy, const char *fie
 
 long long cluster_info_number(const struct cluster *c, const char *field)
 {
+    return cluster_info_number_of(c, "proxy1", field);
+}
+
+long long cluster_info_number_of(const struct cluster *c, const char *proxy, const char *field)
+{
     char value[128];
-    return cluster_info(c, field, value, sizeof value) ? strtoll(value, NULL, 10) : -1;
+    return cluster_info_of(c, proxy, field, value, sizeof value) ? strtoll(value, NULL, 10) : -1;
 }
 
 /* Whether it runs, and is not paused. */
@@ -814,10 +856,16 @@ const char *cluster_leader(const struct cluster *c)
         const char *name = cluster_name("proxy", i);
         if (proxy_goes(c, name) && cluster_info_of(c, name, "holdfast_role", role, sizeof role) &&
             strcmp(role, "leader") == 0) {
-            return name;
+            return process_of(c, name)->name;
         }
     }
     return "";
+}
+
+const char *cluster_redis_of(const struct cluster *c, const char *proxy)
+{
+    unsigned i = (unsigned)strtoul(proxy + strlen("proxy"), NULL, 10);
+    return process_of(c, cluster_name("redis", i))->name;
 }
 
 /* All that do not lead follow, and their Redis says that it is in touch (INFO replication is that
@@ -857,6 +905,18 @@ void cluster_wait_leader(struct cluster *c)
 {
     cluster_wait("a proxy to serve", CLUSTER_START_TIMEOUT_MS, leader_or_dead, c);
     ck_assert_msg(c->pairs > 1 || cluster_running(c, "proxy1"), "proxy1 ended");
+}
+
+const char *cluster_follower(struct cluster *c)
+{
+    const char *leader;
+
+    ck_assert_uint_eq(c->pairs, 2);
+    do { /* who led a moment ago may lead no more */
+        cluster_wait_leader(c);
+        leader = cluster_leader(c);
+    } while (leader[0] == '\0');
+    return process_of(c, strcmp(leader, "proxy1") == 0 ? "proxy2" : "proxy1")->name;
 }
 
 struct log_wait {

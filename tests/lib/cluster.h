@@ -113,6 +113,13 @@ redisContext *cluster_connect(const struct cluster *c, const char *name);
  */
 void cluster_command(redisContext *redis, const char *format, ...);
 
+/* DEBUG DIGEST, a hash of all data that Redis holds; digest: CLUSTER_DIGEST_MAX bytes. */
+enum { CLUSTER_DIGEST_MAX = 41 };
+void cluster_digest(redisContext *redis, char *digest);
+void cluster_digest_of(const struct cluster *c, const char *name, char *digest);
+/* Waits until the Redis of all pairs hold the same. */
+void cluster_wait_equal(struct cluster *c);
+
 /* The value of one line of INFO holdfast, e.g. "holdfast_role"; false if the proxy does not answer
  * within a second, or has no such line. */
 bool cluster_info(const struct cluster *c, const char *field, char *value, size_t size);
@@ -121,11 +128,16 @@ long long cluster_info_number(const struct cluster *c, const char *field); /* -1
 /* The same of another proxy than proxy1. */
 bool cluster_info_of(const struct cluster *c, const char *proxy, const char *field, char *value,
                      size_t size);
+long long cluster_info_number_of(const struct cluster *c, const char *proxy, const char *field);
 
 /* Waits until one of the proxies that run says holdfast_role:leader. */
 void cluster_wait_leader(struct cluster *c);
 /* Its name, or "" while there is none. */
 const char *cluster_leader(const struct cluster *c);
+/* Of two pairs: waits until one leads, and returns the other proxy. */
+const char *cluster_follower(struct cluster *c);
+/* The Redis of a proxy: "redis2" of "proxy2". */
+const char *cluster_redis_of(const struct cluster *c, const char *proxy);
 /* Waits until every other proxy that runs (and is not paused) follows, and its Redis can be read.
  */
 void cluster_wait_followers(struct cluster *c);

@@ -6,13 +6,45 @@
 #include <check.h>
 #include <stdlib.h>
 
-static inline int unit_main(Suite *suite)
+static inline int unit_main_as(Suite *suite, enum fork_status forks, enum print_output output)
 {
     SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
+    srunner_set_fork_status(runner, forks);
+    srunner_run_all(runner, output);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+static inline int unit_main(Suite *suite)
+{
+    return unit_main_as(suite, CK_FORK_GETENV, CK_ENV);
+}
+
+/* Tests by name, as START_TEST has them; NULL: none. */
+#define UNIT_TESTS(...) ((const TTest *const[]){__VA_ARGS__, NULL})
+
+static inline void unit_add(TCase *tc, const TTest *const *tests)
+{
+    for (; *tests != NULL; tests++) {
+        tcase_add_test(tc, *tests);
+    }
+}
+
+/* All there is to say for most: one case, its tests in this order, each between setup and teardown
+ * (or NULL). */
+static inline int unit_run(const char *name, void (*setup)(void), void (*teardown)(void),
+                           const TTest *const *tests)
+{
+    Suite *suite = suite_create(name);
+    TCase *tc = tcase_create(name);
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    unit_add(tc, tests);
+    suite_add_tcase(suite, tc);
+    return unit_main(suite);
+}
+#define UNIT_RUN(name, setup, teardown, ...)                                                       \
+    unit_run(name, setup, teardown, UNIT_TESTS(__VA_ARGS__))
 
 #endif

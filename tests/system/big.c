@@ -88,6 +88,17 @@ void big_expect(int fd, const char *text)
     ck_assert_str_eq(reply, text);
 }
 
+bool big_is_closed(int fd)
+{
+    char piece[4096];
+    ssize_t got;
+
+    do {
+        got = recv(fd, piece, sizeof piece, 0);
+    } while (got > 0);
+    return got == 0 || errno == ECONNRESET;
+}
+
 uint64_t big_digest(int fd, size_t size)
 {
     XXH3_state_t *state = XXH3_createState();

@@ -27,6 +27,8 @@ void big_put_text(int fd, const char *text);
 void big_get(int fd, void *bytes, size_t size);
 /* The next bytes must be this text. */
 void big_expect(int fd, const char *text);
+/* Whether the other side closes the connection, whatever it says before. */
+bool big_is_closed(int fd);
 /* Reads so many bytes and returns their hash. */
 uint64_t big_digest(int fd, size_t size);
 /* The number in a line like "*12" or "$12", which comes next. */

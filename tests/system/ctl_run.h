@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 1 << 20, RUN_MS = 120000, WAIT_MS = 60000, DIGEST_MAX = 64, CTL_ARGS_MAX = 24 };
+enum { OUTPUT_MAX = 1 << 20, RUN_MS = 120000, WAIT_MS = 60000, CTL_ARGS_MAX = 24 };
 
 /* ---- running the tool ---- */
 
@@ -104,14 +104,6 @@ static inline int ctl_wait(pid_t pid)
 
 /* ---- data ---- */
 
-static inline void digest_of(redisContext *redis, char *digest)
-{
-    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
-    ck_assert_ptr_nonnull(reply);
-    snprintf(digest, DIGEST_MAX, "%s", reply->str);
-    freeReplyObject(reply);
-}
-
 /* A moment at which nothing is under way, a clock's tick away from the writes around it. */
 static inline uint64_t quiet_moment(void)
 {
@@ -130,13 +122,6 @@ static inline void write_many(unsigned from, unsigned count)
         cluster_command(redis, "SET key:%u %u", i % 500, i);
         cluster_command(redis, "LPUSH list:%u %u", i % 20, i);
     }
-    redisFree(redis);
-}
-
-static inline void digest_of_name(const char *name, char *digest)
-{
-    redisContext *redis = cluster_connect(cluster, name);
-    digest_of(redis, digest);
     redisFree(redis);
 }
 

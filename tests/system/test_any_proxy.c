@@ -494,18 +494,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("any_proxy");
-    TCase *tc = system_case(suite, "any_proxy", system_serve, 240);
 
-    tcase_add_test(tc, replies_are_those_of_redis);
-    tcase_add_test(tc, replies_are_those_of_redis_in_resp3);
-    tcase_add_test(tc, sessions_in_transactions);
-    tcase_add_test(tc, one_dataset);
-    tcase_add_test(tc, long_pipeline);
-    tcase_add_test(tc, big_values_and_slow_readers);
-    tcase_add_test(tc, readonly_sees_a_prefix);
-    tcase_add_test(tc, roles_are_told);
-    tcase_add_test(tc, leader_hands_over_under_load);
-    tcase_add_test(tc, leader_frozen_under_load);
-    tcase_add_test(tc, leader_killed_under_load);
+    SYSTEM_CASE(suite, "any_proxy", system_serve, 240, replies_are_those_of_redis,
+                replies_are_those_of_redis_in_resp3, sessions_in_transactions, one_dataset,
+                long_pipeline, big_values_and_slow_readers, readonly_sees_a_prefix, roles_are_told,
+                leader_hands_over_under_load, leader_frozen_under_load, leader_killed_under_load);
     return unit_main(suite);
 }

@@ -423,25 +423,11 @@ int main(void)
 {
     Suite *suite = suite_create("as plain");
 
-    TCase *tc = system_case(suite, "as plain", system_serve, 120);
-    tcase_add_test(tc, busy_scripts);
-    tcase_add_test(tc, transactions_out_of_memory);
-    tcase_add_test(tc, sessions_in_transactions);
-    tcase_add_test(tc, connections_in_transactions);
-    tcase_add_test(tc, databases_after_transactions);
-    tcase_add_test(tc, others_in_transactions);
-    tcase_add_test(tc, info_in_transactions);
-    tcase_add_test(tc, client_settings);
-    tcase_add_test(tc, no_cluster);
-    tcase_add_test(tc, slow_commands);
-    tcase_add_test(tc, client_limits);
-    tcase_add_test(tc, debug_commands);
-    tcase_add_test(tc, loadaof_loses_nothing);
-    tcase_add_test(tc, debug_reloads);
-    tcase_add_test(tc, replicas_to_write);
-    tcase_add_test(tc, nosave_loses_nothing);
-    tcase_add_test(tc, commands_are_counted);
-    TCase *leaves = system_case(suite, "the proxy leaves", system_serve, 120);
-    tcase_add_test(leaves, settings_are_put_back);
+    SYSTEM_CASE(suite, "as plain", system_serve, 120, busy_scripts, transactions_out_of_memory,
+                sessions_in_transactions, connections_in_transactions, databases_after_transactions,
+                others_in_transactions, info_in_transactions, client_settings, no_cluster,
+                slow_commands, client_limits, debug_commands, loadaof_loses_nothing, debug_reloads,
+                replicas_to_write, nosave_loses_nothing, commands_are_counted);
+    SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }

@@ -614,22 +614,13 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("bad input");
-    TCase *tc = system_case(suite, "proxy", system_serve, 120);
-    tcase_add_test(tc, protocol_errors_are_those_of_redis);
-    tcase_add_test(tc, what_came_before_is_answered);
-    tcase_add_test(tc, half_commands);
-    tcase_add_test(tc, harmful_debug);
-    tcase_add_test(tc, transactions_of_the_gone);
-    tcase_add_test(tc, blocking_reads_of_streams);
-    tcase_add_test(tc, ten_thousand_idle_connections);
-    tcase_add_test(tc, never_reads_large_replies);
-    tcase_add_test(tc, never_reads_small_replies);
-    tcase_add_test(tc, foreign_cluster);
-    tcase_add_test(tc, two_proxies_for_one_redis);
-    tc = system_case(suite, "log node", system_serve, 120);
-    tcase_add_test(tc, garbage_to_a_log_node);
-    tc = system_case(suite, "configuration", system_create, 60);
-    tcase_add_test(tc, configurations);
-    tcase_add_test(tc, options);
+
+    SYSTEM_CASE(suite, "proxy", system_serve, 120, protocol_errors_are_those_of_redis,
+                what_came_before_is_answered, half_commands, harmful_debug,
+                transactions_of_the_gone, blocking_reads_of_streams, ten_thousand_idle_connections,
+                never_reads_large_replies, never_reads_small_replies, foreign_cluster,
+                two_proxies_for_one_redis);
+    SYSTEM_CASE(suite, "log node", system_serve, 120, garbage_to_a_log_node);
+    SYSTEM_CASE(suite, "configuration", system_create, 60, configurations, options);
     return unit_main(suite);
 }

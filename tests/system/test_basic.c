@@ -317,16 +317,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("basic");
-    TCase *tc = system_case(suite, "basic", system_serve, 120);
-    tcase_add_test(tc, replies_are_those_of_redis);
-    tcase_add_test(tc, replies_are_those_of_redis_in_resp3);
-    tcase_add_test(tc, each_client_has_its_own_protocol_and_database);
-    tcase_add_test(tc, inline_commands);
-    tcase_add_test(tc, a_pipeline_in_pieces);
-    tcase_add_test(tc, large_values);
-    tcase_add_test(tc, what_is_not_carried_is_refused);
-    tcase_add_test(tc, client_reply);
-    tcase_add_test(tc, quit);
-    tcase_add_test(tc, info);
+
+    SYSTEM_CASE(suite, "basic", system_serve, 120, replies_are_those_of_redis,
+                replies_are_those_of_redis_in_resp3, each_client_has_its_own_protocol_and_database,
+                inline_commands, a_pipeline_in_pieces, large_values, what_is_not_carried_is_refused,
+                client_reply, quit, info);
     return unit_main(suite);
 }

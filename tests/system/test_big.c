@@ -435,14 +435,7 @@ static void two_serve(void)
     static const struct cluster_options two = {
         .pairs = 2, .proxy_json = BIG_LEASE, .log_json = BIG_LEASE};
 
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&two);
-    cluster_start(cluster);
-}
-
-static const char *other(const char *proxy)
-{
-    return strcmp(proxy, "proxy1") == 0 ? "proxy2" : "proxy1";
+    system_serve_with(&two);
 }
 
 /* Verified, and stored by a quorum. */
@@ -458,8 +451,8 @@ static bool has_snapshot(void *leader)
  * the next leader, and in a Redis that is made anew, from a snapshot if it is at full size. */
 START_TEST(large_value_follows)
 {
-    cluster_wait_leader(cluster);
-    const char *follower = other(cluster_leader(cluster)), *leader = other(follower);
+    const char *follower = cluster_follower(cluster), *redis = cluster_redis_of(cluster, follower);
+    const char *leader = strcmp(follower, "proxy1") == 0 ? "proxy2" : "proxy1";
 
     cluster_wait_followers(cluster);
     ck_assert_uint_eq(set_value(cluster_port(cluster, follower)), value_bytes());
@@ -469,8 +462,8 @@ START_TEST(large_value_follows)
     if (big_full()) {
         cluster_wait("a snapshot with it", 400000, has_snapshot, (void *)(uintptr_t)leader);
     }
-    cluster_kill(cluster, strcmp(follower, "proxy1") == 0 ? "redis1" : "redis2");
-    cluster_spawn(cluster, strcmp(follower, "proxy1") == 0 ? "redis1" : "redis2");
+    cluster_kill(cluster, redis);
+    cluster_spawn(cluster, redis);
     cluster_wait_followers(cluster);
     cluster_kill(cluster, leader);
     cluster_wait_leader(cluster);
@@ -483,21 +476,13 @@ END_TEST
 /* A case of its own, with a cluster of its own, for each: CK_RUN_CASE runs one. */
 int main(void)
 {
-    const struct {
-        const char *name;
-        const TTest *test;
-        void (*setup)(void);
-    } cases[] = {{"pipeline", pipeline, plain_serve},
-                 {"list", long_list, plain_serve},
-                 {"keys", many_keys, plain_serve},
-                 {"value", large_value, plain_serve},
-                 {"otherwise", large_value_otherwise, plain_serve},
-                 {"follower", large_value_follows, two_serve}};
     Suite *suite = suite_create("big");
 
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        TCase *tc = system_case(suite, cases[i].name, cases[i].setup, 900);
-        tcase_add_test(tc, cases[i].test);
-    }
+    SYSTEM_CASE(suite, "pipeline", plain_serve, 900, pipeline);
+    SYSTEM_CASE(suite, "list", plain_serve, 900, long_list);
+    SYSTEM_CASE(suite, "keys", plain_serve, 900, many_keys);
+    SYSTEM_CASE(suite, "value", plain_serve, 900, large_value);
+    SYSTEM_CASE(suite, "otherwise", plain_serve, 900, large_value_otherwise);
+    SYSTEM_CASE(suite, "follower", two_serve, 900, large_value_follows);
     return unit_main(suite);
 }

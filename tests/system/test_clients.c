@@ -408,9 +408,7 @@ static void serve_with_little_patience(void)
     struct cluster_options options = system_options;
 
     options.redis_json = ", \"stall_ms\": 1000";
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&options);
-    cluster_start(cluster);
+    system_serve_with(&options);
 }
 
 static bool is_written(void *arg)
@@ -452,25 +450,12 @@ int main(void)
 {
     Suite *suite = suite_create("clients");
 
-    TCase *tc = system_case(suite, "clients", system_serve, 120);
-    tcase_add_test(tc, kills);
-    tcase_add_test(tc, list_errors);
-    tcase_add_test(tc, lists);
-    tcase_add_test(tc, pause_writes);
-    tcase_add_test(tc, pause_all);
-    tcase_add_test(tc, tracking);
-    tcase_add_test(tc, tracking_modes);
-    tcase_add_test(tc, tracking_among_other_things);
-    tcase_add_test(tc, tracking_redirects);
-    tcase_add_test(tc, invalidations_are_withheld);
-    tcase_add_test(tc, tracking_clients_leave);
-    tcase_add_test(tc, monitor);
-
-    tc = system_case(suite, "scripts", system_serve, 120);
-    tcase_add_test(tc, busy_script);
-    tcase_add_test(tc, busy_script_was_sent_before);
-    tcase_add_test(tc, busy_script_elsewhere);
-    tcase_add_test(system_case(suite, "impatience", serve_with_little_patience, 120),
-                   busy_script_outlives_the_links);
+    SYSTEM_CASE(suite, "clients", system_serve, 120, kills, list_errors, lists, pause_writes,
+                pause_all, tracking, tracking_modes, tracking_among_other_things,
+                tracking_redirects, invalidations_are_withheld, tracking_clients_leave, monitor);
+    SYSTEM_CASE(suite, "scripts", system_serve, 120, busy_script, busy_script_was_sent_before,
+                busy_script_elsewhere);
+    SYSTEM_CASE(suite, "impatience", serve_with_little_patience, 120,
+                busy_script_outlives_the_links);
     return unit_main(suite);
 }

@@ -180,18 +180,6 @@ static uint64_t halves(int port)
     return stored;
 }
 
-/* Whether the other side closes the connection, whatever it says before. */
-static bool is_closed(int fd)
-{
-    char piece[4096];
-    ssize_t got;
-
-    do {
-        got = recv(fd, piece, sizeof piece, 0);
-    } while (got > 0);
-    return got == 0 || errno == ECONNRESET;
-}
-
 /* A line that never ends is not taken in for long. */
 static uint64_t endless_line(int port)
 {
@@ -205,7 +193,7 @@ static uint64_t endless_line(int port)
         total += (size_t)sent;
         sent = send(fd, piece, BIG_MIB, MSG_NOSIGNAL);
     }
-    bool closed = is_closed(fd);
+    bool closed = big_is_closed(fd);
     (void)close(fd);
     free(piece);
     return closed && total < (size_t)512 * BIG_MIB;
@@ -293,7 +281,7 @@ static uint64_t deaf_subscriber(int port)
         big_put_text(fd, "\r\n");
         heard += (uint64_t)big_header(fd, ':');
     }
-    ck_assert(is_closed(deaf));
+    ck_assert(big_is_closed(deaf));
     (void)close(deaf);
     (void)close(fd);
     free(message);
@@ -316,12 +304,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("crowd");
-    TCase *tc = system_case(suite, "crowd", crowd_serve, 600);
 
-    tcase_add_test(tc, idle_clients);
-    tcase_add_test(tc, crowd_comes);
-    tcase_add_test(tc, who_does_not_read);
-    tcase_add_test(tc, halves_and_lines);
-    tcase_add_test(tc, subscribers);
+    SYSTEM_CASE(suite, "crowd", crowd_serve, 600, idle_clients, crowd_comes, who_does_not_read,
+                halves_and_lines, subscribers);
     return unit_main(suite);
 }

@@ -12,21 +12,14 @@ END_TEST
 
 static void setup(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&differ_cluster);
-    cluster_start(cluster);
+    system_serve_with(&differ_cluster);
 }
 
 int main(void)
 {
     Suite *suite = suite_create("differ");
-    TCase *tc = system_case(suite, "differ", setup, 0);
 
-    tcase_add_test(tc, random_programs_make_no_difference);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* the tester starts servers anew after a crash */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    SYSTEM_CASE(suite, "differ", setup, 0, random_programs_make_no_difference);
+    /* the tester starts servers anew after a crash */
+    return unit_main_as(suite, CK_NOFORK, CK_ENV);
 }

@@ -41,7 +41,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("durability");
-    TCase *tc = system_case(suite, "durability", system_serve, 300);
-    tcase_add_test(tc, kill_all_under_load);
+
+    SYSTEM_CASE(suite, "durability", system_serve, 300, kill_all_under_load);
     return unit_main(suite);
 }

@@ -213,8 +213,7 @@ int main(void)
 {
     Suite *suite = suite_create("engines");
 
-    tcase_add_test(system_case(suite, "newer", system_serve, 240),
-                   a_newer_redis_has_written_the_log);
-    tcase_add_test(system_case(suite, "older", system_serve, 240), a_redis_of_before_seven);
+    SYSTEM_CASE(suite, "newer", system_serve, 240, a_newer_redis_has_written_the_log);
+    SYSTEM_CASE(suite, "older", system_serve, 240, a_redis_of_before_seven);
     return unit_main(suite);
 }

@@ -87,28 +87,6 @@ static void load_end(struct load *load)
 
 /* ---- what must be true ---- */
 
-static void digest_of(unsigned i, char *digest, size_t size)
-{
-    char name[16];
-    snprintf(name, sizeof name, "redis%u", i);
-    cluster_ask(cluster, name, digest, size, (const char *[]){"DEBUG", "DIGEST", NULL});
-}
-
-static bool digests_are_equal(void *arg)
-{
-    char first[64], other[64];
-
-    (void)arg;
-    digest_of(1, first, sizeof first);
-    for (unsigned i = 2; i <= PAIRS; i++) {
-        digest_of(i, other, sizeof other);
-        if (strcmp(first, other) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Each term that somebody served in was one proxy's: by what they say in their logs. */
 static void expect_one_leader_per_term(void)
 {
@@ -136,7 +114,7 @@ static void expect_one_leader_per_term(void)
 static void expect_all_well(struct load *load)
 {
     load_end(load);
-    cluster_wait("all Redis to hold the same", BACK_MS, digests_are_equal, NULL);
+    cluster_wait_equal(cluster);
     expect_one_leader_per_term();
 }
 
@@ -313,9 +291,7 @@ static void serve_to_be_cut(void)
     struct cluster_options options = system_options;
 
     options.relays = options.redis_relays = !fault_is_wanted() || fault_next(0)->strike == CUT;
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&options);
-    cluster_start(cluster);
+    system_serve_with(&options);
 }
 
 /* The leader is lost, in every way, and another takes over; the lost one comes back and follows. */
@@ -611,8 +587,8 @@ START_TEST(a_follower_that_was_written_to)
     char reply[64];
     struct load *load = load_begin();
     struct pair_names names = leader_names();
-    const char *redis = strcmp(names.redis, "redis1") == 0 ? "redis2" : "redis1";
     const char *proxy = strcmp(names.proxy, "proxy1") == 0 ? "proxy2" : "proxy1";
+    const char *redis = cluster_redis_of(cluster, proxy);
 
     ck_assert(load_settle(load, BACK_MS));
     cluster_ask(cluster, redis, reply, sizeof reply,
@@ -645,23 +621,19 @@ START_TEST(everything_is_lost)
 }
 END_TEST
 
-static void add_test(Suite *suite, const char *name, const TTest *test, int timeout_s)
-{
-    TCase *tc = system_case(suite, name, test == leaders_are_lost ? serve_to_be_cut : system_serve,
-                            timeout_s);
-    tcase_add_test(tc, test);
-}
-
 int main(void)
 {
     Suite *suite = suite_create("failover");
-    add_test(suite, "lost", leaders_are_lost, 120 + 20 * (int)failovers_wanted());
-    add_test(suite, "hand-overs", hand_overs, 180);
-    add_test(suite, "hand-overs of reads", hand_overs_while_all_read, 180);
-    add_test(
-        suite, "frozen", a_frozen_leader_never_answers_with_an_old_value,
-        180 + (int)(wanted_of("PAUSES", PAUSES_DEFAULT) * (30 + wanted_of("PAUSE_MS", 0) / 1000)));
-    add_test(suite, "written", a_follower_that_was_written_to, 180);
-    add_test(suite, "everything", everything_is_lost, 180);
+
+    SYSTEM_CASE(suite, "lost", serve_to_be_cut, 120 + 20 * (int)failovers_wanted(),
+                leaders_are_lost);
+    SYSTEM_CASE(suite, "hand-overs", system_serve, 180, hand_overs);
+    SYSTEM_CASE(suite, "hand-overs of reads", system_serve, 180, hand_overs_while_all_read);
+    SYSTEM_CASE(
+        suite, "frozen", system_serve,
+        180 + (int)(wanted_of("PAUSES", PAUSES_DEFAULT) * (30 + wanted_of("PAUSE_MS", 0) / 1000)),
+        a_frozen_leader_never_answers_with_an_old_value);
+    SYSTEM_CASE(suite, "written", system_serve, 180, a_follower_that_was_written_to);
+    SYSTEM_CASE(suite, "everything", system_serve, 180, everything_is_lost);
     return unit_main(suite);
 }

@@ -425,7 +425,7 @@ END_TEST
 /* A Redis that had data before there was any log: it is adopted, and from then on kept. */
 START_TEST(dataset_is_adopted)
 {
-    char before[64], after[64], reply[64];
+    char before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX], reply[64];
     cluster_spawn(cluster, "redis1");
     redisContext *redis = cluster_connect(cluster, "redis1");
     for (int i = 0; i < 3000; i++) {
@@ -434,51 +434,46 @@ START_TEST(dataset_is_adopted)
     freeReplyObject(redisCommand(redis, "SELECT 7"));
     freeReplyObject(redisCommand(redis, "RPUSH list a b c"));
     redisFree(redis);
-    cluster_ask(cluster, "redis1", before, sizeof before,
-                (const char *[]){"DEBUG", "DIGEST", NULL});
+    cluster_digest_of(cluster, "redis1", before);
 
     cluster_start(cluster);
     cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"GET", "adopted7", NULL});
     ck_assert_str_eq(reply, "7");
-    cluster_ask(cluster, "redis1", after, sizeof after, (const char *[]){"DEBUG", "DIGEST", NULL});
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(before, after);
 
     cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"SET", "more", "1", NULL});
-    cluster_ask(cluster, "redis1", before, sizeof before,
-                (const char *[]){"DEBUG", "DIGEST", NULL});
+    cluster_digest_of(cluster, "redis1", before);
     cluster_kill_all(cluster);
     cluster_start(cluster);
-    cluster_ask(cluster, "redis1", after, sizeof after, (const char *[]){"DEBUG", "DIGEST", NULL});
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(before, after);
 }
 END_TEST
 
-static void add_test(Suite *suite, const char *name, void (*setup)(void), const TTest *test)
-{
-    tcase_add_test(system_case(suite, name, setup, 180), test);
-}
-
 int main(void)
 {
     Suite *suite = suite_create("faults");
-    add_test(suite, "log down", system_serve, one_log_node_down);
-    add_test(suite, "log frozen", system_serve, one_log_node_frozen);
-    add_test(suite, "logs in turn", system_serve, log_nodes_restarted_one_after_the_other);
-    add_test(suite, "two down", system_serve, two_log_nodes_down);
-    add_test(suite, "two frozen", system_serve, two_log_nodes_frozen);
-    add_test(suite, "redis killed", system_serve, redis_killed);
-    add_test(suite, "redis empty", system_serve, redis_restarted_empty);
-    add_test(suite, "redis frozen", system_serve, redis_frozen);
-    add_test(suite, "redis replica", system_serve, redis_made_a_replica);
-    add_test(suite, "redis replica at start", system_serve,
-             redis_made_a_replica_while_nobody_looks);
-    add_test(suite, "select refused", system_serve, select_refused);
-    add_test(suite, "redis timeout", system_serve, redis_with_a_timeout);
-    add_test(suite, "proxy killed", system_serve, proxy_killed);
-    add_test(suite, "uncommitted", system_serve, proxy_killed_with_writes_that_were_not_committed);
-    add_test(suite, "settings", system_serve, settings_are_put_back);
-    add_test(suite, "stopped", system_serve, stopped_and_started);
-    add_test(suite, "progress", system_serve, rebuild_shows_progress);
-    add_test(suite, "adopted", system_create, dataset_is_adopted);
+
+    SYSTEM_CASE(suite, "log down", system_serve, 180, one_log_node_down);
+    SYSTEM_CASE(suite, "log frozen", system_serve, 180, one_log_node_frozen);
+    SYSTEM_CASE(suite, "logs in turn", system_serve, 180, log_nodes_restarted_one_after_the_other);
+    SYSTEM_CASE(suite, "two down", system_serve, 180, two_log_nodes_down);
+    SYSTEM_CASE(suite, "two frozen", system_serve, 180, two_log_nodes_frozen);
+    SYSTEM_CASE(suite, "redis killed", system_serve, 180, redis_killed);
+    SYSTEM_CASE(suite, "redis empty", system_serve, 180, redis_restarted_empty);
+    SYSTEM_CASE(suite, "redis frozen", system_serve, 180, redis_frozen);
+    SYSTEM_CASE(suite, "redis replica", system_serve, 180, redis_made_a_replica);
+    SYSTEM_CASE(suite, "redis replica at start", system_serve, 180,
+                redis_made_a_replica_while_nobody_looks);
+    SYSTEM_CASE(suite, "select refused", system_serve, 180, select_refused);
+    SYSTEM_CASE(suite, "redis timeout", system_serve, 180, redis_with_a_timeout);
+    SYSTEM_CASE(suite, "proxy killed", system_serve, 180, proxy_killed);
+    SYSTEM_CASE(suite, "uncommitted", system_serve, 180,
+                proxy_killed_with_writes_that_were_not_committed);
+    SYSTEM_CASE(suite, "settings", system_serve, 180, settings_are_put_back);
+    SYSTEM_CASE(suite, "stopped", system_serve, 180, stopped_and_started);
+    SYSTEM_CASE(suite, "progress", system_serve, 180, rebuild_shows_progress);
+    SYSTEM_CASE(suite, "adopted", system_create, 180, dataset_is_adopted);
     return unit_main(suite);
 }

@@ -53,8 +53,7 @@ static void small_disk(void)
 {
     char path[512], options[64];
 
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&system_options);
+    system_create();
     disk_path(path, sizeof path, "");
     ck_assert_msg(mkdir(path, 0700) == 0 || errno == EEXIST, "%s", path);
     (void)snprintf(options, sizeof options, "size=%d", (int)DISK_BYTES);

@@ -34,7 +34,8 @@ static void lose_everything(void)
  * is the same dataset again, takes writes, and its past can be restored from there on. */
 START_TEST(export_and_import)
 {
-    char folder[600], before[DIGEST_MAX], then[DIGEST_MAX], after[DIGEST_MAX], target[64];
+    char folder[600], before[CLUSTER_DIGEST_MAX], then[CLUSTER_DIGEST_MAX],
+        after[CLUSTER_DIGEST_MAX], target[64];
     char moment[64];
     const char *to;
 
@@ -44,7 +45,7 @@ START_TEST(export_and_import)
     EXPECT_CTL(0, "export", folder);
     write_many(1000, 500);
     committed();
-    digest_of_name("redis1", then);
+    cluster_digest_of(cluster, "redis1", then);
     uint64_t then_ms = quiet_moment();
     write_many(1500, 500);
     to = text_of(committed());
@@ -54,7 +55,7 @@ START_TEST(export_and_import)
     EXPECT_CTL(0, "export", "verify", folder);
     EXPECT_CTL(1, "import", folder);
     expect_said("has a log already; nothing was changed");
-    digest_of_name("redis1", before);
+    cluster_digest_of(cluster, "redis1", before);
 
     lose_everything();
     EXPECT_CTL(0, "import", folder);
@@ -62,19 +63,19 @@ START_TEST(export_and_import)
     EXPECT_CTL(1, "import", folder);
     expect_said("has a log already");
     cluster_start(cluster);
-    digest_of_name("redis1", after);
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(after, before);
     write_many(2000, 10);
     snprintf(moment, sizeof moment, "@%" PRIu64 ".%03" PRIu64, then_ms / 1000, then_ms % 1000);
     EXPECT_CTL(0, "restore", "--at", moment, "--to", target, "--force");
-    digest_of_name("plain1", after);
+    cluster_digest_of(cluster, "plain1", after);
     ck_assert_str_eq(after, then);
 
     /* And of the moment itself a new log can be made. */
     lose_everything();
     EXPECT_CTL(0, "import", folder, "--at", moment);
     cluster_start(cluster);
-    digest_of_name("redis1", after);
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(after, then);
 }
 END_TEST
@@ -287,7 +288,7 @@ static void expect_not_served(void)
  * are not put behind it; and the next one of the same goes on where it was. */
 START_TEST(import_goes_on)
 {
-    char folder[600], other[700], before[DIGEST_MAX], after[DIGEST_MAX];
+    char folder[600], other[700], before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX];
 
     folder_of(folder, sizeof folder);
     snprintf(other, sizeof other, "%s-other", folder);
@@ -299,7 +300,7 @@ START_TEST(import_goes_on)
     write_values("values", 1500);
     const char *to = text_of(committed());
     EXPECT_CTL(0, "export", folder);
-    digest_of_name("redis1", before);
+    cluster_digest_of(cluster, "redis1", before);
 
     lose_everything();
     pid_t pid = CTL_START("import", folder);
@@ -317,7 +318,7 @@ START_TEST(import_goes_on)
     expect_said("an import was broken off here: it goes on at offset");
     expect_said(to);
     cluster_start(cluster);
-    digest_of_name("redis1", after);
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(after, before);
     EXPECT_CTL(1, "import", folder);
     expect_said("has a log already");
@@ -328,7 +329,7 @@ END_TEST
  * is what was exported. */
 START_TEST(import_is_killed)
 {
-    char folder[600], before[DIGEST_MAX], after[DIGEST_MAX];
+    char folder[600], before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX];
     struct random random;
     unsigned killed = 0;
     int status;
@@ -340,7 +341,7 @@ START_TEST(import_is_killed)
     write_values("values", 1000);
     committed();
     EXPECT_CTL(0, "export", folder);
-    digest_of_name("redis1", before);
+    cluster_digest_of(cluster, "redis1", before);
     for (int round = 0; round < 3; round++) {
         lose_everything();
         for (uint64_t most_ms = 100;; most_ms = most_ms * 5 / 4) {
@@ -358,7 +359,7 @@ START_TEST(import_is_killed)
             expect_said("has a log already");
         }
         cluster_start(cluster);
-        digest_of_name("redis1", after);
+        cluster_digest_of(cluster, "redis1", after);
         ck_assert_str_eq(after, before);
     }
     ck_assert_uint_gt(killed, 0);
@@ -368,18 +369,12 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("import");
-    TCase *tc = system_case(suite, "import", system_serve, 600);
 
-    tcase_add_test(tc, export_and_import);
-    tc = system_case(suite, "damage", system_serve, 300);
-    tcase_add_test(tc, damage_is_found);
-    tc = system_case(suite, "killed", system_serve, 300);
-    tcase_add_test(tc, export_is_killed);
-    tc = system_case(suite, "full", system_serve, 300);
-    tcase_add_test(tc, disk_is_full);
-    tc = system_case(suite, "resumed", system_serve, 300);
-    tcase_add_test(tc, import_goes_on);
-    tc = system_case(suite, "import killed", system_serve, 300);
-    tcase_add_test(tc, import_is_killed);
+    SYSTEM_CASE(suite, "import", system_serve, 600, export_and_import);
+    SYSTEM_CASE(suite, "damage", system_serve, 300, damage_is_found);
+    SYSTEM_CASE(suite, "killed", system_serve, 300, export_is_killed);
+    SYSTEM_CASE(suite, "full", system_serve, 300, disk_is_full);
+    SYSTEM_CASE(suite, "resumed", system_serve, 300, import_goes_on);
+    SYSTEM_CASE(suite, "import killed", system_serve, 300, import_is_killed);
     return unit_main(suite);
 }

@@ -343,26 +343,13 @@ int main(void)
 {
     Suite *suite = suite_create("links");
 
-    TCase *tc = system_case(suite, "watch", system_serve, 120);
-    tcase_add_test(tc, watch_succeeds_or_fails);
-    tcase_add_test(tc, watch_is_forgotten);
-    tcase_add_test(tc, watch_errors);
-    tcase_add_test(tc, watch_sees_all_ways_of_changing);
-    tcase_add_test(tc, watch_in_a_pipeline);
-    tcase_add_test(tc, watch_in_resp3);
-    tcase_add_test(tc, watch_loses_no_update);
-
-    tc = system_case(suite, "blocking", system_serve, 120);
-    tcase_add_test(tc, blocking_pops);
-    tcase_add_test(tc, blocking_errors);
-    tcase_add_test(tc, blocking_is_fair);
-    tcase_add_test(tc, blocking_inside_multi_does_not_block);
-    tcase_add_test(tc, blocked_clients_pipelines_wait);
-    tcase_add_test(tc, blocking_streams);
-    tcase_add_test(tc, unblocking);
-    tcase_add_test(tc, blocked_clients_may_leave);
-    tcase_add_test(tc, blocked_clients_keep_their_order);
-    tcase_add_test(tc, links_are_bounded);
-    tcase_add_test(tc, blocked_replies_are_withheld);
+    SYSTEM_CASE(suite, "watch", system_serve, 120, watch_succeeds_or_fails, watch_is_forgotten,
+                watch_errors, watch_sees_all_ways_of_changing, watch_in_a_pipeline, watch_in_resp3,
+                watch_loses_no_update);
+    SYSTEM_CASE(suite, "blocking", system_serve, 120, blocking_pops, blocking_errors,
+                blocking_is_fair, blocking_inside_multi_does_not_block,
+                blocked_clients_pipelines_wait, blocking_streams, unblocking,
+                blocked_clients_may_leave, blocked_clients_keep_their_order, links_are_bounded,
+                blocked_replies_are_withheld);
     return unit_main(suite);
 }

@@ -245,12 +245,9 @@ static void setup(void)
 int main(void)
 {
     Suite *suite = suite_create("membership");
-    TCase *tc = system_case(suite, "refusals", setup, 300);
 
-    tcase_add_test(tc, replacements_that_cannot_be);
-    tc = system_case(suite, "follower", setup, 300);
-    tcase_add_test(tc, follower_takes_over);
-    tc = system_case(suite, "replace", setup, 300);
-    tcase_add_test(tc, lost_disk_is_replaced);
+    SYSTEM_CASE(suite, "refusals", setup, 300, replacements_that_cannot_be);
+    SYSTEM_CASE(suite, "follower", setup, 300, follower_takes_over);
+    SYSTEM_CASE(suite, "replace", setup, 300, lost_disk_is_replaced);
     return unit_main(suite);
 }

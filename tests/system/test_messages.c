@@ -244,21 +244,10 @@ int main(void)
 {
     Suite *suite = suite_create("messages");
 
-    TCase *tc = system_case(suite, "pubsub", system_serve, 120);
-    tcase_add_test(tc, channels);
-    tcase_add_test(tc, patterns);
-    tcase_add_test(tc, published_behind_unsubscribe);
-    tcase_add_test(tc, shard_channels);
-    tcase_add_test(tc, several_subscribers);
-    tcase_add_test(tc, what_a_resp2_subscriber_may_say);
-    tcase_add_test(tc, resp3_subscribers);
-    tcase_add_test(tc, pipelines);
-    tcase_add_test(tc, client_reply_off);
-    tcase_add_test(tc, keyspace_notifications);
-    tcase_add_test(tc, messages_are_withheld);
-    tcase_add_test(tc, many_subscribers);
-    tcase_add_test(tc, subscribers_leave);
-    tcase_add_test(tc, slow_subscribers_are_closed);
-    tcase_add_test(tc, the_link_ends);
+    SYSTEM_CASE(suite, "pubsub", system_serve, 120, channels, patterns,
+                published_behind_unsubscribe, shard_channels, several_subscribers,
+                what_a_resp2_subscriber_may_say, resp3_subscribers, pipelines, client_reply_off,
+                keyspace_notifications, messages_are_withheld, many_subscribers, subscribers_leave,
+                slow_subscribers_are_closed, the_link_ends);
     return unit_main(suite);
 }

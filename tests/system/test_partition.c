@@ -49,19 +49,6 @@ static struct load *load_begin(void)
     return load;
 }
 
-static bool digests_are_equal(void *arg)
-{
-    char digest[PAIRS][64], name[16];
-
-    (void)arg;
-    for (unsigned i = 0; i < PAIRS; i++) {
-        snprintf(name, sizeof name, "redis%u", i + 1);
-        cluster_ask(cluster, name, digest[i], sizeof digest[i],
-                    (const char *[]){"DEBUG", "DIGEST", NULL});
-    }
-    return strcmp(digest[0], digest[1]) == 0 && strcmp(digest[0], digest[2]) == 0;
-}
-
 /* Whoever says so has the lease without which it answers nobody; and so say INFO and ROLE. */
 static bool says_it_leads(const char *proxy)
 {
@@ -186,7 +173,7 @@ START_TEST(a_leader_is_cut_off)
         cut_once(load, i, &stopped_ms[i], &served_ms[i]);
         ck_assert_msg(load_settle(load, BACK_MS), "some replies never come");
         load_check(load);
-        cluster_wait("all Redis to hold the same", BACK_MS, digests_are_equal, NULL);
+        cluster_wait_equal(cluster);
     }
     qsort(stopped_ms, wanted, sizeof *stopped_ms, compare_times);
     qsort(served_ms, wanted, sizeof *served_ms, compare_times);
@@ -203,7 +190,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("partition");
-    TCase *tc = system_case(suite, "cut", system_serve, 120 + 30 * (int)cuts_wanted());
-    tcase_add_test(tc, a_leader_is_cut_off);
+
+    SYSTEM_CASE(suite, "cut", system_serve, 120 + 30 * (int)cuts_wanted(), a_leader_is_cut_off);
     return unit_main(suite);
 }

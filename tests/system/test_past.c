@@ -230,7 +230,7 @@ END_TEST
 struct point {
     uint64_t wall_ms;
     uint64_t offset;
-    char digest[DIGEST_MAX];
+    char digest[CLUSTER_DIGEST_MAX];
 };
 
 static struct point points[RESTORES_MAX];
@@ -297,7 +297,7 @@ static void make_points(unsigned count, struct random *random)
         }
         points[i].wall_ms = quiet_moment();
         points[i].offset = (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
-        digest_of(model, points[i].digest);
+        cluster_digest(model, points[i].digest);
         if (i == count / 2) {
             redisFree(redis);
             cluster_kill(cluster, "proxy1");
@@ -325,8 +325,8 @@ static void expect_restored(const char *target, unsigned i)
     }
     EXPECT_CTL(0, "restore", "--at", moment, "--to", target, "--force");
     redisContext *redis = cluster_connect(cluster, "plain1");
-    char digest[DIGEST_MAX];
-    digest_of(redis, digest);
+    char digest[CLUSTER_DIGEST_MAX];
+    cluster_digest(redis, digest);
     redisFree(redis);
     ck_assert_msg(strcmp(digest, p->digest) == 0, "at %s it is another: %s", moment, output);
 }
@@ -410,11 +410,11 @@ END_TEST
 
 static void expect_restored_to(uint64_t offset, const char *digest)
 {
-    char target[64], restored[DIGEST_MAX];
+    char target[64], restored[CLUSTER_DIGEST_MAX];
 
     snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
     EXPECT_CTL(0, "restore", "--at", text_of(offset), "--to", target, "--force");
-    digest_of_name("plain1", restored);
+    cluster_digest_of(cluster, "plain1", restored);
     ck_assert_msg(strcmp(restored, digest) == 0, "it is another: %s", output);
 }
 
@@ -436,19 +436,19 @@ static void damage_snapshot(uint64_t offset, size_t count, uint64_t part)
  * known behind a snapshot, too. */
 START_TEST(restore_by_snapshots)
 {
-    char first[DIGEST_MAX], second[DIGEST_MAX];
+    char first[CLUSTER_DIGEST_MAX], second[CLUSTER_DIGEST_MAX];
     const char *lines[10];
     char text[64];
 
     write_many(0, 400);
     uint64_t first_at = committed();
-    digest_of_name("redis1", first);
+    cluster_digest_of(cluster, "redis1", first);
     write_many(400, 101); /* ends in another database than 0 */
     uint64_t written = committed();
     EXPECT_CTL(0, "snapshot", "now");
     write_many(501, 300);
     uint64_t second_at = committed();
-    digest_of_name("redis1", second);
+    cluster_digest_of(cluster, "redis1", second);
 
     expect_restored_to(first_at, first);
     expect_said("the snapshot at offset 0 ");
@@ -480,14 +480,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("past");
-    TCase *tc = system_case(suite, "past", system_serve, 600);
 
-    tcase_add_test(tc, tail_shows_what_is_committed);
-    tcase_add_test(tc, tail_filters_by_key);
-    tcase_add_test(tc, tail_shows_nothing_uncommitted);
-    tcase_add_test(tc, restore_refuses);
-    tcase_add_test(tc, restore_at_any_time);
-    tc = system_case(suite, "snapshots", system_serve, 300);
-    tcase_add_test(tc, restore_by_snapshots);
+    SYSTEM_CASE(suite, "past", system_serve, 600, tail_shows_what_is_committed, tail_filters_by_key,
+                tail_shows_nothing_uncommitted, restore_refuses, restore_at_any_time);
+    SYSTEM_CASE(suite, "snapshots", system_serve, 300, restore_by_snapshots);
     return unit_main(suite);
 }

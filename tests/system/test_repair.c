@@ -396,8 +396,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("repair");
-    TCase *tc = system_case(suite, "repair", repair_serve, 240);
 
-    tcase_add_test(tc, rot);
+    SYSTEM_CASE(suite, "repair", repair_serve, 240, rot);
     return unit_main(suite);
 }

@@ -20,7 +20,7 @@
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {.redis_args = redis_args};
 
-enum { WAIT_MS = 60000, DIGEST_CHARS = 40 };
+enum { WAIT_MS = 60000 };
 
 /* A tool at work: loop, log nodes, sandbox, replay. */
 struct tool {
@@ -173,35 +173,25 @@ static void tool_close(struct tool *t)
     event_base_free(t->base);
 }
 
-static void digest_of(redisContext *redis, char out[DIGEST_CHARS + 1])
-{
-    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
-    ck_assert_ptr_nonnull(reply);
-    ck_assert_msg(reply->type == REDIS_REPLY_STATUS && reply->len == DIGEST_CHARS, "%s",
-                  reply->str);
-    (void)snprintf(out, DIGEST_CHARS + 1, "%s", reply->str);
-    freeReplyObject(reply);
-}
-
 static void expect_digest(const struct tool *t, const char *expected)
 {
-    char digest[DIGEST_CHARS + 1];
+    char digest[CLUSTER_DIGEST_MAX];
     redisContext *redis = redisConnect("127.0.0.1", sandbox_port(t->sandbox));
 
     ck_assert(redis != NULL && redis->err == 0);
     freeReplyObject(redisCommand(redis, "AUTH %s", sandbox_password(t->sandbox)));
-    digest_of(redis, digest);
+    cluster_digest(redis, digest);
     ck_assert_str_eq(digest, expected);
     redisFree(redis);
 }
 
 /* Where the log is when nobody writes, and what Redis holds there. */
-static uint64_t leader_point(char digest[DIGEST_CHARS + 1])
+static uint64_t leader_point(char digest[CLUSTER_DIGEST_MAX])
 {
     redisContext *redis = cluster_connect(cluster, "redis1");
 
     cluster_wait_committed(cluster);
-    digest_of(redis, digest);
+    cluster_digest(redis, digest);
     redisFree(redis);
     return (uint64_t)cluster_info_number(cluster, "holdfast_offset_committed");
 }
@@ -245,7 +235,7 @@ static void expect_no_folder(void)
  * another: each holds what the leader's Redis held, and the checksums of the log agree. */
 START_TEST(exact_places)
 {
-    char first[DIGEST_CHARS + 1], second[DIGEST_CHARS + 1];
+    char first[CLUSTER_DIGEST_MAX], second[CLUSTER_DIGEST_MAX];
     struct tool t;
 
     write_some(1, 3000);
@@ -284,7 +274,7 @@ END_TEST
 /* A replay keeps to its rate. */
 START_TEST(rate)
 {
-    char digest[DIGEST_CHARS + 1];
+    char digest[CLUSTER_DIGEST_MAX];
     struct tool t;
 
     write_some(3, 1000);
@@ -325,7 +315,7 @@ static const struct extract_events tool_extract_events = {tool_extracted, tool_n
  * the place that was meant is refused. */
 START_TEST(extracted)
 {
-    char digest[DIGEST_CHARS + 1];
+    char digest[CLUSTER_DIGEST_MAX];
     struct tool t;
 
     write_some(4, 5000);
@@ -436,12 +426,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("replay");
-    TCase *tc = system_case(suite, "replay", system_serve, 120);
 
-    tcase_add_test(tc, no_sandbox);
-    tcase_add_test(tc, orphan);
-    tcase_add_test(tc, exact_places);
-    tcase_add_test(tc, rate);
-    tcase_add_test(tc, extracted);
+    SYSTEM_CASE(suite, "replay", system_serve, 120, no_sandbox, orphan, exact_places, rate,
+                extracted);
     return unit_main(suite);
 }

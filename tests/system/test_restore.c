@@ -78,7 +78,8 @@ static void expect_new(int port, const char *key, const char *value)
  * the way and run again it comes to its end. */
 START_TEST(restore_to_a_new_log)
 {
-    char config[700], moment[64], then[DIGEST_MAX], after[DIGEST_MAX], list[100], program[500];
+    char config[700], moment[64], then[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX], list[100],
+        program[500];
     int port;
 
     snprintf(config, sizeof config, "%s/new.json", cluster_dir(cluster, "redis9"));
@@ -88,7 +89,7 @@ START_TEST(restore_to_a_new_log)
     cluster_command(redis, "SET what then");
     uint64_t then_ms = quiet_moment();
     committed();
-    digest_of_name("redis1", then);
+    cluster_digest_of(cluster, "redis1", then);
     cluster_command(redis, "FLUSHALL");
     cluster_command(redis, "SET what now");
     committed();
@@ -126,7 +127,7 @@ START_TEST(restore_to_a_new_log)
     expect_new(port, "what", "then");
     expect_new(port, "written", "later");
     cluster_ask(cluster, "redis9", output, 100, (const char *[]){"DEL", "written", NULL});
-    digest_of_name("redis9", after);
+    cluster_digest_of(cluster, "redis9", after);
     ck_assert_str_eq(after, then);
     kill(proxy, SIGTERM);
     ck_assert_int_eq(waitpid(proxy, NULL, 0), proxy);
@@ -146,7 +147,7 @@ static void ask_plain(char *reply, const char *const argv[])
 /* A master of its own settings, and empty or whole. */
 static void expect_let_go(const char *digest)
 {
-    char reply[200], now[DIGEST_MAX];
+    char reply[200], now[CLUSTER_DIGEST_MAX];
 
     ask_plain(reply, (const char *[]){"ROLE", NULL});
     ck_assert_str_eq(reply, "master");
@@ -157,7 +158,7 @@ static void expect_let_go(const char *digest)
     redisFree(redis);
     ask_plain(reply, (const char *[]){"DBSIZE", NULL});
     if (strcmp(reply, "0") != 0) {
-        digest_of_name("plain1", now);
+        cluster_digest_of(cluster, "plain1", now);
         ck_assert_str_eq(now, digest);
     }
 }
@@ -178,12 +179,12 @@ static bool plain_loads(void *arg)
 START_TEST(restore_is_interrupted)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    char digest[DIGEST_MAX], target[64], reply[200];
+    char digest[CLUSTER_DIGEST_MAX], target[64], reply[200];
     unsigned midway = 0;
 
     write_values("values", 3000);
     committed();
-    digest_of_name("redis1", digest);
+    cluster_digest_of(cluster, "redis1", digest);
     snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
     ask_plain(reply, (const char *[]){"CONFIG", "SET", "masterauth", "mine", NULL});
     for (unsigned i = 0; i < 12; i++) {
@@ -221,10 +222,10 @@ END_TEST
  * --force. */
 START_TEST(restore_is_killed)
 {
-    char digest[DIGEST_MAX], target[64], reply[200];
+    char digest[CLUSTER_DIGEST_MAX], target[64], reply[200];
     unsigned repaired = 0;
 
-    digest_of_name("redis1", digest);
+    cluster_digest_of(cluster, "redis1", digest);
     snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
     for (unsigned i = 0; i < 10; i++) {
         pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
@@ -281,7 +282,7 @@ static unsigned long long named_offset(const char *in_front)
  * begins. */
 START_TEST(before_the_retention)
 {
-    char moment[64], path[700], digest[DIGEST_MAX], after[DIGEST_MAX], said[2000];
+    char moment[64], path[700], digest[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX], said[2000];
     char target[64];
 
     write_many(0, 100);
@@ -311,7 +312,7 @@ START_TEST(before_the_retention)
         write_values(name, 2000);
     }
     committed();
-    digest_of_name("redis1", digest);
+    cluster_digest_of(cluster, "redis1", digest);
     EXPECT_CTL(0, "snapshot", "now");
     cluster_wait("the older snapshot to be deleted", WAIT_MS, old_snapshot_is_gone, NULL);
     cluster_wait("the log to be trimmed", WAIT_MS, log_has_begun_later, NULL);
@@ -327,7 +328,7 @@ START_TEST(before_the_retention)
     ck_assert_int_ne(access(path, F_OK), 0);
     snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
     EXPECT_CTL(0, "restore", "--at", text_of(earliest), "--to", target, "--force");
-    digest_of_name("plain1", after);
+    cluster_digest_of(cluster, "plain1", after);
     ck_assert_str_eq(after, digest);
 
     EXPECT_CTL(1, "tail", "--json", "--from", moment, "--until", "now");
@@ -382,14 +383,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("restore");
-    TCase *tc = system_case(suite, "new log", serve_with_more, 300);
 
-    tcase_add_test(tc, restore_to_a_new_log);
-    tc = system_case(suite, "interrupted", system_serve, 300);
-    tcase_add_test(tc, restore_is_interrupted);
-    tcase_add_test(tc, restore_is_killed);
-    tc = system_case(suite, "trimmed", system_serve, 300);
-    tcase_add_test(tc, before_the_retention);
-    tcase_add_test(tc, tail_ends_with_its_reader);
+    SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log);
+    SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed);
+    SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
+                tail_ends_with_its_reader);
     return unit_main(suite);
 }

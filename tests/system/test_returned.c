@@ -18,20 +18,12 @@ const struct cluster_options system_options = {.pairs = 2,
 
 enum { LINKS_MAX = 40, TOGETHER = 20, BROKEN = 200 };
 
-static const char *leader, *leaders_redis;
+static const char *leader, *follower;
 
 static void find_leader(void)
 {
-    cluster_wait_leader(cluster);
-    bool first = strcmp(cluster_leader(cluster), "proxy1") == 0;
-    leader = first ? "proxy1" : "proxy2";
-    leaders_redis = first ? "redis1" : "redis2";
-}
-
-static long long info(const char *proxy, const char *field)
-{
-    char value[64];
-    return cluster_info_of(cluster, proxy, field, value, sizeof value) ? atoll(value) : -1;
+    follower = cluster_follower(cluster);
+    leader = strcmp(follower, "proxy1") == 0 ? "proxy2" : "proxy1";
 }
 
 #define LARGE_REPLY "EVAL \"return string.rep('0123456789abcdef', 70000)\" 0\r\n"
@@ -92,7 +84,7 @@ static void break_off(const char *proxy, int count)
 
 static long long redis_connections(void)
 {
-    redisContext *redis = cluster_connect(cluster, leaders_redis);
+    redisContext *redis = cluster_connect(cluster, cluster_redis_of(cluster, leader));
     redisReply *reply = redisCommand(redis, "INFO clients");
     const char *at = strstr(reply->str, "connected_clients:");
 
@@ -106,15 +98,16 @@ static long long redis_connections(void)
 static bool nobody_has_one(void *arg)
 {
     (void)arg;
-    return info("proxy1", "holdfast_private_lent") == 0 &&
-           info("proxy2", "holdfast_private_lent") == 0;
+    return cluster_info_number_of(cluster, "proxy1", "holdfast_private_lent") == 0 &&
+           cluster_info_number_of(cluster, "proxy2", "holdfast_private_lent") == 0;
 }
 
 /* Redis may notice a moment later. */
 static bool redis_agrees(void *arg)
 {
     long long others = *(long long *)arg;
-    return redis_connections() - others == info(leader, "holdfast_private_connections");
+    return redis_connections() - others ==
+           cluster_info_number_of(cluster, leader, "holdfast_private_connections");
 }
 
 /* As many clients as there are links may have one, not one more: none is lost. */
@@ -127,7 +120,7 @@ static void take_all(void)
         big_put_text(fds[i], "WATCH a\r\n");
         big_expect(fds[i], "+OK\r\n");
     }
-    ck_assert_int_eq(info(leader, "holdfast_private_lent"), LINKS_MAX);
+    ck_assert_int_eq(cluster_info_number_of(cluster, leader, "holdfast_private_lent"), LINKS_MAX);
     fds[LINKS_MAX] = big_dial(port);
     big_put_text(fds[LINKS_MAX], "WATCH a\r\n");
     big_expect(fds[LINKS_MAX], "-ERR max number of private connections reached");
@@ -144,7 +137,8 @@ static long long other_connections(void)
     long long others = -1;
 
     for (int same = 0, rounds = 0; same < 20; same++, rounds++) {
-        long long now = redis_connections() - info(leader, "holdfast_private_connections");
+        long long now = redis_connections() -
+                        cluster_info_number_of(cluster, leader, "holdfast_private_connections");
         same = now == others ? same : 0;
         others = now;
         ck_assert_int_lt(rounds, 1000);
@@ -175,7 +169,6 @@ END_TEST
 START_TEST(broken_off_elsewhere)
 {
     find_leader();
-    const char *follower = strcmp(leader, "proxy1") == 0 ? "proxy2" : "proxy1";
     long long others = other_connections();
 
     break_off(follower, big_full() ? 5 * BROKEN : BROKEN);
@@ -184,17 +177,6 @@ START_TEST(broken_off_elsewhere)
     take_all();
 }
 END_TEST
-
-static bool is_closed(int fd)
-{
-    char piece[4096];
-    ssize_t got;
-
-    do {
-        got = recv(fd, piece, sizeof piece, 0);
-    } while (got > 0);
-    return true;
-}
 
 /* Redis ends while clients wait on links to it, then the proxy that leads; each time all who waited
  * are closed, and the next leader lends as many as ever. */
@@ -212,10 +194,10 @@ START_TEST(engine_and_leader_end)
                 big_expect(fds[i], "+OK\r\n");
             }
         }
-        const char *victim = round == 0 ? leaders_redis : leader;
+        const char *victim = round == 0 ? cluster_redis_of(cluster, leader) : leader;
         cluster_kill(cluster, victim);
         for (int i = 0; i < TOGETHER; i++) {
-            ck_assert(is_closed(fds[i]));
+            ck_assert(big_is_closed(fds[i]));
             (void)close(fds[i]);
         }
         cluster_spawn(cluster, victim);
@@ -231,10 +213,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("returned");
-    TCase *tc = system_case(suite, "returned", system_serve, 300);
 
-    tcase_add_test(tc, broken_off);
-    tcase_add_test(tc, broken_off_elsewhere);
-    tcase_add_test(tc, engine_and_leader_end);
+    SYSTEM_CASE(suite, "returned", system_serve, 300, broken_off, broken_off_elsewhere,
+                engine_and_leader_end);
     return unit_main(suite);
 }

@@ -251,9 +251,7 @@ static void serve_with_long_lease(void)
 
     options.proxy_json = lease;
     options.log_json = lease;
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&options);
-    cluster_start(cluster);
+    system_serve_with(&options);
 }
 
 /* A proxy that is killed is followed long before its lease would be over: the log nodes are told.
@@ -294,19 +292,14 @@ START_TEST(watchdog)
 END_TEST
 
 /* What a test starts ends with it: each has a cluster of its own. */
-static void add_test(Suite *suite, const char *name, const TTest *test)
-{
-    tcase_add_test(system_case(suite, name, system_serve, 240), test);
-}
-
 int main(void)
 {
     Suite *suite = suite_create("roles");
 
-    add_test(suite, "never there", redis_was_never_there);
-    add_test(suite, "unblocked", unblocked_through_a_follower);
-    add_test(suite, "private links", hand_over_waits_for_private_links);
-    add_test(suite, "two proxies", two_proxies_that_look_at_once);
-    tcase_add_test(system_case(suite, "watchdog", serve_with_long_lease, 240), watchdog);
+    SYSTEM_CASE(suite, "never there", system_serve, 240, redis_was_never_there);
+    SYSTEM_CASE(suite, "unblocked", system_serve, 240, unblocked_through_a_follower);
+    SYSTEM_CASE(suite, "private links", system_serve, 240, hand_over_waits_for_private_links);
+    SYSTEM_CASE(suite, "two proxies", system_serve, 240, two_proxies_that_look_at_once);
+    SYSTEM_CASE(suite, "watchdog", serve_with_long_lease, 240, watchdog);
     return unit_main(suite);
 }

@@ -529,8 +529,7 @@ static void serve_three(void)
 
     options.pairs = 3;
     options.sentinel_json = "\"down_after_ms\": 2000";
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&options);
+    system_create_with(&options);
     sentinel_port = cluster_sentinel_port(cluster, "proxy1");
     (void)snprintf(port, sizeof port, "%d", cluster_port(cluster, "plain1"));
     cluster_add_redis(cluster, "plain2", replica_args);
@@ -546,15 +545,10 @@ static void serve_three(void)
 int main(void)
 {
     Suite *suite = suite_create("sentinel_port");
-    TCase *one = system_case(suite, "one proxy", serve_one, 120);
-    TCase *three = system_case(suite, "three proxies", serve_three, 180);
 
-    tcase_add_test(one, no_good_replica);
-    tcase_add_test(one, the_address_serves);
-    tcase_add_test(one, any_pieces);
-    tcase_add_test(one, nonsense_is_refused);
-    tcase_add_test(one, connections_are_bounded);
-    tcase_add_test(one, a_lost_quorum_is_told);
+    SYSTEM_CASE(suite, "one proxy", serve_one, 120, no_good_replica, the_address_serves, any_pieces,
+                nonsense_is_refused, connections_are_bounded, a_lost_quorum_is_told);
+    TCase *three = SYSTEM_CASE(suite, "three proxies", serve_three, 180, NULL);
     tcase_add_loop_test(three, answers_as_a_sentinel, 2, 4);
     tcase_add_test(three, failovers_are_told);
     return unit_main(suite);

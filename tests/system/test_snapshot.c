@@ -19,7 +19,7 @@ const struct cluster_options system_options = {
     .redis_args = redis_args,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"keep\": 4, \"schedule\": false}"};
 
-enum { RUN_MS = 120000, OUTPUT_BYTES = 64 << 10, DIGEST_CHARS = 40 };
+enum { RUN_MS = 120000, OUTPUT_BYTES = 64 << 10 };
 
 static void write_some(int round, int keys)
 {
@@ -35,18 +35,6 @@ static void write_some(int round, int keys)
     cluster_command(redis, "SPOP set 2");
     cluster_command(redis, "HSET hash f%d %d", round, round);
     cluster_command(redis, "SET ttl:%d x EX 10000", round);
-    redisFree(redis);
-}
-
-static void digest_of(const char *name, char out[DIGEST_CHARS + 1])
-{
-    redisContext *redis = cluster_connect(cluster, name);
-    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
-
-    ck_assert_ptr_nonnull(reply);
-    ck_assert_msg(reply->type == REDIS_REPLY_STATUS, "%s", reply->str);
-    (void)snprintf(out, DIGEST_CHARS + 1, "%s", reply->str);
-    freeReplyObject(reply);
     redisFree(redis);
 }
 
@@ -176,7 +164,7 @@ static void rebuild_redis(void)
  * holds what the leader's held. */
 START_TEST(while_writing)
 {
-    char before[DIGEST_CHARS + 1], after[DIGEST_CHARS + 1], text[128];
+    char before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX], text[128];
     pthread_t writer;
 
     write_some(1, 5000);
@@ -189,9 +177,9 @@ START_TEST(while_writing)
     expect_nothing_left();
     write_some(2, 500);
     cluster_wait_committed(cluster);
-    digest_of("redis1", before);
+    cluster_digest_of(cluster, "redis1", before);
     rebuild_redis();
-    digest_of("redis1", after);
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(before, after);
     (void)snprintf(text, sizeof text, "the resync takes the snapshot at offset %llu ", offset);
     cluster_wait_log(cluster, "proxy1", text);
@@ -429,12 +417,12 @@ static void damage(const char *node, unsigned long long offset)
 
 static void expect_rebuilt_from(unsigned long long offset)
 {
-    char before[DIGEST_CHARS + 1], after[DIGEST_CHARS + 1], text[128];
+    char before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX], text[128];
 
     cluster_wait_committed(cluster);
-    digest_of("redis1", before);
+    cluster_digest_of(cluster, "redis1", before);
     rebuild_redis();
-    digest_of("redis1", after);
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(before, after);
     (void)snprintf(text, sizeof text, "the resync takes the snapshot at offset %llu ", offset);
     cluster_wait_log(cluster, "proxy1", text);
@@ -563,26 +551,13 @@ static const struct cluster_options scheduled_options = {
 
 static void scheduled_serve(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&scheduled_options);
-    cluster_start(cluster);
-}
-
-static long long info_number(const char *proxy, const char *field)
-{
-    char value[256];
-    return cluster_info_of(cluster, proxy, field, value, sizeof value) ? atoll(value) : -1;
-}
-
-static const char *follower(void)
-{
-    return strcmp(cluster_leader(cluster), "proxy1") == 0 ? "proxy2" : "proxy1";
+    system_serve_with(&scheduled_options);
 }
 
 static bool has_made_one(void *arg)
 {
-    return info_number(arg, "holdfast_snapshot_runs") >= 1 &&
-           info_number(arg, "holdfast_snapshot_offset") > 0;
+    return cluster_info_number_of(cluster, arg, "holdfast_snapshot_runs") >= 1 &&
+           cluster_info_number_of(cluster, arg, "holdfast_snapshot_offset") > 0;
 }
 
 static int ctl(const char *verb, const char *argument, char *output)
@@ -605,17 +580,22 @@ START_TEST(scheduled)
 
     write_some(1, 4000);
     cluster_wait("a snapshot is made by itself", RUN_MS, has_made_one,
-                 (void *)(uintptr_t)follower());
-    ck_assert_int_eq(info_number(follower(), "holdfast_snapshot_failures"), 0);
-    ck_assert_int_eq(info_number(cluster_leader(cluster), "holdfast_snapshot_runs"), 0);
-    long long made = info_number(follower(), "holdfast_snapshot_offset");
+                 (void *)(uintptr_t)cluster_follower(cluster));
+    ck_assert_int_eq(
+        cluster_info_number_of(cluster, cluster_follower(cluster), "holdfast_snapshot_failures"),
+        0);
+    ck_assert_int_eq(
+        cluster_info_number_of(cluster, cluster_leader(cluster), "holdfast_snapshot_runs"), 0);
+    long long made =
+        cluster_info_number_of(cluster, cluster_follower(cluster), "holdfast_snapshot_offset");
     write_some(2, 10);
     cluster_wait_committed(cluster);
     ck_assert_msg(ctl("now", NULL, output) == 0, "%s", output);
     ck_assert_msg(strstr(output, "done: the snapshot at offset ") != NULL, "%s", output);
     long long now = atoll(strstr(output, "at offset ") + strlen("at offset "));
     ck_assert_int_gt(now, made);
-    ck_assert_int_eq(info_number(cluster_leader(cluster), "holdfast_snapshot_runs"), 0);
+    ck_assert_int_eq(
+        cluster_info_number_of(cluster, cluster_leader(cluster), "holdfast_snapshot_runs"), 0);
     ck_assert_msg(ctl("list", NULL, output) == 0, "%s", output);
     (void)snprintf(key, sizeof key, "%lld", now);
     ck_assert_msg(strstr(output, key) != NULL, "%s", output);
@@ -660,9 +640,7 @@ static const struct cluster_options slow_options = {
 
 static void slow_serve(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&slow_options);
-    cluster_start(cluster);
+    system_serve_with(&slow_options);
 }
 
 /* While it is stored there is an election, and a log node is away: the nodes refuse what the former
@@ -699,13 +677,14 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("snapshot");
-    tcase_add_test(system_case(suite, "while_writing", system_serve, 300), while_writing);
-    tcase_add_test(system_case(suite, "again", system_serve, 300), again);
-    tcase_add_test(system_case(suite, "killed", system_serve, 300), killed);
-    tcase_add_test(system_case(suite, "damaged", system_serve, 300), damaged);
-    tcase_add_test(system_case(suite, "description", system_serve, 300), damaged_description);
-    tcase_add_test(system_case(suite, "scheduled", scheduled_serve, 300), scheduled);
-    tcase_add_test(system_case(suite, "other_version", system_serve, 300), other_version);
-    tcase_add_test(system_case(suite, "election", slow_serve, 300), election_meanwhile);
+
+    SYSTEM_CASE(suite, "while_writing", system_serve, 300, while_writing);
+    SYSTEM_CASE(suite, "again", system_serve, 300, again);
+    SYSTEM_CASE(suite, "killed", system_serve, 300, killed);
+    SYSTEM_CASE(suite, "damaged", system_serve, 300, damaged);
+    SYSTEM_CASE(suite, "description", system_serve, 300, damaged_description);
+    SYSTEM_CASE(suite, "scheduled", scheduled_serve, 300, scheduled);
+    SYSTEM_CASE(suite, "other_version", system_serve, 300, other_version);
+    SYSTEM_CASE(suite, "election", slow_serve, 300, election_meanwhile);
     return unit_main(suite);
 }

@@ -135,11 +135,11 @@ static void power_fails(void)
     char before[64], after[64], expire_before[32], expire_after[32];
 
     cluster_wait_committed(cluster);
-    ask("redis1", before, sizeof before, "DEBUG", "DIGEST");
+    cluster_digest_of(cluster, "redis1", before);
     ask("redis1", expire_before, sizeof expire_before, "PEXPIRETIME", "time");
     cluster_kill_all(cluster);
     cluster_start(cluster);
-    ask("redis1", after, sizeof after, "DEBUG", "DIGEST");
+    cluster_digest_of(cluster, "redis1", after);
     ask("redis1", expire_after, sizeof expire_after, "PEXPIRETIME", "time");
     ck_assert_str_eq(before, after);
     ck_assert_str_ne(before, "0000000000000000000000000000000000000000");
@@ -191,11 +191,6 @@ START_TEST(functions_are_there_after_a_rebuild)
 END_TEST
 
 /* One test, one cluster: each ends with processes that it has started itself. */
-static void add_test(Suite *suite, const char *name, const TTest *test)
-{
-    tcase_add_test(system_case(suite, name, system_serve, 120), test);
-}
-
 enum { NUDGES = 4 };
 
 static void serve_without_pings(void)
@@ -205,9 +200,7 @@ static void serve_without_pings(void)
 
     options.redis_args = args;
     options.redis_json = ", \"stall_ms\": 1000";
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&options);
-    cluster_start(cluster);
+    system_serve_with(&options);
 }
 
 static long long syncs(void)
@@ -246,10 +239,12 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("stream");
-    add_test(suite, "rebuild", digest_is_the_same_after_a_rebuild);
-    add_test(suite, "commands", digest_is_the_same_after_all_kinds_of_commands);
-    add_test(suite, "evictions", digest_is_the_same_after_evictions);
-    add_test(suite, "functions", functions_are_there_after_a_rebuild);
-    tcase_add_test(system_case(suite, "silence", serve_without_pings, 120), silence_is_no_failure);
+
+    SYSTEM_CASE(suite, "rebuild", system_serve, 120, digest_is_the_same_after_a_rebuild);
+    SYSTEM_CASE(suite, "commands", system_serve, 120,
+                digest_is_the_same_after_all_kinds_of_commands);
+    SYSTEM_CASE(suite, "evictions", system_serve, 120, digest_is_the_same_after_evictions);
+    SYSTEM_CASE(suite, "functions", system_serve, 120, functions_are_there_after_a_rebuild);
+    SYSTEM_CASE(suite, "silence", serve_without_pings, 120, silence_is_no_failure);
     return unit_main(suite);
 }

@@ -14,11 +14,6 @@ const struct cluster_options system_options = {
     .proxy_json = "\"lease_ms\": 10000, \"limits\": {\"async_max_age_ms\": 1500}",
     .log_json = "\"lease_ms\": 10000"};
 
-static const char *follower(void)
-{
-    return strcmp(cluster_leader(cluster), "proxy1") == 0 ? "proxy2" : "proxy1";
-}
-
 static void open_on(struct wire *w, const char *proxy)
 {
     wire_open(w, cluster_port(cluster, proxy));
@@ -136,7 +131,7 @@ END_TEST
 
 START_TEST(off_through_a_follower)
 {
-    off(follower());
+    off(cluster_follower(cluster));
 }
 END_TEST
 
@@ -184,10 +179,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("sync");
-    TCase *tc = system_case(suite, "sync", system_serve, 300);
 
-    tcase_add_test(tc, wait_for_all);
-    tcase_add_test(tc, off_at_the_leader);
-    tcase_add_test(tc, off_through_a_follower);
+    SYSTEM_CASE(suite, "sync", system_serve, 300, wait_for_all, off_at_the_leader,
+                off_through_a_follower);
     return unit_main(suite);
 }

@@ -31,7 +31,6 @@ enum {
     SEGMENT_BYTES = 8 << 20,
     WAIT_MS = 120000,
     OUTPUT_BYTES = 64 << 10,
-    DIGEST_CHARS = 40,
 };
 
 static struct random dice;
@@ -192,18 +191,6 @@ static void overwrite_and_trim(unsigned round, unsigned set)
     cluster_wait("the logs to be trimmed", WAIT_MS, is_trimmed, &w);
 }
 
-static void digest_of(const char *name, char out[DIGEST_CHARS + 1])
-{
-    redisContext *redis = cluster_connect(cluster, name);
-    redisReply *reply = redisCommand(redis, "DEBUG DIGEST");
-
-    ck_assert_ptr_nonnull(reply);
-    ck_assert_msg(reply->type == REDIS_REPLY_STATUS, "%s", reply->str);
-    (void)snprintf(out, DIGEST_CHARS + 1, "%s", reply->str);
-    freeReplyObject(reply);
-    redisFree(redis);
-}
-
 static void expect_round(unsigned round)
 {
     char reply[64], number[16];
@@ -228,7 +215,7 @@ static bool has_newest(void *arg)
  * a snapshot, since nothing else reaches back. At last all are killed. */
 START_TEST(forgets_and_comes_back)
 {
-    char before[DIGEST_CHARS + 1], after[DIGEST_CHARS + 1];
+    char before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX];
     unsigned round = 0;
 
     for (int i = 0; i < 3; i++) {
@@ -258,10 +245,7 @@ START_TEST(forgets_and_comes_back)
     cluster_spawn(cluster, "log1");
     cluster_wait_leader(cluster);
 
-    const char *follower = strcmp(cluster_leader(cluster), "proxy1") == 0 ? "2" : "1";
-    char name[16], proxy[16];
-    (void)snprintf(name, sizeof name, "redis%s", follower);
-    (void)snprintf(proxy, sizeof proxy, "proxy%s", follower);
+    const char *proxy = cluster_follower(cluster), *name = cluster_redis_of(cluster, proxy);
     cluster_kill(cluster, proxy);
     cluster_kill(cluster, name);
     cluster_wipe(cluster, name);
@@ -270,13 +254,13 @@ START_TEST(forgets_and_comes_back)
     cluster_wait_followers(cluster);
     cluster_wait_log(cluster, proxy, "the resync takes the snapshot at offset");
     cluster_wait_committed(cluster);
-    digest_of("redis1", before);
+    cluster_digest_of(cluster, "redis1", before);
 
     cluster_kill_all(cluster);
     cluster_start(cluster);
     expect_round(round);
     cluster_wait_committed(cluster);
-    digest_of("redis1", after);
+    cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(before, after);
     overwrite_and_trim(++round, 7);
     expect_round(round);
@@ -304,9 +288,7 @@ static const struct cluster_options scheduled_options = {
 
 static void scheduled_serve(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&scheduled_options);
-    cluster_start(cluster);
+    system_serve_with(&scheduled_options);
 }
 
 /* Nobody asks for snapshots. A dataset is overwritten ten times without a pause; when that is over,
@@ -336,8 +318,8 @@ int main(void)
 {
     Suite *suite = suite_create("trim");
 
-    tcase_add_test(system_case(suite, "trim", system_serve, 900), forgets_and_comes_back);
-    tcase_add_test(system_case(suite, "bounded", scheduled_serve, 600), bounded_by_itself);
+    SYSTEM_CASE(suite, "trim", system_serve, 900, forgets_and_comes_back);
+    SYSTEM_CASE(suite, "bounded", scheduled_serve, 600, bounded_by_itself);
     random_init(&dice, (uint64_t)getpid());
     return unit_main(suite);
 }

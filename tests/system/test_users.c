@@ -128,15 +128,8 @@ int main(void)
 {
     Suite *suite = suite_create("users");
 
-    TCase *tc = system_case(suite, "users", system_serve, 120);
-    tcase_add_test(tc, users_log_in);
-    tcase_add_test(tc, users_who_lose_channels);
-    tcase_add_test(tc, users_in_hello);
-    tcase_add_test(tc, users_in_transactions);
-    tcase_add_test(tc, users_who_wait_and_listen);
-    tcase_add_test(tc, users_pipelines);
-    tcase_add_test(tc, users_track_and_watch);
-    tcase_add_test(tc, users_are_deleted);
-    tcase_add_test(tc, users_replies_are_withheld);
+    SYSTEM_CASE(suite, "users", system_serve, 120, users_log_in, users_who_lose_channels,
+                users_in_hello, users_in_transactions, users_who_wait_and_listen, users_pipelines,
+                users_track_and_watch, users_are_deleted, users_replies_are_withheld);
     return unit_main(suite);
 }

@@ -247,17 +247,16 @@ static const struct cluster_options impatient_options = {
 
 static void serve_impatiently(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    cluster = cluster_create(&impatient_options);
-    cluster_start(cluster);
+    system_serve_with(&impatient_options);
 }
 
 int main(void)
 {
     Suite *suite = suite_create("withhold");
-    tcase_add_test(system_case(suite, "giving up", serve_impatiently, 120), giving_up_closes);
-    tcase_add_test(system_case(suite, "quorum", system_serve, 120), without_a_quorum);
-    tcase_add_test(system_case(suite, "no-op", system_serve, 120), no_op_writes_wait_as_reads_do);
-    tcase_add_test(system_case(suite, "order", system_serve, 120), nothing_overtakes);
+
+    SYSTEM_CASE(suite, "giving up", serve_impatiently, 120, giving_up_closes);
+    SYSTEM_CASE(suite, "quorum", system_serve, 120, without_a_quorum);
+    SYSTEM_CASE(suite, "no-op", system_serve, 120, no_op_writes_wait_as_reads_do);
+    SYSTEM_CASE(suite, "order", system_serve, 120, nothing_overtakes);
     return unit_main(suite);
 }

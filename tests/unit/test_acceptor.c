@@ -687,37 +687,13 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acceptor");
-    TCase *tc = tcase_create("acceptor");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, vote_is_strict);
-    tcase_add_test(tc, vote_flushes_first);
-    tcase_add_test(tc, vote_tells_what_is_here);
-    tcase_add_test(tc, disk_failure_is_final);
-    tcase_add_test(tc, elapsed_since_the_last_accept);
-    tcase_add_test(tc, release);
-    tcase_add_test(tc, watch_is_told_of_changes);
-    tcase_add_test(tc, hello_tells);
-    tcase_add_test(tc, elected_begins_a_log);
-    tcase_add_test(tc, elected_believes_no_start);
-    tcase_add_test(tc, elected_comes_twice);
-    tcase_add_test(tc, elected_cuts_first);
-    tcase_add_test(tc, elected_never_below_commit);
-    tcase_add_test(tc, elected_raises_the_term);
-    tcase_add_test(tc, elected_resets_what_is_foreign);
-    tcase_add_test(tc, empty_log_before_a_trimmed_history);
-    tcase_add_test(tc, reset_claims_nothing);
-    tcase_add_test(tc, far_terms_are_not_believed);
-    tcase_add_test(tc, elected_on_a_full_disk);
-    tcase_add_test(tc, sessions);
-    tcase_add_test(tc, strangers);
-    tcase_add_test(tc, reads_are_fenced);
-    tcase_add_test(tc, snapshot_is_shipped);
-    tcase_add_test(tc, snapshot_of_a_forgotten_term);
-    tcase_add_test(tc, foreign_snapshot_of_a_forgotten_term);
-    tcase_add_test(tc, foreign_snapshot_is_hidden);
-    tcase_add_test(tc, snapshot_is_fenced);
-    tcase_add_test(tc, disk_of_another);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN(
+        "acceptor", setup, teardown, vote_is_strict, vote_flushes_first, vote_tells_what_is_here,
+        disk_failure_is_final, elapsed_since_the_last_accept, release, watch_is_told_of_changes,
+        hello_tells, elected_begins_a_log, elected_believes_no_start, elected_comes_twice,
+        elected_cuts_first, elected_never_below_commit, elected_raises_the_term,
+        elected_resets_what_is_foreign, empty_log_before_a_trimmed_history, reset_claims_nothing,
+        far_terms_are_not_believed, elected_on_a_full_disk, sessions, strangers, reads_are_fenced,
+        snapshot_is_shipped, snapshot_of_a_forgotten_term, foreign_snapshot_of_a_forgotten_term,
+        foreign_snapshot_is_hidden, snapshot_is_fenced, disk_of_another);
 }

@@ -256,21 +256,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acceptor_append");
-    TCase *tc = tcase_create("acceptor_append");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, append_is_acknowledged_after_the_flush);
-    tcase_add_test(tc, append_needs_a_good_flush);
-    tcase_add_test(tc, append_needs_elected);
-    tcase_add_test(tc, append_begins_at_the_end);
-    tcase_add_test(tc, append_checks_records);
-    tcase_add_test(tc, parts_do_not_count);
-    tcase_add_test(tc, full_disk);
-    tcase_add_test(tc, commit_is_learnt);
-    tcase_add_test(tc, idle_marker);
-    tcase_add_test(tc, idle_marker_of_the_last_byte);
-    tcase_add_test(tc, no_idle_marker_of_an_unknown_term);
-    tcase_add_test(tc, cut_inside_a_record);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("acceptor_append", setup, teardown, append_is_acknowledged_after_the_flush,
+                    append_needs_a_good_flush, append_needs_elected, append_begins_at_the_end,
+                    append_checks_records, parts_do_not_count, full_disk, commit_is_learnt,
+                    idle_marker, idle_marker_of_the_last_byte, no_idle_marker_of_an_unknown_term,
+                    cut_inside_a_record);
 }

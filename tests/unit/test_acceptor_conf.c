@@ -329,16 +329,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acceptor_conf");
-    TCase *tc = tcase_create("acceptor_conf");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, votes_as_a_member_only);
-    tcase_add_test(tc, no_vote_below);
-    tcase_add_test(tc, elected_brings_it);
-    tcase_add_test(tc, config_is_the_leaders);
-    tcase_add_test(tc, never_back);
-    tcase_add_test(tc, disk_failure);
-    tcase_add_test(tc, hello_tells);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("acceptor_conf", setup, teardown, votes_as_a_member_only, no_vote_below,
+                    elected_brings_it, config_is_the_leaders, never_back, disk_failure,
+                    hello_tells);
 }

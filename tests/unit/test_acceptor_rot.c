@@ -357,22 +357,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acceptor_rot");
-    TCase *tc = tcase_create("acceptor_rot");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, uncertain_until_streamed_past);
-    tcase_add_test(tc, uncertain_in_the_same_term);
-    tcase_add_test(tc, hole_is_told);
-    tcase_add_test(tc, hole_is_not_read);
-    tcase_add_test(tc, mend);
-    tcase_add_test(tc, mend_is_fenced);
-    tcase_add_test(tc, mend_checks_records);
-    tcase_add_test(tc, mend_across_the_edge);
-    tcase_add_test(tc, mend_on_a_bad_disk);
-    tcase_add_test(tc, cut_in_a_hole);
-    tcase_add_test(tc, cut_where_all_is_rotten);
-    tcase_add_test(tc, begun_anew_where_all_is_lost);
-    tcase_add_test(tc, uncertain_is_bounded_by_the_leader);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("acceptor_rot", setup, teardown, uncertain_until_streamed_past,
+                    uncertain_in_the_same_term, hole_is_told, hole_is_not_read, mend,
+                    mend_is_fenced, mend_checks_records, mend_across_the_edge, mend_on_a_bad_disk,
+                    cut_in_a_hole, cut_where_all_is_rotten, begun_anew_where_all_is_lost,
+                    uncertain_is_bounded_by_the_leader);
 }

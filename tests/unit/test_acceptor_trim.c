@@ -267,17 +267,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acceptor trim");
-    TCase *tc = tcase_create("acceptor trim");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, snapshot_counts_when_verified);
-    tcase_add_test(tc, trim_needs_a_verified_snapshot);
-    tcase_add_test(tc, trim_on_a_bad_disk);
-    tcase_add_test(tc, trim_without_room);
-    tcase_add_test(tc, begin_is_fenced);
-    tcase_add_test(tc, rebase_begins_anew);
-    tcase_add_test(tc, forgotten_log_is_begun_anew);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("acceptor trim", setup, teardown, snapshot_counts_when_verified,
+                    trim_needs_a_verified_snapshot, trim_on_a_bad_disk, trim_without_room,
+                    begin_is_fenced, rebase_begins_anew, forgotten_log_is_begun_anew);
 }

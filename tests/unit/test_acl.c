@@ -409,25 +409,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acl");
-    TCase *tc = tcase_create("acl");
-
-    tcase_add_checked_fixture(tc, world_setup, world_teardown);
-    tcase_add_test(tc, test_login);
-    tcase_add_test(tc, test_hello);
-    tcase_add_test(tc, test_rights);
-    tcase_add_test(tc, test_rights_in_transaction);
-    tcase_add_test(tc, test_guessing);
-    tcase_add_test(tc, test_turn_is_passed_on);
-    tcase_add_test(tc, test_gate);
-    tcase_add_test(tc, test_skip);
-    tcase_add_test(tc, test_transaction);
-    tcase_add_test(tc, test_leaves);
-    tcase_add_test(tc, test_own_commands);
-    tcase_add_test(tc, test_busy);
-    tcase_add_test(tc, test_keeps_tracking);
-    tcase_add_test(tc, test_keeps_watching);
-    tcase_add_test(tc, test_stranger);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("acl", world_setup, world_teardown, test_login, test_hello, test_rights,
+                    test_rights_in_transaction, test_guessing, test_turn_is_passed_on, test_gate,
+                    test_skip, test_transaction, test_leaves, test_own_commands, test_busy,
+                    test_keeps_tracking, test_keeps_watching, test_stranger);
 }

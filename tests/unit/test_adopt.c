@@ -268,15 +268,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("adopt");
-    TCase *adopt = tcase_create("adopt");
-
-    tcase_add_checked_fixture(adopt, setup, teardown);
-    tcase_add_test(adopt, test_success);
-    tcase_add_test(adopt, test_empty);
-    tcase_add_test(adopt, test_failures);
-    tcase_add_test(adopt, test_disk);
-    tcase_add_test(adopt, test_stop);
-    suite_add_tcase(suite, adopt);
-    return unit_main(suite);
+    return UNIT_RUN("adopt", setup, teardown, test_success, test_empty, test_failures, test_disk,
+                    test_stop);
 }

@@ -48,11 +48,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("bar_text");
-    TCase *tc = tcase_create("bar_text");
-
-    tcase_add_test(tc, says_how_far);
-    tcase_add_test(tc, says_how_fast);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("bar_text", NULL, NULL, says_how_far, says_how_fast);
 }

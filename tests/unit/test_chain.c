@@ -156,13 +156,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("chain");
-    TCase *tc = tcase_create("chain");
-
-    tcase_add_test(tc, test_order);
-    tcase_add_test(tc, test_move);
-    tcase_add_test(tc, test_no_copy);
-    tcase_add_test(tc, test_vast);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("chain", NULL, NULL, test_order, test_move, test_no_copy, test_vast);
 }

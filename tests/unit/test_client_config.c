@@ -156,13 +156,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("client_config");
-    TCase *tc = tcase_create("client_config");
-
-    tcase_add_test(tc, test_take);
-    tcase_add_test(tc, test_left_to_redis);
-    tcase_add_test(tc, test_replicas);
-    tcase_add_test(tc, test_correct);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("client_config", NULL, NULL, test_take, test_left_to_redis, test_replicas,
+                    test_correct);
 }

@@ -359,24 +359,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("config");
-    TCase *tc = tcase_create("config");
-
-    tcase_add_test(tc, all_values_arrive);
-    tcase_add_test(tc, defaults);
-    tcase_add_test(tc, large_integer_is_exact);
-    tcase_add_test(tc, wrong_types);
-    tcase_add_test(tc, out_of_range);
-    tcase_add_test(tc, unknown_keys);
-    tcase_add_test(tc, lines_of_equal_names);
-    tcase_add_test(tc, duplicates);
-    tcase_add_test(tc, missing);
-    tcase_add_test(tc, syntax);
-    tcase_add_test(tc, torn_and_changed);
-    tcase_add_test(tc, print_and_read_back);
-    tcase_add_test(tc, print_nesting);
-    tcase_add_test(tc, files);
-    tcase_add_test(tc, host_port);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("config", NULL, NULL, all_values_arrive, defaults, large_integer_is_exact,
+                    wrong_types, out_of_range, unknown_keys, lines_of_equal_names, duplicates,
+                    missing, syntax, torn_and_changed, print_and_read_back, print_nesting, files,
+                    host_port);
 }

@@ -248,16 +248,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("control");
-    TCase *control = tcase_create("control");
-
-    tcase_add_checked_fixture(control, setup, teardown);
-    tcase_add_test(control, test_commands);
-    tcase_add_test(control, test_auth);
-    tcase_add_test(control, test_lost);
-    tcase_add_test(control, test_not_there);
-    tcase_add_test(control, test_timeout);
-    tcase_add_test(control, test_destroy);
-    suite_add_tcase(suite, control);
-    return unit_main(suite);
+    return UNIT_RUN("control", setup, teardown, test_commands, test_auth, test_lost, test_not_there,
+                    test_timeout, test_destroy);
 }

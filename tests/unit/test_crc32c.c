@@ -63,12 +63,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("crc32c");
-    TCase *crc = tcase_create("crc32c");
-
-    tcase_add_test(crc, test_known);
-    tcase_add_test(crc, test_pieces);
-    tcase_add_test(crc, test_rewind);
-    suite_add_tcase(suite, crc);
-    return unit_main(suite);
+    return UNIT_RUN("crc32c", NULL, NULL, test_known, test_pieces, test_rewind);
 }

@@ -112,15 +112,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ctl_text");
-    TCase *tc = tcase_create("ctl_text");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, values);
-    tcase_add_test(tc, table);
-    tcase_add_test(tc, lines);
-    tcase_add_test(tc, json);
-    tcase_add_test(tc, nonsense);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("ctl_text", setup, teardown, values, table, lines, json, nonsense);
 }

@@ -599,18 +599,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("effects");
-    TCase *tc = tcase_create("effects");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, every_split_gives_the_same_units);
-    tcase_add_test(tc, transaction_is_one_unit);
-    tcase_add_test(tc, database_not_known);
-    tcase_add_test(tc, unknown_command_and_new_table);
-    tcase_add_test(tc, large_values_pass_through);
-    tcase_add_test(tc, announced_counts_cost_nothing);
-    tcase_add_test(tc, at_and_beyond_each_limit);
-    tcase_add_test(tc, many_keys);
-    tcase_add_test(tc, garbage);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("effects", setup, teardown, every_split_gives_the_same_units,
+                    transaction_is_one_unit, database_not_known, unknown_command_and_new_table,
+                    large_values_pass_through, announced_counts_cost_nothing,
+                    at_and_beyond_each_limit, many_keys, garbage);
 }

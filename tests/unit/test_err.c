@@ -31,10 +31,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("err");
-    TCase *tc = tcase_create("err");
-
-    tcase_add_test(tc, codes_and_texts);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("err", NULL, NULL, codes_and_texts);
 }

@@ -642,23 +642,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("follow");
-    TCase *follow = tcase_create("follow");
-
-    tcase_add_checked_fixture(follow, setup, teardown);
-    tcase_add_test(follow, test_follows_from_the_very_beginning);
-    tcase_add_test(follow, test_follows);
-    tcase_add_test(follow, test_resyncs_what_is_no_prefix);
-    tcase_add_test(follow, test_resync);
-    tcase_add_test(follow, test_waits_for_the_commit);
-    tcase_add_test(follow, test_a_new_term_is_announced);
-    tcase_add_test(follow, test_a_term_that_came_to_nothing);
-    tcase_add_test(follow, test_promotes);
-    tcase_add_test(follow, test_promotes_from_nothing);
-    tcase_add_test(follow, test_failures);
-    tcase_add_test(follow, test_trimmed_log);
-    tcase_add_test(follow, test_taken_away);
-    tcase_add_test(follow, test_redis_stays_away);
-    suite_add_tcase(suite, follow);
-    return unit_main(suite);
+    return UNIT_RUN("follow", setup, teardown, test_follows_from_the_very_beginning, test_follows,
+                    test_resyncs_what_is_no_prefix, test_resync, test_waits_for_the_commit,
+                    test_a_new_term_is_announced, test_a_term_that_came_to_nothing, test_promotes,
+                    test_promotes_from_nothing, test_failures, test_trimmed_log, test_taken_away,
+                    test_redis_stays_away);
 }

@@ -109,13 +109,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("freshness");
-    TCase *tc = tcase_create("freshness");
-
-    tcase_add_test(tc, thresholds);
-    tcase_add_test(tc, due);
-    tcase_add_test(tc, patience);
-    tcase_add_test(tc, order);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("freshness", NULL, NULL, thresholds, due, patience, order);
 }

@@ -88,12 +88,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("held");
-    TCase *tc = tcase_create("held");
-
-    tcase_add_test(tc, knows_a_beginning);
-    tcase_add_test(tc, knows_nothing);
-    tcase_add_test(tc, sees_a_change);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("held", NULL, NULL, knows_a_beginning, knows_nothing, sees_a_change);
 }

@@ -95,13 +95,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("histogram");
-    TCase *tc = tcase_create("histogram");
-
-    tcase_add_test(tc, percentiles_are_near_the_truth);
-    tcase_add_test(tc, edges);
-    tcase_add_test(tc, window_forgets);
-    tcase_add_test(tc, window_slides);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("histogram", NULL, NULL, percentiles_are_near_the_truth, edges, window_forgets,
+                    window_slides);
 }

@@ -193,17 +193,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("history");
-    TCase *tc = tcase_create("history");
-    tcase_add_test(tc, append_keeps_order);
-    tcase_add_test(tc, last_term_counts_the_border);
-    tcase_add_test(tc, stretch_has_an_end);
-    tcase_add_test(tc, cut_forgets_what_begins_behind);
-    tcase_add_test(tc, common_point);
-    tcase_add_test(tc, bounded);
-    tcase_add_test(tc, room_for_few);
-    tcase_add_test(tc, forgets_empty_terms_first);
-    tcase_add_test(tc, encoding);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("history", NULL, NULL, append_keeps_order, last_term_counts_the_border,
+                    stretch_has_an_end, cut_forgets_what_begins_behind, common_point, bounded,
+                    room_for_few, forgets_empty_terms_first, encoding);
 }

@@ -23,10 +23,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("le");
-    TCase *tc = tcase_create("le");
-
-    tcase_add_test(tc, bytes_and_back);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("le", NULL, NULL, bytes_and_back);
 }

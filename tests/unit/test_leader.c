@@ -128,13 +128,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("leader");
-    TCase *tc = tcase_create("leader");
-    tcase_add_test(tc, changes_are_told_once);
-    tcase_add_test(tc, sentinel_ports);
-    tcase_add_test(tc, own_address);
-    tcase_add_test(tc, peers_are_kept_once);
-    tcase_add_test(tc, addresses);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("leader", NULL, NULL, changes_are_told_once, sentinel_ports, own_address,
+                    peers_are_kept_once, addresses);
 }

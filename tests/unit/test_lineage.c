@@ -153,15 +153,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("lineage");
-    TCase *tc = tcase_create("lineage");
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, judges);
-    tcase_add_test(tc, waits);
-    tcase_add_test(tc, labels);
-    tcase_add_test(tc, versions);
-    tcase_add_test(tc, what_redis_says);
-    tcase_add_test(tc, lag_is_told);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("lineage", setup, NULL, judges, waits, labels, versions, what_redis_says,
+                    lag_is_told);
 }

@@ -264,21 +264,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("linear");
-    TCase *tc = tcase_create("linear");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, sequential);
-    tcase_add_test(tc, stale_read);
-    tcase_add_test(tc, vanished);
-    tcase_add_test(tc, lost_write);
-    tcase_add_test(tc, unknown);
-    tcase_add_test(tc, concurrent);
-    tcase_add_test(tc, counters);
-    tcase_add_test(tc, undecided);
-    tcase_add_test(tc, against_all_orders);
-    tcase_add_test(tc, registers_and_counters_against_all_orders);
-    tcase_add_test(tc, many_unknown);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("linear", setup, teardown, sequential, stale_read, vanished, lost_write,
+                    unknown, concurrent, counters, undecided, against_all_orders,
+                    registers_and_counters_against_all_orders, many_unknown);
 }

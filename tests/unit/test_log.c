@@ -57,11 +57,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("log");
-    TCase *tc = tcase_create("log");
-
-    tcase_add_test(tc, level_names);
-    tcase_add_test(tc, lines);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("log", NULL, NULL, level_names, lines);
 }

@@ -234,17 +234,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("conf");
-    TCase *tc = tcase_create("conf");
-    tcase_add_test(tc, ids_are_ordered);
-    tcase_add_test(tc, stable_quorum);
-    tcase_add_test(tc, joint_quorum);
-    tcase_add_test(tc, founding_quorum);
-    tcase_add_test(tc, one_is_replaced);
-    tcase_add_test(tc, replace_refuses);
-    tcase_add_test(tc, identity_is_name_and_disk);
-    tcase_add_test(tc, encoding);
-    tcase_add_test(tc, senseless_is_refused);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("conf", NULL, NULL, ids_are_ordered, stable_quorum, joint_quorum,
+                    founding_quorum, one_is_replaced, replace_refuses, identity_is_name_and_disk,
+                    encoding, senseless_is_refused);
 }

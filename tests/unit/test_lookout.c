@@ -268,17 +268,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("lookout");
-    TCase *tc = tcase_create("lookout");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, asks_now_and_then);
-    tcase_add_test(tc, free_by_quorum);
-    tcase_add_test(tc, no_log_yet);
-    tcase_add_test(tc, newest_leader_counts);
-    tcase_add_test(tc, heir_by_all);
-    tcase_add_test(tc, newest_history);
-    tcase_add_test(tc, roster_of_all_nodes);
-    tcase_add_test(tc, roster_is_bounded);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("lookout", setup, teardown, asks_now_and_then, free_by_quorum, no_log_yet,
+                    newest_leader_counts, heir_by_all, newest_history, roster_of_all_nodes,
+                    roster_is_bounded);
 }

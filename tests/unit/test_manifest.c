@@ -119,12 +119,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("manifest");
-    TCase *tc = tcase_create("manifest");
-
-    tcase_add_test(tc, reads_what_it_prints);
-    tcase_add_test(tc, no_byte_can_change);
-    tcase_add_test(tc, contradictions);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("manifest", NULL, NULL, reads_what_it_prints, no_byte_can_change,
+                    contradictions);
 }

@@ -236,18 +236,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("monitor");
-    TCase *tc = tcase_create("monitor");
-
-    tcase_add_checked_fixture(tc, world_setup, world_teardown);
-    tcase_add_test(tc, test_line);
-    tcase_add_test(tc, test_feed);
-    tcase_add_test(tc, test_early);
-    tcase_add_test(tc, test_early_leaves);
-    tcase_add_test(tc, test_early_refused);
-    tcase_add_test(tc, test_scripts_in_order);
-    tcase_add_test(tc, test_scripts_in_another_order);
-    tcase_add_test(tc, test_scripts_not_told);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("monitor", world_setup, world_teardown, test_line, test_feed, test_early,
+                    test_early_leaves, test_early_refused, test_scripts_in_order,
+                    test_scripts_in_another_order, test_scripts_not_told);
 }

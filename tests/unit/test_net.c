@@ -108,13 +108,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("net");
-    TCase *net = tcase_create("net");
-
-    tcase_add_test(net, test_connect);
-    tcase_add_test(net, test_refused);
-    tcase_add_test(net, test_errors);
-    tcase_add_test(net, test_prepare);
-    suite_add_tcase(suite, net);
-    return unit_main(suite);
+    return UNIT_RUN("net", NULL, NULL, test_connect, test_refused, test_errors, test_prepare);
 }

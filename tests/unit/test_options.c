@@ -179,15 +179,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("options");
-    TCase *tc = tcase_create("options");
-
-    tcase_add_test(tc, help_and_version_end_with_0);
-    tcase_add_test(tc, wrong_command_lines_end_with_2);
-    tcase_add_test(tc, configuration);
-    tcase_add_test(tc, operands);
-    tcase_add_test(tc, extras);
-    tcase_add_test(tc, mixed);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("options", NULL, NULL, help_and_version_end_with_0,
+                    wrong_command_lines_end_with_2, configuration, operands, extras, mixed);
 }

@@ -370,21 +370,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("outbox");
-    TCase *tc = tcase_create("outbox");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_order);
-    tcase_add_test(tc, test_state);
-    tcase_add_test(tc, test_sync);
-    tcase_add_test(tc, test_lost);
-    tcase_add_test(tc, test_moved);
-    tcase_add_test(tc, test_moved_inside);
-    tcase_add_test(tc, test_moved_forged);
-    tcase_add_test(tc, test_broken);
-    tcase_add_test(tc, test_expire);
-    tcase_add_test(tc, test_gone);
-    tcase_add_test(tc, test_take_first);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("outbox", setup, teardown, test_order, test_state, test_sync, test_lost,
+                    test_moved, test_moved_inside, test_moved_forged, test_broken, test_expire,
+                    test_gone, test_take_first);
 }

@@ -104,16 +104,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pace");
-    TCase *tc = tcase_create("pace");
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, nothing_pending_is_never_due);
-    tcase_add_test(tc, an_idle_engine_sends_at_once);
-    tcase_add_test(tc, a_busy_engine_gathers_for_a_commit);
-    tcase_add_test(tc, the_next_append_grows_behind_the_last);
-    tcase_add_test(tc, a_late_commit_does_not_hold);
-    tcase_add_test(tc, the_hold_is_bounded);
-    tcase_add_test(tc, writes_gather_behind_an_append);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("pace", setup, NULL, nothing_pending_is_never_due, an_idle_engine_sends_at_once,
+                    a_busy_engine_gathers_for_a_commit, the_next_append_grows_behind_the_last,
+                    a_late_commit_does_not_hold, the_hold_is_bounded,
+                    writes_gather_behind_an_append);
 }

@@ -554,30 +554,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("private");
-    TCase *tc = tcase_create("private");
-
-    tcase_add_checked_fixture(tc, world_setup, world_teardown);
-    tcase_add_test(tc, test_lent_and_returned);
-    tcase_add_test(tc, test_name);
-    tcase_add_test(tc, test_name_of_ours);
-    tcase_add_test(tc, test_order);
-    tcase_add_test(tc, test_blocks_alone);
-    tcase_add_test(tc, test_watch);
-    tcase_add_test(tc, test_watch_ends);
-    tcase_add_test(tc, test_limit);
-    tcase_add_test(tc, test_idle_limit);
-    tcase_add_test(tc, test_client_leaves);
-    tcase_add_test(tc, test_postponed_client_leaves);
-    tcase_add_test(tc, test_link_ends);
-    tcase_add_test(tc, test_stop);
-    tcase_add_test(tc, test_unblock);
-    tcase_add_test(tc, test_no_touch);
-    tcase_add_test(tc, test_tracking);
-    tcase_add_test(tc, test_tracking_noloop);
-    tcase_add_test(tc, test_tracking_reset);
-    tcase_add_test(tc, test_pause);
-    tcase_add_test(tc, test_paused_scripts);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("private", world_setup, world_teardown, test_lent_and_returned, test_name,
+                    test_name_of_ours, test_order, test_blocks_alone, test_watch, test_watch_ends,
+                    test_limit, test_idle_limit, test_client_leaves, test_postponed_client_leaves,
+                    test_link_ends, test_stop, test_unblock, test_no_touch, test_tracking,
+                    test_tracking_noloop, test_tracking_reset, test_pause, test_paused_scripts);
 }

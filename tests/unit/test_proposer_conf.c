@@ -705,23 +705,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("proposer_conf");
-    TCase *tc = tcase_create("proposer_conf");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, founding_needs_all);
-    tcase_add_test(tc, founding_commits_with_all);
-    tcase_add_test(tc, lost_disks_found_nothing);
-    tcase_add_test(tc, replaces_a_node);
-    tcase_add_test(tc, seeds_lead_to_members);
-    tcase_add_test(tc, joint_needs_both);
-    tcase_add_test(tc, next_leader_goes_on);
-    tcase_add_test(tc, settles_behind_older_leases);
-    tcase_add_test(tc, settles_with_a_lease_of_its_own);
-    tcase_add_test(tc, unfit_newcomers);
-    tcase_add_test(tc, lost_disk);
-    tcase_add_test(tc, lost_vote_is_asked_for_again);
-    tcase_add_test(tc, outsiders_depose_nobody);
-    tcase_add_test(tc, another_version);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("proposer_conf", setup, teardown, founding_needs_all, founding_commits_with_all,
+                    lost_disks_found_nothing, replaces_a_node, seeds_lead_to_members,
+                    joint_needs_both, next_leader_goes_on, settles_behind_older_leases,
+                    settles_with_a_lease_of_its_own, unfit_newcomers, lost_disk,
+                    lost_vote_is_asked_for_again, outsiders_depose_nobody, another_version);
 }

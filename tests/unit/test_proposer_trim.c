@@ -365,16 +365,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("proposer_trim");
-    TCase *tc = tcase_create("proposer_trim");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, not_before_it_is_safe);
-    tcase_add_test(tc, one_after_the_other);
-    tcase_add_test(tc, who_lags_is_told_later);
-    tcase_add_test(tc, who_is_behind_begins_anew);
-    tcase_add_test(tc, who_can_be_fed_is_fed);
-    tcase_add_test(tc, not_within_a_lease);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("proposer_trim", setup, teardown, not_before_it_is_safe, one_after_the_other,
+                    who_lags_is_told_later, who_is_behind_begins_anew, who_can_be_fed_is_fed,
+                    not_within_a_lease);
 }

@@ -291,24 +291,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pubsub");
-    TCase *tc = tcase_create("pubsub");
-
-    tcase_add_checked_fixture(tc, world_setup, world_teardown);
-    tcase_add_test(tc, test_fan_out);
-    tcase_add_test(tc, test_withheld);
-    tcase_add_test(tc, test_begins_where_it_stands);
-    tcase_add_test(tc, test_client_leaves);
-    tcase_add_test(tc, test_refused);
-    tcase_add_test(tc, test_link_ends);
-    tcase_add_test(tc, test_publish);
-    tcase_add_test(tc, test_publish_behind_subscribe);
-    tcase_add_test(tc, test_publish_without_link);
-    tcase_add_test(tc, test_follows);
-    tcase_add_test(tc, test_follows_no_strangers_replica);
-    tcase_add_test(tc, test_left_before_publish);
-    tcase_add_test(tc, test_follows_no_replica);
-    tcase_add_test(tc, test_follows_then_leads);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("pubsub", world_setup, world_teardown, test_fan_out, test_withheld,
+                    test_begins_where_it_stands, test_client_leaves, test_refused, test_link_ends,
+                    test_publish, test_publish_behind_subscribe, test_publish_without_link,
+                    test_follows, test_follows_no_strangers_replica, test_left_before_publish,
+                    test_follows_no_replica, test_follows_then_leads);
 }

@@ -84,13 +84,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("random");
-    TCase *tc = tcase_create("random");
-
-    tcase_add_test(tc, xoshiro_reference);
-    tcase_add_test(tc, seeded);
-    tcase_add_test(tc, below);
-    tcase_add_test(tc, kernel);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("random", NULL, NULL, xoshiro_reference, seeded, below, kernel);
 }

@@ -64,11 +64,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("record");
-    TCase *tc = tcase_create("record");
-    tcase_add_test(tc, header_round_trip);
-    tcase_add_test(tc, every_flipped_bit_is_seen);
-    tcase_add_test(tc, crc32c_is_castagnoli);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("record", NULL, NULL, header_round_trip, every_flipped_bit_is_seen,
+                    crc32c_is_castagnoli);
 }

@@ -197,17 +197,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("replinfo");
-    TCase *tc = tcase_create("replinfo");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_role_master);
-    tcase_add_test(tc, test_role_alone);
-    tcase_add_test(tc, test_role_slave);
-    tcase_add_test(tc, test_section_master);
-    tcase_add_test(tc, test_section_slave);
-    tcase_add_test(tc, test_correct);
-    tcase_add_test(tc, test_set_number);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("replinfo", setup, teardown, test_role_master, test_role_alone, test_role_slave,
+                    test_section_master, test_section_slave, test_correct, test_set_number);
 }

@@ -122,13 +122,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("request");
-    TCase *request = tcase_create("request");
-
-    tcase_add_test(request, test_reply);
-    tcase_add_test(request, test_set_reply);
-    tcase_add_test(request, test_keys);
-    tcase_add_test(request, test_pool);
-    suite_add_tcase(suite, request);
-    return unit_main(suite);
+    return UNIT_RUN("request", NULL, NULL, test_reply, test_set_reply, test_keys, test_pool);
 }

@@ -122,14 +122,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("retention");
-    TCase *tc = tcase_create("retention");
-
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, by_count_age_and_window);
-    tcase_add_test(tc, in_doubt_nothing_goes);
-    tcase_add_test(tc, unverified_and_lacking);
-    tcase_add_test(tc, the_first_one);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
+                    unverified_and_lacking, the_first_one);
 }

@@ -567,29 +567,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("role");
-    TCase *tc = tcase_create("role");
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, attaches_where_the_log_ends);
-    tcase_add_test(tc, promotes_a_redis_that_lost_its_place);
-    tcase_add_test(tc, promotes_a_follower);
-    tcase_add_test(tc, follows_a_leader);
-    tcase_add_test(tc, campaigns_in_order);
-    tcase_add_test(tc, listens_before_it_campaigns);
-    tcase_add_test(tc, lost_campaign);
-    tcase_add_test(tc, yields);
-    tcase_add_test(tc, gives_way_to_a_successor);
-    tcase_add_test(tc, adopts_into_an_empty_log);
-    tcase_add_test(tc, waits_for_redis);
-    tcase_add_test(tc, leaves_the_term_to_others_while_redis_is_away);
-    tcase_add_test(tc, deposed_just_before_it_would_lead);
-    tcase_add_test(tc, campaigns_again_at_once);
-    tcase_add_test(tc, reattaches_to_the_same_redis);
-    tcase_add_test(tc, another_redis_means_another_election);
-    tcase_add_test(tc, deposed_in_every_state);
-    tcase_add_test(tc, reattaching_in_vain_has_its_pauses);
-    tcase_add_test(tc, keeps_leading_without_a_lease);
-    tcase_add_test(tc, gives_up_when_deaf_without_a_lease);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN(
+        "role", setup, NULL, attaches_where_the_log_ends, promotes_a_redis_that_lost_its_place,
+        promotes_a_follower, follows_a_leader, campaigns_in_order, listens_before_it_campaigns,
+        lost_campaign, yields, gives_way_to_a_successor, adopts_into_an_empty_log, waits_for_redis,
+        leaves_the_term_to_others_while_redis_is_away, deposed_just_before_it_would_lead,
+        campaigns_again_at_once, reattaches_to_the_same_redis, another_redis_means_another_election,
+        deposed_in_every_state, reattaching_in_vain_has_its_pauses, keeps_leading_without_a_lease,
+        gives_up_when_deaf_without_a_lease);
 }

@@ -83,13 +83,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("room");
-    TCase *tc = tcase_create("room");
-
-    tcase_add_test(tc, meminfo);
-    tcase_add_test(tc, limit);
-    tcase_add_test(tc, enough);
-    tcase_add_test(tc, here);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("room", NULL, NULL, meminfo, limit, enough, here);
 }

@@ -147,12 +147,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("route");
-    TCase *tc = tcase_create("route");
-
-    tcase_add_test(tc, test_decide);
-    tcase_add_test(tc, test_never);
-    tcase_add_test(tc, test_commands);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("route", NULL, NULL, test_decide, test_never, test_commands);
 }

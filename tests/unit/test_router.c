@@ -313,20 +313,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("router");
-    TCase *router = tcase_create("router");
-
-    tcase_add_checked_fixture(router, world_setup, world_teardown);
-    tcase_add_test(router, test_unknown);
-    tcase_add_test(router, test_refused);
-    tcase_add_test(router, test_xread);
-    tcase_add_test(router, test_service);
-    tcase_add_test(router, test_engine_down);
-    tcase_add_test(router, test_early);
-    tcase_add_test(router, test_scope);
-    tcase_add_test(router, test_info);
-    tcase_add_test(router, test_link_shared);
-    tcase_add_test(router, test_own_commands);
-    suite_add_tcase(suite, router);
-    return unit_main(suite);
+    return UNIT_RUN("router", world_setup, world_teardown, test_unknown, test_refused, test_xread,
+                    test_service, test_engine_down, test_early, test_scope, test_info,
+                    test_link_shared, test_own_commands);
 }

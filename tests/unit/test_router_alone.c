@@ -285,18 +285,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("router_alone");
-    TCase *tc = tcase_create("alone");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_request);
-    tcase_add_test(tc, test_request_state);
-    tcase_add_test(tc, test_transaction_state);
-    tcase_add_test(tc, test_request_abandoned);
-    tcase_add_test(tc, test_written);
-    tcase_add_test(tc, test_replied);
-    tcase_add_test(tc, test_log_full);
-    tcase_add_test(tc, test_bigs);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("router_alone", setup, teardown, test_request, test_request_state,
+                    test_transaction_state, test_request_abandoned, test_written, test_replied,
+                    test_log_full, test_bigs);
 }

@@ -95,13 +95,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("scrub");
-    TCase *tc = tcase_create("scrub");
-
-    tcase_add_test(tc, rate);
-    tcase_add_test(tc, off);
-    tcase_add_test(tc, rest);
-    tcase_add_test(tc, rest_after_damage);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("scrub", NULL, NULL, rate, off, rest, rest_after_damage);
 }

@@ -595,29 +595,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sentinel");
-    TCase *tc = tcase_create("sentinel");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, the_leader_is_the_master);
-    tcase_add_test(tc, replicas_and_sentinels);
-    tcase_add_test(tc, ids_agree);
-    tcase_add_test(tc, nobody_leads);
-    tcase_add_test(tc, quorum);
-    tcase_add_test(tc, failover_is_told);
-    tcase_add_test(tc, death_is_told);
-    tcase_add_test(tc, same_leader_again);
-    tcase_add_test(tc, followers_come_and_go);
-    tcase_add_test(tc, bounded_memory);
-    tcase_add_test(tc, slow_listener);
-    tcase_add_test(tc, much_at_once);
-    tcase_add_test(tc, subscriptions);
-    tcase_add_test(tc, subscriptions_are_bounded);
-    tcase_add_test(tc, failover_is_asked_for);
-    tcase_add_test(tc, password);
-    tcase_add_test(tc, failover_needs_the_other_password);
-    tcase_add_test(tc, resp3);
-    tcase_add_test(tc, connection);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("sentinel", setup, teardown, the_leader_is_the_master, replicas_and_sentinels,
+                    ids_agree, nobody_leads, quorum, failover_is_told, death_is_told,
+                    same_leader_again, followers_come_and_go, bounded_memory, slow_listener,
+                    much_at_once, subscriptions, subscriptions_are_bounded, failover_is_asked_for,
+                    password, failover_needs_the_other_password, resp3, connection);
 }

@@ -508,31 +508,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("session");
-    TCase *session = tcase_create("session");
-
-    tcase_add_checked_fixture(session, world_setup, world_teardown);
-    tcase_add_test(session, test_hello);
-    tcase_add_test(session, test_hello_of_the_engine);
-    tcase_add_test(session, test_auth_without_password);
-    tcase_add_test(session, test_auth);
-    tcase_add_test(session, test_auth_user);
-    tcase_add_test(session, test_select);
-    tcase_add_test(session, test_wait);
-    tcase_add_test(session, test_wait_blocks);
-    tcase_add_test(session, test_wait_times_out);
-    tcase_add_test(session, test_wait_ends);
-    tcase_add_test(session, test_sync);
-    tcase_add_test(session, test_sync_refused);
-    tcase_add_test(session, test_names);
-    tcase_add_test(session, test_client_words);
-    tcase_add_test(session, test_reply);
-    tcase_add_test(session, test_kill);
-    tcase_add_test(session, test_kill_waiting);
-    tcase_add_test(session, test_list);
-    tcase_add_test(session, test_reset);
-    tcase_add_test(session, test_quit);
-    tcase_add_test(session, test_config_late);
-    suite_add_tcase(suite, session);
-    return unit_main(suite);
+    return UNIT_RUN("session", world_setup, world_teardown, test_hello, test_hello_of_the_engine,
+                    test_auth_without_password, test_auth, test_auth_user, test_select, test_wait,
+                    test_wait_blocks, test_wait_times_out, test_wait_ends, test_sync,
+                    test_sync_refused, test_names, test_client_words, test_reply, test_kill,
+                    test_kill_waiting, test_list, test_reset, test_quit, test_config_late);
 }

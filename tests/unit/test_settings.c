@@ -101,13 +101,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("settings");
-    TCase *settings = tcase_create("settings");
-
-    tcase_add_test(settings, test_defaults);
-    tcase_add_test(settings, test_fields);
-    tcase_add_test(settings, test_refused);
-    tcase_add_test(settings, test_secret);
-    suite_add_tcase(suite, settings);
-    return unit_main(suite);
+    return UNIT_RUN("settings", NULL, NULL, test_defaults, test_fields, test_refused, test_secret);
 }

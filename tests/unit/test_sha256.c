@@ -32,10 +32,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sha256");
-    TCase *tc = tcase_create("sha256");
-
-    tcase_add_test(tc, knows_the_examples);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("sha256", NULL, NULL, knows_the_examples);
 }

@@ -53,11 +53,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("slowlog");
-    TCase *tc = tcase_create("slowlog");
-
-    tcase_add_test(tc, test_get);
-    tcase_add_test(tc, test_others);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("slowlog", NULL, NULL, test_get, test_others);
 }

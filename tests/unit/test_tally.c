@@ -119,14 +119,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("tally");
-    TCase *tc = tcase_create("tally");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_histogram);
-    tcase_add_test(tc, test_containers);
-    tcase_add_test(tc, test_others);
-    tcase_add_test(tc, test_info);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("tally", setup, teardown, test_histogram, test_containers, test_others,
+                    test_info);
 }

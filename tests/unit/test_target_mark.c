@@ -57,11 +57,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("target_mark");
-    TCase *tc = tcase_create("target_mark");
-
-    tcase_add_test(tc, reads_what_it_prints);
-    tcase_add_test(tc, refuses_others);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("target_mark", NULL, NULL, reads_what_it_prints, refuses_others);
 }

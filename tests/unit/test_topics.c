@@ -134,13 +134,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("topics");
-    TCase *tc = tcase_create("topics");
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_receivers);
-    tcase_add_test(tc, test_stages);
-    tcase_add_test(tc, test_leave_under_way);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("topics", setup, teardown, test_receivers, test_stages, test_leave_under_way);
 }

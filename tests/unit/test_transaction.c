@@ -483,29 +483,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("transaction");
-    TCase *transaction = tcase_create("transaction");
-
-    tcase_add_checked_fixture(transaction, world_setup, world_teardown);
-    tcase_add_test(transaction, test_errors);
-    tcase_add_test(transaction, test_refused);
-    tcase_add_test(transaction, test_memory);
-    tcase_add_test(transaction, test_never);
-    tcase_add_test(transaction, test_locals);
-    tcase_add_test(transaction, test_own_link);
-    tcase_add_test(transaction, test_link_for_nothing);
-    tcase_add_test(transaction, test_own_password);
-    tcase_add_test(transaction, test_users);
-    tcase_add_test(transaction, test_wait);
-    tcase_add_test(transaction, test_reply);
-    tcase_add_test(transaction, test_subscribes);
-    tcase_add_test(transaction, test_exec);
-    tcase_add_test(transaction, test_scope);
-    tcase_add_test(transaction, test_select);
-    tcase_add_test(transaction, test_service);
-    tcase_add_test(transaction, test_bounds);
-    tcase_add_test(transaction, test_leave);
-    tcase_add_test(transaction, test_many_keys);
-    suite_add_tcase(suite, transaction);
-    return unit_main(suite);
+    return UNIT_RUN("transaction", world_setup, world_teardown, test_errors, test_refused,
+                    test_memory, test_never, test_locals, test_own_link, test_link_for_nothing,
+                    test_own_password, test_users, test_wait, test_reply, test_subscribes,
+                    test_exec, test_scope, test_select, test_service, test_bounds, test_leave,
+                    test_many_keys);
 }

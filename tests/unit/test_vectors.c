@@ -626,12 +626,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("vectors");
-    TCase *all = tcase_create("all");
-
-    tcase_add_test(all, documents_tell_the_truth);
-    tcase_add_test(all, types_are_listed);
-    tcase_add_test(all, vectors_can_be_read);
-    suite_add_tcase(suite, all);
-    return unit_main(suite);
+    return UNIT_RUN("vectors", NULL, NULL, documents_tell_the_truth, types_are_listed,
+                    vectors_can_be_read);
 }

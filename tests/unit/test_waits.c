@@ -117,14 +117,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("waits");
-    TCase *tc = tcase_create("waits");
-
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, test_counts);
-    tcase_add_test(tc, test_met);
-    tcase_add_test(tc, test_order);
-    tcase_add_test(tc, test_time);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("waits", setup, NULL, test_counts, test_met, test_order, test_time);
 }

@@ -116,12 +116,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("will");
-    TCase *tc = tcase_create("will");
-
-    tcase_add_test(tc, frames);
-    tcase_add_test(tc, changes);
-    tcase_add_test(tc, sound);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("will", NULL, NULL, frames, changes, sound);
 }

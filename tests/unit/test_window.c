@@ -202,13 +202,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("window");
-    TCase *tc = tcase_create("window");
-    tcase_add_test(tc, units_gather);
-    tcase_add_test(tc, only_large_units_are_torn);
-    tcase_add_test(tc, chain_may_come_late);
-    tcase_add_test(tc, trim_is_bounded);
-    tcase_add_test(tc, random_pieces);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("window", NULL, NULL, units_gather, only_large_units_are_torn,
+                    chain_may_come_late, trim_is_bounded, random_pieces);
 }
