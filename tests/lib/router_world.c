@@ -638,6 +638,14 @@ void world_redis(const char *replies)
     }
 }
 
+void world_asks(int i, const char *words, const char *reply)
+{
+    world_say(i, words);
+    world_expect_sent(words);
+    world_redis(reply);
+    world_expect(i, reply);
+}
+
 /* ---- private links ---- */
 
 void world_link_up(int i)
@@ -699,6 +707,22 @@ void world_link_redis(int i, const char *replies)
 
     (void)snprintf(all, sizeof all, "%s%s", replies, FENCED);
     world_link_redis_raw(i, all);
+}
+
+void world_link_asks(int i, int link, const char *words, const char *reply)
+{
+    world_say(i, words);
+    world_link_expect_sent(link, words);
+    world_link_redis(link, reply);
+    world_expect(i, reply);
+}
+
+void world_link_asks_bare(int i, int link, const char *words, const char *reply)
+{
+    world_say(i, words);
+    world_link_expect_bare(link, words);
+    world_link_redis_raw(link, reply);
+    world_expect(i, reply);
 }
 
 void world_link_down(int i)

@@ -73,6 +73,9 @@ void world_expect_nothing_sent(void);
 /* It answers: these bytes and the fence. */
 void world_redis(const char *replies);
 
+/* The client says this, Redis gets just that, answers with this, and so the client hears it. */
+void world_asks(int i, const char *words, const char *reply);
+
 /* The next private link is made, and set up by Redis, which calls it 70 + i. */
 void world_link_up(int i);
 void world_link_up_as(int i, const char *answers);
@@ -84,6 +87,9 @@ void world_link_expect_unfenced(int i, const char *commands);
 void world_link_expect_bare(int i, const char *commands);
 void world_link_redis(int i, const char *replies);
 void world_link_redis_raw(int i, const char *bytes);
+/* As world_asks, on that link; and on one that is not fenced. */
+void world_link_asks(int i, int link, const char *words, const char *reply);
+void world_link_asks_bare(int i, int link, const char *words, const char *reply);
 void world_link_down(int i);
 /* The proxy has closed that link. */
 void world_link_expect_closed(int i);

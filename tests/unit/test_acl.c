@@ -4,6 +4,7 @@
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define WRONGPASS "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
@@ -18,6 +19,32 @@ static void log_in(void)
     world_expect(0, "+OK\r\n");
 }
 
+/* Client 0, who is joe, says this: Redis is asked whether joe may, and then the client hears that.
+ */
+static void asks_gate(const char *words, const char *verdict, const char *reply)
+{
+    char question[128];
+
+    (void)snprintf(question, sizeof question, "ACL DRYRUN joe %s", words);
+    world_say(0, words);
+    world_expect_sent_bare(question);
+    world_redis(verdict);
+    world_expect(0, reply);
+}
+
+/* Client 1 is there as well, and client 0 has subscribed to channel c, over link 0. */
+static void one_subscribes(void)
+{
+    tracker_stream_at(world.tracker, 7);
+    tracker_commit(world.tracker, 7);
+    world_join(1);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n+PONG\r\n");
+    (void)world_hear(0);
+}
+
 /* Redis says whether the password is right; everything goes over that link then, without fences. */
 START_TEST(test_login)
 {
@@ -29,33 +56,18 @@ START_TEST(test_login)
     ck_assert_ptr_null(world.clients[0]->user);
     ck_assert_ptr_null(world.clients[0]->link);
     ck_assert_uint_eq(private_count(world.privates), 1); /* for the next who needs one */
-    world_say(0, "WATCH a");
-    world_link_expect_sent(0, "WATCH a");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
-    world_say(0, "UNWATCH");
-    world_link_expect_sent(0, "UNWATCH");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
-    world_say(0, "AUTH joe pw");
-    world_link_expect_bare(0, "AUTH joe pw");
-    world_link_redis_raw(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks(0, 0, "WATCH a", "+OK\r\n");
+    world_link_asks(0, 0, "UNWATCH", "+OK\r\n");
+    world_link_asks_bare(0, 0, "AUTH joe pw", "+OK\r\n");
     ck_assert_str_eq(world.clients[0]->user, "joe");
-    world_say(0, "GET a");
-    world_link_expect_bare(0, "GET a");
-    world_link_redis_raw(0, "$-1\r\n");
-    world_expect(0, "$-1\r\n");
+    world_link_asks_bare(0, 0, "GET a", "$-1\r\n");
     world_expect_nothing_sent();
     /* back to the link's own user: the link is not for anybody else */
     world_say(0, "AUTH default x");
     world_expect(0, "+OK\r\n");
     world_link_expect_closed(0);
     ck_assert_uint_eq(private_count(world.privates), 0);
-    world_say(0, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$-1\r\n");
-    world_expect(0, "$-1\r\n");
+    world_asks(0, "GET a", "$-1\r\n");
 }
 END_TEST
 
@@ -94,14 +106,10 @@ END_TEST
  * and have subscribed; who has lost the right to one is closed. */
 START_TEST(test_rights)
 {
-    tracker_stream_at(world.tracker, 7);
-    tracker_commit(world.tracker, 7);
-    world_join(1);
-    world_say(0, "SUBSCRIBE c d");
-    world_link_up(0);
-    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c d|PING");
-    world_link_redis(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
-                        ">3\r\n$9\r\nsubscribe\r\n$1\r\nd\r\n:2\r\n+PONG\r\n");
+    one_subscribes();
+    world_say(0, "SUBSCRIBE d");
+    world_link_expect_sent(0, "SUBSCRIBE d|PING");
+    world_link_redis(0, ">3\r\n$9\r\nsubscribe\r\n$1\r\nd\r\n:2\r\n+PONG\r\n");
     (void)world_hear(0);
     world_say(1, "ACL SETUSER other on");
     world_expect_sent_bare("ACL SETUSER other on");
@@ -124,14 +132,7 @@ END_TEST
 /* Also if that is in a transaction, and was carried out. */
 START_TEST(test_rights_in_transaction)
 {
-    tracker_stream_at(world.tracker, 7);
-    tracker_commit(world.tracker, 7);
-    world_join(1);
-    world_say(0, "SUBSCRIBE c");
-    world_link_up(0);
-    world_link_expect_sent(0, "HELLO 3|SUBSCRIBE c|PING");
-    world_link_redis(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n+PONG\r\n");
-    (void)world_hear(0);
+    one_subscribes();
     world_say_raw(1, "MULTI\r\nACL LOAD\r\nACL SETUSER default resetchannels\r\nEXEC\r\n");
     world_expect_sent_bare("MULTI|ACL LOAD|ACL SETUSER default resetchannels|EXEC");
     world_redis("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-ERR no file\r\n+OK\r\n");
@@ -198,20 +199,15 @@ END_TEST
 START_TEST(test_gate)
 {
     log_in();
-    world_say(0, "SELECT 3");
-    world_expect_sent_bare("ACL DRYRUN joe SELECT 3");
-    world_redis("+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    asks_gate("SELECT 3", "+OK\r\n", "+OK\r\n");
     ck_assert_uint_eq(world.clients[0]->db, 3);
     world_say(0, "CLIENT LIST");
     world_expect_sent_bare("SELECT 3|ACL DRYRUN joe CLIENT LIST");
     world_redis("+OK\r\n$61\r\nThis user has no permissions to run the 'client|list' command\r\n");
     world_expect(0, "-NOPERM this user has no permissions to run the 'client|list' command\r\n");
-    world_say(0, "WATCH b");
-    world_expect_sent_bare("ACL DRYRUN joe WATCH b");
-    world_redis("$61\r\nThis user has no permissions to access the 'b' key, and so on\r\n");
-    world_expect(0, "-NOPERM this user has no permissions to access one of the keys used as "
-                    "arguments\r\n");
+    asks_gate("WATCH b", "$61\r\nThis user has no permissions to access the 'b' key, and so on\r\n",
+              "-NOPERM this user has no permissions to access one of the keys used as "
+              "arguments\r\n");
     world_say(0, "QUIT"); /* needs no permission */
     world_expect(0, "+OK\r\n");
 }
@@ -237,10 +233,7 @@ START_TEST(test_skip)
                         ? "$59\r\nThis user has no permissions to run the 'client|id' command\r\n"
                         : "+OK\r\n");
         world_expect(0, "");
-        world_say(0, "CLIENT ID");
-        world_expect_sent_bare("ACL DRYRUN joe CLIENT ID");
-        world_redis("+OK\r\n");
-        world_expect(0, ":1\r\n");
+        asks_gate("CLIENT ID", "+OK\r\n", ":1\r\n");
     }
 }
 END_TEST
@@ -249,18 +242,11 @@ END_TEST
 START_TEST(test_transaction)
 {
     log_in();
-    world_say(0, "MULTI");
-    world_expect_sent_bare("ACL DRYRUN joe MULTI");
-    world_redis("+OK\r\n");
-    world_expect(0, "+OK\r\n");
-    world_say(0, "GET a");
-    world_expect_sent_bare("ACL DRYRUN joe GET a");
-    world_redis("$54\r\nThis user has no permissions to run the 'get' command.\r\n");
-    world_expect(0, "-NOPERM this user has no permissions to run the 'get' command\r\n");
-    world_say(0, "EXEC");
-    world_expect_sent_bare("ACL DRYRUN joe EXEC");
-    world_redis("+OK\r\n");
-    world_expect(0, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+    asks_gate("GET a", "$54\r\nThis user has no permissions to run the 'get' command.\r\n",
+              "-NOPERM this user has no permissions to run the 'get' command\r\n");
+    asks_gate("EXEC", "+OK\r\n",
+              "-EXECABORT Transaction discarded because of previous errors.\r\n");
 }
 END_TEST
 
@@ -350,21 +336,12 @@ START_TEST(test_keeps_tracking)
     world_link_expect_sent(0, "CLIENT TRACKING ON BCAST");
     world_link_redis(0, "+OK\r\n");
     world_expect(0, "+OK\r\n");
-    world_say(0, "AUTH joe bad");
-    world_link_expect_bare(0, "AUTH joe bad");
-    world_link_redis_raw(0, WRONGPASS);
-    world_expect(0, WRONGPASS);
+    world_link_asks_bare(0, 0, "AUTH joe bad", WRONGPASS);
     ck_assert_ptr_null(world.clients[0]->user);
-    world_say(0, "AUTH joe pw");
-    world_link_expect_bare(0, "AUTH joe pw");
-    world_link_redis_raw(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks_bare(0, 0, "AUTH joe pw", "+OK\r\n");
     ck_assert_str_eq(world.clients[0]->user, "joe");
     ck_assert(world.clients[0]->tracking);
-    world_say(0, "CLIENT GETREDIR");
-    world_expect_sent_bare("ACL DRYRUN joe CLIENT GETREDIR");
-    world_redis("+OK\r\n");
-    world_expect(0, ":0\r\n");
+    asks_gate("CLIENT GETREDIR", "+OK\r\n", ":0\r\n");
     /* and back: as the link's own user, with its password, whatever the client's was */
     world_say(0, "HELLO 3 AUTH default x");
     world_link_expect_bare(0, "AUTH default ");
@@ -386,10 +363,7 @@ START_TEST(test_keeps_watching)
     world_link_expect_sent(0, "WATCH a");
     world_link_redis(0, "+OK\r\n");
     world_expect(0, "+OK\r\n");
-    world_say(0, "AUTH joe pw");
-    world_link_expect_bare(0, "AUTH joe pw");
-    world_link_redis_raw(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks_bare(0, 0, "AUTH joe pw", "+OK\r\n");
     ck_assert(world.clients[0]->watches);
     ck_assert_uint_eq(private_count(world.privates), 1);
 }

@@ -413,10 +413,7 @@ START_TEST(test_ours)
     world_expect_sent("SELECT 1|SET a 1|MULTI|INCR a|EXEC|GET a");
     world_redis("+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n$1\r\n2\r\n");
     world_expect(0, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n$1\r\n2\r\n");
-    world_say(0, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$1\r\n2\r\n");
-    world_expect(0, "$1\r\n2\r\n");
+    world_asks(0, "GET a", "$1\r\n2\r\n");
 }
 END_TEST
 
@@ -469,10 +466,7 @@ START_TEST(test_link_moved)
     world.router.service = SERVICE_FULL;
     world_say(0, "HOLDFAST LINK c1 7 p2 " NONCE);
     world_expect(0, "+OK\r\n");
-    world_say(0, "SET a 1");
-    world_expect_sent("SET a 1");
-    world_redis("+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_asks(0, "SET a 1", "+OK\r\n");
     world.router.service = SERVICE_NO_QUORUM;
     world_say(0, "SELECT 1");
     world_expect(0, "-HOLDFASTMOVED " NONCE " 0 -\r\n");
@@ -528,10 +522,7 @@ START_TEST(test_readonly_leader)
     world.router.service = SERVICE_FULL;
     world_say(0, "READONLY");
     world_expect(0, "+OK\r\n");
-    world_say(0, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$-1\r\n");
-    world_expect(0, "$-1\r\n");
+    world_asks(0, "GET a", "$-1\r\n");
 }
 END_TEST
 
@@ -557,10 +548,7 @@ START_TEST(test_replica_port)
     world_expect(0, READONLY);
     world_say(0, "EVAL x 0");
     world_expect(0, READONLY);
-    world_say(0, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$-1\r\n");
-    world_expect(0, "$-1\r\n");
+    world_asks(0, "GET a", "$-1\r\n");
 }
 END_TEST
 

@@ -115,10 +115,7 @@ START_TEST(test_early_refused)
     world.router.busy[0] = '\0';
     world_say(0, "CLIENT ID");
     world_expect(0, ":1\r\n");
-    world_say(1, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$-1\r\n");
-    world_expect(1, "$-1\r\n");
+    world_asks(1, "GET a", "$-1\r\n");
     world_say(1, "MONITOR"); /* waits, as the first time */
     world_expect(1, "");
     world.router.monitors_scripts = true;

@@ -104,10 +104,7 @@ START_TEST(test_blocks_alone)
     world_link_expect_sent(0, "BLPOP b 0");
     world_link_redis(0, "*-1\r\n");
     world_expect(0, "*-1\r\n");
-    world_say(0, "WATCH c");
-    world_link_expect_sent(0, "WATCH c");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks(0, 0, "WATCH c", "+OK\r\n");
     world_say_raw(0, "GET c\r\nBLPOP b 0\r\nGET d\r\n");
     world_link_expect_sent(0, "GET c");
     world_link_redis(0, "$-1\r\n");
@@ -130,10 +127,7 @@ START_TEST(test_watch)
     ck_assert_str_eq(world_scope(0), "harmless");
     world_link_redis(0, "+OK\r\n");
     world_expect(0, "+OK\r\n");
-    world_say(0, "GET c");
-    world_link_expect_sent(0, "GET c");
-    world_link_redis(0, "$-1\r\n");
-    world_expect(0, "$-1\r\n");
+    world_link_asks(0, 0, "GET c", "$-1\r\n");
     world_say(0, "MULTI");
     world_expect(0, "+OK\r\n");
     world_say(0, "SET d 1");
@@ -144,10 +138,7 @@ START_TEST(test_watch)
     world_link_redis(0, "+OK\r\n+QUEUED\r\n*-1\r\n");
     world_expect(0, "*-1\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
-    world_say(0, "GET c");
-    world_expect_sent("GET c");
-    world_redis("$-1\r\n");
-    world_expect(0, "$-1\r\n");
+    world_asks(0, "GET c", "$-1\r\n");
 }
 END_TEST
 
@@ -203,10 +194,7 @@ START_TEST(test_limit)
     world_expect(2, "-ERR max number of private connections reached, see limits.private_max\r\n");
     world_link_redis(0, "*-1\r\n");
     world_expect(0, "*-1\r\n");
-    world_say(2, "BLPOP a 0");
-    world_link_expect_sent(0, "BLPOP a 0");
-    world_link_redis(0, "*-1\r\n");
-    world_expect(2, "*-1\r\n");
+    world_link_asks(2, 0, "BLPOP a 0", "*-1\r\n");
 }
 END_TEST
 
@@ -368,10 +356,7 @@ START_TEST(test_no_touch)
         world_link_expect_sent(0, "CLIENT NO-TOUCH on");
         world_link_redis(0, "+OK\r\n");
         world_expect(0, "+OK\r\n");
-        world_say(0, "GET a");
-        world_link_expect_sent(0, "GET a");
-        world_link_redis(0, "$-1\r\n");
-        world_expect(0, "$-1\r\n");
+        world_link_asks(0, 0, "GET a", "$-1\r\n");
         say_no_touch("x");
         world_link_expect_sent(0, "CLIENT NO-TOUCH x");
         world_link_redis(0, "-ERR syntax error\r\n");
@@ -403,26 +388,14 @@ START_TEST(test_tracking)
     world_link_redis(0, "-ERR syntax error\r\n");
     world_expect(0, "-ERR syntax error\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
-    world_say(0, "CLIENT TRACKING ON OPTIN");
-    world_link_expect_sent(0, "CLIENT TRACKING ON OPTIN");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
-    world_say(0, "CLIENT CACHING yes");
-    world_link_expect_sent(0, "CLIENT CACHING yes");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks(0, 0, "CLIENT TRACKING ON OPTIN", "+OK\r\n");
+    world_link_asks(0, 0, "CLIENT CACHING yes", "+OK\r\n");
     world_say(0, "GET a");
     world_link_expect_sent(0, "CLIENT CACHING yes|GET a");
     world_link_redis(0, "+OK\r\n$1\r\n1\r\n");
     world_expect(0, "$1\r\n1\r\n");
-    world_say(0, "GET a");
-    world_link_expect_sent(0, "GET a");
-    world_link_redis(0, "$1\r\n1\r\n");
-    world_expect(0, "$1\r\n1\r\n");
-    world_say(0, "CLIENT TRACKING OFF");
-    world_link_expect_sent(0, "CLIENT TRACKING OFF");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks(0, 0, "GET a", "$1\r\n1\r\n");
+    world_link_asks(0, 0, "CLIENT TRACKING OFF", "+OK\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
     world_say(0, "CLIENT TRACKING OFF"); /* nothing was on */
     world_expect_sent_bare("CLIENT TRACKING OFF");
@@ -440,18 +413,9 @@ START_TEST(test_tracking_noloop)
     world_link_expect_bare(0, "CLIENT TRACKING ON NOLOOP");
     world_link_redis_raw(0, "+OK\r\n");
     world_expect(0, "+OK\r\n");
-    world_say(0, "GET a");
-    world_link_expect_bare(0, "GET a");
-    world_link_redis_raw(0, "$-1\r\n");
-    world_expect(0, "$-1\r\n");
-    world_say(0, "CLIENT TRACKING OFF");
-    world_link_expect_bare(0, "CLIENT TRACKING OFF");
-    world_link_redis_raw(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
-    world_say(0, "WATCH a");
-    world_link_expect_sent(0, "WATCH a");
-    world_link_redis(0, "+OK\r\n");
-    world_expect(0, "+OK\r\n");
+    world_link_asks_bare(0, 0, "GET a", "$-1\r\n");
+    world_link_asks_bare(0, 0, "CLIENT TRACKING OFF", "+OK\r\n");
+    world_link_asks(0, 0, "WATCH a", "+OK\r\n");
 }
 END_TEST
 
@@ -537,10 +501,7 @@ START_TEST(test_pause)
     world_say(0, "SET a 1");
     world_say(0, "GET a");
     world_expect_nothing_sent();
-    world_say(1, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$-1\r\n");
-    world_expect(1, "$-1\r\n");
+    world_asks(1, "GET a", "$-1\r\n");
     world_say(1, "CLIENT UNPAUSE");
     world_expect(1, "+OK\r\n");
     world_expect_sent("SET a 1"); /* what was not read yet follows */

@@ -27,6 +27,15 @@ static void subscribe_first(void)
     world_expect(0, SUBSCRIBED);
 }
 
+/* Redis counts so many, and the client hears of so many. */
+static void publish(int i, const char *redis_says, const char *client_hears)
+{
+    world_say(i, "PUBLISH c m");
+    world_expect_sent_bare("PUBLISH c m");
+    world_redis(redis_says);
+    world_expect(i, client_hears);
+}
+
 /* One subscription at Redis for both; a message goes to both, in the form that each speaks. */
 START_TEST(test_fan_out)
 {
@@ -85,10 +94,7 @@ START_TEST(test_left_before_publish)
     ck_assert_str_eq(world.clients[0]->last_command, "subscribe");
     world_say(0, "UNSUBSCRIBE c");
     world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
-    world_say(1, "PUBLISH c m");
-    world_expect_sent_bare("PUBLISH c m");
-    world_redis(":0\r\n");
-    world_expect(1, ":0\r\n");
+    publish(1, ":0\r\n", ":0\r\n");
     ck_assert_str_eq(world.clients[0]->last_command, "subscribe");
     world_link_redis(0, "+PONG\r\n");
     world_expect(0, UNSUBSCRIBED);
@@ -166,34 +172,24 @@ START_TEST(test_publish)
 {
     world_join(1);
     subscribe_first();
-    world_say(1, "PUBLISH c m");
-    world_expect_sent_bare("PUBLISH c m");
-    world_redis(":1\r\n");
-    world_expect(1, ":1\r\n");
+    publish(1, ":1\r\n", ":1\r\n");
     world_say(1, "PSUBSCRIBE *");
     world_link_expect_sent(0, "PSUBSCRIBE *|PING");
     world_link_redis(0, ">3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:2\r\n+PONG\r\n");
     (void)world_hear(1);
     world_join(2);
-    world_say(2, "PUBLISH c m");
-    world_expect_sent_bare("PUBLISH c m");
-    world_redis(":5\r\n");
-    world_expect(2, ":5\r\n");
+    publish(2, ":5\r\n", ":5\r\n");
     world_join(3);
     world_say(3, "PSUBSCRIBE *");
     world_link_expect_sent(0, "PSUBSCRIBE *|PING");
     world_link_redis(0, ">3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:2\r\n+PONG\r\n");
     (void)world_hear(3);
-    world_say(2, "PUBLISH c m");
-    world_expect_sent_bare("PUBLISH c m");
-    world_redis(":2\r\n");
-    world_expect(2, ":3\r\n");
+    publish(2, ":2\r\n", ":3\r\n");
 }
 END_TEST
 
-/* Who publishes after others have said SUBSCRIBE, whatever link that went over, is heard by them;
- * those who say it later hold nobody up. */
-START_TEST(test_publish_behind_subscribe)
+/* Client 2 publishes, and waits: client 1 has said SUBSCRIBE before, and is not answered yet. */
+static void publish_behind_subscribe(void)
 {
     world_join(1);
     world_join(2);
@@ -202,6 +198,13 @@ START_TEST(test_publish_behind_subscribe)
     world_link_expect_sent(0, "SUBSCRIBE c|PING");
     world_say(2, "PUBLISH c m");
     world_expect_nothing_sent();
+}
+
+/* Who publishes after others have said SUBSCRIBE, whatever link that went over, is heard by them;
+ * those who say it later hold nobody up. */
+START_TEST(test_publish_behind_subscribe)
+{
+    publish_behind_subscribe();
     world_say(0, "PSUBSCRIBE *");
     world_link_redis(0, ACK "+PONG\r\n");
     world_expect(1, SUBSCRIBED);
@@ -214,13 +217,7 @@ END_TEST
 /* The link ends instead. */
 START_TEST(test_publish_without_link)
 {
-    world_join(1);
-    world_join(2);
-    subscribe_first();
-    world_say(1, "SUBSCRIBE c");
-    world_link_expect_sent(0, "SUBSCRIBE c|PING");
-    world_say(2, "PUBLISH c m");
-    world_expect_nothing_sent();
+    publish_behind_subscribe();
     world_link_down(0);
     world_expect_sent_bare("PUBLISH c m");
 }

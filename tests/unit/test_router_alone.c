@@ -104,10 +104,7 @@ START_TEST(test_request)
     world_join(1);
     first_large();
     ck_assert_uint_ge(world.all.query_bytes, LARGE);
-    world_say(1, "GET b");
-    world_expect_sent("GET b");
-    world_redis("$-1\r\n");
-    world_expect(1, "$-1\r\n");
+    world_asks(1, "GET b", "$-1\r\n");
     world_say(0, "GET c");
     world_expect_nothing_sent();
     world_link_redis(0, "+OK\r\n");
@@ -190,18 +187,9 @@ START_TEST(test_written)
     first_large();
     world_link_redis(0, "+OK\r\n");
     world_expect(0, "+OK\r\n");
-    world_say(0, "GET a");
-    world_link_expect_sent(0, "GET a");
-    world_link_redis(0, "$1\r\n1\r\n");
-    world_expect(0, "$1\r\n1\r\n");
-    world_say(0, "SET a 1");
-    world_expect_sent("SET a 1");
-    world_redis("+OK\r\n");
-    world_expect(0, "+OK\r\n");
-    world_say(0, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$1\r\n1\r\n");
-    world_expect(0, "$1\r\n1\r\n");
+    world_link_asks(0, 0, "GET a", "$1\r\n1\r\n");
+    world_asks(0, "SET a 1", "+OK\r\n");
+    world_asks(0, "GET a", "$1\r\n1\r\n");
 }
 END_TEST
 
@@ -222,19 +210,13 @@ START_TEST(test_replied)
     ck_assert_uint_eq(got.len, size);
     ck_assert(memcmp(buf_head(&got), buf_head(&reply), size) == 0);
     buf_release(&reply);
-    world_say(0, "LLEN a");
-    world_expect_sent("LLEN a");
-    world_redis(":1\r\n");
-    world_expect(0, ":1\r\n");
+    world_asks(0, "LLEN a", ":1\r\n");
     world_say(0, "LRANGE a 0 -1");
     world_link_up(0);
     world_link_expect_sent(0, "LRANGE a 0 -1");
     world_link_redis(0, "*0\r\n");
     world_expect(0, "*0\r\n");
-    world_say(0, "LRANGE a 0 -1");
-    world_expect_sent("LRANGE a 0 -1");
-    world_redis("*0\r\n");
-    world_expect(0, "*0\r\n");
+    world_asks(0, "LRANGE a 0 -1", "*0\r\n");
 }
 END_TEST
 

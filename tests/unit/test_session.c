@@ -288,14 +288,8 @@ START_TEST(test_sync_refused)
     world_expect(0, "+OK\r\n+QUEUED\r\n-" LATE
                     "-EXECABORT Transaction discarded because of previous errors.\r\n");
     world_expect_nothing_sent();
-    world_say(0, "GET a");
-    world_expect_sent("GET a");
-    world_redis("$-1\r\n");
-    world_expect(0, "$-1\r\n");
-    world_say(1, "SET a 1");
-    world_expect_sent("SET a 1");
-    world_redis("+OK\r\n");
-    world_expect(1, "+OK\r\n");
+    world_asks(0, "GET a", "$-1\r\n");
+    world_asks(1, "SET a 1", "+OK\r\n");
 }
 END_TEST
 
