@@ -165,6 +165,7 @@ struct clients {
     size_t held_bytes;
     struct buf *capture; /* where answers go that are part of capture_for's reply; or NULL */
     struct request *capture_for;               /* an EXEC */
+    int capture_length;                        /* commands of it */
     bool monitor_wanted;                       /* somebody waits for a link that monitors */
     size_t taking_bytes;                       /* of the request that is being taken in */
     unsigned logins;                           /* under way, each on a private link (acl.h) */

@@ -284,7 +284,8 @@ static void pubsub_answered(void *ctx, struct request *r)
             topics_set_wanted(s, false);
         }
     }
-    if (op->request != NULL && op->request->client != NULL) {
+    if (op->request != NULL && op->request->client != NULL &&
+        op->request == op->request->client->last) { /* else it has said something since */
         op->request->client->last_command = op->word;
     }
     if (op->failed) {

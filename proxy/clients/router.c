@@ -889,6 +889,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         if (router_own(router, c, argv, argc)) {
             return;
         }
+        c->last_command = command != NULL ? command->name : "NULL";
         buf_append(&router->text, "", 1);
         router_reject(c, command, (const char *)buf_head(&router->text));
         buf_clear(&router->text);

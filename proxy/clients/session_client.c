@@ -469,6 +469,10 @@ bool session_client(struct router *router, struct client *c, const struct comman
         session_client_getname(router, c);
     } else if (strcmp(sub, "reply") == 0) {
         session_client_reply(c, &argv[2]);
+    } else if ((strcmp(sub, "info") == 0 || strcmp(sub, "list") == 0 ||
+                strcmp(sub, "getredir") == 0) &&
+               c->link != NULL && c->unanswered > 0 && c->all->capture == NULL) {
+        client_postpone(c); /* TRACKING may be among what is not answered yet */
     } else if (strcmp(sub, "info") == 0) {
         session_client_info(router, c);
     } else if (strcmp(sub, "list") == 0) {
@@ -488,9 +492,6 @@ bool session_client(struct router *router, struct client *c, const struct comman
         router_answer_ok(c);
     } else if (strcmp(sub, "tracking") == 0) {
         session_client_tracking(router, c, argv, argc);
-    } else if (strcmp(sub, "getredir") == 0 && c->link != NULL && c->unanswered > 0 &&
-               c->all->capture == NULL) {
-        client_postpone(c); /* TRACKING may be among what is not answered yet */
     } else if (strcmp(sub, "getredir") == 0) {
         buf_clear(&router->text);
         resp_put_integer(&router->text, c->tracking ? (long long)c->redirects_to : -1);

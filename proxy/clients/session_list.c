@@ -21,7 +21,7 @@ static void session_flags(const struct client *c, char flags[16])
         bool is;
         char letter;
     } known[] = {
-        {c->monitors, 'O'},          {pubsub_has(c), 'P'}, {c->transaction != NULL, 'x'},
+        {c->monitors, 'O'},          {pubsub_has(c), 'P'}, {transaction_length(c) >= 0, 'x'},
         {client_is_blocked(c), 'b'}, {c->tracking, 't'},   {c->tracks_bcast, 'B'},
         {c->close_when_sent, 'c'},   {c->readonly, 'r'},   {c->no_evict, 'e'},
     };

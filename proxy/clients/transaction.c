@@ -33,6 +33,9 @@ struct transaction {
 
 int transaction_length(const struct client *c)
 {
+    if (c->all->capture_for != NULL && c->all->capture_for->client == c) {
+        return c->all->capture_length;
+    }
     return c->transaction != NULL ? (int)c->transaction->count : -1;
 }
 
@@ -243,11 +246,11 @@ static void transaction_queue(struct router *router, struct client *c,
     if (transaction_asks_for_memory(router, c)) {
         return;
     }
-    uint32_t index = t->count++;
     if (t->spoiled) {
         client_answer(c, "+QUEUED\r\n", 9, 0);
         return;
     }
+    uint32_t index = t->count++;
     if (transaction_note(t, command, index, argv, argc)) {
         transaction_account(c);
         client_answer(c, "+QUEUED\r\n", 9, 0);

@@ -23,7 +23,8 @@ void transaction_watch_ends(struct client *c);
 /* Forgets the transaction, if there is one. */
 void transaction_discard(struct client *c);
 
-/* Queued commands, or -1 outside of a transaction (as CLIENT LIST shows it). */
+/* Queued commands, or those that EXEC carries out, or -1 outside of a transaction (as CLIENT LIST
+ * shows it). */
 int transaction_length(const struct client *c);
 /* What it holds. */
 size_t transaction_bytes(const struct client *c);

@@ -6,6 +6,7 @@
 #include "proxy/clients/transaction_session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One noted request; its bytes (RESP) stand behind it. */
@@ -209,6 +210,7 @@ static void local_fill_in(const struct exec_note *note, struct request *exec,
     struct local local = {.index = UINT32_MAX};
     bool silent = (exec->flags & REQUEST_SILENT) != 0;
 
+    exec->client->all->capture_length = (int)strtol((const char *)bytes + 1, NULL, 10);
     buf_append(out, bytes, silent ? 0 : at);
     for (uint32_t i = 0; at < reply->len; i++) {
         size_t len = local_element(bytes + at, reply->len - at);

@@ -170,6 +170,64 @@ START_TEST(info_in_transactions)
 }
 END_TEST
 
+static void expect_in_reply(struct wire *w, const char *const *words)
+{
+    struct buf reply = BUF_INIT;
+
+    ck_assert_int_eq(wire_reply(w, &reply, 5000), ERR_OK);
+    for (; *words != NULL; words++) {
+        ck_assert_msg(strstr((const char *)buf_head(&reply), *words) != NULL, "no %s in %s", *words,
+                      (const char *)buf_head(&reply));
+    }
+    buf_release(&reply);
+}
+
+#define EXPECT_IN_REPLY(w, ...) expect_in_reply(w, (const char *const[]){__VA_ARGS__, NULL})
+
+/* CLIENT INFO inside EXEC says so, and LIST names what was asked last, also if it was wrong; what
+ * is behind a wrong command is not queued; TRACKING just before is in it. */
+START_TEST(what_clients_are_said_to_do)
+{
+    struct wire a, b;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    wire_command(&a, "MULTI");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&a, "GET", "k");
+    wire_expect(&a, "+QUEUED\r\n");
+    wire_command(&a, "CLIENT", "INFO");
+    wire_expect(&a, "+QUEUED\r\n");
+    wire_command(&b, "CLIENT", "LIST");
+    EXPECT_IN_REPLY(&b, " flags=x ", " multi=2 ", " cmd=client|info ");
+    wire_command(&a, "EXEC");
+    EXPECT_IN_REPLY(&a, " flags=x ", " multi=2 ", " cmd=exec ");
+    wire_command(&a, "CLIENT", "INFO");
+    EXPECT_IN_REPLY(&a, " flags=N ", " multi=-1 ", " cmd=client|info ");
+    wire_command(&a, "MULTI");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&a, "GET");
+    wire_expect(&a, "-ERR wrong number of arguments for 'get' command\r\n");
+    wire_command(&b, "CLIENT", "LIST");
+    EXPECT_IN_REPLY(&b, " flags=x ", " multi=0 ", " cmd=get ");
+    wire_command(&a, "PING");
+    wire_expect(&a, "+QUEUED\r\n");
+    wire_command(&b, "CLIENT", "LIST");
+    EXPECT_IN_REPLY(&b, " flags=x ", " multi=0 ", " cmd=ping ");
+    wire_command(&a, "NOSUCH");
+    wire_expect(&a, "-ERR unknown command 'NOSUCH', with args beginning with: \r\n");
+    wire_command(&b, "CLIENT", "LIST");
+    EXPECT_IN_REPLY(&b, " cmd=NULL ");
+    wire_close(&a);
+    wire_queue(&b, "CLIENT", "TRACKING", "ON");
+    wire_queue(&b, "CLIENT", "INFO");
+    wire_flush(&b);
+    wire_expect(&b, "+OK\r\n");
+    EXPECT_IN_REPLY(&b, " flags=t ", " redir=0 ");
+    wire_close(&b);
+}
+END_TEST
+
 /* CONFIG SET of what is about clients: all of it or nothing, in Redis' words. */
 START_TEST(client_settings)
 {
@@ -425,9 +483,10 @@ int main(void)
 
     SYSTEM_CASE(suite, "as plain", system_serve, 120, busy_scripts, transactions_out_of_memory,
                 sessions_in_transactions, connections_in_transactions, databases_after_transactions,
-                others_in_transactions, info_in_transactions, client_settings, no_cluster,
-                slow_commands, client_limits, debug_commands, loadaof_loses_nothing, debug_reloads,
-                replicas_to_write, nosave_loses_nothing, commands_are_counted);
+                others_in_transactions, info_in_transactions, what_clients_are_said_to_do,
+                client_settings, no_cluster, slow_commands, client_limits, debug_commands,
+                loadaof_loses_nothing, debug_reloads, replicas_to_write, nosave_loses_nothing,
+                commands_are_counted);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }
