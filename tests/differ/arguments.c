@@ -1,5 +1,6 @@
 #include "tests/differ/arguments.h"
 
+#include "tests/differ/examples.h"
 #include "tests/differ/values.h"
 
 #include <ctype.h>
@@ -14,6 +15,9 @@ const char *const arguments_scripts[] = {
     "return redis.pcall(unpack(ARGV))",
     "redis.setresp(3) return redis.call(unpack(ARGV))",
     "local r = redis.pcall(unpack(ARGV)) return r",
+    "local out, one = {}, {} for i = 2, #ARGV + 1 do if ARGV[i] == nil or ARGV[i] == ';' then "
+    "out[#out + 1] = redis.pcall(unpack(one)) one = {} else one[#one + 1] = ARGV[i] end end "
+    "return out",
     "return {1, 2, {3, 'a', false, true, nil, 4}}",
     "return redis.error_reply('MY own error')",
     "return redis.status_reply('fine')",
@@ -94,7 +98,9 @@ static void make_timeout(struct making *m)
 static void make_score_range(struct making *m)
 {
     if (strstr(m->command->name, "lex") != NULL) {
-        step_str(m->step, PICK(m->r, "-", "+", "[a", "(a", "[c", "(d", "[zz", "[", "(", "a", ""));
+        step_str(m->step, values_chance(m->r, 4) ? PICK(m->r, "a", "", "1")
+                                                 : PICK(m->r, "-", "+", "[a", "(a", "[c", "(d",
+                                                        "[zz", "[", "(", "-", "+"));
     } else if (values_chance(m->r, 40)) {
         step_str(m->step, PICK(m->r, "-inf", "+inf", "inf", "(1", "(10", "(-inf", "(", "nan", "[a",
                                "-", "+"));
@@ -137,11 +143,13 @@ static bool make_number_by_name(struct making *m, const char *name)
     } else if (strcmp(name, "timeout") == 0) {
         make_timeout(m);
     } else if (strcmp(name, "longitude") == 0 || strcmp(name, "latitude") == 0) {
-        step_str(s, PICK(r, "0", "1", "1.5", "-1.25", "13.361389", "38.115556", "85", "180", "-180",
-                         "86", "181", "abc", "nan", "inf", "-0"));
+        step_str(s, values_chance(r, 4)
+                        ? PICK(r, "180", "-180", "86", "181", "abc", "nan", "inf")
+                        : PICK(r, "0", "1", "1.5", "-1.25", "13.361389", "38.115556", "85", "-0"));
     } else if (strcmp(name, "radius") == 0 || strcmp(name, "width") == 0 ||
                strcmp(name, "height") == 0) {
-        step_str(s, PICK(r, "0", "1", "100", "5000", "20000", "-1", "abc", "1e9"));
+        step_str(s, values_chance(r, 5) ? PICK(r, "0", "-1", "abc")
+                                        : PICK(r, "1", "100", "500", "5000", "20000", "1e9"));
     } else if (strcmp(name, "client-id") == 0) {
         make_client_id(m);
     } else if (strcmp(name, "db") == 0 || strstr(name, "-db") != NULL ||
@@ -155,6 +163,11 @@ static bool make_number_by_name(struct making *m, const char *name)
         step_str(s, PICK(r, "0", "1", "0", "1", "2", "-1", "abc"));
     } else if (strcmp(name, "count") == 0 || strcmp(name, "rank") == 0) {
         values_small(r, s);
+    } else if (strcmp(m->command->name, "setbit") == 0 && strcmp(name, "value") == 0 &&
+               values_chance(r, 95)) {
+        step_number(s, (long long)random_below(r, 2));
+    } else if (strcmp(name, "offset") == 0 && values_chance(r, 92)) {
+        step_number(s, (long long)random_below(r, 100));
     } else {
         return false;
     }
@@ -210,10 +223,17 @@ static void make_text(struct making *m, const struct argument *a)
     struct step *s = m->step;
     const char *name = a->name;
 
+    if (strcmp(name, "encoding") == 0 && values_chance(r, 95)) {
+        step_str(s, PICK(r, "u8", "i8", "u4", "i5", "u63", "i64", "u1", "i16"));
+        return;
+    }
     if (make_text_by_name(m, name)) {
         return;
     }
-    if (strcmp(name, "channel") == 0 || strcmp(name, "shardchannel") == 0) {
+    if (strcmp(m->command->name, "xreadgroup") == 0 && strcmp(name, "id") == 0 &&
+        values_chance(r, 60)) {
+        step_str(s, ">");
+    } else if (strcmp(name, "channel") == 0 || strcmp(name, "shardchannel") == 0) {
         values_channel(r, s);
     } else if (strcmp(name, "id") == 0 || strcmp(name, "last-id") == 0 ||
                (strcmp(m->command->group, "stream") == 0 &&
@@ -250,6 +270,10 @@ static void make_value(struct making *m, const struct argument *a)
 
     switch (a->type) {
     case ARGUMENT_KEY:
+        if (strstr(m->command->name, "lex") != NULL) {
+            values_lex_key(r, m->step);
+            break;
+        }
         values_key(r, key_type(r, m->command), m->step);
         break;
     case ARGUMENT_PATTERN:
@@ -263,7 +287,10 @@ static void make_value(struct making *m, const struct argument *a)
         break;
     case ARGUMENT_TIME:
         m->made.timed = true;
-        if (strstr(a->name, "milli") != NULL) {
+        /* SET leaves it to chance when a key of the past goes; others delete it. */
+        if (strcmp(m->command->name, "set") != 0 && values_chance(r, 4)) {
+            step_str(m->step, PICK(r, "1", "1000", "1600000000"));
+        } else if (strstr(a->name, "milli") != NULL) {
             values_milliseconds(r, m->step, true);
         } else {
             values_seconds(r, m->step, true);
@@ -352,20 +379,44 @@ static void make_name(struct random *r, struct step *s, const char *name)
     step_str(s, text);
 }
 
+/* Ranges by names are of keys of their own. */
+static void mind_lex(struct random *r, const struct command *c, struct step *s, size_t first)
+{
+    size_t at = first + (strcmp(c->name, "zrangestore") == 0 ? 2 : 1);
+    struct step key = {.kind = STEP_COMMAND};
+
+    for (size_t i = at + 1; i < s->count; i++) {
+        if (step_is(s, i, "bylex")) {
+            values_lex_key(r, &key);
+            step_set_word(s, at, key.words[0].bytes, key.words[0].len);
+            step_drop_word(&key, 0);
+            break;
+        }
+    }
+    free(key.words);
+}
+
 struct arguments_made arguments_make(struct random *r, const struct generate_world *w,
                                      const struct command *c, struct step *s)
 {
     struct making m = {.r = r, .world = w, .command = c, .step = s};
+    size_t first = s->count; /* not 0 in what a script calls */
 
+    if (values_chance(r, 30) && examples_make(r, c, s)) {
+        return (struct arguments_made){.timed = true};
+    }
     make_name(r, s, c->words[0]);
     if (c->words[1][0] != '\0') {
         make_name(r, s, c->words[1]);
     }
     make_list(&m, c->arguments, c->count);
-    if (strcmp(c->name, "sort") == 0 && s->count > 3 && step_is(s, s->count - 2, "store") &&
-        step_is(s, 2, "by")) {
+    if (strcmp(c->name, "sort") == 0 && s->count > first + 3 && step_is(s, s->count - 2, "store") &&
+        step_is(s, first + 2, "by")) {
         step_drop_word(s, s->count - 1); /* it could store equals in any order */
         step_drop_word(s, s->count - 1);
+    }
+    if (strncmp(c->name, "zrange", 6) == 0) {
+        mind_lex(r, c, s, first);
     }
     m.made.blocks = c->blocking && (m.made.blocks || strncmp(c->name, "xread", 5) != 0);
     return m.made;

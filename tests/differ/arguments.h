@@ -16,8 +16,9 @@ struct arguments_made arguments_make(struct random *r, const struct generate_wor
 void arguments_spoil(struct random *r, struct step *s, struct arguments_made made);
 
 /* The scripts that programs use; the list ends with NULL. The first few call what their arguments
- * say. */
+ * say; the next one calls several, which stand behind ARGUMENTS_MANY, with ';' between them. */
 extern const char *const arguments_scripts[];
 enum { ARGUMENTS_CALLING_SCRIPTS = 4 };
+#define ARGUMENTS_MANY "--many"
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DIFFER_STEPS = 400, DIFFER_SHOWN_BYTES = 600, DIFFER_TELL_S = 10 };
+enum { DIFFER_STEPS = 400, DIFFER_SHOWN_BYTES = 2000, DIFFER_TELL_S = 10 };
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", "--unixsocket",
                                          "redis.sock", NULL};
@@ -89,6 +89,7 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
     redisContext *engine = cluster_connect(cluster, "plain1");
     generate_world_load(&world, &stage.table, engine);
     redisFree(engine);
+    stage.tally = options->tally ? tally_create(&stage.table) : NULL;
     random_init(&seeds, options->seed);
     printf("seed %" PRIu64 ", %zu commands in the table\n", options->seed, stage.table.count);
     uint64_t start_ns = clock_now_ns(), told_ns = start_ns;
@@ -99,9 +100,11 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
         generate(&p, &world, random_next(&seeds), resp, DIFFER_STEPS);
         programs++;
         if (!play(&stage, &p, &d)) {
-            unsigned long long commands = stage.commands;
+            struct play_stage before = stage;
+            stage.tally = NULL;
             bool again = shrink(&stage, &p, &d);
-            stage.commands = commands;
+            stage.commands = before.commands;
+            stage.tally = before.tally;
             print_difference(&p, &d, ++differences, again);
             play_difference_release(&d);
         }
@@ -112,6 +115,10 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
         }
     }
     tell(&stage, programs, differences, start_ns);
+    if (options->tally) {
+        tally_print(stage.tally, stdout);
+        tally_destroy(stage.tally);
+    }
     generate_world_release(&world);
     play_close(&stage);
     return differences;

@@ -14,6 +14,7 @@ struct differ_options {
     unsigned seconds;            /* 0: no end */
     unsigned differences;        /* after which it stops */
     bool verbose;
+    bool tally; /* tells how often each command was said, and how it was answered */
 };
 
 /* The number of differences. */

@@ -162,6 +162,90 @@ static bool equal_scan(const struct frame *a, const struct frame *b, bool pairs)
     return equal_unordered(&a->children[1], &b->children[1], pairs);
 }
 
+static bool equal_ids(const struct frame *a, const struct frame *b)
+{
+    bool same = a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+    return same ||
+           (a->type == ':' && strchr("-0", *a->bytes) == NULL && strchr("-0", *b->bytes) == NULL);
+}
+
+/* One line of CLIENT LIST, as far as it must be equal. */
+static void client_text(char *line, struct buf *out)
+{
+    static const char *const fields[] = {
+        "name=", "flags=", "db=", "sub=", "psub=", "ssub=", "cmd=", "user=", "resp="};
+    char *more = NULL;
+
+    for (char *word = strtok_r(line, " ", &more); word; word = strtok_r(NULL, " ", &more)) {
+        /* Of its socket; who was unblocked a moment ago may block still; what it watches. */
+        for (char *flag = word; strncmp(word, "flags=", 6) == 0 && *flag != '\0';) {
+            if (strchr("Uubd", *flag) != NULL) {
+                memmove(flag, flag + 1, strlen(flag));
+            } else {
+                flag++;
+            }
+        }
+        bool none = strcmp(word, "flags=") == 0;
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+            if (strncmp(word, fields[i], strlen(fields[i])) == 0) {
+                buf_printf(out, "%s%s ", word, none ? "N" : "");
+            }
+        }
+        if (strncmp(word, "redir=", 6) == 0) {
+            buf_printf(out, "redir=%s ", strchr("-0", word[6]) != NULL ? word + 6 : "id");
+        }
+        if (strncmp(word, "multi=", 6) ==
+            0) { /* Redis counts none when a watched key has changed */
+            buf_printf(out, "multi=%s ", word[6] == '-' ? "-1" : "n");
+        }
+    }
+    buf_append_str(out, "\n");
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const char *x = *(char *const *)a, *y = *(char *const *)b;
+    long long ids[2] = {strtoll(x + 3, NULL, 10), strtoll(y + 3, NULL, 10)};
+    return (ids[0] > ids[1]) - (ids[0] < ids[1]);
+}
+
+/* All of them by their age: Redis turns its list now and then. */
+static void clients_text(const struct frame *n, struct buf *out)
+{
+    enum { LINES_MAX = 64 };
+    char *text = mem_alloc(n->len + 1), *lines[LINES_MAX], *rest = NULL;
+    size_t count = 0;
+
+    memcpy(text, n->bytes, n->len);
+    text[n->len] = '\0';
+    for (char *at = strtok_r(text, "\n", &rest); at && count < LINES_MAX;
+         at = strtok_r(NULL, "\n", &rest)) {
+        at += strncmp(at, "txt:", 4) == 0 ? 4 : 0; /* RESP3 */
+        /* Redis shows those that it is about to close. */
+        bool closing = strstr(at, " flags=A") != NULL;
+        if (!closing && strstr(at, " name=" FRAMES_CONTROL " ") == NULL) {
+            lines[count++] = at;
+        }
+    }
+    qsort(lines, count, sizeof *lines, by_id);
+    for (size_t i = 0; i < count; i++) {
+        client_text(lines[i], out);
+    }
+    free(text);
+}
+
+static bool equal_clients(const struct frame *a, const struct frame *b)
+{
+    struct buf texts[2] = {BUF_INIT, BUF_INIT};
+
+    clients_text(a, &texts[0]);
+    clients_text(b, &texts[1]);
+    bool equal = by_bytes(&texts[0], &texts[1]) == 0;
+    buf_release(&texts[0]);
+    buf_release(&texts[1]);
+    return equal;
+}
+
 static bool equal(const struct frame *a, const struct frame *b, enum frames_rule rule)
 {
     if (rule == FRAMES_ANY) {
@@ -182,6 +266,13 @@ static bool equal(const struct frame *a, const struct frame *b, enum frames_rule
     case FRAMES_SCAN:
     case FRAMES_SCAN_PAIRS:
         return equal_scan(a, b, rule == FRAMES_SCAN_PAIRS);
+    case FRAMES_CLIENTS:
+        return equal_clients(a, b);
+    case FRAMES_IDS:
+        if (a->children == NULL) {
+            return equal_ids(a, b);
+        }
+        break;
     case FRAMES_EXACT:
     case FRAMES_PENDING:
     case FRAMES_IDLE:

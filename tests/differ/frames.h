@@ -29,10 +29,15 @@ enum frames_rule {
     FRAMES_PENDING,    /* XPENDING: idle times differ */
     FRAMES_IDLE,       /* fields named idle or inactive differ */
     FRAMES_ACK,        /* of a subscription, but for its name */
+    FRAMES_IDS,        /* clients' ids: both, or none */
+    FRAMES_CLIENTS,    /* CLIENT LIST and INFO: what does not tell of memory, sockets and times */
     FRAMES_SHAPE,      /* types, and numbers of elements */
     FRAMES_TYPE,       /* the outermost type */
     FRAMES_ANY,
 };
+
+/* The name of connections that FRAMES_CLIENTS leaves out. */
+#define FRAMES_CONTROL "control"
 
 /* rules: of the elements, if there are any (an EXEC's reply), else NULL. */
 bool frames_equal(const char *a, size_t a_len, const char *b, size_t b_len, enum frames_rule rule,

@@ -57,11 +57,25 @@ static void load_payloads(struct generate_world *w, redisContext *engine)
     freeReplyObject(ASK(engine, "FLUSHALL"));
 }
 
+static void load_functions(struct generate_world *w, redisContext *engine)
+{
+    freeReplyObject(ASK(engine, "FUNCTION", "LOAD",
+                        "#!lua name=lib4\nredis.register_function('f4', function() return 4 end)"));
+    redisReply *reply = ASK(engine, "FUNCTION", "DUMP");
+    if (reply->type == REDIS_REPLY_STRING) {
+        w->functions = (struct word){mem_alloc(reply->len), reply->len, -1};
+        memcpy(w->functions.bytes, reply->str, reply->len);
+    }
+    freeReplyObject(reply);
+    freeReplyObject(ASK(engine, "FUNCTION", "FLUSH"));
+}
+
 void generate_world_load(struct generate_world *w, const struct table *table, redisContext *engine)
 {
     *w = (struct generate_world){.table = table};
     load_shas(w, engine);
     load_payloads(w, engine);
+    load_functions(w, engine);
 }
 
 void generate_world_release(struct generate_world *w)
@@ -69,6 +83,7 @@ void generate_world_release(struct generate_world *w)
     for (size_t i = 0; i < w->payload_count; i++) {
         free(w->payloads[i].bytes);
     }
+    free(w->functions.bytes);
     w->payload_count = 0;
 }
 
@@ -125,10 +140,25 @@ static bool may_pick(const struct command *c, const char *group)
     return rules_may_send(&(struct step){.count = 2, .words = words}, RULES_EVER);
 }
 
+/* What fills keys, so that others find something. */
+static const struct command *pick_filler(struct maker *m)
+{
+    static const char *const names[] = {"set",    "rpush",  "lpush",      "sadd",  "zadd",   "hset",
+                                        "xadd",   "xadd",   "geoadd",     "pfadd", "setbit", "mset",
+                                        "append", "xgroup", "xreadgroup", NULL};
+    const char *name = values_pick(&m->r, names);
+    return table_find(m->world->table, name, strcmp(name, "xgroup") == 0 ? "create" : "");
+}
+
 /* Modules' commands have no group, and come now and then. */
 static const struct command *pick_command(struct maker *m)
 {
     const struct table *t = m->world->table;
+    const struct command *filler = values_chance(&m->r, 20) ? pick_filler(m) : NULL;
+
+    if (filler != NULL) {
+        return filler;
+    }
     const char *group = values_chance(&m->r, 1) ? NULL : pick_group(&m->r);
     size_t count = 0;
 
@@ -160,8 +190,8 @@ static bool rarely(const struct command *c)
 
 void maker_words(struct maker *m, struct step *s)
 {
-    static const char *const fine[] = {"string", "list",   "set",     "sorted-set", "hash",
-                                       "geo",    "bitmap", "generic", "hyperloglog"};
+    static const char *const fine[] = {"string", "list",   "set",     "sorted-set",  "hash",
+                                       "geo",    "bitmap", "generic", "hyperloglog", "stream"};
     for (;;) {
         const struct command *c = pick_command(m);
         bool data = false;
@@ -170,6 +200,10 @@ void maker_words(struct maker *m, struct step *s)
         }
         bool may = data && strcmp(c->name, "spop") != 0 && strcmp(c->name, "wait") != 0 &&
                    strncmp(c->name, "restore", 7) != 0;
+        if (may && strcmp(c->name, "xadd") == 0) {
+            scenes_stream_entry(m, s);
+            return;
+        }
         if (may) {
             (void)arguments_make(&m->r, m->world, c, s);
             return;
@@ -191,6 +225,9 @@ void maker_command(struct maker *m)
     struct arguments_made made = arguments_make(&m->r, m->world, c, s);
     if (values_chance(&m->r, 5) && strncmp(c->name, "sort", 4) != 0) {
         arguments_spoil(&m->r, s, made);
+    }
+    if (values_chance(&m->r, 2) && s->words[0].len > 0) {
+        s->kind = STEP_INLINE;
     }
     s->alone = strcmp(c->words[0], "module") == 0; /* rules.c: not from a subscriber */
     s->ends = made.blocks && made.short_timeout;
@@ -237,10 +274,13 @@ static void take_turn(struct maker *m)
 void generate(struct program *p, const struct generate_world *w, uint64_t seed, int resp,
               size_t steps)
 {
-    struct maker m = {.world = w, .program = p, .next_id = 40};
+    struct maker m = {.world = w, .program = p, .next_id = 8};
 
     program_init(p, seed, resp);
     random_init(&m.r, seed);
+    for (int i = 0; i < 3; i++) {
+        scenes_fill(&m);
+    }
     while (p->count < steps) {
         take_turn(&m);
     }

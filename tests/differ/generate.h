@@ -16,6 +16,7 @@ struct generate_world {
     char shas[GENERATE_SCRIPTS_MAX][41]; /* of arguments_scripts */
     struct word payloads[GENERATE_PAYLOADS_MAX];
     size_t payload_count;
+    struct word functions; /* what FUNCTION DUMP said of a library */
 };
 
 /* Asks the engine, which is empty, and is empty afterwards. */

@@ -4,15 +4,17 @@ check_LIBRARIES += libdiffer.a
 libdiffer_a_SOURCES = \
 	tests/differ/arguments.c tests/differ/arguments.h \
 	tests/differ/differ.c tests/differ/differ.h \
+	tests/differ/examples.c tests/differ/examples.h \
 	tests/differ/frames.c tests/differ/frames.h \
 	tests/differ/generate.c tests/differ/generate.h \
 	tests/differ/play.c tests/differ/play.h \
 	tests/differ/player.c tests/differ/player.h \
 	tests/differ/program.c tests/differ/program.h \
 	tests/differ/rules.c tests/differ/rules.h \
-	tests/differ/scenes.c tests/differ/scenes.h \
+	tests/differ/scenes.c tests/differ/scenes_data.c tests/differ/scenes.h \
 	tests/differ/shrink.c tests/differ/shrink.h \
 	tests/differ/table.c tests/differ/table.h \
+	tests/differ/tally.c tests/differ/tally.h \
 	tests/differ/values.c tests/differ/values.h
 libdiffer_a_CFLAGS = $(DIFFER_CFLAGS)
 

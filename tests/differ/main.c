@@ -22,7 +22,8 @@ static void setup(void)
 
 static int usage(void)
 {
-    fputs("usage: differ [--seed N] [--resp 2|3] [--commands N] [--seconds N] [--differences N]\n",
+    fputs("usage: differ [--seed N] [--resp 2|3] [--commands N] [--seconds N] [--differences N]\n"
+          "              [--tally 1]\n",
           stderr);
     return 2;
 }
@@ -42,6 +43,8 @@ int main(int argc, char **argv)
             options.seconds = (unsigned)value;
         } else if (strcmp(argv[i], "--differences") == 0) {
             options.differences = (unsigned)value;
+        } else if (strcmp(argv[i], "--tally") == 0) {
+            options.tally = value != 0;
         } else {
             return usage();
         }

@@ -129,6 +129,10 @@ static unsigned queue_reset(struct wire *w)
                                          "512mb",
                                          "hll-sparse-max-bytes",
                                          "3000",
+                                         "maxmemory-policy",
+                                         "noeviction",
+                                         "lfu-log-factor",
+                                         "10",
                                          "slowlog-log-slower-than",
                                          "10000",
                                          NULL};
@@ -281,15 +285,32 @@ static size_t await_frame(struct wire *w, int timeout_ms)
     }
 }
 
+/* Whether Holdfast's message is the one that Redis said; ids are of each server. */
+static bool same_message(const char *said, size_t said_len, const char *bytes, size_t len)
+{
+    static const char broken[] = "tracking-redir-broken";
+    return (len == said_len && memcmp(bytes, said, len) == 0) ||
+           (frames_begins(said, said_len, broken) && frames_begins(bytes, len, broken));
+}
+
+static void bring_to_front(char *bytes, size_t at, size_t len)
+{
+    char *copy = mem_alloc(len);
+
+    memcpy(copy, bytes + at, len);
+    memmove(bytes + len, bytes, at);
+    memcpy(bytes, copy, len);
+    free(copy);
+}
+
 /* Brings the message that Redis says now to the front of what Holdfast has sent: those for several
  * patterns come in the order of a hash table, and in RESP3 what a client publishes to itself comes
  * behind the reply, as in later versions of Redis; invalidations may come behind what the proxy
- * itself answers. Waits for it. */
+ * itself answers, and where they are redirected to anywhere. Waits for it. */
 static void reorder_messages(const struct performance *pf, struct wire *w, const char *said,
-                             size_t said_len)
+                             size_t said_len, bool freely)
 {
     uint64_t end = clock_now_ns() + (uint64_t)pf->stage->timeout_ms * CLOCK_NS_PER_MS;
-    bool invalidates = frames_begins(said, said_len, "invalidate");
 
     while (clock_now_ns() < end) {
         char *bytes = (char *)buf_head(&w->in);
@@ -297,12 +318,11 @@ static void reorder_messages(const struct performance *pf, struct wire *w, const
         ssize_t len = 0;
         while (at < w->in.len && (len = wire_reply_length(bytes + at, w->in.len - at)) > 0) {
             if ((*said != '>' && !frames_is_message(bytes + at, (size_t)len)) ||
-                (invalidates && strchr("-+>:", bytes[at]) == NULL && len > 4)) {
+                (!freely && strchr("-+>:", bytes[at]) == NULL && len > 4)) {
                 break;
             }
-            if ((size_t)len == said_len && memcmp(bytes + at, said, said_len) == 0) {
-                memmove(bytes + said_len, bytes, at);
-                memcpy(bytes, said, said_len);
+            if (same_message(said, said_len, bytes + at, (size_t)len)) {
+                bring_to_front(bytes, at, (size_t)len);
                 return;
             }
             at += (size_t)len;
@@ -336,6 +356,12 @@ static bool was_early(struct player *pl, const char *said, size_t said_len)
     return false;
 }
 
+/* Whether it has no place of its own among the client's replies. */
+static bool comes_freely(const struct player *pl, const char *frame, size_t len)
+{
+    return frames_is_message(frame, len) || (pl->told && frames_begins(frame, len, "invalidate"));
+}
+
 static bool compare_frame(struct performance *pf, int client)
 {
     struct player *pl = &pf->players[client];
@@ -347,7 +373,7 @@ static bool compare_frame(struct performance *pf, int client)
     ck_assert_msg(plain_len > 0, "not a whole reply of the plain Redis");
     const char *said = (const char *)buf_head(&plain->in);
     size_t step = player_takes(pl, pf->stage, pf->program, said, plain_len, &rule, &rules, &count);
-    bool message = step == SIZE_MAX && frames_is_message(said, plain_len);
+    bool message = step == SIZE_MAX && comes_freely(pl, said, plain_len);
     if (message && was_early(pl, said, plain_len)) {
         free(rules);
         buf_consume(&plain->in, plain_len);
@@ -355,14 +381,16 @@ static bool compare_frame(struct performance *pf, int client)
     }
     size_t len = await_frame(proxy, pf->stage->timeout_ms);
     while (!message && len > 0 && *buf_head(&proxy->in) == '>' &&
-           frames_is_message((const char *)buf_head(&proxy->in), len)) {
+           comes_freely(pl, (const char *)buf_head(&proxy->in), len)) {
         buf_append(&pl->early, buf_head(&proxy->in), len);
         buf_consume(&proxy->in, len);
         len = await_frame(proxy, pf->stage->timeout_ms);
     }
-    if (len > 0 && step == SIZE_MAX &&
-        (frames_is_message(said, plain_len) || frames_begins(said, plain_len, "invalidate"))) {
-        reorder_messages(pf, proxy, said, plain_len);
+    bool invalidates =
+        step == SIZE_MAX && (frames_begins(said, plain_len, "invalidate") ||
+                             frames_begins(said, plain_len, "tracking-redir-broken"));
+    if (len > 0 && (message || invalidates)) {
+        reorder_messages(pf, proxy, said, plain_len, message);
         len = await_frame(proxy, 0);
     }
     bool same = len > 0 && frames_equal(said, plain_len, (const char *)buf_head(&proxy->in), len,
@@ -471,6 +499,41 @@ static bool may_block(const struct play_stage *stage, const struct step *s)
     return c != NULL && c->blocking;
 }
 
+/* Who hears of what is written: others' tracking is redirected to it, or keys notify it. */
+static void note_told(struct performance *pf, struct player *pl, const struct step *s)
+{
+    for (size_t i = 0; i < s->count && step_is(s, 1, "tracking"); i++) {
+        if (s->words[i].client >= 0) {
+            pf->players[s->words[i].client].told = true;
+            pf->players[s->words[i].client].hears_tracking = true;
+        }
+    }
+    for (int i = 0; i < PROGRAM_CLIENTS && step_is(s, 1, "tracking") && step_is(s, 2, "off"); i++) {
+        pf->players[i].hears_tracking = false;
+    }
+    bool begins = step_is(s, 0, "subscribe") || step_is(s, 0, "psubscribe");
+    for (size_t i = 1; begins && i < s->count; i++) {
+        const struct word *w = &s->words[i];
+        pl->hears_keys |= w->len > 0 && w->client < 0 && strchr("_*[", w->bytes[0]) != NULL;
+    }
+    if (s->count == 1 && (step_is(s, 0, "unsubscribe") || step_is(s, 0, "punsubscribe"))) {
+        pl->hears_keys = false;
+    }
+}
+
+/* What it would be told of its own doing comes in the middle of replies from Redis 7.0. */
+static bool hears_itself(const struct play_stage *stage, const struct player *pl,
+                         const struct step *s)
+{
+    const char *name = s->count > 0 && s->words[0].bytes != NULL ? s->words[0].bytes : "";
+    const struct command *c = table_find(&stage->table, name, "");
+
+    return (pl->hears_tracking || pl->hears_keys) && s->kind != STEP_RAW &&
+           !step_is(s, 0, "exec") &&
+           ((c != NULL && (c->write || c->blocking)) || step_is(s, 0, "multi") ||
+            rules_runs_scripts(s));
+}
+
 /* Queues the steps from `first` on that make one pipeline; returns where the next one begins. */
 static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
 {
@@ -489,9 +552,10 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
             break;
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
-        if (!player_sends(pl, p, i)) {
+        if (hears_itself(pf->stage, pl, s) || !player_sends(pl, p, i)) {
             continue;
         }
+        note_told(pf, pl, s);
         for (int side = 0; side < PLAY_SIDES; side++) {
             long long ids[PROGRAM_CLIENTS];
             for (int c = 0; c < PROGRAM_CLIENTS; c++) {
@@ -593,6 +657,12 @@ static void open_controls(struct play_stage *stage)
     play_connect(stage, PLAY_PLAIN, &stage->controls[PLAY_PLAIN]);
     play_connect(stage, PLAY_PROXY, &stage->controls[PLAY_PROXY]);
     wire_open(&stage->controls[PLAY_ENGINE], cluster_port(stage->cluster, "redis1"));
+    for (int i = 0; i < PLAY_SIDES; i++) {
+        struct buf reply = BUF_INIT;
+        wire_queue(&stage->controls[i], "CLIENT", "SETNAME", FRAMES_CONTROL);
+        ck_assert(control_do(&stage->controls[i], 1, &reply));
+        buf_release(&reply);
+    }
 }
 
 static void close_controls(struct play_stage *stage)

@@ -9,6 +9,7 @@
 
 #include "tests/differ/program.h"
 #include "tests/differ/table.h"
+#include "tests/differ/tally.h"
 #include "tests/lib/cluster.h"
 #include "tests/lib/wire.h"
 
@@ -23,6 +24,7 @@ struct play_stage {
     int timeout_ms;              /* for what Holdfast owes */
     int fresh;                   /* new clusters so far */
     unsigned long long commands; /* sent so far */
+    struct tally *tally;         /* NULL: nobody counts */
 };
 
 enum play_kind {

@@ -221,12 +221,87 @@ static void follow_frame(struct player *pl, const struct step *s, size_t index, 
     }
 }
 
+/* What an EXEC's reply is compared by. */
+static enum frames_rule *rules_of_exec(const struct player *pl, const struct play_stage *stage,
+                                       const struct program *p)
+{
+    enum frames_rule *rules = mem_calloc(pl->queued.count + 1, sizeof *rules);
+    bool other_user = false;
+
+    for (size_t i = 0; i < pl->queued.count; i++) {
+        size_t inner = pl->queued.steps[pl->queued.head + i];
+        const struct step *s = inner != SIZE_MAX ? &p->steps[inner] : NULL;
+        rules[i] = s == NULL ? FRAMES_EXACT : rules_compare(&stage->table, s, true);
+        other_user |= s != NULL && (step_is(s, 0, "auth") || step_is(s, 0, "hello"));
+        if (other_user && s != NULL && rules_is_about_clients(s)) {
+            rules[i] = FRAMES_ANY;
+        }
+    }
+    return rules;
+}
+
+/* The same of a script that calls several. */
+static enum frames_rule *rules_of_calls(const struct play_stage *stage, const struct step *s,
+                                        size_t *count)
+{
+    struct step calls[RULES_CALLS_MAX];
+
+    *count = rules_script_calls(s, calls, RULES_CALLS_MAX);
+    enum frames_rule *rules = *count > 0 ? mem_calloc(*count, sizeof *rules) : NULL;
+    for (size_t i = 0; i < *count; i++) {
+        rules[i] = rules_compare(&stage->table, &calls[i], true);
+    }
+    return rules;
+}
+
+/* Counts what was answered: each command for itself. */
+static void tally(const struct play_stage *stage, const struct step *s, const struct frame *answer)
+{
+    struct step calls[RULES_CALLS_MAX];
+    size_t inner = rules_script_words(s), many = rules_script_calls(s, calls, RULES_CALLS_MAX);
+
+    tally_answer(stage->tally, s, answer);
+    if (many == 0 && inner > 0) {
+        calls[0] = *s;
+        calls[0].words += inner;
+        calls[0].count -= inner;
+        tally_answer(stage->tally, &calls[0], answer);
+    }
+    for (size_t i = 0; i < many && answer->type == '*' && answer->count == many; i++) {
+        tally_answer(stage->tally, &calls[i], &answer->children[i]);
+    }
+}
+
+static void tally_frame(const struct player *pl, const struct play_stage *stage,
+                        const struct program *p, const struct step *s, const char *bytes,
+                        size_t len)
+{
+    struct frame f;
+
+    if (stage->tally == NULL || s->kind == STEP_RAW) {
+        return;
+    }
+    frames_parse(&f, bytes, len);
+    tally(stage, s, &f);
+    bool exec = step_is(s, 0, "exec") && f.type == '*' && f.count == pl->queued.count;
+    for (size_t i = 0; exec && i < f.count; i++) {
+        size_t inner = pl->queued.steps[pl->queued.head + i];
+        if (inner != SIZE_MAX) {
+            tally(stage, &p->steps[inner], &f.children[i]);
+        }
+    }
+    frames_release(&f);
+}
+
 size_t player_takes(struct player *pl, const struct play_stage *stage, const struct program *p,
                     const char *frame, size_t len, enum frames_rule *rule, enum frames_rule **rules,
                     size_t *count)
 {
     *rule = FRAMES_EXACT;
     *rules = NULL;
+    if (frames_begins(frame, len, "tracking-redir-broken")) {
+        *rule = FRAMES_IDS;
+    }
     if (takes_ack(pl, p, frame, len, rule) || is_message(pl, frame, len)) {
         return SIZE_MAX;
     }
@@ -241,15 +316,13 @@ size_t player_takes(struct player *pl, const struct play_stage *stage, const str
     queue_drop(&pl->owed);
     *rule = rules_compare(&stage->table, s, false);
     follow_frame(pl, s, index, frame, len);
+    tally_frame(pl, stage, p, s, frame, len);
     if (step_is(s, 0, "exec") && s->kind != STEP_RAW) {
+        *rules = rules_of_exec(pl, stage, p);
         *count = pl->queued.count;
-        *rules = mem_calloc(*count + 1, sizeof **rules);
-        for (size_t i = 0; i < *count; i++) {
-            size_t inner = pl->queued.steps[pl->queued.head + i];
-            (*rules)[i] = inner == SIZE_MAX ? FRAMES_EXACT
-                                            : rules_compare(&stage->table, &p->steps[inner], true);
-        }
         pl->queued.head = pl->queued.count = 0;
+    } else if (!is_queued(frame, len)) {
+        *rules = rules_of_calls(stage, s, count);
     }
     return index;
 }

@@ -26,6 +26,8 @@ struct player {
     bool sends_multi;     /* as far as sent */
     bool sends_subscribe; /* in this pipeline */
     bool reply_off, reply_skip;
+    bool told; /* others' tracking is redirected to it: in no order among its replies */
+    bool hears_tracking, hears_keys; /* of what is written, now */
 };
 
 enum { PLAYER_NO_STEP = -1 };

@@ -1,5 +1,7 @@
 #include "tests/differ/rules.h"
 
+#include "tests/differ/arguments.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -80,6 +82,7 @@ struct rules_loose {
 #define RULES_CLIENTS   "| About the proxy's clients, not the link"
 #define RULES_SHOWN     "`ACL LOG` and `MONITOR` on Redis itself show"
 #define RULES_ROLE      "| `ROLE`, `INFO replication` |"
+#define RULES_RIGHTS    "by the rights that the client had when it was queued"
 #define RULES_PUBLISHED "all clients of the proxy count as one for each channel and pattern"
 
 static const struct rules_loose loose[] = {
@@ -89,8 +92,10 @@ static const struct rules_loose loose[] = {
     {"slowlog", "get", FRAMES_TYPE, false, RULES_SHOWN},
     {"slowlog", "len", FRAMES_TYPE, false, RULES_SHOWN},
     {"acl", "log", FRAMES_TYPE, false, RULES_SHOWN},
-    {"client", "list", FRAMES_TYPE, false, RULES_CLIENTS},
-    {"client", "info", FRAMES_TYPE, false, RULES_CLIENTS},
+    {"client", "list", FRAMES_CLIENTS, false, RULES_CLIENTS},
+    {"client", "info", FRAMES_CLIENTS, false, RULES_CLIENTS},
+    {"client", "getredir", FRAMES_IDS, false, RULES_CLIENTS},
+    {"client", "trackinginfo", FRAMES_IDS, false, RULES_CLIENTS},
     {"client", "id", FRAMES_TYPE, false, RULES_CLIENTS},
     {"hello", NULL, FRAMES_SHAPE, false, RULES_CLIENTS},
     {"publish", NULL, FRAMES_TYPE, true, RULES_PUBLISHED}, /* a script's */
@@ -138,23 +143,73 @@ static const struct rules_loose loose[] = {
     {"memory", "malloc-stats", FRAMES_TYPE, false, NULL},
     {"debug", "object", FRAMES_TYPE, false, NULL},
     {"debug", "sdslen", FRAMES_TYPE, false, NULL},
+    {"debug", "ziplist", FRAMES_TYPE, false, NULL},
     {"debug", "htstats", FRAMES_TYPE, false, NULL},
     {"debug", "htstats-key", FRAMES_TYPE, false, NULL},
     {"function", "stats", FRAMES_SHAPE, false, NULL},
 };
 
-size_t rules_script_words(const struct step *s)
+bool rules_is_about_clients(const struct step *s)
+{
+    static const char *const names[] = {"client", "wait", "role", "pubsub", "info"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (step_is(s, 0, names[i])) {
+            return true;
+        }
+    }
+    return step_is(s, 0, "config") && step_is(s, 1, "set");
+}
+
+bool rules_runs_scripts(const struct step *s)
 {
     static const char *const calls[] = {"eval",     "eval_ro", "fcall",
                                         "fcall_ro", "evalsha", "evalsha_ro"};
 
     for (size_t i = 0; s->kind != STEP_RAW && i < sizeof calls / sizeof *calls; i++) {
-        if (step_is(s, 0, calls[i]) && s->count > 3 && s->words[2].bytes != NULL) {
-            unsigned long long keys = strtoull(s->words[2].bytes, NULL, 10);
-            return keys < s->count && 3 + keys < s->count ? 3 + (size_t)keys : 0;
+        if (step_is(s, 0, calls[i])) {
+            return true;
         }
     }
-    return 0;
+    return false;
+}
+
+size_t rules_script_words(const struct step *s)
+{
+    if (!rules_runs_scripts(s) || s->count <= 3 || s->words[2].bytes == NULL) {
+        return 0;
+    }
+    unsigned long long keys = strtoull(s->words[2].bytes, NULL, 10);
+    return keys < s->count && 3 + keys < s->count ? 3 + (size_t)keys : 0;
+}
+
+size_t rules_script_calls(const struct step *s, struct step *calls, size_t max)
+{
+    size_t inner = rules_script_words(s), count = 0;
+
+    if (inner == 0 || !step_is(s, inner, ARGUMENTS_MANY)) {
+        return 0;
+    }
+    for (size_t from = inner + 1, at = from; at <= s->count && count < max; at++) {
+        if (at == s->count || step_is(s, at, ";")) {
+            calls[count] = (struct step){.kind = STEP_COMMAND, .client = s->client};
+            calls[count].words = s->words + from;
+            calls[count++].count = at - from;
+            from = at + 1;
+        }
+    }
+    return count;
+}
+
+/* Where no rule for each of its calls can be given. */
+static enum frames_rule rule_for_all(const struct table *t, const struct step *calls, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rules_compare(t, &calls[i], true) != FRAMES_EXACT) {
+            return FRAMES_TYPE;
+        }
+    }
+    return FRAMES_EXACT;
 }
 
 static bool has(const struct step *s, const char *word)
@@ -169,8 +224,12 @@ static bool has(const struct step *s, const char *word)
 
 enum frames_rule rules_compare(const struct table *t, const struct step *s, bool in_multi)
 {
-    size_t inner = rules_script_words(s);
+    struct step calls[RULES_CALLS_MAX];
+    size_t inner = rules_script_words(s), many = rules_script_calls(s, calls, RULES_CALLS_MAX);
 
+    if (many > 0) {
+        return rule_for_all(t, calls, many);
+    }
     if (inner > 0) {
         struct step view = *s;
         view.words += inner;
@@ -223,5 +282,5 @@ const char *rules_missing_line(const char *compatibility)
             return loose[i].line;
         }
     }
-    return NULL;
+    return strstr(compatibility, RULES_RIGHTS) == NULL ? RULES_RIGHTS : NULL;
 }

@@ -21,9 +21,20 @@ enum rules_when {
 /* False: it must not be sent (now). when: of what the client is doing. */
 bool rules_may_send(const struct step *s, unsigned when);
 
+/* What the proxy carries out itself inside of EXEC, under the rights of whom it queued it for. */
+bool rules_is_about_clients(const struct step *s);
+
+/* EVAL, FCALL and their kind. */
+bool rules_runs_scripts(const struct step *s);
+
 /* The step whose command a script of ours runs (scripts that call what their arguments say), as a
  * view into s, with as many words left out in front; or 0. */
 size_t rules_script_words(const struct step *s);
+
+/* What a script calls that calls several (arguments.h), as views of the step's words; at most max.
+ * 0: it is no such script. */
+enum { RULES_CALLS_MAX = 16 };
+size_t rules_script_calls(const struct step *s, struct step *calls, size_t max);
 
 /* The first line of the table that is not in the text of docs/COMPATIBILITY.md any more; NULL: all
  * are. */

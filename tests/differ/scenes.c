@@ -12,7 +12,7 @@ static bool chance(struct maker *m, unsigned percent)
     return values_chance(&m->r, percent);
 }
 
-static void commands(struct maker *m, unsigned most)
+void maker_commands(struct maker *m, unsigned most)
 {
     for (uint64_t n = random_below(&m->r, most + 1); n > 0; n--) {
         maker_command(m);
@@ -76,10 +76,10 @@ static void transaction(struct maker *m)
 
     MAKER_SAY(m, "MULTI");
     *multi = true;
-    commands(m, 8);
+    maker_commands(m, 8);
     for (uint64_t n = itself ? 1 + random_below(&m->r, 3) : 0; n > 0; n--) {
         about_itself(m);
-        commands(m, 3);
+        maker_commands(m, 3);
     }
     if (chance(m, 3)) {
         return; /* stays open */
@@ -96,11 +96,11 @@ static void watch(struct maker *m)
     for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
         values_key(&m->r, 0, s);
     }
-    commands(m, 3);
+    maker_commands(m, 3);
     if (chance(m, 50)) {
         m->client = (client + 1) % PROGRAM_CLIENTS;
         if (!m->clients[m->client].blocked) {
-            commands(m, 4);
+            maker_commands(m, 4);
         }
         m->client = client;
     }
@@ -123,13 +123,25 @@ static void script_keys(struct maker *m, struct step *s)
     }
 }
 
+/* What a script of several calls gets. */
+static void several_calls(struct maker *m, struct step *s)
+{
+    step_str(s, ARGUMENTS_MANY);
+    for (uint64_t n = 1 + random_below(&m->r, 5); n > 0; n--) {
+        maker_words(m, s);
+        if (n > 1) {
+            step_str(s, ";");
+        }
+    }
+}
+
 static size_t any_script(struct maker *m)
 {
     size_t count = 0;
     while (arguments_scripts[count] != NULL) {
         count++;
     }
-    return random_below(&m->r, chance(m, 60) ? (size_t)ARGUMENTS_CALLING_SCRIPTS : count);
+    return random_below(&m->r, chance(m, 70) ? (size_t)ARGUMENTS_CALLING_SCRIPTS + 1 : count);
 }
 
 static void script(struct maker *m)
@@ -148,6 +160,8 @@ static void script(struct maker *m)
     script_keys(m, s);
     if (which < ARGUMENTS_CALLING_SCRIPTS) {
         maker_words(m, s);
+    } else if (which == ARGUMENTS_CALLING_SCRIPTS) {
+        several_calls(m, s);
     } else {
         values_value(&m->r, s);
     }
@@ -171,17 +185,20 @@ static void function(struct maker *m)
         "#!lua name=lib3\nreturn 1",
         NULL,
     };
-    if (chance(m, 50)) {
+    if (chance(m, 70)) {
         struct step *s = MAKER_SAY(m, "FUNCTION", "LOAD");
-        if (chance(m, 60)) {
+        if (chance(m, 80)) {
             step_str(s, "REPLACE");
         }
         step_str(s, values_pick(&m->r, chance(m, 70) ? (const char *const[]){libraries[0], NULL}
                                                      : libraries));
     }
     for (uint64_t n = random_below(&m->r, 4); n > 0; n--) {
-        struct step *s = MAKER_SAY(m, chance(m, 80) ? "FCALL" : "FCALL_RO");
-        const char *name = PICK(&m->r, "f1", "f1", "f1", "f2", "f3", "nosuch");
+        bool reads = chance(m, 20);
+        struct step *s = MAKER_SAY(m, reads ? "FCALL_RO" : "FCALL");
+        const char *name = reads && chance(m, 70)
+                               ? "f2"
+                               : PICK(&m->r, "f1", "f1", "f1", "f2", "f3", "f4", "nosuch");
         step_str(s, name);
         script_keys(m, s);
         if (strcmp(name, "f1") == 0) {
@@ -191,7 +208,24 @@ static void function(struct maker *m)
         }
     }
     if (chance(m, 20)) {
-        MAKER_SAY(m, "FUNCTION", "LIST");
+        struct step *s = MAKER_SAY(m, "FUNCTION", "LIST");
+        if (chance(m, 50)) {
+            step_str(s, "LIBRARYNAME");
+            step_str(s, PICK(&m->r, "lib*", "lib1", "x", "*"));
+        }
+        if (chance(m, 50)) {
+            step_str(s, "WITHCODE");
+        }
+    }
+    if (chance(m, 20)) {
+        struct step *s = MAKER_SAY(m, "FUNCTION", "RESTORE");
+        step_word(s, m->world->functions.bytes, m->world->functions.len);
+        if (chance(m, 70)) {
+            step_str(s, PICK(&m->r, "REPLACE", "APPEND", "FLUSH", "REPLACE", "x"));
+        }
+    }
+    if (chance(m, 20)) {
+        MAKER_SAY(m, "FUNCTION", "DELETE", PICK(&m->r, "lib1", "lib1", "lib4", "nosuch"));
     }
 }
 
@@ -216,7 +250,7 @@ static void subscribe(struct maker *m)
         }
     }
     for (uint64_t n = random_below(&m->r, 5); n > 0; n--) {
-        if (chance(m, 60)) {
+        if (chance(m, 75)) {
             m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
         }
         if (m->clients[m->client].blocked) {
@@ -279,20 +313,23 @@ static void track(struct maker *m)
     struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", chance(m, 90) ? "ON" : "OFF");
     if (chance(m, 30)) {
         /* Not BCAST: what it sends together depends on how requests arrived at the engine. */
-        step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP"));
-    }
-    if (chance(m, 15)) {
+        const char *option = PICK(&m->r, "OPTIN", "OPTIN", "OPTOUT", "NOLOOP");
+        step_str(s, option);
+        if (strncmp(option, "OPT", 3) == 0) {
+            MAKER_SAY(m, "CLIENT", "CACHING", strcmp(option, "OPTIN") == 0 ? "YES" : "NO");
+        }
+    } else if (chance(m, 15)) {
         step_str(s, "PREFIX");
         step_str(s, PICK(&m->r, "s", "l", "", "h0"));
     }
-    commands(m, 5);
+    maker_commands(m, 5);
     if (chance(m, 20)) {
         MAKER_SAY(m, "CLIENT", "CACHING", PICK(&m->r, "yes", "no", "maybe"));
-        commands(m, 2);
+        maker_commands(m, 2);
     }
     m->client = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
     if (!m->clients[m->client].blocked) {
-        commands(m, 6);
+        maker_commands(m, 6);
     }
     m->client = client;
     if (chance(m, 30)) {
@@ -358,7 +395,7 @@ static void users(struct maker *m)
     }
     step_str(s, PICK(&m->r, "p1", "p1", "p1", "wrong"));
     MAKER_SAY(m, "ACL", "WHOAMI");
-    commands(m, 12);
+    maker_commands(m, 12);
     if (chance(m, 20)) {
         transaction(m);
     }
@@ -376,6 +413,32 @@ static void kill_client(struct maker *m)
     struct step *s = MAKER_SAY(m, "CLIENT", "KILL", "ID");
     step_client_id(s, victim);
     m->clients[victim].multi = m->clients[victim].blocked = false;
+}
+
+/* Never whom the tester asks: they are the default user's, and no subscribers. */
+static void kill_by_filter(struct maker *m)
+{
+    if (m->clients[m->client].multi) {
+        return;
+    }
+    switch (random_below(&m->r, 5)) {
+    case 0:
+        MAKER_SAY(m, "CLIENT", "KILL", "TYPE",
+                  PICK(&m->r, "pubsub", "master", "replica", "slave", "nosuch"), "SKIPME",
+                  PICK(&m->r, "yes", "no", "x"));
+        break;
+    case 1:
+        MAKER_SAY(m, "CLIENT", "KILL", "USER", PICK(&m->r, "u1", "u2", "nobody"));
+        break;
+    case 2:
+        MAKER_SAY(m, "CLIENT", "KILL", PICK(&m->r, "ADDR", "LADDR"), "1.2.3.4:5");
+        break;
+    case 3:
+        MAKER_SAY(m, "CLIENT", "KILL", "1.2.3.4:5");
+        break;
+    default:
+        MAKER_SAY(m, "CLIENT", "KILL", "TYPE", "normal", "USER", "u1", "SKIPME", "no");
+    }
 }
 
 void scenes_release(struct maker *m, int client)
@@ -405,7 +468,7 @@ static void in_line(struct maker *m)
     if (m->clients[m->client].blocked) {
         return;
     }
-    commands(m, 3);
+    maker_commands(m, 3);
     for (size_t i = first; i < m->program->count; i++) {
         struct step *s = &m->program->steps[i];
         if (s->kind == STEP_COMMAND && !step_is(s, 0, "")) {
@@ -430,6 +493,20 @@ static void raw(struct maker *m)
                                         "GET \"a\"b\r\n",
                                         "   \r\nPING\r\n",
                                         "*1\r\n$4\r\nPING\r\n\r\n",
+                                        "SET s0 'it\\'s'\r\nGET s0\r\n",
+                                        "SET s0 \"\\x41\\n\\q\\\"\"\nGET s0\n",
+                                        "  ECHO\t'a b'   \r\n",
+                                        "MGET \"\" '' s0\r\n",
+                                        "*2\r\n$3\r\nGET\r\n$2\r\ns0\r\nGET s1\r\n",
+                                        "SET s0 'open\r\n",
+                                        "ECHO 'a'b\r\n",
+                                        "ECHO \"\\xzz\"\r\n",
+                                        "*3\r\n$3\r\nSET\r\n$2\r\ns0\r\n$-1\r\n",
+                                        "*1\r\n$0\r\n\r\n",
+                                        "$4\r\nPING\r\n",
+                                        "*1\n$4\nPING\r\n",
+                                        "*01\r\n$04\r\nPING\r\n",
+                                        "*+1\r\n$4\r\nPING\r\n",
                                         NULL};
     struct step *s = program_add(m->program, STEP_RAW, m->client);
     step_str(s, values_pick(&m->r, bytes));
@@ -456,18 +533,18 @@ static void configure(struct maker *m)
         {"hash-max-listpack-entries", "2", "128", "x"},
         {"list-max-listpack-size", "2", "-2", "-9"},
         {"set-max-intset-entries", "2", "512", ""},
-        /* No skip lists, whose heights are random: ranges by names among unequal scores show them.
-         */
-        {"zset-max-listpack-entries", "64", "128", "-1"},
+        {"zset-max-listpack-entries", "2", "128", "-1"},
         {"stream-node-max-entries", "2", "100", "abc"},
         {"notify-keyspace-events", "KEA", "", "Kg$"},
         {"hll-sparse-max-bytes", "100", "3000", "1"},
+        {"maxmemory-policy", "allkeys-lfu", "noeviction", "nosuch"},
+        {"lfu-log-factor", "0", "10", "-1"},
         {"nosuch", "1", "2", "3"},
     };
     const char *const *one = settings[random_below(&m->r, sizeof settings / sizeof *settings)];
 
     MAKER_SAY(m, "CONFIG", "SET", one[0], one[1 + random_below(&m->r, 3)]);
-    commands(m, 3);
+    maker_commands(m, 3);
 }
 
 /* Nothing may grow. Not while somebody queues: what MULTI says to that is another thing. */
@@ -476,7 +553,8 @@ static void out_of_memory(struct maker *m)
     if (m->clients[m->client].multi || m->clients[m->client].blocked) {
         return;
     }
-    MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "1");
+    MAKER_SAY(m, "CONFIG", "SET", "maxmemory-policy", "noeviction");
+    MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "1")->glued = true;
     for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
         struct step *s = maker_step(m);
         s->glued = true;
@@ -494,16 +572,20 @@ static void out_of_memory(struct maker *m)
 
 static void add_to_stream(struct maker *m)
 {
-    struct step *s;
-    char id[48];
-
-    if (chance(m, 4)) {
+    if (chance(m, 2)) {
         /* Ids made from the clock, unless the stream is ahead of it. */
         MAKER_SAY(m, "XADD", "xf", "99999999999999-1", "a", "1");
         MAKER_SAY(m, "XADD", "xf", "*", "b", "2")->glued = true;
         return;
     }
-    s = MAKER_SAY(m, "XADD");
+    scenes_stream_entry(m, maker_step(m));
+}
+
+void scenes_stream_entry(struct maker *m, struct step *s)
+{
+    char id[48];
+
+    step_str(s, "XADD");
     values_key(&m->r, 'x', s);
     if (chance(m, 10)) {
         step_str(s, "NOMKSTREAM");
@@ -566,6 +648,41 @@ static void scan(struct maker *m, const struct command *c)
     }
 }
 
+static void range(struct maker *m, const struct command *c)
+{
+    static const char *const ends[3][12] = {
+        {"0", "-1", "1", "3", "-2", "100", "2", "0", "-1", "5", "-100", NULL},
+        {"-inf", "+inf", "0", "1", "(1", "2", "10", "(10", "-5", "-inf", "+inf", NULL},
+        {"-", "+", "[a", "(a", "[c", "(d", "[zz", "-", "+", "[", "(", NULL}};
+    struct step *s = MAKER_SAY(m, c->words[0]);
+    uint64_t by = random_below(&m->r, 3);
+
+    if (strcmp(c->name, "zrangestore") == 0) {
+        values_key(&m->r, 'z', s);
+    }
+    if (by == 2) {
+        values_lex_key(&m->r, s);
+    } else {
+        values_key(&m->r, 'z', s);
+    }
+    step_str(s, values_pick(&m->r, ends[by]));
+    step_str(s, values_pick(&m->r, ends[by]));
+    if (by > 0) {
+        step_str(s, by == 1 ? "BYSCORE" : "BYLEX");
+    }
+    if (chance(m, 40)) {
+        step_str(s, "REV");
+    }
+    if (by > 0 && chance(m, 40)) {
+        step_str(s, "LIMIT");
+        step_str(s, PICK(&m->r, "0", "1", "2", "-1"));
+        step_str(s, PICK(&m->r, "1", "2", "-1", "0"));
+    }
+    if (by < 2 && strcmp(c->name, "zrange") == 0 && chance(m, 40)) {
+        step_str(s, "WITHSCORES");
+    }
+}
+
 static void restore(struct maker *m, const struct command *c)
 {
     struct step *s = MAKER_SAY(m, c->words[0]);
@@ -589,15 +706,28 @@ static void restore(struct maker *m, const struct command *c)
 static void debug(struct maker *m)
 {
     struct step *s = MAKER_SAY(m, "DEBUG");
-    const char *what = PICK(&m->r, "OBJECT", "DIGEST-VALUE", "STRINGMATCH-LEN", "LISTPACK",
-                            "NOSUCH", "HELP", "SDSLEN", "QUICKLIST", "JMAP", "SET-ACTIVE-EXPIRE");
+    const char *what =
+        PICK(&m->r, "OBJECT", "DIGEST-VALUE", "STRINGMATCH-LEN", "LISTPACK", "NOSUCH", "HELP",
+             "SDSLEN", "QUICKLIST", "JMAP", "SET-ACTIVE-EXPIRE", "PROTOCOL", "PROTOCOL", "PROTOCOL",
+             "ERROR", "SLEEP", "STRUCTSIZE", "DIGEST", "ZIPLIST", "HTSTATS-KEY", "RELOAD");
+    if (strcmp(what, "RELOAD") == 0 && !chance(m, 5)) {
+        what = "DIGEST"; /* it takes its time */
+    }
     step_str(s, what);
     if (strcmp(what, "STRINGMATCH-LEN") == 0) {
         step_str(s, "10");
         step_str(s, "*a");
     } else if (strcmp(what, "SET-ACTIVE-EXPIRE") == 0) {
         step_str(s, "1");
-    } else if (strcmp(what, "HELP") != 0) {
+    } else if (strcmp(what, "PROTOCOL") == 0) {
+        step_str(s, PICK(&m->r, "string", "integer", "double", "null", "array", "set", "map",
+                         "attrib", "push", "verbatim", "true", "false", "bignum", "nosuch"));
+    } else if (strcmp(what, "ERROR") == 0) {
+        step_str(s, PICK(&m->r, "ERR own", "no code", "", "A B"));
+    } else if (strcmp(what, "SLEEP") == 0) {
+        step_str(s, PICK(&m->r, "0", "0.001", "x"));
+    } else if (strcmp(what, "HELP") != 0 && strcmp(what, "STRUCTSIZE") != 0 &&
+               strcmp(what, "DIGEST") != 0 && strcmp(what, "RELOAD") != 0) {
         values_key(&m->r, 0, s);
     }
 }
@@ -614,7 +744,21 @@ static void client_command(struct maker *m, const struct command *c)
         }
     }
     if (strcmp(c->words[1], "list") == 0) {
-        MAKER_SAY(m, "CLIENT", "LIST");
+        struct step *s = MAKER_SAY(m, "CLIENT", "LIST");
+        if (chance(m, 30)) {
+            step_str(s, "TYPE");
+            step_str(s, PICK(&m->r, "normal", "pubsub", "master", "replica", "nosuch"));
+        } else if (chance(m, 30)) {
+            step_str(s, "ID");
+            step_client_id(s, (int)random_below(&m->r, PROGRAM_CLIENTS));
+            step_str(s, PICK(&m->r, "0", "999999", "x"));
+        }
+    } else if (strcmp(c->words[1], "kill") == 0 && chance(m, 50)) {
+        kill_by_filter(m);
+    } else if (strcmp(c->words[1], "kill") == 0) {
+        kill_client(m);
+    } else if (strcmp(c->words[1], "pause") == 0) {
+        MAKER_SAY(m, "CLIENT", "PAUSE", "0", PICK(&m->r, "ALL", "WRITE", "x"));
     } else {
         MAKER_SAY(m, "CLIENT", PICK(&m->r, "NOSUCH", "SETINFO", "NO-TOUCH", "KILL", "REPLY"),
                   "maybe", "x");
@@ -648,11 +792,15 @@ bool scenes_instead(struct maker *m, const struct command *c)
         pop_from_set(m);
     } else if (strlen(c->name) > 3 && strcmp(c->name + strlen(c->name) - 4, "scan") == 0) {
         scan(m, c);
+    } else if ((strcmp(c->name, "zrange") == 0 || strcmp(c->name, "zrangestore") == 0) &&
+               chance(m, 60)) {
+        range(m, c);
     } else if (strncmp(c->name, "restore", 7) == 0) {
         restore(m, c);
     } else if (strncmp(c->name, "eval", 4) == 0) {
         script(m);
-    } else if (strncmp(c->name, "fcall", 5) == 0 || strcmp(c->name, "function load") == 0) {
+    } else if (strncmp(c->name, "fcall", 5) == 0 || strcmp(c->name, "function load") == 0 ||
+               strcmp(c->name, "function restore") == 0) {
         function(m);
     } else if (strcmp(first, "client") == 0) {
         client_command(m, c);
@@ -712,6 +860,18 @@ void scenes_play(struct maker *m)
                                                      unknown,
                                                      configure,
                                                      wait_for_replicas,
-                                                     out_of_memory};
+                                                     out_of_memory,
+                                                     scenes_fill,
+                                                     scenes_fill,
+                                                     scenes_fill,
+                                                     scenes_fill,
+                                                     scenes_group,
+                                                     scenes_group,
+                                                     scenes_wake,
+                                                     scenes_wake,
+                                                     scenes_redirect,
+                                                     scenes_events,
+                                                     scenes_databases,
+                                                     scenes_large};
     scenes[random_below(&m->r, sizeof scenes / sizeof *scenes)](m);
 }

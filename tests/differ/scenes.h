@@ -27,6 +27,8 @@ struct step *maker_say(struct maker *m, const char *const *words);
 
 /* One command of any kind; more than one step, if it must be. */
 void maker_command(struct maker *m);
+/* At most that many. */
+void maker_commands(struct maker *m, unsigned most);
 /* The same as words behind those that the step has; never one that needs care. */
 void maker_words(struct maker *m, struct step *s);
 
@@ -34,6 +36,16 @@ void maker_words(struct maker *m, struct step *s);
 bool scenes_instead(struct maker *m, const struct command *c);
 /* Any scene. */
 void scenes_play(struct maker *m);
+/* An XADD, whose id is not made from the clock. */
+void scenes_stream_entry(struct maker *m, struct step *s);
+/* Scenes about data (scenes_data.c). */
+void scenes_fill(struct maker *m);
+void scenes_group(struct maker *m);
+void scenes_wake(struct maker *m);
+void scenes_redirect(struct maker *m);
+void scenes_events(struct maker *m);
+void scenes_databases(struct maker *m);
+void scenes_large(struct maker *m);
 /* Somebody wakes a client that blocks. */
 void scenes_release(struct maker *m, int client);
 

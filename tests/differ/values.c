@@ -38,9 +38,16 @@ void values_key(struct random *r, char type, struct step *s)
         if (type == 0 || kind < 14) {
             type = VALUES_TYPES[random_below(r, sizeof VALUES_TYPES - 1)];
         }
-        (void)snprintf(key, sizeof key, "%c%d", type, (int)random_below(r, 4));
+        /* The first ones more often. */
+        uint64_t most = values_chance(r, 50) ? 2 : 4;
+        (void)snprintf(key, sizeof key, "%c%d", type, (int)random_below(r, most));
         step_str(s, key);
     }
+}
+
+void values_lex_key(struct random *r, struct step *s)
+{
+    step_str(s, PICK(r, "e0", "e1", "e2"));
 }
 
 void values_corner(struct random *r, struct step *s)
@@ -92,11 +99,8 @@ void values_member(struct random *r, struct step *s)
                                           "4", "10", "",  "-1", "long", "bigger", "zz", NULL};
     if (values_chance(r, 4)) {
         values_corner(r, s);
-        if (s->words[s->count - 1].len > 64) { /* no skip lists: scenes.c, configure */
-            step_set_word(s, s->count - 1, "y", 1);
-        }
     } else {
-        step_str(s, values_pick(r, members));
+        step_str(s, values_chance(r, 40) ? PICK(r, "a", "b", "c", "1") : values_pick(r, members));
     }
 }
 

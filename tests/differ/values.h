@@ -18,6 +18,11 @@ const char *values_pick(struct random *r, const char *const *list);
 /* A key, mostly of that type; of the others sometimes, or one that nobody ever writes. */
 void values_key(struct random *r, char type, struct step *s);
 
+/* Of a sorted set whose scores are all the same: ranges by names among unequal ones are whatever
+ * the heights of a skip list, which are random, make of them. No other command makes or changes it.
+ */
+void values_lex_key(struct random *r, struct step *s);
+
 /* Members, fields and elements; scores; integers; numbers of all kinds. */
 void values_member(struct random *r, struct step *s);
 void values_value(struct random *r, struct step *s);

@@ -1,0 +1,387 @@
+/* Scenes about data: streams with their groups, clients that block and are woken, tracking that
+ * tells somebody else, what notifies of keys, databases, and what is large. */
+#include "tests/differ/scenes.h"
+#include "tests/differ/values.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
+
+static bool chance(struct maker *m, unsigned percent)
+{
+    return values_chance(&m->r, percent);
+}
+
+/* ---- what others find ---- */
+
+/* A key of that type, most of the time, with something in it. */
+static void fill_key(struct maker *m, char type)
+{
+    static const struct {
+        char type;
+        const char *words[12];
+    } fills[] = {
+        {'s', {"SET", "", "10"}},
+        {'s', {"SET", "", "some text"}},
+        {'l', {"RPUSH", "", "a", "b", "3", "1", "a", "10"}},
+        {'t', {"SADD", "", "a", "b", "c", "zz", "long"}},
+        {'t', {"SADD", "", "1", "2", "3", "10"}},
+        {'h', {"HSET", "", "a", "1", "b", "x", "c", "2.5", "1", "10"}},
+        {'z', {"ZADD", "", "1", "a", "2", "b", "3", "c", "-5", "d", "10", "10"}},
+        {'z', {"ZADD", "", "0", "a", "0", "b", "0", "c", "0", "zz", "0", "long"}},
+        {'g', {"GEOADD", "", "13.361389", "38.115556", "a", "1.5", "1", "b", "1", "0", "c"}},
+        {'e', {"ZADD", "", "0", "a", "0", "b", "0", "c", "0", "zz", "0", "d"}},
+        {'p', {"PFADD", "", "a", "b", "c", "d"}},
+        {'b', {"SETRANGE", "", "2", "\x0f\xff"}},
+    };
+    size_t at;
+    do {
+        at = random_below(&m->r, sizeof fills / sizeof *fills);
+    } while (fills[at].type != type);
+    struct step *s = maker_step(m);
+    for (size_t i = 0; i < 12 && fills[at].words[i] != NULL; i++) {
+        if (i == 1) {
+            char key[8];
+            (void)snprintf(key, sizeof key, "%c%d", type, (int)random_below(&m->r, 4));
+            step_str(s, key);
+        } else {
+            step_str(s, fills[at].words[i]);
+        }
+    }
+}
+
+void scenes_fill(struct maker *m)
+{
+    static const char types[] = "slthzzgpbee";
+
+    if (chance(m, 50)) {
+        MAKER_SAY(m, "DEL", PICK(&m->r, "s0", "l0", "t0", "h0", "z0", "x0", "g0"),
+                  PICK(&m->r, "s1", "l1", "t1", "h1", "z1", "z2", "g1"));
+    }
+    for (size_t i = 0; i < sizeof types - 1; i++) {
+        if (chance(m, 60)) {
+            fill_key(m, types[i]);
+        }
+    }
+}
+
+/* ---- streams ---- */
+
+void scenes_group(struct maker *m)
+{
+    const char *key = PICK(&m->r, "x0", "x0", "x1", "x2");
+    const char *group = PICK(&m->r, "gr1", "gr1", "gr2");
+
+    MAKER_SAY(m, "XGROUP", "CREATE", key, group, PICK(&m->r, "0", "$", "0"), "MKSTREAM");
+    for (uint64_t n = 1 + random_below(&m->r, 5); n > 0; n--) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "%u-1", 1 + m->next_id++ / 4);
+        MAKER_SAY(m, "XADD", key, id, PICK(&m->r, "a", "b"), PICK(&m->r, "1", "x"));
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        struct step *s = MAKER_SAY(m, "XREADGROUP", "GROUP", group, PICK(&m->r, "c1", "c2", "c3"));
+        if (chance(m, 40)) {
+            step_str(s, "COUNT");
+            step_str(s, PICK(&m->r, "1", "2", "0"));
+        }
+        if (chance(m, 10)) {
+            step_str(s, "NOACK");
+        }
+        step_str(s, "STREAMS");
+        step_str(s, key);
+        step_str(s, PICK(&m->r, ">", ">", ">", "0"));
+    }
+    for (uint64_t n = random_below(&m->r, 4); n > 0; n--) {
+        struct step *s = MAKER_SAY(m, "XAUTOCLAIM", key, group, PICK(&m->r, "c1", "c2"), "0",
+                                   PICK(&m->r, "0", "0-0", "-", "5"));
+        if (chance(m, 40)) {
+            step_str(s, "COUNT");
+            step_str(s, PICK(&m->r, "1", "2", "100"));
+        }
+        if (chance(m, 30)) {
+            step_str(s, "JUSTID");
+        }
+        maker_commands(m, 2);
+        if (chance(m, 40)) {
+            MAKER_SAY(m, "XPENDING", key, group, "-", "+", "10");
+        }
+        if (chance(m, 20)) {
+            MAKER_SAY(m, "XINFO", "STREAM", key, "FULL");
+        }
+    }
+}
+
+/* ---- who blocks, and who wakes him ---- */
+
+static const char *const list_sleepers[][8] = {{"BLPOP", "lw", "0"},
+                                               {"BRPOP", "lv", "lw", "0"},
+                                               {"BLMOVE", "lw", "lv", "LEFT", "RIGHT", "0"},
+                                               {"BRPOPLPUSH", "lw", "l0", "0"},
+                                               {"BLMPOP", "0", "2", "lv", "lw", "LEFT"},
+                                               {"BLMPOP", "0", "1", "lw", "RIGHT", "COUNT", "2"}};
+static const char *const list_wakers[][8] = {
+    {"RPUSH", "lw", "1", "2", "3"},
+    {"LPUSH", "lw", "a"},
+    {"LPUSH", "lv", "b", "c"},
+    {"LPUSHX", "lw", "n"},
+    {"RENAME", "l0", "lw"},
+    {"COPY", "l1", "lw", "REPLACE"},
+    {"SORT", "t0", "BY", "nosort", "STORE", "none"},
+    {"SORT", "l0", "ALPHA", "STORE", "lw"},
+    {"LMOVE", "l0", "lw", "LEFT", "LEFT"},
+    {"RPOPLPUSH", "l1", "lw"},
+    {"LINSERT", "lw", "BEFORE", "1", "2"},
+    {"SET", "lw", "not a list"},
+    {"DEL", "lw"},
+    {"EVAL", "return redis.call('rpush', KEYS[1], 'x', 'y')", "1", "lw"},
+    {"EVAL", "redis.call('rpush', KEYS[1], 'x') return redis.call('del', KEYS[1])", "1", "lw"},
+    {"SWAPDB", "0", "1"}};
+
+static const char *const zset_sleepers[][8] = {{"BZPOPMIN", "zw", "0"},
+                                               {"BZPOPMAX", "zv", "zw", "0"},
+                                               {"BZMPOP", "0", "1", "zw", "MIN"},
+                                               {"BZMPOP", "0", "2", "zv", "zw", "MAX", "COUNT"}};
+static const char *const zset_wakers[][8] = {{"ZADD", "zw", "1", "a", "2", "b"},
+                                             {"ZADD", "zv", "5", "c"},
+                                             {"ZADD", "zw", "NX", "3", "d"},
+                                             {"ZINCRBY", "zw", "2", "e"},
+                                             {"ZUNIONSTORE", "zw", "2", "z0", "z1"},
+                                             {"ZDIFFSTORE", "zw", "1", "z0"},
+                                             {"ZRANGESTORE", "zw", "z0", "0", "-1"},
+                                             {"GEOADD", "zw", "1", "1", "x"},
+                                             {"RENAME", "z0", "zw"},
+                                             {"SET", "zw", "not a sorted set"},
+                                             {"DEL", "zw"}};
+
+static const char *const stream_sleepers[][11] = {
+    {"XREAD", "BLOCK", "0", "STREAMS", "xw", "$"},
+    {"XREAD", "COUNT", "1", "BLOCK", "0", "STREAMS", "xw", "x0", "$", "$"},
+    {"XREADGROUP", "GROUP", "gr1", "c1", "BLOCK", "0", "STREAMS", "xw", ">"},
+    {"XREADGROUP", "GROUP", "gr1", "c2", "BLOCK", "0", "NOACK", "STREAMS", "xw", ">"}};
+static const char *const stream_wakers[][8] = {{"XADD", "xw", "99999999999999-*", "a", "1"},
+                                               {"XADD", "xw", "99999999999999-*", "b", "2"},
+                                               {"XGROUP", "DESTROY", "xw", "gr1"},
+                                               {"XGROUP", "SETID", "xw", "gr1", "0"},
+                                               {"XGROUP", "DELCONSUMER", "xw", "gr1", "c1"},
+                                               {"XTRIM", "xw", "MAXLEN", "0"},
+                                               {"DEL", "xw"},
+                                               {"SET", "xw", "not a stream"},
+                                               {"RENAME", "x0", "xw"}};
+
+/* Says one of the rows. */
+static void say_row(struct maker *m, const char *const *rows, size_t columns, size_t count)
+{
+    const char *const *row = rows + random_below(&m->r, count) * columns;
+    struct step *s = maker_step(m);
+
+    for (size_t i = 0; i < columns && row[i] != NULL; i++) {
+        step_str(s, row[i]);
+    }
+    if (s->count > 0 && step_is(s, s->count - 1, "count")) {
+        step_str(s, "2");
+    }
+}
+
+#define SAY_ROW(m, rows)                                                                           \
+    say_row(m, (rows)[0], sizeof(rows)[0] / sizeof *(rows)[0], sizeof(rows) / sizeof *(rows))
+
+static void sleep_on(struct maker *m, int kind)
+{
+    if (kind == 0) {
+        SAY_ROW(m, list_sleepers);
+    } else if (kind == 1) {
+        SAY_ROW(m, zset_sleepers);
+    } else {
+        SAY_ROW(m, stream_sleepers);
+    }
+    m->clients[m->client].blocked = true;
+}
+
+static void wake_up(struct maker *m, int kind)
+{
+    if (kind == 0) {
+        SAY_ROW(m, list_wakers);
+    } else if (kind == 1) {
+        SAY_ROW(m, zset_wakers);
+    } else {
+        SAY_ROW(m, stream_wakers);
+    }
+}
+
+void scenes_wake(struct maker *m)
+{
+    int waker = m->client, kind = (int)random_below(&m->r, 3);
+    unsigned sleepers = 1 + (unsigned)random_below(&m->r, PROGRAM_CLIENTS - 1);
+
+    if (m->clients[waker].multi || m->clients[waker].blocked) {
+        return;
+    }
+    MAKER_SAY(m, "DEL", "lw", "lv", "zw", "zv", "xw");
+    if (kind == 2) {
+        MAKER_SAY(m, "XGROUP", "CREATE", "xw", "gr1", "$", "MKSTREAM");
+    }
+    for (unsigned i = 1; i <= sleepers; i++) {
+        m->client = (waker + (int)i) % PROGRAM_CLIENTS;
+        if (!m->clients[m->client].multi && !m->clients[m->client].blocked) {
+            sleep_on(m, kind);
+        }
+    }
+    m->client = waker;
+    bool multi = chance(m, 25);
+    if (multi) {
+        MAKER_SAY(m, "MULTI");
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 4); n > 0; n--) {
+        wake_up(m, kind);
+    }
+    if (multi) {
+        MAKER_SAY(m, "EXEC");
+    }
+    for (unsigned i = 1; i <= sleepers; i++) {
+        int client = (waker + (int)i) % PROGRAM_CLIENTS;
+        if (m->clients[client].blocked) {
+            scenes_release(m, client); /* if it still sleeps */
+        }
+    }
+}
+
+/* ---- who is told ---- */
+
+void scenes_redirect(struct maker *m)
+{
+    int client = m->client;
+    int told = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
+
+    if (m->clients[client].multi || m->clients[told].multi || m->clients[told].blocked) {
+        return;
+    }
+    m->client = told;
+    bool subscribes = chance(m, 60);
+    MAKER_SAY(m, "CLIENT", "GETNAME"); /* so that it is there */
+    if (subscribes) {
+        MAKER_SAY(m, "SUBSCRIBE", "__redis__:invalidate");
+    }
+    m->client = client;
+    struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", "ON", "REDIRECT");
+    step_client_id(s, told);
+    if (chance(m, 30)) {
+        step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP"));
+    }
+    maker_commands(m, 6);
+    for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
+        m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
+        if (!m->clients[m->client].blocked) {
+            maker_commands(m, 8);
+        }
+    }
+    m->client = client;
+    if (chance(m, 40)) {
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "TRACKINGINFO", "GETREDIR"));
+    }
+    if (chance(m, 70)) {
+        MAKER_SAY(m, "CLIENT", "TRACKING", "OFF");
+    }
+    if (subscribes) {
+        m->client = told;
+        MAKER_SAY(m, "UNSUBSCRIBE");
+        m->client = client;
+    }
+}
+
+void scenes_events(struct maker *m)
+{
+    int client = m->client;
+
+    if (m->clients[client].multi) {
+        return;
+    }
+    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events",
+              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EAm"));
+    MAKER_SAY(m, "PSUBSCRIBE", PICK(&m->r, "__key*__:*", "__keyspace@*", "__keyevent@0__:*"));
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
+        if (!m->clients[m->client].blocked) {
+            maker_commands(m, 6);
+        }
+    }
+    m->client = client;
+    MAKER_SAY(m, "PUNSUBSCRIBE");
+    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events", "");
+}
+
+/* ---- databases ---- */
+
+void scenes_databases(struct maker *m)
+{
+    const char *other = PICK(&m->r, "1", "2", "9");
+
+    if (m->clients[m->client].blocked) {
+        return;
+    }
+    MAKER_SAY(m, "SELECT", other);
+    maker_commands(m, 6);
+    for (uint64_t n = random_below(&m->r, 4); n > 0; n--) {
+        struct step *s = MAKER_SAY(m, PICK(&m->r, "COPY", "MOVE", "MOVE", "SWAPDB"));
+        if (step_is(s, 0, "swapdb")) {
+            step_str(s, PICK(&m->r, "0", "1"));
+            step_str(s, other);
+            continue;
+        }
+        bool copies = step_is(s, 0, "copy");
+        values_key(&m->r, 0, s);
+        if (copies) {
+            values_key(&m->r, 0, s);
+            step_str(s, "DB");
+        }
+        step_str(s, PICK(&m->r, "0", "1", "2"));
+        if (copies && chance(m, 50)) {
+            step_str(s, "REPLACE");
+        }
+    }
+    if (chance(m, 85)) {
+        MAKER_SAY(m, "SELECT", "0");
+    }
+    maker_commands(m, 3);
+}
+
+/* ---- what is large ---- */
+
+void scenes_large(struct maker *m)
+{
+    static const char *const fill[] = {
+        "return redis.call('set', KEYS[1], string.rep('v', 1100000))",
+        "for i = 1, 3000 do redis.call('rpush', KEYS[1], 'element ' .. i) end return 1",
+        "for i = 1, 3000 do redis.call('zadd', KEYS[1], i, 'element ' .. i) end return 1",
+        "return redis.call('setrange', KEYS[1], 1048570, 'the end')", NULL};
+    static const char *const reads[][8] = {
+        {"GET", "big"},
+        {"STRLEN", "big"},
+        {"GETRANGE", "big", "1048500", "-1"},
+        {"MGET", "s0", "big", "s1"},
+        {"LRANGE", "big", "0", "-1"},
+        {"LRANGE", "big", "10", "20"},
+        {"ZRANGE", "big", "0", "-1", "WITHSCORES"},
+        {"APPEND", "big", "x"},
+        {"GETSET", "big", "y"},
+        {"RPUSH", "big", "z"},
+        {"EVAL", "return redis.call('get', KEYS[1])", "1", "big"},
+        {"COPY", "big", "big2", "REPLACE"},
+    };
+    if (m->clients[m->client].blocked || !chance(m, 25)) {
+        return; /* seldom: they take their time */
+    }
+    bool multi = !m->clients[m->client].multi && chance(m, 30);
+    MAKER_SAY(m, "EVAL", values_pick(&m->r, fill), "1", "big");
+    if (multi) {
+        MAKER_SAY(m, "MULTI");
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
+        SAY_ROW(m, reads);
+        maker_commands(m, multi ? 0 : 2);
+    }
+    if (multi) {
+        MAKER_SAY(m, "EXEC");
+    }
+    MAKER_SAY(m, "DEL", "big", "big2");
+}
