@@ -177,9 +177,10 @@ static void client_text(char *line, struct buf *out)
     char *more = NULL;
 
     for (char *word = strtok_r(line, " ", &more); word; word = strtok_r(NULL, " ", &more)) {
-        /* Of its socket; who was unblocked a moment ago may block still; what it watches. */
+        /* Of its socket; who was unblocked a moment ago may block still; what it watches or
+         * redirects. */
         for (char *flag = word; strncmp(word, "flags=", 6) == 0 && *flag != '\0';) {
-            if (strchr("Uubd", *flag) != NULL) {
+            if (strchr("UubdR", *flag) != NULL) {
                 memmove(flag, flag + 1, strlen(flag));
             } else {
                 flag++;
