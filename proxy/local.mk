@@ -26,6 +26,7 @@ libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h
 libproxy_a_SOURCES += proxy/clients/bigs.c proxy/clients/bigs.h
 libproxy_a_SOURCES += proxy/clients/waits.c proxy/clients/waits.h
 libproxy_a_SOURCES += proxy/clients/client_config.c proxy/clients/client_config.h
+libproxy_a_SOURCES += proxy/clients/credentials.c proxy/clients/credentials.h
 libproxy_a_SOURCES += proxy/clients/slowlog.c proxy/clients/slowlog.h
 libproxy_a_SOURCES += proxy/clients/tally.c proxy/clients/tally.h
 libproxy_a_SOURCES += \

@@ -18,6 +18,7 @@ UNIT_TESTS = \
 	test_config \
 	test_control \
 	test_crc32c \
+	test_credentials \
 	test_ctl_text \
 	test_effects \
 	test_engine \
@@ -120,6 +121,7 @@ test_chain_SOURCES = tests/unit/test_chain.c
 test_client_config_SOURCES = tests/unit/test_client_config.c
 test_config_SOURCES = tests/unit/test_config.c
 test_crc32c_SOURCES = tests/unit/test_crc32c.c
+test_credentials_SOURCES = tests/unit/test_credentials.c
 test_err_SOURCES = tests/unit/test_err.c
 test_freshness_SOURCES = tests/unit/test_freshness.c
 test_glob_SOURCES = tests/unit/test_glob.c

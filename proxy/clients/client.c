@@ -242,7 +242,7 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
         struct resp_request request;
         char error[128];
 
-        limits.authenticated = c->authenticated;
+        limits.authenticated = client_may_ask(c);
         int rc = resp_request_next(framer, &limits, bytes + used, size - used, &request,
                                    &c->wanted_bytes, error);
         if (rc == ERR_MORE) {

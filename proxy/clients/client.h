@@ -79,6 +79,7 @@ struct client {
     bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
     bool replica_port;       /* it came in there: reads only */
     bool authenticated;
+    bool may_link;        /* it has said what the configuration has, which other proxies know */
     bool async;           /* HOLDFAST SYNC OFF: its replies wait for no commit */
     bool moved;           /* of a link: it was told so; nothing more of it is executed */
     bool logs_in;         /* one of all->logins is its */
@@ -193,6 +194,12 @@ void clients_flush(struct clients *all);
 /* While more is unsent than withheld_total_max_bytes, closes the client that takes up most of it: a
  * few that do not read must neither fill the memory nor hold up the others. Now and then. */
 void clients_evict_unsent(struct clients *all);
+
+/* It has authenticated, or nobody has to (any more). */
+static inline bool client_may_ask(const struct client *c)
+{
+    return c->authenticated || !c->all->auth_required;
+}
 
 /* CONFIG SET of what is about clients; of a new one. client_limits.c */
 void clients_configure(struct clients *all, const struct client_config *config);

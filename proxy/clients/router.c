@@ -269,7 +269,7 @@ static void router_link(struct router *router, struct client *c, const struct re
     const char *own = router->config.cluster_id;
     long long log_id = 0;
 
-    if (!c->authenticated) {
+    if (!client_may_ask(c) && !session_may_link(router, c)) {
         client_answer_error(c, "NOAUTH Authentication required.");
     } else if (argc != 6 || argv[5].len != sizeof c->nonce - 1) {
         client_answer_error(c, "ERR HOLDFAST LINK needs a cluster, a log, a name and a nonce");
@@ -278,6 +278,7 @@ static void router_link(struct router *router, struct client *c, const struct re
         client_answer_error(c, "ERR this proxy belongs to another cluster or log");
     } else {
         memcpy(c->nonce, argv[5].bytes, sizeof c->nonce - 1);
+        c->authenticated = true;
         c->async = false; /* whoever comes over it says what he wants */
         session_name_link(c, &argv[4]);
         router_answer_ok(c);
@@ -315,7 +316,7 @@ static bool router_wait_aof(struct router *router, struct client *c, const struc
         {(const uint8_t *)"WAIT", 4}, {(const uint8_t *)"0", 1}, {(const uint8_t *)"0", 1}};
     const struct command *wait = command_find(router->table, words, 3, NULL);
 
-    if (argc != 4 || !c->authenticated || wait == NULL) {
+    if (argc != 4 || !client_may_ask(c) || wait == NULL) {
         return false;
     }
     if (!acl_gate(router, c, wait, words, 3) &&
@@ -342,7 +343,7 @@ static bool router_own(struct router *router, struct client *c, const struct res
         router_link(router, c, argv, argc);
         return true;
     }
-    if (!c->authenticated || c->transaction != NULL) {
+    if (!client_may_ask(c) || c->transaction != NULL) {
         return false; /* refused like anything that is not known */
     }
     if (resp_arg_is(&argv[1], "sync")) {
@@ -733,7 +734,7 @@ static void router_unwatch(struct router *router, struct client *c, const struct
 static void router_request_early(struct router *router, struct client *c,
                                  const struct resp_arg *argv, size_t argc)
 {
-    if (resp_arg_is(&argv[0], "info") && c->authenticated &&
+    if (resp_arg_is(&argv[0], "info") && client_may_ask(c) &&
         router_info_local(router, c, argv, argc)) {
         return;
     }
@@ -898,7 +899,7 @@ static void router_take(struct router *router, struct client *c, const struct re
     if (command->plain || !pubsub_changes(command)) {
         c->last_command = command->name;
     }
-    if (!c->authenticated && !session_before_auth(command)) {
+    if (!client_may_ask(c) && !session_before_auth(router, c, command)) {
         router_reject(c, command, "NOAUTH Authentication required.");
         return;
     }

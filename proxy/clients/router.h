@@ -26,14 +26,16 @@ enum service {
 };
 
 struct router_config {
-    const char *password; /* what clients must AUTH with; NULL or "": nothing */
-    const char *user;     /* its user name besides "default"; NULL or "" */
+    const char *password;            /* what clients must AUTH with; NULL or "": nothing */
+    struct credentials *credentials; /* the same, where it may change at run time; or NULL */
+    const char *user;                /* its user name besides "default"; NULL or "" */
     unsigned databases;
     size_t transaction_max_bytes;
     const char *cluster_id; /* in hex: whose links we take; NULL: nobody's */
     uint64_t log_id;
 };
 
+struct credentials;
 struct pubsub;
 
 struct router {

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "proxy/clients/credentials.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
@@ -17,9 +18,11 @@ static const char session_wrongpass[] =
 const char session_bad_name[] =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 
-bool session_before_auth(const struct command *command)
+bool session_before_auth(const struct router *router, const struct client *c,
+                         const struct command *command)
 {
-    return (command->flags & COMMAND_FLAG_NO_AUTH) != 0;
+    return (command->flags & COMMAND_FLAG_NO_AUTH) != 0 ||
+           (session_may_link(router, c) && strcmp(command->name, "client|id") == 0);
 }
 
 /* ---- AUTH, HELLO ---- */
@@ -64,6 +67,47 @@ static bool session_password_ok(const struct router *router, const struct resp_a
     return !session_has_password(router) || session_same_secret(password, router->config.password);
 }
 
+static bool session_is_configured(const struct router *router, const struct resp_arg *password)
+{
+    const struct credentials *own = router->config.credentials;
+
+    return own != NULL && own->configured[0] != '\0' &&
+           session_same_secret(password, own->configured);
+}
+
+bool session_may_link(const struct router *router, const struct client *c)
+{
+    const struct credentials *own = router->config.credentials;
+
+    return own != NULL && (c->may_link || own->configured[0] == '\0');
+}
+
+static void session_new_password(struct router *router, const struct resp_arg *password)
+{
+    credentials_set(router->config.credentials, password);
+    router->clients->auth_required = session_has_password(router);
+}
+
+void session_config_credentials(struct router *router, const struct resp_arg *argv, size_t argc)
+{
+    struct resp_arg password;
+
+    if (router->config.credentials != NULL && strcmp(session_own_user(router), "default") == 0 &&
+        credentials_in_config(argv, argc, &password)) {
+        session_new_password(router, &password);
+    }
+}
+
+void session_acl_credentials(struct router *router, const struct resp_arg *argv, size_t argc)
+{
+    struct resp_arg password;
+
+    if (router->config.credentials != NULL && argc > 2 && session_user_ok(router, &argv[2]) &&
+        credentials_in_acl(argv, argc, &password)) {
+        session_new_password(router, &password);
+    }
+}
+
 /* Back to the user that the shared link is, nothing of the session being kept. False: postponed. */
 static bool session_forget_user(struct client *c)
 {
@@ -94,6 +138,9 @@ static void session_auth(struct router *router, struct client *c, const struct r
             return;
         }
         c->authenticated = true;
+        router_answer_ok(c);
+    } else if (!c->authenticated && session_is_configured(router, &argv[argc - 1])) {
+        c->may_link = true; /* and nothing else */
         router_answer_ok(c);
     } else {
         client_answer_error(c, session_wrongpass);
@@ -238,7 +285,7 @@ static void session_hello(struct router *router, struct client *c, const struct 
             return;
         }
     }
-    if (!c->authenticated) {
+    if (!client_may_ask(c)) {
         client_answer_error(c, "NOAUTH HELLO must be called with the client already authenticated, "
                                "otherwise the HELLO AUTH <user> <pass> option can be used to "
                                "authenticate the client and select the RESP protocol version at "

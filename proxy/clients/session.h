@@ -57,8 +57,19 @@ void session_set_name(struct client *c, const struct resp_arg *name);
 extern const char session_bad_name[];
 bool session_same_text(const struct resp_arg *given, const char *text);
 
-/* AUTH, HELLO, QUIT and RESET may be used before authentication. */
-bool session_before_auth(const struct command *command);
+/* AUTH, HELLO, QUIT and RESET may be used before authentication; CLIENT ID by who may say HOLDFAST
+ * LINK: links ask that first. */
+bool session_before_auth(const struct router *router, const struct client *c,
+                         const struct command *command);
+
+/* Not authenticated, but it may say HOLDFAST LINK: what was set at run time other proxies do not
+ * know. */
+bool session_may_link(const struct router *router, const struct client *c);
+
+/* Redis has carried out words of CONFIG SET, or of ACL SETUSER: if they give our links' user
+ * another password (credentials.h), clients and links have to say that from now on. */
+void session_config_credentials(struct router *router, const struct resp_arg *argv, size_t argc);
+void session_acl_credentials(struct router *router, const struct resp_arg *argv, size_t argc);
 
 /* The ACL user as whom the links log in. */
 const char *session_own_user(const struct router *router);

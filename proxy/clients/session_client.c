@@ -195,6 +195,7 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
                                       char text[32])
 {
     static const struct resp_arg nobody = {(const uint8_t *)"9223372036854775807", 19};
+    static const struct resp_arg harmless = {(const uint8_t *)"NOLOOP", 6};
     bool waited = c->waits_for_link;
     long long id;
 
@@ -203,7 +204,11 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
         return true; /* Redis says what is wrong */
     }
     struct client *target = id > 0 ? session_find(c, id) : NULL;
-    if (target == NULL || !t->on) {
+    if (target != NULL && !t->on) { /* Redis looks only whether there is such a client */
+        word[-1] = word[0] = harmless;
+        return true;
+    }
+    if (target == NULL) {
         *word = nobody; /* for Redis, too; which may have a connection of that number */
         return true;
     }

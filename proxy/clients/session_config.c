@@ -34,11 +34,13 @@ static bool config_fits(struct router *router, struct client *c, const struct cl
 /* The note of CONFIG SET (and LATENCY HISTOGRAM): the words, for what is ours of them is set when
  * Redis has set the rest; what others have set meanwhile stays. */
 struct config_note {
+    struct router *router;
     size_t argc;
     struct resp_arg argv[]; /* their bytes stand behind them */
 };
 
-static struct config_note *config_note_create(const struct resp_arg *argv, size_t argc)
+static struct config_note *config_note_create(struct router *router, const struct resp_arg *argv,
+                                              size_t argc)
 {
     struct config_note *note;
     size_t size = 0;
@@ -47,6 +49,7 @@ static struct config_note *config_note_create(const struct resp_arg *argv, size_
         size += argv[i].len;
     }
     note = mem_alloc(sizeof *note + argc * sizeof *argv + size);
+    note->router = router;
     note->argc = argc;
     uint8_t *to = (uint8_t *)&note->argv[argc];
     for (size_t i = 0; i < argc; i++) {
@@ -65,9 +68,11 @@ static void config_was_set(struct request *r)
     struct client_config next = all->config;
     size_t count = 0;
 
-    if (request_reply_type(r) == '+' &&
-        client_config_take(&next, note->argv, note->argc, rest, &count)) {
-        clients_configure(all, &next);
+    if (request_reply_type(r) == '+') {
+        if (client_config_take(&next, note->argv, note->argc, rest, &count)) {
+            clients_configure(all, &next);
+        }
+        session_config_credentials(note->router, note->argv, note->argc);
     }
     free(rest);
 }
@@ -124,7 +129,8 @@ static void config_set(struct router *router, struct client *c, enum route route
     size_t count = 0;
 
     if (!client_config_take(&next, argv, argc, rest, &count)) {
-        config_send(router, c, route, command, argv, argc, NULL, NULL);
+        config_send(router, c, route, command, argv, argc, config_was_set,
+                    config_note_create(router, argv, argc));
     } else if (!config_fits(router, c, &next)) {
         /* answered */
     } else if (count == 2) {
@@ -132,7 +138,7 @@ static void config_set(struct router *router, struct client *c, enum route route
         router_answer_ok(c);
     } else {
         config_send(router, c, route, command, rest, count, config_was_set,
-                    config_note_create(argv, argc));
+                    config_note_create(router, argv, argc));
     }
     free(rest);
 }
@@ -245,7 +251,7 @@ bool session_latency(struct router *router, struct client *c, const struct comma
         return false;
     }
     config_send(router, c, route, command, argv, argc, latency_got,
-                config_note_create(argv + 2, argc - 2));
+                config_note_create(router, argv + 2, argc - 2));
     return true;
 }
 

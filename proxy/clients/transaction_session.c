@@ -311,6 +311,7 @@ void transaction_session_answered(struct router *router, struct client *c,
         session_reset_stats(c->all);
     } else if (is_named(command, "config|set") && reply[0] == '+') {
         config_set_too(router, c, argv, argc, &out);
+        session_config_credentials(router, argv, argc);
     } else if (acl_changes_rights(command) && reply[0] == '+') {
         acl_rights_changed(router, c->all, argv, argc);
     } else if (is_named(command, "info") && router->correct_info != NULL) {

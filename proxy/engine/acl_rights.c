@@ -13,12 +13,32 @@
 
 static const char *const rights_words[TOPIC_KINDS] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"};
 
-/* The note of what changes them. */
+/* The note of what changes them: the words, whose bytes stand behind them. */
 struct rights_change {
     struct router *router;
-    size_t len;
-    char user[]; /* whose; len 0: everybody's */
+    bool asked; /* who has subscribed was asked about right behind it */
+    size_t argc;
+    struct resp_arg argv[]; /* [2]: whose; without it everybody's */
 };
+
+static struct rights_change *rights_change_create(struct router *router,
+                                                  const struct resp_arg *argv, size_t argc)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < argc; i++) {
+        size += argv[i].len;
+    }
+    struct rights_change *change = mem_alloc(sizeof *change + argc * sizeof *argv + size);
+    *change = (struct rights_change){.router = router, .argc = argc};
+    uint8_t *to = (uint8_t *)&change->argv[argc];
+    for (size_t i = 0; i < argc; i++) {
+        memcpy(to, argv[i].bytes, argv[i].len);
+        change->argv[i] = (struct resp_arg){to, argv[i].len};
+        to += argv[i].len;
+    }
+    return change;
+}
 
 static const char *rights_user(const struct router *router, const struct client *c)
 {
@@ -64,8 +84,12 @@ static void rights_ask(struct router *router, struct client *c, enum topic_kind 
     free(words);
 }
 
-static void rights_ask_all(struct router *router, struct clients *all, const char *user, size_t len)
+static void rights_ask_all(struct router *router, struct clients *all, const struct resp_arg *argv,
+                           size_t argc)
 {
+    const char *user = argc > 2 ? (const char *)argv[2].bytes : "";
+    size_t len = argc > 2 ? argv[2].len : 0;
+
     for (struct client *c = all->list; c != NULL; c = c->next) {
         const char *its = rights_user(router, c);
         if (c->closing || c->subscriber == NULL ||
@@ -84,17 +108,21 @@ static void rights_changed(struct request *r)
 {
     const struct rights_change *change = r->note;
 
-    if (request_reply_type(r) != '-' && router_serves(change->router)) {
-        rights_ask_all(change->router, r->client->all, change->user, change->len);
+    if (request_reply_type(r) == '-') {
+        return;
+    }
+    session_acl_credentials(change->router, change->argv, change->argc);
+    if (!change->asked && router_serves(change->router)) {
+        rights_ask_all(change->router, r->client->all, change->argv, change->argc);
     }
 }
 
 void acl_rights_changed(struct router *router, struct clients *all, const struct resp_arg *argv,
                         size_t argc)
 {
+    session_acl_credentials(router, argv, argc);
     if (router_serves(router)) {
-        rights_ask_all(router, all, argc > 2 ? (const char *)argv[2].bytes : "",
-                       argc > 2 ? argv[2].len : 0);
+        rights_ask_all(router, all, argv, argc);
     }
 }
 
@@ -106,17 +134,12 @@ bool acl_changes_rights(const struct command *command)
 void acl_rights_change(struct router *router, struct request *r, const struct resp_arg *argv,
                        size_t argc)
 {
-    size_t len = argc > 2 ? argv[2].len : 0;
+    struct rights_change *change = rights_change_create(router, argv, argc);
 
-    if (r->client->lane == CLIENT_LANE_SHARED) {
-        rights_ask_all(router, r->client->all, len > 0 ? (const char *)argv[2].bytes : "", len);
-        return;
-    }
-    struct rights_change *change = mem_alloc(sizeof *change + len);
-    *change = (struct rights_change){.router = router, .len = len};
-    if (len > 0) {
-        memcpy(change->user, argv[2].bytes, len);
-    }
+    change->asked = r->client->lane == CLIENT_LANE_SHARED;
     r->note = change;
     r->amend = rights_changed;
+    if (change->asked) {
+        rights_ask_all(router, r->client->all, argv, argc);
+    }
 }

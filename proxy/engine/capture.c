@@ -35,7 +35,8 @@ struct capture {
     struct event_base *base;
     const struct capture_events *events;
     void *ctx;
-    char *host, *user, *password;
+    char *host, *user;
+    const char *password;
     int port, announce_port;
     uint32_t timeout_ms;
 
@@ -70,7 +71,7 @@ struct capture *capture_create(struct event_base *base, const struct capture_con
     c->ctx = ctx;
     c->host = mem_strdup(config->host);
     c->user = mem_strdup(config->user != NULL ? config->user : "");
-    c->password = mem_strdup(config->password != NULL ? config->password : "");
+    c->password = config->password != NULL ? config->password : "";
     c->port = config->port;
     c->announce_port = config->announce_port;
     c->timeout_ms = config->timeout_ms;
@@ -98,7 +99,6 @@ void capture_destroy(struct capture *c)
     free(c->input);
     free(c->host);
     free(c->user);
-    free(c->password);
     free(c);
 }
 

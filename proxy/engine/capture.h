@@ -16,7 +16,7 @@ struct capture_config {
     const char *host; /* IP address */
     int port;
     const char *user;      /* NULL or "": default user */
-    const char *password;  /* NULL or "": no AUTH */
+    const char *password;  /* NULL or "": no AUTH; borrowed, and read at each start */
     int announce_port;     /* REPLCONF listening-port */
     uint32_t timeout_ms;   /* of silence, from the connect on; the stream is never silent for long
                               (Redis pings every repl-ping-replica-period, 10 s by default; where

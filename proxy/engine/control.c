@@ -21,6 +21,7 @@ struct control {
     void *ctx;
     redisAsyncContext *link; /* NULL: none */
     bool up;
+    bool refused;         /* the owner was told so */
     unsigned waiting;     /* commands without an answer */
     uint64_t progress_ns; /* when an answer last came, or the first command went out */
     uint64_t retry_ns;    /* not connecting before this */
@@ -160,6 +161,21 @@ bool control_send(struct control *c, control_reply_fn *fn, void *ctx, const char
     return control_send_argv(c, fn, ctx, argc, argv, lens);
 }
 
+static void control_refused(struct control *c)
+{
+    if (!c->refused && c->events != NULL && c->events->refused != NULL) {
+        c->refused = true;
+        c->events->refused(c->ctx);
+    }
+}
+
+static void control_auth_cb(void *ctx, const struct redisReply *reply)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        control_refused(ctx);
+    }
+}
+
 static void control_ping_cb(void *ctx, const struct redisReply *reply)
 {
     struct control *c = ctx;
@@ -169,6 +185,9 @@ static void control_ping_cb(void *ctx, const struct redisReply *reply)
     }
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "LOADING", 7) != 0) {
         log_warn("Redis refuses the control connection: %s", reply->str);
+        if (strncmp(reply->str, "NOAUTH", 6) == 0) {
+            control_refused(c);
+        }
         redisAsyncDisconnect(c->link);
         return;
     }
@@ -192,6 +211,7 @@ static void control_connect(struct control *c)
         return;
     }
     c->link = link;
+    c->refused = false;
     link->data = c;
     if (redisLibeventAttach(link, c->base) != REDIS_OK ||
         redisAsyncSetConnectCallback(link, control_connect_cb) != REDIS_OK ||
@@ -203,7 +223,8 @@ static void control_connect(struct control *c)
     }
     if (c->config.password != NULL && c->config.password[0] != '\0') {
         bool user = c->config.user != NULL && c->config.user[0] != '\0';
-        (void)control_send_argv(c, NULL, NULL, user ? 3 : 2, user ? auth : auth_default, NULL);
+        (void)control_send_argv(c, control_auth_cb, c, user ? 3 : 2, user ? auth : auth_default,
+                                NULL);
     }
     (void)control_send_argv(c, control_ping_cb, c, 1, ping, NULL);
 }

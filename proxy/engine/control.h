@@ -22,6 +22,9 @@ struct control_config {
 struct control_events {
     void (*up)(void *ctx);
     void (*down)(void *ctx, const char *reason);
+    /* Redis does not take the password, or asks for one; what config.password points to is read
+     * again for the next attempt. May be NULL. */
+    void (*refused)(void *ctx);
 };
 
 /* reply: NULL if the connection was lost before the answer. Valid during the call. */

@@ -534,6 +534,7 @@ int proxy_open(struct proxy *p, const struct settings *s)
     MUST(p->base != NULL);
     histogram_window_init(&p->commit_us, 10 * CLOCK_NS_PER_S, clock_now_ns());
     p->tracker = tracker_create(random_next(&p->random), 0);
+    credentials_init(&p->credentials, s->redis_password);
     proxy_open_engine(p, s);
     proxy_open_privates(p, s);
     proxy_open_clients(p, s);

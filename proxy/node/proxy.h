@@ -16,6 +16,7 @@
 #include "logsvc/client/snapship.h"
 #include "logsvc/client/transport.h"
 #include "proxy/clients/client.h"
+#include "proxy/clients/credentials.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/router.h"
 #include "proxy/engine/adopt.h"
@@ -189,6 +190,7 @@ struct proxy {
     bool memory_asked;  /* how much memory is left; likewise */
     uint64_t memory_ns; /* when that was done last */
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
+    struct credentials credentials;
     struct router router;
     struct role role;
     struct leader *leader; /* who leads; brought up to date once a turn */

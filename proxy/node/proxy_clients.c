@@ -304,7 +304,8 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
         .resp = RESP_LIMITS_REDIS,
     };
     struct router_config router = {
-        .password = s->redis_password,
+        .password = p->credentials.password,
+        .credentials = &p->credentials,
         .user = s->redis_user,
         .databases = 16,
         .transaction_max_bytes = (size_t)s->transaction_max_bytes,
@@ -313,7 +314,7 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     limits.resp.bulk_max_bytes = (size_t)s->bulk_max_bytes;
     clients_init(&p->clients, p->base, &limits, &proxy_client_events, p, &p->pool);
     p->clients.async_default = !s->sync;
-    p->clients.auth_required = s->redis_password[0] != '\0';
+    p->clients.auth_required = p->credentials.password[0] != '\0';
     router_init(&p->router, &router);
     p->router.clients = &p->clients;
     p->router.engine = p->engine;
@@ -334,7 +335,7 @@ void proxy_open_engine(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = s->redis_password,
+        .password = p->credentials.password,
         .name = "holdfast",
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
         .stall_ms = (uint32_t)s->redis_stall_ms,

@@ -81,7 +81,7 @@ void proxy_open_monitor(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = s->redis_password,
+        .password = p->credentials.password,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
         .batches_in_flight = 1,
     };

@@ -363,7 +363,17 @@ static void redis_down(void *ctx, const char *reason)
     p->prepared = false;
 }
 
-static const struct control_events redis_control_events = {.up = redis_up, .down = redis_down};
+static void redis_refused(void *ctx)
+{
+    struct proxy *p = ctx;
+
+    if (credentials_refused(&p->credentials)) {
+        p->clients.auth_required = p->credentials.password[0] != '\0';
+    }
+}
+
+static const struct control_events redis_control_events = {
+    .up = redis_up, .down = redis_down, .refused = redis_refused};
 
 /* ---- effects ---- */
 
@@ -409,7 +419,7 @@ int proxy_open_redis(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = s->redis_password,
+        .password = p->credentials.password,
         .timeout_ms = (uint32_t)s->redis_stall_ms,
         .retry_ms = 100,
     };
@@ -417,7 +427,7 @@ int proxy_open_redis(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = s->redis_password,
+        .password = p->credentials.password,
         .announce_port = (int)s->port,
         .timeout_ms = (uint32_t)s->redis_stall_ms,
         .read_max_bytes = 1 << 20,

@@ -221,8 +221,8 @@ static void sandbox_control_down(void *ctx, const char *reason)
     log_debug("sandbox: %s", reason);
 }
 
-static const struct control_events sandbox_control_events = {sandbox_control_up,
-                                                             sandbox_control_down};
+static const struct control_events sandbox_control_events = {.up = sandbox_control_up,
+                                                             .down = sandbox_control_down};
 
 static void sandbox_info_cb(void *ctx, const struct redisReply *reply)
 {

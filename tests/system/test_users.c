@@ -124,12 +124,90 @@ START_TEST(users_replies_are_withheld)
 }
 END_TEST
 
+/* The links' own user gets another password at run time: who comes then has to say it, and so do
+ * the links that are made from then on. */
+START_TEST(users_own_password)
+{
+    DUEL("A GET k", "H CONFIG SET requirepass one", "A SET k 1", "B GET k", "B NOSUCH", "B HELLO 3",
+         "B AUTH wrong", "B AUTH default wrong", "B HELLO 3 AUTH default wrong", "B AUTH one",
+         "B GET k", "B WATCH k", "C AUTH one", "C WATCH k", "D AUTH one", "D WATCH k", "E AUTH one",
+         "E WATCH k", "F AUTH one", "F BLPOP l 0.02", "F CLIENT TRACKING ON",
+         "F CLIENT TRACKING OFF", "G AUTH default one", "G WATCH k", "G RESET", "G GET k",
+         "H CONFIG SET timeout 0 RequirePass two", "A RESET", "A AUTH one", "A AUTH two", "A GET k",
+         "B GET k", "H CONFIG SET requirepass bad nosuch x", "A RESET", "A AUTH two", "H MULTI",
+         "H CONFIG SET requirepass three", "H EXEC", "A RESET", "A AUTH two", "A AUTH three",
+         "H ACL SETUSER default resetpass >four", "A RESET", "A GET k", "A AUTH four", "A GET k",
+         "H MULTI", "H ACL SETUSER default >five", "H EXEC", "A RESET", "A AUTH default five",
+         "H CONFIG GET requirepass", "H ACL SETUSER default nopass", "A RESET", "A GET k",
+         "A AUTH x", "A AUTH default x", "G GET k");
+}
+END_TEST
+
+static const char *users_password; /* NULL: none is needed */
+
+static bool users_are_let_in(void *arg)
+{
+    struct buf reply = BUF_INIT;
+    struct wire w;
+    bool in = false;
+
+    (void)arg;
+    if (wire_try_open(&w, cluster_port(cluster, "proxy1")) != ERR_OK) {
+        return false;
+    }
+    if (users_password != NULL) {
+        wire_command(&w, "AUTH", users_password);
+        in = wire_reply(&w, &reply, 5000) == ERR_OK && buf_head(&reply)[0] == '+';
+    }
+    if (in || users_password == NULL) {
+        wire_command(&w, "SET", "let", "in");
+        in = wire_reply(&w, &reply, 15000) == ERR_OK && buf_head(&reply)[0] == '+';
+    }
+    buf_release(&reply);
+    wire_close(&w);
+    return in;
+}
+
+/* Links that end log in anew with what was set; a Redis that is started anew knows the configured
+ * password again (here: none), which is found out. */
+START_TEST(users_own_password_outlasts_links)
+{
+    char reply[64];
+    struct wire w;
+
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "CONFIG", "SET", "requirepass", "one");
+    wire_expect(&w, "+OK\r\n");
+    users_password = "one";
+    ck_assert(users_are_let_in(NULL));
+    for (int i = 0; i < 2; i++) {
+        redisContext *redis = cluster_connect(cluster, "redis1");
+        cluster_command(redis, "AUTH one");
+        cluster_command(redis, "CLIENT KILL TYPE normal");
+        redisFree(redis);
+        cluster_wait("links that log in anew", 60000, users_are_let_in, NULL);
+    }
+    wire_close(&w);
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "GET", "let");
+    wire_expect(&w, "-NOAUTH Authentication required.\r\n");
+    wire_close(&w);
+    cluster_kill(cluster, "redis1");
+    cluster_spawn(cluster, "redis1");
+    users_password = NULL;
+    cluster_wait("a Redis without a password", 60000, users_are_let_in, NULL);
+    cluster_ask(cluster, "proxy1", reply, sizeof reply, (const char *[]){"GET", "let", NULL});
+    ck_assert_str_eq(reply, "in");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("users");
 
     SYSTEM_CASE(suite, "users", system_serve, 120, users_log_in, users_who_lose_channels,
                 users_in_hello, users_in_transactions, users_who_wait_and_listen, users_pipelines,
-                users_track_and_watch, users_are_deleted, users_replies_are_withheld);
+                users_track_and_watch, users_are_deleted, users_replies_are_withheld,
+                users_own_password, users_own_password_outlasts_links);
     return unit_main(suite);
 }

@@ -39,7 +39,14 @@ static void says_down(void *ctx, const char *reason)
     buf_append_str(&w.told, "[down]");
 }
 
-static const struct control_events owner_events = {.up = says_up, .down = says_down};
+static void says_refused(void *ctx)
+{
+    (void)ctx;
+    buf_append_str(&w.told, "[refused]");
+}
+
+static const struct control_events owner_events = {
+    .up = says_up, .down = says_down, .refused = says_refused};
 
 static void says_reply(void *ctx, const struct redisReply *reply)
 {
@@ -160,23 +167,35 @@ START_TEST(test_commands)
 }
 END_TEST
 
-/* A user and a password come first. */
+/* A user and a password come first. That it is refused is told once for each connection; by the
+ * next one it may be another. */
 START_TEST(test_auth)
 {
+    char password[] = "pw";
+
     teardown();
     setup_with("", "pw");
     come("*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n" PING);
     teardown();
-    setup_with("joe", "pw");
+    setup_with("joe", password);
     come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\npw\r\n" PING);
     say("-WRONGPASS\r\n-NOAUTH Authentication required.\r\n");
     for (int waits = 0; control_waiting(w.control) > 0 && waits < WAITS_MAX; waits++) {
         turn();
         sockets_wait(-1, 0, 1);
     }
-    told(""); /* it was never up */
+    told("[refused]"); /* it was never up */
     leave();
-    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\npw\r\n" PING);
+    password[0] = 'q';
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\nqw\r\n" PING);
+    say("-ERR AUTH <password> called without any password configured\r\n+PONG\r\n");
+    told("[refused][up]"); /* none is needed */
+    leave();
+    told("[down]");
+    password[0] = '\0';
+    come(PING);
+    say("-NOAUTH Authentication required.\r\n");
+    told("[refused]");
 }
 END_TEST
 

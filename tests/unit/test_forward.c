@@ -3,7 +3,7 @@
 #include "proxy/forward/forward.h"
 
 #include "common/clock.h"
-
+#include "proxy/clients/credentials.h"
 #include "tests/lib/router_world.h"
 #include "tests/lib/sockets.h"
 #include "tests/lib/unit.h"
@@ -459,6 +459,47 @@ START_TEST(test_link)
 }
 END_TEST
 
+/* Another proxy knows the configured password only: with that one may say LINK, but nothing else
+ * until then. Where none is configured, LINK alone will do. */
+START_TEST(test_link_knows_what_is_configured)
+{
+    static struct credentials credentials;
+    struct resp_arg set = {(const uint8_t *)"new", 3};
+
+    world.router.service = SERVICE_FULL;
+    world.router.config.credentials = &credentials;
+    world.router.config.password = credentials.password;
+    for (int i = 0; i < 2; i++) {
+        credentials_init(&credentials, i == 0 ? "old" : "");
+        credentials_set(&credentials, &set);
+        world.all.auth_required = true;
+        world_join(1 + i);
+        if (i == 0) {
+            world_say(1, "HOLDFAST LINK c1 7 p2 " NONCE);
+            world_expect(1, "-NOAUTH Authentication required.\r\n");
+            world_say(1, "CLIENT ID");
+            world_expect(1, "-NOAUTH Authentication required.\r\n");
+            world_say(1, "AUTH old");
+            world_expect(1, "+OK\r\n");
+        }
+        world_say(1 + i, "GET a");
+        world_expect(1 + i, "-NOAUTH Authentication required.\r\n");
+        world_say(1 + i, "CLIENT ID");
+        world_expect(1 + i, i == 0 ? ":2\r\n" : ":3\r\n");
+        world_say(1 + i, "HOLDFAST LINK c2 7 p2 " NONCE);
+        world_expect(1 + i, "-ERR this proxy belongs to another cluster or log\r\n");
+        world_say(1 + i, "GET a");
+        world_expect(1 + i, "-NOAUTH Authentication required.\r\n");
+        world_say(1 + i, "HOLDFAST LINK c1 7 p2 " NONCE);
+        world_expect(1 + i, "+OK\r\n");
+        world_say(1 + i, "GET a");
+        world_expect_sent("GET a");
+        world_redis("$1\r\nx\r\n");
+        world_expect(1 + i, "$1\r\nx\r\n");
+    }
+}
+END_TEST
+
 /* What comes over it is executed, or answered with "moved" where we don't serve; from then on
  * nothing of it is executed, even if we serve again. Never is it forwarded. */
 START_TEST(test_link_moved)
@@ -665,6 +706,7 @@ int main(void)
     tcase_add_test(tc, test_ours);
     tcase_add_test(tc, test_ours_held);
     tcase_add_test(tc, test_link);
+    tcase_add_test(tc, test_link_knows_what_is_configured);
     tcase_add_test(tc, test_link_moved);
     tcase_add_test(tc, test_readonly);
     tcase_add_test(tc, test_readonly_leader);
