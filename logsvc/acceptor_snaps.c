@@ -3,7 +3,12 @@
  */
 #include "logsvc/acceptor_state.h"
 
+#include "common/clock.h"
+
 #include <string.h>
+
+/* Who uploads pauses for its rate, for its own disk, for a link that is busy. */
+enum { ACCEPTOR_UPLOAD_FORGET_MS = 5000 };
 
 /* Whether the log begins there with a record of that term: then its first leader began it with that
  * snapshot, however long ago. */
@@ -93,6 +98,30 @@ static int acceptor_snap_error(struct acceptor *a, const struct acceptor_call *c
     return err;
 }
 
+/* Whether another uploader is at work here. Sessions of several processes have no order, so the
+ * first one stays for as long as it is heard: were it to give way, two would take turns for ever,
+ * and were it to stay, one that was killed would keep all others out. */
+static bool acceptor_snap_is_taken(const struct acceptor *a, const struct acceptor_call *call)
+{
+    const struct acceptor_snap *s = &a->snap;
+
+    return s->active && s->linked && s->term.n == call->msg->term.n &&
+           s->session != call->msg->session &&
+           call->now_ns - s->heard_ns < ACCEPTOR_UPLOAD_FORGET_MS * CLOCK_NS_PER_MS;
+}
+
+static void acceptor_snap_hear(struct acceptor *a, const struct acceptor_call *call)
+{
+    a->snap.linked = true;
+    a->snap.link = call->to.link;
+    a->snap.heard_ns = call->now_ns;
+}
+
+void acceptor_snap_link_closed(struct acceptor *a, uint64_t link)
+{
+    a->snap.linked = a->snap.linked && a->snap.link != link;
+}
+
 int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
 {
     const struct wire_msg *msg = call->msg;
@@ -101,8 +130,8 @@ int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
         acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
         return ERR_OK;
     }
-    if (a->snap.active && a->snap.term.n == msg->term.n && msg->session < a->snap.session) {
-        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, NULL);
+    if (acceptor_snap_is_taken(a, call)) {
+        acceptor_refuse(a, call, WIRE_REFUSED_SESSION, "another snapshot is being received");
         return ERR_OK;
     }
     a->snap = (struct acceptor_snap){.active = true,
@@ -111,6 +140,7 @@ int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
                                      .offset = msg->snap_begin.info.offset,
                                      .crc = msg->snap_begin.info.crc,
                                      .verified = msg->snap_begin.info.verified_ms > 0};
+    acceptor_snap_hear(a, call);
     int err = a->storage->ops->snap_begin(a->storage, &msg->snap_begin.info);
     if (err != ERR_OK) {
         return acceptor_snap_error(a, call, err);
@@ -131,6 +161,7 @@ static bool acceptor_snap_goes_on(struct acceptor *a, const struct acceptor_call
                a->snap.term.n != msg->term.n || a->snap.offset != offset) {
         acceptor_refuse(a, call, WIRE_REFUSED_SESSION, "no such snapshot is being received");
     } else {
+        acceptor_snap_hear(a, call);
         return true;
     }
     return false;

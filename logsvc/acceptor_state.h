@@ -30,6 +30,9 @@ struct acceptor_snap {
     uint64_t next;
     uint32_t crc;
     bool verified;
+    bool linked;       /* the connection it last came over is open … */
+    uint64_t link;     /* … this one … */
+    uint64_t heard_ns; /* … and this was then */
 };
 
 /* A verified snapshot that was refused for want of room, last. */
@@ -146,6 +149,7 @@ int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHE
 int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
+void acceptor_snap_link_closed(struct acceptor *a, uint64_t link);
 int acceptor_snap_latest(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;
 int acceptor_snap_list(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

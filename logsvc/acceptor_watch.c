@@ -142,6 +142,7 @@ void acceptor_link_closed(struct acceptor *a, uint64_t now_ns, uint64_t link)
 {
     bool tell = a->heard && a->heard_link == link;
 
+    acceptor_snap_link_closed(a, link);
     if (tell) {
         a->heard = false;
     }

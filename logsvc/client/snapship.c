@@ -3,12 +3,16 @@
  * from the others into a window of a few pieces, out of which the upload is fed. */
 #include "logsvc/client/snapship.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "logsvc/client/snap_download.h"
 #include "logsvc/client/snap_upload.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* A node that takes nothing for so many time-outs is for the next repair. */
+enum { REPAIR_PATIENCE_TIMEOUTS = 60 };
 
 enum ship_job { SHIP_IDLE, SHIP_UPLOAD, SHIP_DOWNLOAD, SHIP_REPAIR_FIND, SHIP_REPAIR };
 
@@ -26,7 +30,9 @@ struct snapship {
     /* Repair. */
     unsigned targets;   /* nodes still to be repaired */
     unsigned target;    /* the present one */
-    bool target_full;   /* one had no room for it */
+    int missed;         /* why one of those before has not got it; ERR_OK */
+    uint64_t moved_ns;  /* when the present one last took something … */
+    uint64_t moved_to;  /* … and had so much then */
     struct buf window;  /* bytes from window_at on, downloaded */
     uint64_t window_at; /* the target has everything below */
 };
@@ -122,13 +128,14 @@ static void repair_next(struct snapship *s, uint64_t now_ns)
     const struct snap_download_events events = repair_events(s);
 
     if (s->targets == 0) {
-        repair_end(s, s->target_full ? ERR_NO_SPACE : ERR_OK);
+        repair_end(s, s->missed);
         return;
     }
     s->target = (unsigned)__builtin_ctz(s->targets);
     s->targets &= ~(1u << s->target);
     s->job = SHIP_REPAIR;
-    s->window_at = 0;
+    s->moved_ns = now_ns;
+    s->moved_to = s->window_at = 0;
     buf_clear(&s->window);
     snap_download_fetch(&s->download, now_ns, &events);
     snap_upload_start(&s->upload, now_ns, s->download.term, &s->download.info, 1u << s->target,
@@ -151,6 +158,19 @@ static void repair_go_on(struct snapship *s, uint64_t now_ns)
     snap_upload_pump(&s->upload, now_ns);
 }
 
+/* Whether the present target takes nothing, whatever it says: the others wait behind it. */
+static bool repair_is_stuck(struct snapship *s, uint64_t now_ns)
+{
+    uint64_t next = s->upload.peers[s->target].next;
+
+    if (next != s->moved_to) {
+        s->moved_to = next;
+        s->moved_ns = now_ns;
+    }
+    return now_ns - s->moved_ns >=
+           REPAIR_PATIENCE_TIMEOUTS * s->line.config.timeout_ms * CLOCK_NS_PER_MS;
+}
+
 static void repair_look(struct snapship *s, uint64_t now_ns)
 {
     if (s->job == SHIP_REPAIR_FIND && s->download.ended) {
@@ -159,7 +179,7 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
             return;
         }
         s->targets = snap_download_lacking(&s->download);
-        s->target_full = false;
+        s->missed = ERR_OK;
         repair_next(s, now_ns);
         return;
     }
@@ -169,12 +189,14 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
     repair_go_on(s, now_ns);
     bool up = s->upload.peers[s->target].up;
     bool full = snap_upload_full(&s->upload) != 0;
+    bool stuck = repair_is_stuck(s, now_ns);
     if (s->download.ended && s->download.result != ERR_OK) {
         repair_end(s, s->download.result);
     } else if (s->upload.failed == ERR_STALE) {
         repair_end(s, ERR_STALE);
-    } else if (snap_upload_complete(&s->upload) || !up || full || s->upload.failed != ERR_OK) {
-        s->target_full = s->target_full || full;
+    } else if (snap_upload_complete(&s->upload) || !up || full || stuck ||
+               s->upload.failed != ERR_OK) {
+        s->missed = full ? ERR_NO_SPACE : stuck && s->missed == ERR_OK ? ERR_TIMEOUT : s->missed;
         repair_next(s, now_ns); /* one that has left, or begun anew, is for the next repair */
     }
 }

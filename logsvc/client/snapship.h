@@ -54,7 +54,8 @@ struct snapship_events {
     void (*fetched)(void *ctx, int err);
 
     /* Repair: all nodes that can be reached have the newest one now (0), or why not; ERR_NO_SPACE:
-     * some have no room for it. Comes once, last in a call, and may start something else. */
+     * some have no room for it; ERR_TIMEOUT: some have taken nothing for long. Comes once, last in
+     * a call, and may start something else. */
     void (*repaired)(void *ctx, int err);
 };
 

@@ -574,6 +574,50 @@ START_TEST(snapshot_is_shipped)
 }
 END_TEST
 
+/* Who uploads keeps other uploaders out, whatever the numbers of their sessions are, for as long as
+ * it is heard; one whose connection has closed, or that is silent, keeps nobody out. */
+START_TEST(one_upload_at_a_time)
+{
+    static const uint64_t others[] = {9, 11}; /* below and above the session of message() */
+
+    (void)vote(1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_msg mine = snap_begin_message(1, BEGIN, "hello"), other = mine;
+        other.session = others[i];
+        say(&mine);
+        ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+        now += 4000 * CLOCK_NS_PER_MS;
+        snap_write(1, BEGIN, 0, "he");
+        now += 4000 * CLOCK_NS_PER_MS;
+        say(&other);
+        expect_refused(WIRE_REFUSED_SESSION);
+        acceptor_link_closed(acceptor, now, 3); /* somebody else's */
+        say(&other);
+        expect_refused(WIRE_REFUSED_SESSION);
+        snap_write(1, BEGIN, 2, "l");
+        ck_assert_uint_eq(reply.snap_reply.next, 3);
+
+        acceptor_link_closed(acceptor, now, 1);
+        snap_write(1, BEGIN, 3, "l"); /* over a new one: it goes on */
+        ck_assert_uint_eq(reply.snap_reply.next, 4);
+        say(&other);
+        expect_refused(WIRE_REFUSED_SESSION);
+        acceptor_link_closed(acceptor, now, 1);
+        say(&other);
+        ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+        snap_write(1, BEGIN, 4, "o");
+        expect_refused(WIRE_REFUSED_SESSION);
+
+        now += 4000 * CLOCK_NS_PER_MS;
+        say(&mine);
+        expect_refused(WIRE_REFUSED_SESSION);
+        now += 1000 * CLOCK_NS_PER_MS;
+        say(&mine);
+        ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+    }
+}
+END_TEST
+
 /* The snapshot that the log began with is offered even when its term is older than all that the
  * history still knows; one of a candidate that never led is not. */
 START_TEST(snapshot_of_a_forgotten_term)
@@ -694,6 +738,7 @@ int main(void)
         elected_cuts_first, elected_never_below_commit, elected_raises_the_term,
         elected_resets_what_is_foreign, empty_log_before_a_trimmed_history, reset_claims_nothing,
         far_terms_are_not_believed, elected_on_a_full_disk, sessions, strangers, reads_are_fenced,
-        snapshot_is_shipped, snapshot_of_a_forgotten_term, foreign_snapshot_of_a_forgotten_term,
-        foreign_snapshot_is_hidden, snapshot_is_fenced, disk_of_another);
+        snapshot_is_shipped, one_upload_at_a_time, snapshot_of_a_forgotten_term,
+        foreign_snapshot_of_a_forgotten_term, foreign_snapshot_is_hidden, snapshot_is_fenced,
+        disk_of_another);
 }

@@ -17,6 +17,7 @@ struct node {
     struct buf bytes;
     unsigned begins, commits;
     unsigned refuse_space;  /* so many times */
+    bool taken;             /* by an upload of another session */
     uint64_t rotten_offset; /* flips a bit in what it reads of that snapshot */
     size_t answer_max;      /* shortens the pieces that it hands out */
 };
@@ -107,6 +108,9 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
         if (n->refuse_space > 0) {
             n->refuse_space--;
             return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SPACE, NULL);
+        }
+        if (n->taken) {
+            return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SESSION, NULL);
         }
         n->begins++;
         n->receiving = true;
@@ -838,6 +842,30 @@ START_TEST(repairs_give_up)
 }
 END_TEST
 
+/* A node that takes nothing does not keep the others from being repaired, nor the next repair from
+ * beginning. */
+START_TEST(repairs_pass_over_a_node_that_is_stuck)
+{
+    struct world w;
+    struct snapshot_info info = make_info(700, SIZE);
+    world_open(&w, 1);
+    publish(&w.nodes[1], &info);
+    w.nodes[0].taken = true;
+    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
+    world_run(&w, 60000);
+    ck_assert_int_eq(w.repaired, ERR_TIMEOUT);
+    ck_assert(kept(&w.nodes[2], 700) != NULL);
+    ck_assert(kept(&w.nodes[0], 700) == NULL);
+    w.nodes[0].taken = false;
+    w.repaired = 1;
+    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
+    world_run(&w, 60000);
+    ck_assert_int_eq(w.repaired, ERR_OK);
+    ck_assert_uint_eq(holders(&w, 700), 3);
+    world_close(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("snapship");
@@ -861,6 +889,7 @@ int main(void)
     tcase_add_test(tc, stops_from_within);
     tcase_add_test(tc, repairs);
     tcase_add_test(tc, repairs_give_up);
+    tcase_add_test(tc, repairs_pass_over_a_node_that_is_stuck);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
