@@ -3,8 +3,8 @@
  *
  * A proxy answers HOLDFAST SNAPSHOT STATUS with lines "key:value" and a row for each snapshot,
  * "snapshot1:offset=…,bytes=…,…"; `lists` counts how often it has asked the log nodes, `runs` how
- * often it has made or tried one. HOLDFAST SNAPSHOT NOW, VERIFY OFFSET and DELETE OFFSET are
- * answered with OK when they have begun. */
+ * often it has made or tried one. HOLDFAST SNAPSHOT NOW [OFFSET], VERIFY OFFSET and DELETE OFFSET
+ * are answered with OK when they have begun. */
 #include "proxy/ctl/ctl_link.h"
 
 #include "common/clock.h"
@@ -95,23 +95,28 @@ static void ctl_snapshot_choose(const struct ctl_text *info, char *host, size_t 
     }
 }
 
-static int ctl_snapshot_open_worker(const struct ctl *ctl, struct ctl_link *link)
+/* *committed: what the leader knows to be, and so all that was acknowledged before; if nobody
+ * leads, what the proxy that was asked knows. */
+static int ctl_snapshot_open_worker(const struct ctl *ctl, struct ctl_link *link,
+                                    unsigned long long *committed)
 {
     char host[256];
     int port = ctl->port;
     struct ctl_text info;
-    int rc = ctl_link_open(link, ctl, ctl->host, ctl->port, true);
+    int rc = ctl_link_open_leader(link, ctl, false, &info);
 
-    if (rc != CTL_EXIT_DONE) {
-        return rc;
+    if (rc != CTL_EXIT_DONE &&
+        (rc = ctl_link_open(link, ctl, ctl->host, ctl->port, true)) == CTL_EXIT_DONE) {
+        rc = ctl_link_info(link, true, &info);
     }
-    (void)snprintf(host, sizeof host, "%s", ctl->host);
-    rc = ctl_link_info(link, true, &info);
     ctl_link_close(link);
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
+    (void)snprintf(host, sizeof host, "%s", ctl->host);
     ctl_snapshot_choose(&info, host, sizeof host, &port);
+    long long known = ctl_text_number(&info, "offset_committed");
+    *committed = known > 0 ? (unsigned long long)known : 0;
     ctl_text_fini(&info);
     return ctl_link_open(link, ctl, host, port, true);
 }
@@ -180,22 +185,26 @@ static int ctl_snapshot_wait(const struct ctl *ctl, struct ctl_link *link, long 
     return rc;
 }
 
+/* offset NULL: of all that is committed by now. */
 static int ctl_snapshot_run(const struct ctl *ctl, const char *verb, const char *offset)
 {
-    const char *command[] = {"HOLDFAST", "SNAPSHOT", verb, offset};
+    char reach[24];
+    const char *command[] = {"HOLDFAST", "SNAPSHOT", verb, offset != NULL ? offset : reach};
     struct ctl_link link;
     struct ctl_text status;
+    unsigned long long committed;
     char *text = NULL;
-    int rc = ctl_snapshot_open_worker(ctl, &link);
+    int rc = ctl_snapshot_open_worker(ctl, &link, &committed);
 
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
+    (void)snprintf(reach, sizeof reach, "%llu", committed);
     rc = ctl_snapshot_status(&link, true, &status);
     if (rc == CTL_EXIT_DONE) {
         long long runs = ctl_text_number(&status, "runs");
         ctl_text_fini(&status);
-        rc = ctl_link_ask(&link, true, &text, offset != NULL ? 4 : 3, command);
+        rc = ctl_link_ask(&link, true, &text, 4, command);
         free(text);
         rc = rc == CTL_EXIT_DONE ? ctl_snapshot_wait(ctl, &link, runs) : rc;
     }

@@ -117,7 +117,8 @@ static void snapshots_nodes(const struct proxy *p, struct buf *out)
     buf_append(out, "", 1);
 }
 
-static int snapshots_start(struct proxy *p, uint64_t verify_offset, const char *why)
+/* verify: the snapshot of that offset; else one is made of what is committed at least there. */
+static int snapshots_start(struct proxy *p, bool verify, uint64_t offset, const char *why)
 {
     struct lookout_view view;
     struct buf nodes = BUF_INIT;
@@ -130,11 +131,14 @@ static int snapshots_start(struct proxy *p, uint64_t verify_offset, const char *
                        number & 255);
     }
     snapshots_nodes(p, &nodes);
-    int rc = snapper_start(p->snapper, verify_offset, engine, (const char *)buf_head(&nodes));
+    const struct snapper_order order = {.verify = verify,
+                                        .offset = offset,
+                                        .engine = engine,
+                                        .nodes = (const char *)buf_head(&nodes)};
+    int rc = snapper_start(p->snapper, &order);
     buf_release(&nodes);
     if (rc == ERR_OK) {
-        log_info("%s: %s", verify_offset == UINT64_MAX ? "a snapshot is made" : "one is tried",
-                 why);
+        log_info("%s: %s", verify ? "one is tried" : "a snapshot is made", why);
     }
     return rc;
 }
@@ -178,7 +182,8 @@ void proxy_tick_snapshots(struct proxy *p, uint64_t now_ns)
         (void)snprintf(why, sizeof why,
                        "%" PRIu64 " bytes of log are behind the newest one of %" PRIu64 " bytes",
                        freshness_log_bytes(&v), v.size_bytes);
-        (void)snapshots_start(p, UINT64_MAX, why); /* what fails is in its status, and logged */
+        /* What fails is in its status, and logged. */
+        (void)snapshots_start(p, false, 0, why);
     }
 }
 
@@ -265,12 +270,12 @@ static bool snapshots_offset(const struct resp_arg *arg, uint64_t *out)
     return *end == '\0' && *out < WIRE_NO_SNAPSHOT;
 }
 
-static void snapshots_begin(struct proxy *p, uint64_t verify_offset, struct buf *out)
+static void snapshots_begin(struct proxy *p, bool verify, uint64_t offset, struct buf *out)
 {
     struct snapper_status status;
     char text[SNAPPER_WHY_MAX + 16];
 
-    switch (snapshots_start(p, verify_offset, "asked for")) {
+    switch (snapshots_start(p, verify, offset, "asked for")) {
     case ERR_OK:
         resp_put_simple(out, "OK");
         break;
@@ -315,17 +320,20 @@ void proxy_answer_snapshot(struct proxy *p, const struct resp_arg *argv, size_t 
 
     if (argc == 3 && resp_arg_is(&argv[2], "status")) {
         snapshots_status(p, out);
-    } else if (argc == 3 && resp_arg_is(&argv[2], "now")) {
-        snapshots_begin(p, UINT64_MAX, out);
+    } else if ((argc == 3 || argc == 4) && resp_arg_is(&argv[2], "now") &&
+               (argc == 3 || snapshots_offset(&argv[3], &offset))) {
+        /* Whoever asks us knows what was answered here, or says what was elsewhere. */
+        uint64_t ours = snapshots_commit(p);
+        snapshots_begin(p, false, argc == 4 && offset > ours ? offset : ours, out);
     } else if (argc == 4 && resp_arg_is(&argv[2], "verify") &&
                snapshots_offset(&argv[3], &offset)) {
-        snapshots_begin(p, offset, out);
+        snapshots_begin(p, true, offset, out);
     } else if (argc == 4 && resp_arg_is(&argv[2], "delete") &&
                snapshots_offset(&argv[3], &offset)) {
         snapshots_delete(p, offset, out);
     } else {
-        resp_put_error(out,
-                       "ERR try HOLDFAST SNAPSHOT STATUS, NOW, VERIFY OFFSET or DELETE OFFSET");
+        resp_put_error(out, "ERR try HOLDFAST SNAPSHOT STATUS, NOW [OFFSET], VERIFY OFFSET or "
+                            "DELETE OFFSET");
     }
 }
 

@@ -31,11 +31,12 @@ enum {
     MAIN_PROGRESS_MS = 500
 };
 
-enum main_extra { MAIN_ENGINE, MAIN_NODES, MAIN_PARENT, MAIN_JSON, MAIN_EXTRAS };
+enum main_extra { MAIN_ENGINE, MAIN_NODES, MAIN_REACH, MAIN_PARENT, MAIN_JSON, MAIN_EXTRAS };
 
 static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_ENGINE] = {"engine", "VERSION", "the Redis version of the log's leader"},
     [MAIN_NODES] = {"log-nodes", "HOST:PORT,...", "instead of the configuration's log.nodes"},
+    [MAIN_REACH] = {"reach", "OFFSET", "take: of nothing older; it must be committed"},
     [MAIN_PARENT] = {"parent", "PID", "ends when this process, which has started it, does"},
     [MAIN_JSON] = {"json", NULL, "progress as JSON lines, too, on standard output"},
 };
@@ -229,8 +230,9 @@ static struct lognodes *main_open_nodes(struct main_state *m, const struct setti
 }
 
 static void main_run(struct main_state *m, const struct settings *s, struct lognodes *nodes,
-                     const char *engine, const char *verify_offset)
+                     const char *const extras[], const char *verify_offset)
 {
+    const char *engine = extras[MAIN_ENGINE], *reach = extras[MAIN_REACH];
     struct event *signals[2];
     const int numbers[2] = {SIGTERM, SIGINT};
     struct run_config config = {
@@ -242,6 +244,7 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
                 .rate_max_bytes = (uint64_t)s->snapshot_rate_max_bytes,
                 .disk_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes},
         .look_ms = MAIN_LOOK_MS,
+        .reach = reach != NULL && verify_offset == NULL ? strtoull(reach, NULL, 10) : 0,
         .store_ms = MAIN_STORE_MS,
         .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes,
         .memory_reserve_bytes = (uint64_t)s->snapshot_memory_reserve_bytes,
@@ -265,6 +268,11 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
     event_free(signals[1]);
 }
 
+static bool main_is_offset(const char *text)
+{
+    return text[0] != '\0' && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20;
+}
+
 /* The command: *offset is what to verify, or NULL. False: complained. */
 static bool main_command(int argc, char **argv, const char **offset)
 {
@@ -272,14 +280,22 @@ static bool main_command(int argc, char **argv, const char **offset)
     if (argc == 1 && strcmp(argv[0], "take") == 0) {
         return true;
     }
-    if (argc == 2 && strcmp(argv[0], "verify") == 0 && argv[1][0] != '\0' &&
-        strspn(argv[1], "0123456789") == strlen(argv[1]) && strlen(argv[1]) < 20) {
+    if (argc == 2 && strcmp(argv[0], "verify") == 0 && main_is_offset(argv[1])) {
         *offset = argv[1];
         return true;
     }
     fputs("holdfast-snapshot: a command is needed: take, or verify OFFSET\n"
           "Try 'holdfast-snapshot --help'.\n",
           stderr);
+    return false;
+}
+
+static bool main_check_reach(const char *text)
+{
+    if (text == NULL || main_is_offset(text)) {
+        return true;
+    }
+    fprintf(stderr, "holdfast-snapshot: --reach: not an offset: %s\n", text);
     return false;
 }
 
@@ -298,7 +314,8 @@ int main(int argc, char **argv)
         !options_load(&program, &options, &settings, &status, stdout, stderr)) {
         return status;
     }
-    if (!main_command(argc - options.operands_at, argv + options.operands_at, &offset)) {
+    if (!main_command(argc - options.operands_at, argv + options.operands_at, &offset) ||
+        !main_check_reach(options.extras[MAIN_REACH])) {
         config_free(settings_schema, settings_schema_count, &settings);
         return OPTIONS_EXIT_USAGE;
     }
@@ -321,7 +338,7 @@ int main(int argc, char **argv)
     m.json = options.extras[MAIN_JSON] != NULL;
     struct lognodes *nodes = main_open_nodes(&m, &settings, options.extras[MAIN_NODES]);
     if (nodes != NULL) {
-        main_run(&m, &settings, nodes, options.extras[MAIN_ENGINE], offset);
+        main_run(&m, &settings, nodes, options.extras, offset);
         lognodes_close(nodes);
     }
     event_base_free(m.base);

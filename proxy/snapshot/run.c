@@ -488,19 +488,24 @@ static void run_says_listed(void *ctx, int err)
 
 static void run_look(struct run *r, uint64_t now_ns)
 {
+    bool late = now_ns - r->since_ns > r->config.look_ms * CLOCK_NS_PER_MS;
     struct lognodes_view view;
     char why[LEG_WHY_MAX];
 
     lognodes_view(r->config.leg.nodes, &view);
-    if (!view.known) {
-        if (now_ns - r->since_ns > r->config.look_ms * CLOCK_NS_PER_MS) {
-            (void)snprintf(why, sizeof why, "%u of %u log nodes answer%s%s", view.answered,
-                           view.nodes, view.refusal[0] != '\0' ? ": " : "", view.refusal);
-            run_fail(r, why);
-        }
-    } else if (view.empty || view.commit == 0) {
+    if (!view.known && late) {
+        (void)snprintf(why, sizeof why, "%u of %u log nodes answer%s%s", view.answered, view.nodes,
+                       view.refusal[0] != '\0' ? ": " : "", view.refusal);
+        run_fail(r, why);
+    } else if (view.known && (view.empty || view.commit == 0)) {
         run_fail(r, "the log has not begun yet: nobody has led");
-    } else {
+    } else if (view.known && view.commit < r->config.reach && late) {
+        (void)snprintf(why, sizeof why,
+                       "the log nodes know of commits up to offset %" PRIu64
+                       " only, and not to %" PRIu64,
+                       view.commit, r->config.reach);
+        run_fail(r, why);
+    } else if (view.known && view.commit >= r->config.reach) {
         run_list(r, RUN_LIST);
     }
 }

@@ -23,6 +23,8 @@ struct run;
 struct run_config {
     struct leg_config leg;
     uint32_t look_ms;              /* how long the log nodes are waited for */
+    uint64_t reach;                /* take: a place that is committed, which it is to reach: nodes
+                                      hear of commits with what comes next only; 0: none */
     uint32_t store_ms;             /* how long storing on one of them may stand still */
     uint64_t store_rate_max_bytes; /* sent to one in a second at most; 0: as fast as it goes */
     uint64_t memory_reserve_bytes; /* see room_is_enough */

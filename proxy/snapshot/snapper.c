@@ -209,7 +209,7 @@ static int snapper_spawn(struct snapper *s, const char *const argv[])
     return ERR_OK;
 }
 
-int snapper_start(struct snapper *s, uint64_t verify_offset, const char *engine, const char *nodes)
+int snapper_start(struct snapper *s, const struct snapper_order *order)
 {
     char program[SNAPPER_PATH_MAX], parent[24], offset[24];
     const char *argv[16] = {program, "--config", s->config_path, "--json", "--parent", parent};
@@ -218,24 +218,27 @@ int snapper_start(struct snapper *s, uint64_t verify_offset, const char *engine,
     if (s->status.running) {
         return ERR_STATE;
     }
-    s->status.verify = verify_offset != UINT64_MAX;
-    s->status.verify_offset = verify_offset;
+    s->status.verify = order->verify;
     s->status.why[0] = '\0';
     s->said_done = false;
     s->line_len = 0;
     snapper_find(s, program, sizeof program);
     (void)snprintf(parent, sizeof parent, "%d", (int)getpid());
-    (void)snprintf(offset, sizeof offset, "%" PRIu64, verify_offset);
-    if (engine[0] != '\0') {
+    (void)snprintf(offset, sizeof offset, "%" PRIu64, order->offset);
+    if (order->engine[0] != '\0') {
         argv[argc++] = "--engine";
-        argv[argc++] = engine;
+        argv[argc++] = order->engine;
     }
-    if (nodes[0] != '\0') {
+    if (order->nodes[0] != '\0') {
         argv[argc++] = "--log-nodes";
-        argv[argc++] = nodes;
+        argv[argc++] = order->nodes;
     }
-    argv[argc++] = s->status.verify ? "verify" : "take";
-    if (s->status.verify) {
+    if (!order->verify) {
+        argv[argc++] = "--reach";
+        argv[argc++] = offset;
+    }
+    argv[argc++] = order->verify ? "verify" : "take";
+    if (order->verify) {
         argv[argc++] = offset;
     }
     argv[argc] = NULL;

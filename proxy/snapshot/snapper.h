@@ -28,16 +28,20 @@ struct snapper *snapper_create(struct event_base *base, const struct snapper_con
 /* Kills what is under way. NULL is allowed. */
 void snapper_destroy(struct snapper *s);
 
-/* A snapshot (verify_offset UINT64_MAX), or the rehearsal of one that is stored. engine: "7.0.15",
- * "" if not known; nodes: "host:port,…". ERR_STATE: one is under way. ERR_IO: the program can't be
- * started; snapper_status says why. */
-int snapper_start(struct snapper *s, uint64_t verify_offset, const char *engine,
-                  const char *nodes) MUST_CHECK;
+/* What a run is to do; strings live as long as the call. */
+struct snapper_order {
+    bool verify;     /* the rehearsal of a snapshot that is stored: … */
+    uint64_t offset; /* … that one; else a snapshot of this place, which is committed, or later */
+    const char *engine; /* "7.0.15"; "": not known */
+    const char *nodes;  /* "host:port,…" */
+};
+
+/* ERR_STATE: one is under way. ERR_IO: the program can't be started; snapper_status says why. */
+int snapper_start(struct snapper *s, const struct snapper_order *order) MUST_CHECK;
 
 struct snapper_status {
     bool running;
     bool verify;                                                  /* what runs, or ran last */
-    uint64_t verify_offset;                                       /* … */
     char phase[SNAPPER_TEXT_MAX + 1], what[SNAPPER_TEXT_MAX + 1]; /* of what runs */
     uint64_t done_bytes, total_bytes;                             /* 0: not known */
     uint64_t started_ns, ended_ns;                                /* 0: never */

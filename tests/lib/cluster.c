@@ -238,7 +238,7 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
     for (unsigned i = 0; i < c->log_nodes; i++) {
         fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].relay_port);
     }
-    fprintf(f, "]}");
+    fprintf(f, "]%s}", c->options.proxy_log_json ? c->options.proxy_log_json : "");
     if (p->relay_port != p->port) {
         fprintf(f, ",\n \"announce_port\": %d", p->relay_port);
     }

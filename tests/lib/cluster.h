@@ -30,6 +30,7 @@ struct cluster_options {
     const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
     const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
     const char *redis_json;        /* more keys of "redis", begun by a comma; or NULL */
+    const char *proxy_log_json;    /* more keys of proxies' "log", begun by a comma; or NULL */
     const char *sentinel_json;     /* keys of "sentinel" besides "port"; NULL: no such port */
     const char *log_json;          /* NULL: smaller segments than the default */
     bool relays;                   /* between proxies and log nodes, and among proxies */
