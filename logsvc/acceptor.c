@@ -103,7 +103,7 @@ void acceptor_log(const struct acceptor *a, struct wire_log *out)
         .unit_off = st.unit_off,
         .uncertain_to = uncertain > st.unit_off ? uncertain : 0,
         .commit = a->commit,
-        .chain_crc = st.chain_crc,
+        .chain_crc = st.flush_chain,
         .begin_chain = st.begin_chain,
         .holes = st.holes,
     };

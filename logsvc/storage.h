@@ -34,8 +34,9 @@ struct storage_state {
     uint64_t unit_off;      /* end of the last whole unit at or below flush_off */
     uint64_t uncertain_to;  /* > flush_off: a bad record at the end may have been acknowledged */
     uint64_t commit;        /* highest commit offset recorded in the log; at most flush_off */
-    uint32_t chain_crc;     /* checksum of all payload bytes up to write_off */
-    uint32_t begin_chain;   /* the same at begin: of what was there in front of it … */
+    uint32_t chain_crc;     /* checksum of all payload bytes up to write_off … */
+    uint32_t flush_chain;   /* … up to flush_off … */
+    uint32_t begin_chain;   /* … and at begin: of what was there in front of it, … */
     bool begin_chain_known; /* … unless what told it has rotted */
     struct storage_holes holes;
 };

@@ -47,6 +47,7 @@ static void store_state(struct storage *base, struct storage_state *out)
     out->uncertain_to = s->uncertain_to;
     out->commit = s->commit_seen < s->flush_off ? s->commit_seen : s->flush_off;
     out->chain_crc = s->chain_crc;
+    out->flush_chain = s->batch_len > 0 ? s->flush_chain : s->chain_crc;
     out->begin_chain = s->told.chain_known ? s->told.chain_crc : 0;
     out->begin_chain_known = s->told.chain_known;
     out->holes = s->holes;
@@ -224,6 +225,9 @@ static int store_append(struct storage *base, const struct record *r, const void
             return rc;
         }
         at = 0;
+    }
+    if (at == 0) {
+        s->flush_chain = s->chain_crc;
     }
     store_batch_reserve(s, (size_t)segment_block_up(at + size));
     memset(s->batch + s->batch_len, 0, at - s->batch_len);

@@ -122,7 +122,8 @@ struct store {
     uint64_t commit_seen; /* highest one in a flushed record */
     uint64_t commit_seen_write;
     uint64_t last_wall_ms;
-    uint32_t chain_crc; /* at write_off */
+    uint32_t chain_crc;   /* at write_off … */
+    uint32_t flush_chain; /* … and at flush_off, while something is queued behind that */
     struct log_term term;
 
     struct segment_cursor reader; /* for read; its window is kept between calls */

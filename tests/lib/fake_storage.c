@@ -59,6 +59,7 @@ static void fake_state(struct storage *s, struct storage_state *out)
         .uncertain_to = f->uncertain_to,
         .commit = commit < flush_off ? commit : flush_off,
         .chain_crc = f->count > 0 ? f->records[f->count - 1].r.chain_crc : f->begin_chain,
+        .flush_chain = f->flushed > 0 ? f->records[f->flushed - 1].r.chain_crc : f->begin_chain,
         .begin_chain = f->begin_chain,
         .begin_chain_known = f->has_begin && !f->chain_lost,
         .holes = f->holes,

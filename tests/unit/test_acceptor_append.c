@@ -26,6 +26,28 @@ START_TEST(append_is_acknowledged_after_the_flush)
 }
 END_TEST
 
+/* The checksum that is told with the durable end is of what is durable, also while more is queued
+ * behind it: who compares logs by it compares what they hold. */
+START_TEST(chain_of_what_is_durable)
+{
+    lead_term_1();
+    struct wire_msg m = message(WIRE_STATUS, 0);
+    say(&m);
+    struct wire_log before = reply.status_reply.node.log;
+    ck_assert_uint_eq(before.chain_crc, crc32c_extend(0, "abcdefgh", 8));
+    append(1, BEGIN + 8, "ijk", true);
+    m = message(WIRE_STATUS, 0);
+    say(&m);
+    ck_assert_uint_eq(reply.status_reply.node.log.flush_off, before.flush_off);
+    ck_assert_uint_eq(reply.status_reply.node.log.chain_crc, before.chain_crc);
+    flush();
+    m = message(WIRE_STATUS, 0);
+    say(&m);
+    ck_assert_uint_eq(reply.status_reply.node.log.flush_off, BEGIN + 11);
+    ck_assert_uint_eq(reply.status_reply.node.log.chain_crc, crc32c_extend(0, "abcdefghijk", 11));
+}
+END_TEST
+
 START_TEST(append_needs_a_good_flush)
 {
     (void)vote(1);
@@ -257,8 +279,8 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("acceptor_append", setup, teardown, append_is_acknowledged_after_the_flush,
-                    append_needs_a_good_flush, append_needs_elected, append_begins_at_the_end,
-                    append_checks_records, parts_do_not_count, full_disk, commit_is_learnt,
-                    idle_marker, idle_marker_of_the_last_byte, no_idle_marker_of_an_unknown_term,
-                    cut_inside_a_record);
+                    chain_of_what_is_durable, append_needs_a_good_flush, append_needs_elected,
+                    append_begins_at_the_end, append_checks_records, parts_do_not_count, full_disk,
+                    commit_is_learnt, idle_marker, idle_marker_of_the_last_byte,
+                    no_idle_marker_of_an_unknown_term, cut_inside_a_record);
 }

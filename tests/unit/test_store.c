@@ -106,6 +106,9 @@ static int append(uint32_t len)
     int rc = m.st->ops->append(m.st, &r, payload);
     if (rc == ERR_OK) {
         m.end += len;
+        struct storage_state s = state();
+        ck_assert_uint_eq(s.chain_crc, r.chain_crc);
+        ck_assert_uint_eq(s.flush_chain, crc32c_extend(0, m.bytes, s.flush_off - m.base));
     }
     return rc;
 }
@@ -263,6 +266,7 @@ static void check_reopened(void)
     ck_assert_uint_eq(s.write_off, s.flush_off);
     ck_assert_uint_eq(s.uncertain_to, 0);
     ck_assert_uint_eq(s.chain_crc, crc32c_extend(0, m.bytes, s.flush_off - m.base));
+    ck_assert_uint_eq(s.flush_chain, s.chain_crc);
     m.end = m.flushed = s.flush_off;
     m.cut_to = UINT64_MAX;
     check_bytes(3000);
