@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct import {
@@ -90,30 +89,10 @@ static int import_place(struct import *i, const struct ctl *ctl)
 
 /* ---- doing it ---- */
 
-/* Of an attempt that was killed a moment ago, something may have been on its way to a disk when the
- * nodes were looked at: whether they hold something else by now. */
-static bool import_has_moved(struct import *i, const struct ctl *ctl)
-{
-    struct held now;
-
-    (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
-    if (ctl_nodes_open_all(&i->nodes, ctl) != CTL_EXIT_DONE) {
-        return false;
-    }
-    bool moved = ctl_found_look(&i->nodes, i->archive.manifest.snapshot.offset,
-                                &i->archive.manifest.snapshot, &now) &&
-                 !held_same(&now, &i->held);
-    ctl_nodes_close(&i->nodes);
-    return moved;
-}
-
 /* Whether what an earlier attempt has left is a beginning of this one. */
-static int import_fits(struct import *i, const struct ctl *ctl)
+static int import_fits(struct import *i)
 {
     if (!held_all_known(&i->held)) {
-        if (import_has_moved(i, ctl)) {
-            return CTL_FOUND_CHANGED;
-        }
         ctl_complain("an import of other data was broken off here: import those, or remove what "
                      "the log nodes have stored; nothing was changed");
         return CTL_EXIT_FAILED;
@@ -227,7 +206,7 @@ static int import_try(struct import *i, const struct ctl *ctl)
         return CTL_EXIT_FAILED;
     }
     rc = import_place(i, ctl);
-    if (rc == CTL_EXIT_DONE && (rc = import_fits(i, ctl)) == CTL_EXIT_DONE) {
+    if (rc == CTL_EXIT_DONE && (rc = import_fits(i)) == CTL_EXIT_DONE) {
         rc = import_found(i, ctl);
     }
     return rc;

@@ -50,14 +50,3 @@ bool held_ends_at(const struct held *h, uint64_t offset)
     }
     return false;
 }
-
-bool held_same(const struct held *a, const struct held *b)
-{
-    bool same = a->count == b->count;
-
-    for (unsigned i = 0; same && i < a->count; i++) {
-        const struct held_node *x = &a->nodes[i], *y = &b->nodes[i];
-        same = x->flushed == y->flushed && x->unit == y->unit && x->chain == y->chain;
-    }
-    return same;
-}

@@ -32,8 +32,6 @@ void held_feed(struct held *h, const void *bytes, size_t size);
 
 /* Whether all that any of them has is a beginning of what was fed. */
 bool held_all_known(const struct held *h);
-/* Whether the nodes held the same when they were added, whatever was fed since. */
-bool held_same(const struct held *a, const struct held *b);
 /* Whether the last whole unit of one of them ends there. */
 bool held_ends_at(const struct held *h, uint64_t offset);
 
