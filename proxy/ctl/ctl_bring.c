@@ -178,7 +178,7 @@ static bool bring_open_redis(struct ctl_bring *b)
                                      .password = c->password,
                                      .timeout_ms = BRING_ANSWER_MS,
                                      .retry_ms = BRING_RETRY_MS};
-    struct sandbox_config sandbox = {.program = c->program, .folder = c->folder};
+    struct sandbox_config sandbox = {.program = c->program};
     uint64_t end_ns = clock_now_ns() + 2 * c->timeout_ms * CLOCK_NS_PER_MS;
     char why[SANDBOX_WHY_MAX];
 

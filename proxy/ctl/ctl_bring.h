@@ -18,7 +18,6 @@ struct ctl_bring_config {
     const char *user, *password;
     const char *secret;    /* that it shows when it comes to us */
     const char *feed_host; /* an address of ours that it reaches */
-    const char *folder;    /* of a sandbox, for as long as it starts */
     const char *program;   /* of a sandbox: redis-server */
 };
 

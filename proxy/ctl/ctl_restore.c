@@ -218,10 +218,10 @@ static int restore_to_log(struct restore *r)
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
-    config.folder = tmpdir != NULL && tmpdir[0] != '\0' ? tmpdir : "/var/tmp";
-    int fd = extract_open_file(config.folder);
+    const char *folder = tmpdir != NULL && tmpdir[0] != '\0' ? tmpdir : "/var/tmp";
+    int fd = extract_open_file(folder);
     if (fd < 0) {
-        return restore_io_failed(config.folder);
+        return restore_io_failed(folder);
     }
     rc = restore_bring(r, &config, fd);
     if (rc == CTL_EXIT_DONE) {
@@ -239,7 +239,7 @@ static int restore_to_log(struct restore *r)
 
 static int restore_to_file(struct restore *r)
 {
-    struct ctl_bring_config config = {.folder = r->folder, .program = restore_program(r)};
+    struct ctl_bring_config config = {.program = restore_program(r)};
     int fd = open(r->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (fd < 0) {

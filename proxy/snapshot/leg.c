@@ -327,7 +327,7 @@ static const struct sandbox_events leg_sandbox_events = {leg_up, leg_down};
 
 static void leg_begin(struct leg *l)
 {
-    struct sandbox_config config = {.program = l->config.redis_server, .folder = l->config.folder};
+    struct sandbox_config config = {.program = l->config.redis_server};
     char why[SANDBOX_WHY_MAX];
 
     l->attempt++;

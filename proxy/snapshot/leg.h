@@ -17,7 +17,6 @@ struct leg_config {
     struct event_base *base;
     struct lognodes *nodes;
     const char *redis_server; /* see sandbox_config */
-    const char *folder;
     uint32_t engine; /* the log's, as WIRE_ENGINE; 0: not known. The sandbox has to be of the
                         same major and minor version */
     uint64_t rate_max_bytes;      /* see replay_config */

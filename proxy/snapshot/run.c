@@ -357,7 +357,7 @@ static void run_make(struct run *r, uint64_t to)
     if (r->verify) {
         plan.base.limit = to - 1; /* there is one */
     } else {
-        r->fd = extract_open_file(r->config.leg.folder);
+        r->fd = extract_open_file(r->config.folder);
         if (r->fd < 0) {
             run_fail(r, strerror(errno));
             return;
@@ -378,7 +378,7 @@ static bool run_has_room(struct run *r, uint64_t rdb_bytes)
     struct room room;
 
     r->room_ns = clock_now_ns();
-    room_look(r->config.leg.folder, &room);
+    room_look(r->config.folder, &room);
     if (r->verify) {
         room.disk_bytes = ROOM_UNKNOWN; /* no file is made */
     }
@@ -400,7 +400,7 @@ static void run_watch_memory(struct run *r, uint64_t now_ns)
         return;
     }
     r->room_ns = now_ns;
-    room_look(r->config.leg.folder, &room);
+    room_look(r->config.folder, &room);
     room.disk_bytes = ROOM_UNKNOWN; /* the file itself finds out */
     if (!room_is_enough(&room, 0, r->config.memory_reserve_bytes, why)) {
         run_fail(r, why);

@@ -22,6 +22,7 @@ struct run;
 
 struct run_config {
     struct leg_config leg;
+    const char *folder;            /* where the RDB's file, which has no name, is made */
     uint32_t look_ms;              /* how long the log nodes are waited for */
     uint64_t reach;                /* take: a place that is committed, which it is to reach: nodes
                                       hear of commits with what comes next only; 0: none */

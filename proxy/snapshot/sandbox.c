@@ -20,13 +20,15 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { SANDBOX_TICK_MS = 20, SANDBOX_START_MS = 30000, SANDBOX_RETRY_MS = 20 };
 enum { SANDBOX_COMMAND_MS = 600000 }; /* it may load for long, and one command can take a while */
 enum { SANDBOX_PATH_MAX = 4096, SANDBOX_LINE_MAX = 512 };
+
+/* There is nothing to be made in it, nor to be removed. */
+static const char sandbox_folder[] = "/proc";
 
 /* What all sandboxes are told. It has to take whatever the engine of this log has taken: as many
  * databases and as large values as there can be. It is never told that its master is away, which
@@ -113,14 +115,14 @@ static bool sandbox_find_program(const char *name, char *out, size_t size)
 }
 
 /* Between fork and exec, in a process that may have threads: system calls only. */
-static _Noreturn void sandbox_child(const char *program, int folder, int in, int out, pid_t parent)
+static _Noreturn void sandbox_child(const char *program, int in, int out, pid_t parent)
 {
     const char *argv[] = {"redis-server", "-", NULL};
     sigset_t none;
 
     (void)sigemptyset(&none);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || fchdir(folder) != 0 ||
-        dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
+        chdir(sandbox_folder) != 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
         sigprocmask(SIG_SETMASK, &none, NULL) != 0) {
         _exit(127);
     }
@@ -130,7 +132,7 @@ static _Noreturn void sandbox_child(const char *program, int folder, int in, int
 }
 
 /* Redis with its configuration on its standard input and its messages on a pipe to us. */
-static int sandbox_spawn(struct sandbox *s, const char *program, int folder)
+static int sandbox_spawn(struct sandbox *s, const char *program)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     char text[sizeof sandbox_settings + 200];
@@ -143,7 +145,7 @@ static int sandbox_spawn(struct sandbox *s, const char *program, int folder)
         pid_t parent = getpid();
         s->pid = fork();
         if (s->pid == 0) {
-            sandbox_child(program, folder, in[0], out[1], parent);
+            sandbox_child(program, in[0], out[1], parent);
         }
         /* Less than a pipe holds, so this does not wait. */
         if (s->pid > 0 && write(in[1], text, (size_t)len) == len) {
@@ -174,24 +176,6 @@ static void sandbox_make_password(char out[SANDBOX_SECRET_CHARS + 1])
     for (size_t i = 0; i < sizeof bytes; i++) {
         (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     }
-}
-
-/* A folder that has been removed already: who is in it can stay, and can make nothing there. -1:
- * errno says why not. */
-static int sandbox_open_folder(const char *where)
-{
-    char path[SANDBOX_PATH_MAX];
-
-    if (snprintf(path, sizeof path, "%s/sandbox-XXXXXX", where) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    if (mkdtemp(path) == NULL) {
-        return -1;
-    }
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    (void)rmdir(path);
-    return fd;
 }
 
 /* ---- what becomes of it ---- */
@@ -361,20 +345,11 @@ struct sandbox *sandbox_start(struct event_base *base, const struct sandbox_conf
         free(s);
         return NULL;
     }
-    int folder = sandbox_open_folder(config->folder);
-    if (folder < 0) {
-        (void)snprintf(why, SANDBOX_WHY_MAX, "no folder can be made in %.150s: %s", config->folder,
-                       strerror(errno));
-        free(s);
-        return NULL;
-    }
     s->port = sandbox_free_port();
-    int rc = s->port != 0 ? sandbox_spawn(s, program, folder) : ERR_IO;
-    int error = errno;
-    (void)close(folder);
+    int rc = s->port != 0 ? sandbox_spawn(s, program) : ERR_IO;
     if (rc != ERR_OK) {
         (void)snprintf(why, SANDBOX_WHY_MAX, "%.150s can't be started: %s", program,
-                       strerror(error));
+                       strerror(errno));
         sandbox_destroy(s);
         return NULL;
     }

@@ -3,8 +3,8 @@
  * was made up at random, stores nothing, and is the first to go if the machine runs out of memory.
  *
  * Nothing of it stays: it dies with the process that started it, however that ends; its
- * configuration reaches it through a pipe; and the folder that it runs in is removed before it
- * begins (it needs no file: it loads and sends an RDB without one). */
+ * configuration reaches it through a pipe; and it runs in a folder in which nobody can make a file
+ * (it needs none: it loads and sends an RDB without one). */
 #ifndef PROXY_SNAPSHOT_SANDBOX_H
 #define PROXY_SNAPSHOT_SANDBOX_H
 
@@ -22,7 +22,6 @@ enum { SANDBOX_SECRET_CHARS = 40, SANDBOX_WHY_MAX = 300 };
 
 struct sandbox_config {
     const char *program; /* redis-server; without a '/' it is looked for in PATH */
-    const char *folder;  /* where its own folder is made for a moment */
     uint32_t timeout_ms; /* until it answers; 0: 30 s */
 };
 
