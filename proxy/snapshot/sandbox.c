@@ -12,6 +12,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 
 enum { SANDBOX_TICK_MS = 20, SANDBOX_START_MS = 30000, SANDBOX_RETRY_MS = 20 };
 enum { SANDBOX_COMMAND_MS = 600000 }; /* it may load for long, and one command can take a while */
-enum { SANDBOX_PATH_MAX = 4096, SANDBOX_LINE_MAX = 512 };
+enum { SANDBOX_PATH_MAX = PATH_MAX, SANDBOX_LINE_MAX = 512 };
 
 /* There is nothing to be made in it, nor to be removed. */
 static const char sandbox_folder[] = "/proc";
@@ -95,18 +96,33 @@ static int sandbox_free_port(void)
     return port;
 }
 
-/* Where the program is; false: nowhere. */
-static bool sandbox_find_program(const char *name, char *out, size_t size)
+/* What names the program from any folder, if it is one. */
+static bool sandbox_take_program(const char *path, char out[SANDBOX_PATH_MAX])
 {
+    char folder[SANDBOX_PATH_MAX] = "";
+    bool whole = path[0] == '/';
+
+    if (access(path, X_OK) != 0 || (!whole && getcwd(folder, sizeof folder) == NULL)) {
+        return false;
+    }
+    return snprintf(out, SANDBOX_PATH_MAX, "%s%s%s", folder, whole ? "" : "/", path) <
+           SANDBOX_PATH_MAX;
+}
+
+/* Where it is; false: nowhere. */
+static bool sandbox_find_program(const char *name, char out[SANDBOX_PATH_MAX])
+{
+    char found[SANDBOX_PATH_MAX];
     const char *path = getenv("PATH");
 
     if (strchr(name, '/') != NULL || path == NULL) {
-        return snprintf(out, size, "%s", name) < (int)size && access(out, X_OK) == 0;
+        return sandbox_take_program(name, out);
     }
     while (*path != '\0') {
         size_t len = strcspn(path, ":");
-        if (snprintf(out, size, "%.*s/%s", (int)len, len > 0 ? path : ".", name) < (int)size &&
-            access(out, X_OK) == 0) {
+        if (snprintf(found, sizeof found, "%.*s/%s", len > 0 ? (int)len : 1, len > 0 ? path : ".",
+                     name) < (int)sizeof found &&
+            sandbox_take_program(found, out)) {
             return true;
         }
         path += len + (path[len] == ':');
@@ -340,7 +356,7 @@ struct sandbox *sandbox_start(struct event_base *base, const struct sandbox_conf
     s->pid_fd = s->out_fd = -1;
     s->until_ns = clock_now_ns() + timeout_ms * CLOCK_NS_PER_MS;
     sandbox_make_password(s->password);
-    if (!sandbox_find_program(config->program, program, sizeof program)) {
+    if (!sandbox_find_program(config->program, program)) {
         (void)snprintf(why, SANDBOX_WHY_MAX, "no such program: %.200s", config->program);
         free(s);
         return NULL;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,9 +121,9 @@ static void tool_open(struct tool *t)
     ck_abort_msg("the log nodes don't answer: %s", view.refusal);
 }
 
-static void tool_start_sandbox(struct tool *t)
+static void tool_start_program(struct tool *t, const char *program)
 {
-    struct sandbox_config config = {.program = "redis-server"};
+    struct sandbox_config config = {.program = program};
     char why[SANDBOX_WHY_MAX];
 
     t->up = t->down = false;
@@ -130,6 +131,11 @@ static void tool_start_sandbox(struct tool *t)
     ck_assert_msg(t->sandbox != NULL, "%s", why);
     tool_wait(t, &t->up, &t->down);
     ck_assert_msg(t->up, "%s", t->why);
+}
+
+static void tool_start_sandbox(struct tool *t)
+{
+    tool_start_program(t, "redis-server");
 }
 
 static void tool_create_replay(struct tool *t, uint64_t rate)
@@ -403,6 +409,28 @@ START_TEST(no_sandbox)
 }
 END_TEST
 
+/* The program may be named from the folder in which this one runs, itself or by PATH. */
+START_TEST(program_is_found)
+{
+    struct tool t = {.base = event_base_new()};
+    char path[4096];
+
+    (void)snprintf(path, sizeof path, "%s:%s", "", getenv("PATH"));
+    ck_assert_int_eq(chdir(cluster_dir(cluster, "proxy1")), 0);
+    FILE *f = fopen("our-redis", "we");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_gt(fprintf(f, "#!/bin/sh\nexec redis-server \"$@\"\n"), 0);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(chmod("our-redis", 0700), 0);
+    tool_start_program(&t, "./our-redis");
+    sandbox_destroy(t.sandbox);
+    ck_assert_int_eq(setenv("PATH", path, 1), 0);
+    tool_start_program(&t, "our-redis");
+    sandbox_destroy(t.sandbox);
+    event_base_free(t.base);
+}
+END_TEST
+
 /* A sandbox can make no file, whatever it is told: so nothing of it can be left. */
 START_TEST(makes_no_file)
 {
@@ -429,7 +457,7 @@ int main(void)
 {
     Suite *suite = suite_create("replay");
 
-    SYSTEM_CASE(suite, "replay", system_serve, 120, no_sandbox, makes_no_file, orphan, exact_places,
-                rate, extracted);
+    SYSTEM_CASE(suite, "replay", system_serve, 120, no_sandbox, program_is_found, makes_no_file,
+                orphan, exact_places, rate, extracted);
     return unit_main(suite);
 }
