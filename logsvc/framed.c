@@ -21,6 +21,7 @@
 #include "logsvc/transport_nng.h"
 
 #include <nng/supplemental/util/platform.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,7 +135,10 @@ static const char *framed_cut(struct framed *f)
     while (f->greeted && wrong == NULL && f->in_used - at >= FRAMED_LENGTH_BYTES) {
         size_t size = le_get32(f->in + at);
         if (size > f->limits.message_max_bytes) {
-            wrong = "it announces a message over the limit";
+            (void)snprintf(f->wrong, sizeof f->wrong,
+                           "it announces a message of %zu bytes, over the limit of %zu (%s)", size,
+                           f->limits.message_max_bytes, f->limits.setting);
+            wrong = f->wrong;
         } else if (f->in_used - at - FRAMED_LENGTH_BYTES < size) {
             break;
         } else if (!f->calls->room(f)) {

@@ -72,6 +72,7 @@ struct framed_calls {
 
 struct framed_limits {
     size_t message_max_bytes; /* that the peer sends */
+    const char *setting;      /* what that comes from, for people */
     size_t send_max_bytes;    /* 0: the same */
     /* Messages that may wait while one is being sent: none, if backlog_max is 0. Of bytes at least
      * one message may wait in any case. */
@@ -85,6 +86,7 @@ struct framed {
     const struct framed_calls *calls;
     void *owner;
     struct framed_limits limits;
+    char wrong[200]; /* what the peer did, where that has to be put together */
     nng_aio *receive;
     nng_aio *try;   /* sends at once, or not at all */
     nng_aio *send;  /* sends the rest */

@@ -253,6 +253,8 @@ static bool slot_available(struct transport_server *s)
 static struct slot *slot_take(struct transport_server *s)
 {
     const struct framed_limits limits = {.message_max_bytes = s->message_max_bytes,
+                                         .setting = "message_max_bytes; it has to be more than "
+                                                    "log.append_max_bytes of every proxy",
                                          .send_max_bytes = s->reply_max_bytes,
                                          .backlog_max = BACKLOG_MAX,
                                          .backlog_max_bytes = BACKLOG_MAX_BYTES};

@@ -251,7 +251,8 @@ static void link_dialed(void *arg)
 
 static int link_open(struct link *l, struct transport *t, unsigned node, const char *address)
 {
-    const struct framed_limits limits = {.message_max_bytes = t->message_max_bytes};
+    const struct framed_limits limits = {.message_max_bytes = t->message_max_bytes,
+                                         .setting = "twice log.append_max_bytes"};
     char url[TRANSPORT_URL_BYTES];
     int rv = transport_url(address, url);
 

@@ -613,12 +613,33 @@ START_TEST(survives_garbage)
 }
 END_TEST
 
-/* A message over the limit ends its own connection and no other; the client comes back. */
+/* What is logged from now on goes there. */
+static FILE *log_begin(void)
+{
+    FILE *f = tmpfile();
+
+    ck_assert(f != NULL && dup2(fileno(f), STDERR_FILENO) >= 0);
+    return f;
+}
+
+static void log_expect(FILE *f, const char *text)
+{
+    char all[4096];
+
+    rewind(f);
+    all[fread(all, 1, sizeof all - 1, f)] = '\0';
+    ck_assert_msg(strstr(all, text) != NULL, "%s", all);
+}
+
+/* A message over the limit ends its own connection and no other; the client comes back, and the log
+ * says which setting it is. */
 START_TEST(oversize_kills_its_connection_only)
 {
     static uint8_t bytes[MAX_BYTES + 1];
     uint8_t huge[4];
+    char text[200];
     struct echo e;
+    FILE *log = log_begin();
     echo_start(&e, 0);
     uint16_t port = transport_server_port(e.server);
     struct transport *good = client_open(1, &port);
@@ -630,6 +651,12 @@ START_TEST(oversize_kills_its_connection_only)
     client_expect(fat, TRANSPORT_DOWN, 0);
     client_expect(fat, TRANSPORT_UP, 0);
     round_trip(fat, 0, "thinner");
+    (void)snprintf(text, sizeof text,
+                   "a message of %d bytes, over the limit of %d (message_max_bytes; it has to be "
+                   "more than log.append_max_bytes of every proxy)",
+                   MAX_BYTES + 1, MAX_BYTES);
+    log_expect(log, text);
+    ck_assert_int_eq(fclose(log), 0);
 
     static const uint32_t sizes[] = {MAX_BYTES + 1, 0x7fffffff, 0x80000000, 0xffffffff};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
