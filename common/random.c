@@ -19,6 +19,20 @@ void random_bytes(void *bytes, size_t size)
     }
 }
 
+void random_hex(char *out, size_t digits)
+{
+    static const char digit[] = "0123456789abcdef";
+    uint8_t byte;
+
+    MUST(digits % 2 == 0);
+    for (size_t i = 0; i < digits; i += 2) {
+        random_bytes(&byte, 1);
+        out[i] = digit[byte >> 4];
+        out[i + 1] = digit[byte & 15];
+    }
+    out[digits] = '\0';
+}
+
 uint64_t random_seed(void)
 {
     uint64_t seed;

@@ -11,6 +11,9 @@
 /* Fills size bytes from the kernel (getrandom(2)); waits at boot until it has entropy. */
 void random_bytes(void *bytes, size_t size);
 
+/* So many lower-case hexadecimal digits (an even number) that are a secret, and a NUL. */
+void random_hex(char *out, size_t digits);
+
 /* 64 bits from the kernel. */
 uint64_t random_seed(void);
 

@@ -489,16 +489,6 @@ static void replay_tick_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- public ---- */
 
-static void replay_make_secret(char *out)
-{
-    uint8_t bytes[REPLAY_SECRET_CHARS / 2];
-
-    random_bytes(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    }
-}
-
 struct replay *replay_create(const struct replay_config *config, const struct replay_events *events,
                              void *ctx, int *err)
 {
@@ -516,7 +506,7 @@ struct replay *replay_create(const struct replay_config *config, const struct re
         r->secret = mem_strdup(config->secret);
     } else {
         r->secret = mem_alloc(REPLAY_SECRET_CHARS + 1);
-        replay_make_secret(r->secret);
+        random_hex(r->secret, REPLAY_SECRET_CHARS);
     }
     struct feed_config feed = {.bind_host = r->config.feed_host,
                                .secret = r->secret,

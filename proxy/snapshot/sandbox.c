@@ -184,16 +184,6 @@ static int sandbox_spawn(struct sandbox *s, const char *program)
     return rc;
 }
 
-static void sandbox_make_password(char out[SANDBOX_SECRET_CHARS + 1])
-{
-    uint8_t bytes[SANDBOX_SECRET_CHARS / 2];
-
-    random_bytes(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    }
-}
-
 /* ---- what becomes of it ---- */
 
 static void sandbox_tell_down(struct sandbox *s, const char *why)
@@ -355,7 +345,7 @@ struct sandbox *sandbox_start(struct event_base *base, const struct sandbox_conf
     s->ctx = ctx;
     s->pid_fd = s->out_fd = -1;
     s->until_ns = clock_now_ns() + timeout_ms * CLOCK_NS_PER_MS;
-    sandbox_make_password(s->password);
+    random_hex(s->password, SANDBOX_SECRET_CHARS);
     if (!sandbox_find_program(config->program, program)) {
         (void)snprintf(why, SANDBOX_WHY_MAX, "no such program: %.200s", config->program);
         free(s);

@@ -82,7 +82,26 @@ START_TEST(kernel)
 }
 END_TEST
 
+/* As many digits as asked for, all of the sixteen, and others each time. */
+START_TEST(hex)
+{
+    char text[2049], again[2049];
+
+    memset(text, 'x', sizeof text);
+    random_hex(text, 0);
+    ck_assert_str_eq(text, "");
+    random_hex(text, 2048);
+    random_hex(again, 2048);
+    ck_assert_uint_eq(strlen(text), 2048);
+    ck_assert_uint_eq(strspn(text, "0123456789abcdef"), 2048);
+    for (const char *c = "0123456789abcdef"; *c != '\0'; c++) {
+        ck_assert_ptr_nonnull(strchr(text, *c));
+    }
+    ck_assert_str_ne(text, again);
+}
+END_TEST
+
 int main(void)
 {
-    return UNIT_RUN("random", NULL, NULL, xoshiro_reference, seeded, below, kernel);
+    return UNIT_RUN("random", NULL, NULL, xoshiro_reference, seeded, below, kernel, hex);
 }
