@@ -8,29 +8,34 @@ void fetch_init(struct fetch *f, const struct fetch_config *config)
 {
     MUST(config->node_count >= 1 && config->node_count <= FETCH_NODES_MAX);
     MUST(config->inflight_max >= 1 && config->inflight_max <= FETCH_INFLIGHT_MAX);
+    MUST(config->ahead_max >= config->inflight_max && config->ahead_max <= FETCH_AHEAD_MAX);
     memset(f, 0, sizeof *f);
     f->config = *config;
 }
 
-void fetch_fini(struct fetch *f)
+static void release_all(struct fetch *f)
 {
-    for (unsigned i = 0; i < FETCH_INFLIGHT_MAX; i++) {
+    for (unsigned i = 0; i < FETCH_AHEAD_MAX; i++) {
         buf_release(&f->slots[i].data);
     }
+    buf_release(&f->spare);
+}
+
+void fetch_fini(struct fetch *f)
+{
+    release_all(f);
 }
 
 static struct fetch_slot *slot_at(struct fetch *f, unsigned i)
 {
-    return &f->slots[(f->first + i) % f->config.inflight_max];
+    return &f->slots[(f->first + i) % f->config.ahead_max];
 }
 
 void fetch_stop(struct fetch *f)
 {
     f->count = 0;
     f->assigned = f->to;
-    for (unsigned i = 0; i < FETCH_INFLIGHT_MAX; i++) {
-        buf_release(&f->slots[i].data);
-    }
+    release_all(f);
 }
 
 void fetch_start(struct fetch *f, uint64_t from, uint64_t to, unsigned node)
@@ -52,7 +57,7 @@ void fetch_extend(struct fetch *f, uint64_t to)
 /* Another piece behind the others, if there is room and need. */
 static bool slot_add(struct fetch *f, uint64_t piece_bytes)
 {
-    if (f->count == f->config.inflight_max || f->assigned >= f->to) {
+    if (f->count == f->config.ahead_max || f->assigned >= f->to) {
         return false;
     }
     uint64_t left = f->to - f->assigned;
@@ -80,11 +85,21 @@ static bool pick(struct fetch *f, uint64_t now_ns)
     return false;
 }
 
+static unsigned questions(struct fetch *f)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < f->count; i++) {
+        count += slot_at(f, i)->state == FETCH_ASKED;
+    }
+    return count;
+}
+
 void fetch_pump(struct fetch *f, uint64_t now_ns, uint64_t piece_bytes)
 {
-    while (slot_add(f, piece_bytes)) {
-    }
-    for (unsigned i = 0; i < f->count; i++) {
+    unsigned left = f->config.inflight_max - questions(f);
+
+    for (unsigned i = 0; left > 0 && (i < f->count || slot_add(f, piece_bytes)); i++) {
         struct fetch_slot *slot = slot_at(f, i);
         if (slot->state != FETCH_WANTED) {
             continue;
@@ -99,6 +114,7 @@ void fetch_pump(struct fetch *f, uint64_t now_ns, uint64_t piece_bytes)
             return;
         }
         slot->state = FETCH_ASKED;
+        left--;
     }
 }
 
@@ -121,8 +137,11 @@ struct fetch_slot *fetch_find(struct fetch *f, uint64_t now_ns, unsigned node, u
     return found;
 }
 
-void fetch_put(struct fetch_slot *slot, const void *bytes, size_t size)
+void fetch_put(struct fetch *f, struct fetch_slot *slot, const void *bytes, size_t size)
 {
+    if (slot->data.cap == 0) {
+        buf_swap(&slot->data, &f->spare);
+    }
     slot->state = FETCH_HERE;
     buf_append(&slot->data, bytes, size);
 }
@@ -141,9 +160,13 @@ struct fetch_slot *fetch_head(struct fetch *f)
 
 void fetch_pop(struct fetch *f)
 {
+    struct buf *data = &slot_at(f, 0)->data;
+
     MUST(f->count > 0);
-    buf_clear(&slot_at(f, 0)->data);
-    f->first = (f->first + 1) % f->config.inflight_max;
+    buf_clear(data);
+    buf_swap(data, &f->spare);
+    buf_release(data);
+    f->first = (f->first + 1) % f->config.ahead_max;
     f->count--;
 }
 
@@ -190,7 +213,7 @@ uint64_t fetch_next_tick_ns(const struct fetch *f)
     bool wanted = false;
 
     for (unsigned i = 0; i < f->count; i++) {
-        const struct fetch_slot *slot = &f->slots[(f->first + i) % f->config.inflight_max];
+        const struct fetch_slot *slot = &f->slots[(f->first + i) % f->config.ahead_max];
         wanted |= slot->state == FETCH_WANTED;
         if (slot->state == FETCH_ASKED && slot->asked_ns + f->config.timeout_ns < next) {
             next = slot->asked_ns + f->config.timeout_ns;

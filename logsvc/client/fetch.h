@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FETCH_NODES_MAX = 16, FETCH_INFLIGHT_MAX = 16 };
+enum { FETCH_NODES_MAX = 16, FETCH_INFLIGHT_MAX = 16, FETCH_AHEAD_MAX = 256 };
 
 enum fetch_slot_state { FETCH_WANTED, FETCH_ASKED, FETCH_HERE };
 
@@ -32,7 +32,9 @@ struct fetch_slot {
 
 struct fetch_config {
     unsigned node_count;
-    unsigned inflight_max; /* pieces, 1 … FETCH_INFLIGHT_MAX */
+    unsigned inflight_max; /* questions under way, 1 … FETCH_INFLIGHT_MAX */
+    unsigned ahead_max;    /* pieces that are asked for or wait for the owner, inflight_max …
+                              FETCH_AHEAD_MAX */
     uint64_t timeout_ns;   /* for one answer */
     /* Asks a node for a piece; false: its link is busy, fetch_pump will be called when it isn't. */
     bool (*ask)(void *ctx, unsigned node, const struct fetch_slot *slot);
@@ -52,7 +54,8 @@ struct fetch {
     uint64_t assigned; /* pieces were made of everything below */
     uint64_t seq;      /* of the last question; never repeats */
     unsigned first, count;
-    struct fetch_slot slots[FETCH_INFLIGHT_MAX];
+    struct buf spare; /* of the last piece, for the next answer */
+    struct fetch_slot slots[FETCH_AHEAD_MAX];
 };
 
 void fetch_init(struct fetch *f, const struct fetch_config *config);
@@ -67,14 +70,15 @@ void fetch_stop(struct fetch *f);
 
 void fetch_link(struct fetch *f, unsigned node, bool up);
 
-/* Makes pieces of piece_bytes and asks for what is wanted. */
+/* Asks for what is wanted, in pieces of piece_bytes from now on, as far as questions may be under
+ * way and pieces may wait. */
 void fetch_pump(struct fetch *f, uint64_t now_ns, uint64_t piece_bytes);
 
 /* The piece that an answer belongs to; NULL: none, or no longer. The time-outs of the node's other
  * pieces begin anew: it is answering. */
 struct fetch_slot *fetch_find(struct fetch *f, uint64_t now_ns, unsigned node, uint64_t seq);
 /* Keeps the answer's bytes with its piece. */
-void fetch_put(struct fetch_slot *slot, const void *bytes, size_t size);
+void fetch_put(struct fetch *f, struct fetch_slot *slot, const void *bytes, size_t size);
 /* Wants the piece again, from that offset on. */
 void fetch_again(struct fetch_slot *slot, uint64_t from);
 

@@ -17,6 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is asked for beyond what was estimated: a part of it, and of the largest answer. */
+enum { READER_SPARE_PART = 16, READER_SPARE_MIN_PART = 32 };
+
 struct reader {
     struct reader_config config;
     struct reader_events events;
@@ -45,6 +48,21 @@ struct reader {
     bool rotten[READER_NODES_MAX];
 };
 
+/* The size of an answer that has so much of the log, with some to spare: a node reads as much from
+ * its disk. Records are not cut where pieces are, and the answers before tell only roughly how much
+ * of the log fits in one. */
+static uint32_t reader_answer_bytes(const struct reader *r, uint64_t size)
+{
+    uint64_t max = r->config.read_max_bytes;
+
+    if (size >= r->piece_bytes) {
+        return r->config.read_max_bytes;
+    }
+    uint64_t bytes = (uint64_t)((double)size / (double)r->piece_bytes * (double)max);
+    bytes += bytes / READER_SPARE_PART + max / READER_SPARE_MIN_PART + 1;
+    return (uint32_t)(bytes < max ? bytes : max);
+}
+
 static bool reader_ask(void *ctx, unsigned node, const struct fetch_slot *slot)
 {
     struct reader *r = ctx;
@@ -57,7 +75,7 @@ static bool reader_ask(void *ctx, unsigned node, const struct fetch_slot *slot)
 
     memcpy(msg.cluster_id, r->config.cluster_id, sizeof msg.cluster_id);
     msg.read.from = slot->from;
-    msg.read.max_bytes = r->config.read_max_bytes;
+    msg.read.max_bytes = reader_answer_bytes(r, slot->end - slot->from);
     return r->events.send(r->ctx, node, &msg);
 }
 
@@ -67,6 +85,8 @@ struct reader *reader_create(const struct reader_config *config, const struct re
     struct reader *r = mem_calloc(1, sizeof *r);
     struct fetch_config fetch = {.node_count = READER_NODES_MAX,
                                  .inflight_max = config->inflight_max,
+                                 .ahead_max = config->ahead_max > 0 ? config->ahead_max
+                                                                    : config->inflight_max,
                                  .timeout_ns = config->timeout_ms * CLOCK_NS_PER_MS,
                                  .ask = reader_ask,
                                  .ctx = r};
@@ -345,7 +365,7 @@ static void reader_got(struct reader *r, uint64_t now_ns, struct fetch_slot *slo
         reader_avoid(r, now_ns, slot->node, r->config.retry_ms);
         return;
     }
-    fetch_put(slot, msg->data, msg->data_size);
+    fetch_put(&r->fetch, slot, msg->data, msg->data_size);
 
     /* How much of the log such an answer holds: the size of the pieces to come. */
     struct record rec = {0};
@@ -356,7 +376,8 @@ static void reader_got(struct reader *r, uint64_t now_ns, struct fetch_slot *slo
         at += whole;
     }
     if (at > r->config.read_max_bytes / 2 && record_end(&rec) > slot->from) {
-        r->piece_bytes = record_end(&rec) - slot->from;
+        uint64_t held = record_end(&rec) - slot->from;
+        r->piece_bytes = held - held / READER_SPARE_PART; /* the next may hold a little less */
     }
 }
 

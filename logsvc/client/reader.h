@@ -1,7 +1,8 @@
 /* The reader: takes a stretch of the log out of the log nodes, to rebuild a Redis from it. Pure:
  * time and messages in, messages out. It asks one node for several pieces ahead, another when that
  * one does not answer or does not have them, checks every record and hands out the bytes in order,
- * as many as its owner has room for.
+ * as many as its owner has room for. While there is no room it goes on fetching, as far as
+ * ahead_max allows.
  *
  *   IDLE ─reader_start▶ READING ─all handed out▶ DONE         (any) ─reader_stop▶ IDLE
  *                          └──nobody has it, or a higher term is seen──▶ FAILED
@@ -18,7 +19,7 @@
 #include "logsvc/history.h"
 #include "logsvc/wire.h"
 
-enum { READER_NODES_MAX = 16, READER_INFLIGHT_MAX = 16 };
+enum { READER_NODES_MAX = 16, READER_INFLIGHT_MAX = 16, READER_AHEAD_MAX = 256 };
 
 enum reader_state { READER_IDLE, READER_READING, READER_DONE, READER_FAILED };
 
@@ -30,6 +31,8 @@ struct reader_config {
     uint32_t read_max_bytes; /* asked for at once; about 1 MiB. An answer is at most this or one
                                 record, and WIRE_OVERHEAD_MAX */
     unsigned inflight_max;   /* questions under way, 1 … READER_INFLIGHT_MAX; 4 */
+    unsigned ahead_max;      /* answers that may be under way or wait for room, inflight_max …
+                                READER_AHEAD_MAX; 0: inflight_max */
     uint32_t timeout_ms;     /* for an answer, before another node is asked; 1000 */
     uint32_t retry_ms;       /* before a node is asked again that did not have the bytes yet; 50 */
 };

@@ -24,6 +24,7 @@ void snap_download_init(struct snap_download *d, struct snap_line *line)
     d->line = line;
     struct fetch_config fetch = {.node_count = SNAPSHIP_NODES_MAX,
                                  .inflight_max = line->config.inflight_max,
+                                 .ahead_max = line->config.inflight_max,
                                  .timeout_ns = line->config.timeout_ms * CLOCK_NS_PER_MS,
                                  .ask = download_ask_piece,
                                  .ctx = d};
@@ -314,7 +315,7 @@ static void download_piece(struct snap_download *d, uint64_t now_ns, unsigned no
     if (msg->type == WIRE_SNAP_READ_REPLY && msg->snap_read_reply.offset == d->info.offset &&
         msg->snap_read_reply.at == slot->from && msg->data_size > 0 &&
         msg->data_size <= slot->end - slot->from) {
-        fetch_put(slot, msg->data, msg->data_size);
+        fetch_put(&d->fetch, slot, msg->data, msg->data_size);
         return;
     }
     fetch_again(slot, slot->from);

@@ -31,7 +31,9 @@ struct world {
     size_t room_each; /* granted again whenever it is used up; 0: not by itself */
     bool done;
     int failed;
-    struct record record; /* that the next bytes are of */
+    struct record record;    /* that the next bytes are of */
+    uint64_t asked_bytes;    /* at most, in all */
+    unsigned open, open_max; /* questions without an answer */
 };
 
 static uint8_t byte_at(uint64_t offset)
@@ -118,6 +120,7 @@ static void node_request(void *ctx, unsigned node, const struct wire_msg *msg)
     struct buf data = BUF_INIT;
     uint64_t from = msg->read.from;
 
+    w->asked_bytes += msg->read.max_bytes;
     ck_assert_int_eq(msg->type, WIRE_READ);
     ck_assert_int_eq(msg->channel, WIRE_READER);
     if (msg->term.n != 0 && msg->term.n != n->term.n) {
@@ -143,6 +146,7 @@ static void node_request(void *ctx, unsigned node, const struct wire_msg *msg)
 static void client_answer(void *ctx, unsigned node, const struct wire_msg *msg)
 {
     struct world *w = ctx;
+    w->open--;
     reader_receive(w->reader, w->net.now_ns, node, msg);
 }
 
@@ -161,6 +165,9 @@ static uint64_t client_next_tick(void *ctx)
 static bool on_send(void *ctx, unsigned node, const struct wire_msg *msg)
 {
     struct world *w = ctx;
+
+    w->open++;
+    w->open_max = w->open > w->open_max ? w->open : w->open_max;
     return net_send(&w->net, node, msg);
 }
 
@@ -204,13 +211,14 @@ static void on_failed(void *ctx, int err)
     w->failed = err;
 }
 
-static void world_open(struct world *w, uint64_t seed)
+static void world_open_ahead(struct world *w, uint64_t seed, unsigned ahead_max)
 {
     struct reader_config config = {.log_id = 9,
                                    .node_count = NET_NODES,
                                    .session = SESSION,
                                    .read_max_bytes = 4096,
                                    .inflight_max = 4,
+                                   .ahead_max = ahead_max,
                                    .timeout_ms = 100,
                                    .retry_ms = 10};
     struct reader_events events = {.send = on_send,
@@ -234,6 +242,11 @@ static void world_open(struct world *w, uint64_t seed)
         reader_link_up(w->reader, w->net.now_ns, i, true);
     }
     w->room_each = 1 << 20;
+}
+
+static void world_open(struct world *w, uint64_t seed)
+{
+    world_open_ahead(w, seed, 0);
 }
 
 static void world_start(struct world *w, uint64_t from, uint64_t to)
@@ -549,6 +562,59 @@ START_TEST(waits_for_what_is_not_there_yet)
 }
 END_TEST
 
+/* Without room it fetches ahead, so much and no more, with few questions at a time; when there is
+ * room, what was fetched needs no node any more, and the rest follows. */
+START_TEST(fetches_ahead)
+{
+    struct world w;
+    world_open_ahead(&w, 1, 8);
+    w.room_each = 0;
+    world_start(&w, LOG_FROM, LOG_TO);
+    world_run(&w, 1000);
+    ck_assert(!w.done && w.failed == 0);
+    ck_assert_uint_eq(w.expected, LOG_FROM);
+    ck_assert_uint_eq(w.net.asked[0], 8);
+    ck_assert_uint_le(w.open_max, 4);
+    for (unsigned i = 0; i < NET_NODES; i++) {
+        w.net.silent[i] = true;
+    }
+    w.room_each = w.room_left = LOG_TO;
+    reader_room(w.reader, w.net.now_ns, LOG_TO);
+    /* The first answers were asked for before it was known how little of the log fits in one. */
+    ck_assert_uint_gt(w.expected, LOG_FROM + 2000);
+    for (unsigned i = 0; i < NET_NODES; i++) {
+        w.net.silent[i] = false;
+    }
+    world_run(&w, 5000);
+    expect_done(&w, LOG_TO);
+    world_close(&w);
+}
+END_TEST
+
+/* Records take a good part of each answer: pieces are made as large as answers are, so next to
+ * nothing is asked for twice; and at the end, or for a little, no more than that. */
+START_TEST(asks_for_what_it_needs)
+{
+    struct world w;
+    world_open(&w, 1);
+    w.nodes[0].record_bytes = 60; /* and as much again of header */
+    world_start(&w, LOG_FROM, LOG_TO);
+    world_run(&w, 1000);
+    expect_done(&w, LOG_TO);
+    uint64_t stored = (LOG_TO - LOG_FROM) / 60 * (60 + RECORD_HEADER_BYTES);
+    ck_assert_uint_le(w.asked_bytes, stored + stored / 3);
+    ck_assert_uint_le(w.net.asked[0], stored / 4096 * 5 / 4 + 8);
+    world_close(&w);
+
+    world_open(&w, 1);
+    world_start(&w, LOG_FROM, LOG_FROM + 50);
+    world_run(&w, 1000);
+    expect_done(&w, LOG_FROM + 50);
+    ck_assert_uint_lt(w.asked_bytes, 300);
+    world_close(&w);
+}
+END_TEST
+
 /* Answers of other sessions, channels, logs and clusters, unasked and late ones have no effect. */
 START_TEST(ignores_what_is_not_meant_for_it)
 {
@@ -611,6 +677,8 @@ int main(void)
     tcase_add_test(tc, passes_over_rot);
     tcase_add_test(tc, passes_over_a_diverged_node);
     tcase_add_test(tc, waits_for_what_is_not_there_yet);
+    tcase_add_test(tc, fetches_ahead);
+    tcase_add_test(tc, asks_for_what_it_needs);
     tcase_add_test(tc, ignores_what_is_not_meant_for_it);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
