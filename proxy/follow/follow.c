@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often Redis is asked where it is: while something waits for it, and just so. */
-enum { FOLLOW_POLL_FAST_MS = 1, FOLLOW_POLL_MS = 100 };
+/* How often Redis is asked where it is: while something waits for it, while it is made anew, and
+ * just so. */
+enum { FOLLOW_POLL_FAST_MS = 1, FOLLOW_POLL_RESYNC_MS = 10, FOLLOW_POLL_MS = 100 };
 enum { FOLLOW_REPORT_MS = 1000, FOLLOW_AWAY_MS = 30000 };
 /* Not further behind than that: may lead without much ado. */
 enum { FOLLOW_SYNCED_BYTES = 16 << 20, FOLLOW_SYNCED_MS = 1000 };
@@ -67,6 +68,8 @@ struct follow {
     struct lag lag;
     uint64_t resyncs;
     uint64_t done_bytes, total_bytes; /* of a full resync; total 0: none */
+    uint64_t fetched_ns, loaded_ns; /* … when its RDB was: handed to the feed, loaded; 0: not yet */
+    uint64_t asked_commit;          /* what was known to be committed when Redis was asked */
     uint64_t poll_ns, report_ns, started_ns;
     uint64_t away_ns; /* CALL: since when Redis is waited for; 0: the next tick sets it */
     bool polling;     /* a question to Redis is out */
@@ -183,7 +186,17 @@ static uint64_t follow_limit(const struct follow *f)
     return f->elected ? f->end : f->commit;
 }
 
-static void follow_read(struct follow *f, uint64_t now_ns, uint64_t to)
+/* How far it may be sent under the label that Redis was told. */
+static uint64_t follow_label_limit(const struct follow *f)
+{
+    uint64_t limit = follow_limit(f), end = lineage_end(&f->history, &f->label);
+
+    return end < limit ? end : limit;
+}
+
+/* Begins to fetch the log behind what was sent, or goes on to a later place. Nothing of it is
+ * handed out before reader_room. */
+static void follow_fetch(struct follow *f, uint64_t now_ns, uint64_t to)
 {
     enum follow_reading reading = f->elected ? FOLLOW_READS_FENCED : FOLLOW_READS_COMMITTED;
 
@@ -191,7 +204,6 @@ static void follow_read(struct follow *f, uint64_t now_ns, uint64_t to)
         if (to > f->reading_to) {
             f->reading_to = to;
             reader_extend(f->parts.reader, now_ns, to);
-            reader_room(f->parts.reader, now_ns, feed_room(f->parts.feed));
         }
         return;
     }
@@ -207,17 +219,20 @@ static void follow_read(struct follow *f, uint64_t now_ns, uint64_t to)
     f->reading = reading;
     f->reading_to = to;
     reader_start(f->parts.reader, now_ns, &range);
+}
+
+static void follow_read(struct follow *f, uint64_t now_ns, uint64_t to)
+{
+    follow_fetch(f, now_ns, to);
     reader_room(f->parts.reader, now_ns, feed_room(f->parts.feed));
 }
 
 /* STREAM: sends what is sure and not sent, or sees that nothing is left. */
 static void follow_stream(struct follow *f, uint64_t now_ns)
 {
-    uint64_t limit = follow_limit(f);
-    const struct history_entry *label = lineage_label(&f->history, limit);
-    uint64_t to = lineage_end(&f->history, &f->label);
+    const struct history_entry *label = lineage_label(&f->history, follow_limit(f));
+    uint64_t to = follow_label_limit(f);
 
-    to = to < limit ? to : limit;
     if (!lineage_knows(&f->history, &f->label)) {
         follow_call_again(f, "the term that it was told has come to nothing");
     } else if (f->sent < to) {
@@ -251,6 +266,7 @@ static void follow_resync(struct follow *f, uint64_t now_ns, const char *why)
     f->applied_known = false;
     f->started_ns = f->report_ns = now_ns;
     f->done_bytes = f->total_bytes = 0;
+    f->fetched_ns = f->loaded_ns = 0;
     snapship_download(f->parts.snapship, now_ns, f->elected ? f->term : (struct term){0},
                       follow_limit(f), f->node);
 }
@@ -389,6 +405,11 @@ void follow_snapshot_found(struct follow *f, uint64_t now_ns, const struct snaps
              " bytes of log",
              info->offset, info->size_bytes, follow_limit(f) - info->offset);
     feed_full_resync(f->parts.feed, &f->label, info->offset, info->size_bytes);
+    f->sent = info->offset;
+    f->chain_known = true;
+    if (follow_label_limit(f) > f->sent) {
+        follow_fetch(f, now_ns, follow_label_limit(f)); /* while Redis loads the RDB */
+    }
     snapship_room(f->parts.snapship, now_ns, feed_room(f->parts.feed));
 }
 
@@ -418,13 +439,15 @@ void follow_snapshot_end(struct follow *f, uint64_t now_ns, bool ok, const char 
         follow_fail(f, why);
         return;
     }
-    f->sent = f->snapshot.offset;
-    f->chain_known = true;
+    f->fetched_ns = now_ns;
     follow_begin_stream(f, now_ns);
 }
 
 void follow_log_end(struct follow *f, uint64_t now_ns, int err)
 {
+    if (f->step == FOLLOW_SNAPSHOT && err != ERR_OK) {
+        f->reading = FOLLOW_READS_NOTHING; /* asked for again behind the snapshot, in earnest */
+    }
     if (f->step != FOLLOW_STREAM || f->reading == FOLLOW_READS_NOTHING) {
         return;
     }
@@ -484,6 +507,28 @@ static bool follow_parse_role(const struct follow *f, const struct redisReply *r
     return true;
 }
 
+/* Redis says where it is, so it has loaded the RDB. Whether it is at the log's end: clients go on
+ * writing, so that is where the end was when it was asked. */
+static void follow_resynced(struct follow *f, uint64_t now_ns)
+{
+    if (f->total_bytes == 0) {
+        return;
+    }
+    if (f->loaded_ns == 0) {
+        f->loaded_ns = now_ns;
+    }
+    if (f->applied < f->asked_commit) {
+        return;
+    }
+    uint64_t took_ms = (now_ns - f->started_ns) / CLOCK_NS_PER_MS;
+    uint64_t fetched_ms = (f->fetched_ns - f->started_ns) / CLOCK_NS_PER_MS;
+    uint64_t loaded_ms = (f->loaded_ns - f->started_ns) / CLOCK_NS_PER_MS;
+    log_info("Redis has caught up at offset %" PRIu64 ": %" PRIu64 " bytes in %" PRIu64
+             " ms; the snapshot was fetched after %" PRIu64 " ms and loaded after %" PRIu64 " ms",
+             f->applied, f->done_bytes, took_ms, fetched_ms, loaded_ms);
+    f->total_bytes = 0;
+}
+
 static void follow_role_cb(void *ctx, const struct redisReply *reply)
 {
     struct follow *f = ctx;
@@ -506,13 +551,7 @@ static void follow_role_cb(void *ctx, const struct redisReply *reply)
         f->applied = role.offset;
         f->applied_known = true;
         lag_applied(&f->lag, role.offset);
-        if (f->total_bytes > 0 && f->applied >= f->commit) {
-            uint64_t took_ms = (clock_now_ns() - f->started_ns) / CLOCK_NS_PER_MS;
-            log_info("Redis has caught up at offset %" PRIu64 ": %" PRIu64 " bytes in %" PRIu64
-                     " ms",
-                     f->applied, f->done_bytes, took_ms);
-            f->total_bytes = 0;
-        }
+        follow_resynced(f, clock_now_ns());
     }
     if (f->step == FOLLOW_APPLY && role.has_offset && role.offset == f->end) {
         f->step = FOLLOW_PROMOTE;
@@ -557,10 +596,16 @@ static void follow_report(struct follow *f, uint64_t now_ns)
              (double)f->done_bytes / 1000.0 / (double)(elapsed_ms > 0 ? elapsed_ms : 1));
 }
 
+static uint64_t follow_poll_ms(const struct follow *f)
+{
+    if (f->step == FOLLOW_APPLY || f->step == FOLLOW_PROMOTE) {
+        return FOLLOW_POLL_FAST_MS;
+    }
+    return f->total_bytes > 0 ? FOLLOW_POLL_RESYNC_MS : FOLLOW_POLL_MS;
+}
+
 void follow_tick(struct follow *f, uint64_t now_ns)
 {
-    bool fast = f->step == FOLLOW_APPLY || f->step == FOLLOW_PROMOTE;
-
     if (f->step == FOLLOW_IDLE) {
         return;
     }
@@ -579,7 +624,8 @@ void follow_tick(struct follow *f, uint64_t now_ns)
     if (f->polling || now_ns < f->poll_ns) {
         return;
     }
-    f->poll_ns = now_ns + (fast ? FOLLOW_POLL_FAST_MS : FOLLOW_POLL_MS) * CLOCK_NS_PER_MS;
+    f->poll_ns = now_ns + follow_poll_ms(f) * CLOCK_NS_PER_MS;
+    f->asked_commit = f->commit;
     f->polling = f->step == FOLLOW_PROMOTE
                      ? control_send(f->parts.control, follow_promoted_cb, f, "INFO replication")
                      : control_send(f->parts.control, follow_role_cb, f, "ROLE");

@@ -114,6 +114,15 @@ void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns)
     }
 }
 
+/* How many answers of the log nodes that is. */
+static unsigned ship_ahead(const struct proxy *p, uint64_t answer_bytes)
+{
+    uint64_t answers = (uint64_t)p->settings->feed_ahead_max_bytes / answer_bytes;
+
+    answers = answers > SHIP_INFLIGHT ? answers : SHIP_INFLIGHT;
+    return answers < READER_AHEAD_MAX ? (unsigned)answers : READER_AHEAD_MAX;
+}
+
 void proxy_open_shipping(struct proxy *p, const struct proposer_config *log)
 {
     struct reader_config reader = {
@@ -122,6 +131,7 @@ void proxy_open_shipping(struct proxy *p, const struct proposer_config *log)
         .session = random_next(&p->random),
         .read_max_bytes = (uint32_t)log->append_max_bytes,
         .inflight_max = SHIP_INFLIGHT,
+        .ahead_max = ship_ahead(p, log->append_max_bytes),
         .timeout_ms = SHIP_TIMEOUT_MS,
         .retry_ms = SHIP_RETRY_MS,
     };

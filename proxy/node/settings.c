@@ -70,6 +70,8 @@ const struct config_row settings_schema[] = {
                "where our Redis reaches us while it is rebuilt; 0: any"),
     CONFIG_INT("feed.queue_max_bytes", S, feed_queue_max_bytes, 65536, CONFIG_INT_MAX, "8388608",
                "bytes queued for our Redis while it is rebuilt"),
+    CONFIG_INT("feed.ahead_max_bytes", S, feed_ahead_max_bytes, 0, CONFIG_INT_MAX, "67108864",
+               "bytes of the log fetched ahead of that, while Redis loads the snapshot"),
 
     CONFIG_STRING("snapshot.redis_server", S, snapshot_redis_server, 1, 4000, "redis-server",
                   "the redis-server program that snapshots are made and tried with; one of the "

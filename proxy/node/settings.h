@@ -39,6 +39,7 @@ struct settings {
 
     int64_t feed_port;
     int64_t feed_queue_max_bytes;
+    int64_t feed_ahead_max_bytes;
 
     char *snapshot_redis_server;
     char *snapshot_program;

@@ -30,6 +30,7 @@ SYSTEM_TESTS = \
 	test_messages \
 	test_partition \
 	test_past \
+	test_rebuild \
 	test_repair \
 	test_roles \
 	test_replay \
@@ -86,6 +87,8 @@ test_partition_SOURCES = tests/system/test_partition.c
 test_partition_LDADD = $(SYSTEM_LDADD)
 test_past_SOURCES = tests/system/test_past.c
 test_past_LDADD = $(SYSTEM_LDADD)
+test_rebuild_SOURCES = tests/system/test_rebuild.c
+test_rebuild_LDADD = $(SYSTEM_LDADD)
 test_repair_SOURCES = tests/system/test_repair.c
 test_repair_LDADD = libsystem.a $(LOG_LIBS) $(HIREDIS_LIBS) $(CHECK_LIBS)
 test_replay_SOURCES = tests/system/test_replay.c

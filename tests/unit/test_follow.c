@@ -406,8 +406,10 @@ START_TEST(test_resync)
     see(1800);
     psync('?', 0);
     follow_snapshot_found(w.follow, 1002, &snapshot);
-    expect("download 0 1800 0|resync 1000 10|ship room 100|");
+    expect("download 0 1800 0|resync 1000 10|read|ship room 100|"); /* but has no room yet */
     ck_assert_int_eq(w.label.hex[0], 'b');
+    ck_assert(w.range.from == 1000 && w.range.to == 1800);
+    ck_assert(w.range.chain_known && w.range.chain_crc == 4711);
     follow_bytes(w.follow, "REDIS", 5);
     w.room = 50;
     follow_feed_room(w.follow, 1003);
@@ -415,18 +417,75 @@ START_TEST(test_resync)
     expect("write REDIS|ship room 50|write 00112|");
     follow_status(w.follow, 1004, &status);
     ck_assert(status.done_bytes == 10 && status.total_bytes == 810 && !status.steady);
+    see(1810);
+    expect("");
     follow_snapshot_end(w.follow, 1004, true, NULL);
-    expect("read|reader room 50|");
-    ck_assert(w.range.from == 1000 && w.range.to == 1800);
-    ck_assert(w.range.chain_known && w.range.chain_crc == 4711);
+    expect("extend 1810|reader room 50|");
     follow_feed_room(w.follow, 1005);
     expect("reader room 50|");
-    bytes(800);
+    bytes(810);
     follow_log_end(w.follow, 1006, ERR_OK);
     follow_tick(w.follow, 1000 * MS);
-    answer_role(7777, 1800);
+    see(1900); /* others write on: what counts is where the end was when Redis was asked */
+    answer_role(7777, 1809);
     follow_status(w.follow, 1000 * MS, &status);
+    ck_assert(status.steady && status.total_bytes == 810 && status.resyncs == 1);
+    follow_tick(w.follow, 1010 * MS); /* asked more often than usual */
+    see(2000);
+    answer_role(7777, 1900);
+    follow_status(w.follow, 1010 * MS, &status);
     ck_assert(status.steady && status.total_bytes == 0 && status.resyncs == 1);
+}
+END_TEST
+
+/* Log that was to be fetched while the RDB goes through, and can't be had: the RDB goes on, and the
+ * log is asked for again behind it. An end without any log is none either. */
+START_TEST(test_fetching_ahead_fails)
+{
+    static const struct snapshot_info newest = {.offset = 1800, .size_bytes = 5, .term = {3}};
+
+    start();
+    see(1800);
+    psync('?', 0);
+    follow_snapshot_found(w.follow, 1002, &snapshot);
+    expect("download 0 1800 0|resync 1000 10|read|ship room 100|");
+    follow_log_end(w.follow, 1003, ERR_CORRUPT);
+    follow_bytes(w.follow, "REDIS00112", 10);
+    expect("write REDIS00112|");
+    follow_snapshot_end(w.follow, 1004, true, NULL);
+    expect("read|reader room 100|");
+    ck_assert(w.range.from == 1000 && w.range.to == 1800 && w.range.chain_known);
+    follow_log_end(w.follow, 1005, ERR_CORRUPT);
+    expect("reader stop|failed:stored data is corrupt|");
+
+    start();
+    psync('?', 0);
+    follow_snapshot_found(w.follow, 1002, &newest);
+    expect("download 0 1800 0|resync 1800 5|ship room 100|");
+    follow_bytes(w.follow, "REDIS", 5);
+    follow_snapshot_end(w.follow, 1004, true, NULL);
+    see(1850);
+    expect("write REDIS|read|reader room 100|");
+    ck_assert(w.range.from == 1800 && w.range.to == 1850);
+}
+END_TEST
+
+/* Elected while the RDB goes through: what was fetched as committed is not used, the log behind the
+ * RDB is read by the term's leave. */
+START_TEST(test_elected_while_fetching_ahead)
+{
+    start();
+    see(1800);
+    psync('?', 0);
+    follow_snapshot_found(w.follow, 1002, &snapshot);
+    buf_clear(&w.log);
+    promote();
+    expect("reader stop|");
+    follow_bytes(w.follow, "REDIS00112", 10);
+    follow_snapshot_end(w.follow, 1004, true, NULL);
+    expect("write REDIS00112|read|reader room 100|");
+    ck_assert(w.range.from == 1000 && w.range.to == END && w.range.term.n == 5);
+    ck_assert(w.range.history != NULL && w.range.chain_known);
 }
 END_TEST
 
@@ -566,7 +625,7 @@ START_TEST(test_failures)
     follow_snapshot_found(w.follow, 1, &snapshot);
     buf_clear(&w.log);
     follow_snapshot_end(w.follow, 1, false, "no snapshot");
-    expect("drop|ship stop|failed:no snapshot|");
+    expect("drop|ship stop|reader stop|failed:no snapshot|");
     follow_up();
     follow_log_end(w.follow, 1, ERR_CORRUPT);
     expect("reader stop|failed:stored data is corrupt|");
@@ -643,7 +702,8 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("follow", setup, teardown, test_follows_from_the_very_beginning, test_follows,
-                    test_resyncs_what_is_no_prefix, test_resync, test_waits_for_the_commit,
+                    test_resyncs_what_is_no_prefix, test_resync, test_fetching_ahead_fails,
+                    test_elected_while_fetching_ahead, test_waits_for_the_commit,
                     test_a_new_term_is_announced, test_a_term_that_came_to_nothing, test_promotes,
                     test_promotes_from_nothing, test_failures, test_trimmed_log, test_taken_away,
                     test_redis_stays_away);
