@@ -205,6 +205,7 @@ static bool client_may_read(const struct client *c)
 
 static void client_set_reading(struct client *c, bool reading)
 {
+    reading = reading && !c->ended;
     if (c->reading != reading) {
         c->reading = reading;
         if ((reading ? event_add(c->readable, NULL) : event_del(c->readable)) != 0) {
@@ -349,6 +350,26 @@ static bool client_query_too_big(struct client *c)
     return false;
 }
 
+/* Whether it blocks, and nothing that it said before is unanswered. */
+static bool client_last_blocks(const struct client *c)
+{
+    return client_is_blocked(c) && c->pending_count <= (c->held ? 0 : 1);
+}
+
+/* It says nothing more, and may still listen ("printf … | nc -N"): Redis has answered all that it
+ * has read when it sees the end, unless the client blocks, so it gets its answers here as well.
+ * Another proxy knows of each request what its link's end means. */
+static void client_end(struct client *c)
+{
+    if (client_last_blocks(c) || c->nonce[0] != '\0' || (c->first == NULL && c->out.len == 0)) {
+        client_close(c, "by the client");
+        return;
+    }
+    c->ended = c->hung_up = true;
+    client_set_reading(c, false);
+    client_needs_flush(c);
+}
+
 static void client_read_cb(evutil_socket_t fd, short what, void *arg)
 {
     struct client *c = arg;
@@ -368,11 +389,14 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
         to = buf_reserve(&c->in, room);
     }
     ssize_t got = read(fd, to, room);
-    if (got <= 0) {
-        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-            return;
+    if (got < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            client_close(c, strerror(errno));
         }
-        client_close(c, got == 0 ? "by the client" : strerror(errno));
+        return;
+    }
+    if (got == 0) {
+        client_end(c);
         return;
     }
     c->used_ns = all->now_ns;
@@ -530,9 +554,16 @@ void client_answered(struct request *r)
 
 static void client_hangup_cb(evutil_socket_t fd, short what, void *arg)
 {
+    struct client *c = arg;
+
     (void)fd;
     (void)what;
-    client_close(arg, "by the client");
+    /* Else what it said is read first, when that is its turn, and then the end. */
+    if (c->first == NULL || client_last_blocks(c) || c->nonce[0] != '\0') {
+        client_close(c, "by the client");
+    } else {
+        c->hung_up = true;
+    }
 }
 
 void client_postpone(struct client *c)
@@ -773,6 +804,11 @@ static void client_flush(struct client *c)
         if (!c->closing) {
             client_set_reading(c, client_may_read(c));
         }
+    }
+    /* What is still in its buffer then is no whole request, or waits behind what blocks. */
+    bool idle = !c->closing && c->first == NULL && c->out.len == 0 && client_may_read(c);
+    if (!c->closing && ((c->ended && idle) || (c->hung_up && client_last_blocks(c)))) {
+        client_close(c, "by the client");
     }
 }
 

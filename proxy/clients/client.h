@@ -53,7 +53,7 @@ struct client {
     int fd;
     enum client_lane lane; /* where the unanswered requests are */
     struct event *readable, *writable;
-    struct event *hangup; /* while postponed: nobody reads, yet who leaves must be noticed */
+    struct event *hangup; /* while postponed: nobody reads, yet who ends must be noticed */
 
     struct buf in;                /* the unfinished request */
     size_t wanted_bytes;          /* of in, as far as known; 0: not known */
@@ -94,6 +94,8 @@ struct client {
     char nonce[17];       /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode : 8;
     enum client_gate gate : 8;
+    bool hung_up;         /* it says nothing more: closed when all that it said is answered … */
+    bool ended;           /* … and all of it has been read */
     uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
     char *name;           /* CLIENT SETNAME; NULL: none */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {.plain = true, .redis_args = redis_args};
@@ -224,6 +225,52 @@ START_TEST(what_clients_are_said_to_do)
     wire_flush(&b);
     wire_expect(&b, "+OK\r\n");
     EXPECT_IN_REPLY(&b, " flags=t ", " redir=0 ");
+    wire_close(&b);
+}
+END_TEST
+
+static void half_close(struct wire *w)
+{
+    wire_flush(w);
+    ck_assert_int_eq(shutdown(w->fd, SHUT_WR), 0);
+}
+
+/* Who says that he says nothing more gets his answers, also those behind what is postponed; who
+ * blocks then is gone at once. */
+START_TEST(who_ends_is_answered)
+{
+    struct wire a, b;
+
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_queue(&a, "SET", "ended", "1");
+    wire_queue(&a, "GET", "ended");
+    wire_queue(&a, "CLIENT", "TRACKING", "ON");
+    wire_queue(&a, "CLIENT", "KILL", "ID", "99999999");
+    wire_queue(&a, "INCR", "ended");
+    wire_queue(&a, "SUBSCRIBE", "x");
+    half_close(&a);
+    wire_expect(&a, "+OK\r\n");
+    wire_expect(&a, "$1\r\n1\r\n");
+    wire_expect(&a, "+OK\r\n");
+    wire_expect(&a, ":0\r\n");
+    wire_expect(&a, ":2\r\n");
+    wire_expect(&a, "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+    ck_assert(wire_wait_closed(&a, 5000));
+    wire_close(&a);
+    wire_open(&a, cluster_port(cluster, "proxy1"));
+    wire_queue(&a, "INCR", "ended");
+    wire_queue(&a, "BLPOP", "ended_list", "0");
+    half_close(&a);
+    wire_expect(&a, ":3\r\n");
+    ck_assert(wire_wait_closed(&a, 5000));
+    wire_close(&a);
+    wire_open(&b, cluster_port(cluster, "proxy1"));
+    wire_command(&b, "RPUSH", "ended_list", "x");
+    wire_expect(&b, ":1\r\n");
+    wire_command(&b, "LLEN", "ended_list");
+    wire_expect(&b, ":1\r\n");
+    wire_command(&b, "DEL", "ended", "ended_list");
+    wire_expect(&b, ":2\r\n");
     wire_close(&b);
 }
 END_TEST
@@ -484,9 +531,9 @@ int main(void)
     SYSTEM_CASE(suite, "as plain", system_serve, 120, busy_scripts, transactions_out_of_memory,
                 sessions_in_transactions, connections_in_transactions, databases_after_transactions,
                 others_in_transactions, info_in_transactions, what_clients_are_said_to_do,
-                client_settings, no_cluster, slow_commands, client_limits, debug_commands,
-                loadaof_loses_nothing, debug_reloads, replicas_to_write, nosave_loses_nothing,
-                commands_are_counted);
+                who_ends_is_answered, client_settings, no_cluster, slow_commands, client_limits,
+                debug_commands, loadaof_loses_nothing, debug_reloads, replicas_to_write,
+                nosave_loses_nothing, commands_are_counted);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }

@@ -257,6 +257,15 @@ static void leave(int fd)
     ck_assert_uint_eq(w.all.count, count - 1);
 }
 
+/* The same with a reset, so that it can't listen any more. */
+static void break_off(int fd)
+{
+    struct linger now = {.l_onoff = 1};
+
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    leave(fd);
+}
+
 /* So many requests have come. */
 static void until_held(size_t count)
 {
@@ -777,7 +786,7 @@ START_TEST(test_close_in_every_stage)
             hear(fd, "", true);
             (void)close(fd);
         } else {
-            leave(fd);
+            break_off(fd);
         }
         turn();
         ck_assert_uint_eq(w.abandoned, 5);
@@ -789,6 +798,37 @@ START_TEST(test_close_in_every_stage)
         ck_assert_uint_eq(w.pool.live_count, 2 * ((size_t)by_owner + 1));
     }
     ck_assert_uint_eq(w.closed, 2);
+}
+END_TEST
+
+/* A client that says nothing more is answered all the same, then closed; what it has not said whole
+ * is dropped. If its last request blocks, it is closed when those before are answered. */
+START_TEST(test_end)
+{
+    for (int blocks = 0; blocks < 2; blocks++) {
+        size_t first = w.held_count;
+        struct client *c;
+        int fd = join(&c);
+        w.abandoned = 0;
+        say(fd, "HOLD\r\nHOLD\r\n*2\r\n$3\r\nhal");
+        c->blocks = blocks != 0;
+        ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        hear_nothing(fd);
+        ck_assert_uint_eq(w.all.count, 1);
+        finish(first, "+one\r\n");
+        if (blocks != 0) {
+            hear(fd, "+one\r\n", true);
+            ck_assert_uint_eq(w.abandoned, 1);
+        } else {
+            hear(fd, "+one\r\n", false);
+            finish(first + 1, "+two\r\n");
+            hear(fd, "+two\r\n", true);
+            ck_assert_uint_eq(w.abandoned, 0);
+        }
+        ck_assert_uint_eq(w.all.count, 0);
+        ck_assert_uint_eq(w.all.query_bytes, 0);
+        (void)close(fd);
+    }
 }
 END_TEST
 
@@ -901,6 +941,7 @@ int main(void)
     tcase_add_test(out, test_wait);
     tcase_add_checked_fixture(ends, setup, teardown);
     tcase_add_test(ends, test_close_in_every_stage);
+    tcase_add_test(ends, test_end);
     tcase_add_test(ends, test_close_in_request);
     tcase_add_test(ends, test_pause);
     tcase_add_test(ends, test_many);
