@@ -19,8 +19,8 @@ static const char *const redis_args[] = {"--enable-debug-command", "yes", "--uni
 const struct cluster_options differ_cluster = {
     .plain = true,
     .redis_args = redis_args,
-    .log_json = "\"segment_bytes\": 16777216, \"lease_ms\": 3000",
-    .proxy_json = "\"lease_ms\": 3000"} /* busy machines are not what is tested */;
+    .log_json = "\"segment_bytes\": 16777216, \"lease_ms\": 10000",
+    .proxy_json = "\"lease_ms\": 10000"} /* busy machines are not what is tested */;
 
 static void print_difference(const struct program *p, const struct play_difference *d,
                              unsigned number, bool again)

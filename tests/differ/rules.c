@@ -151,7 +151,7 @@ static const struct rules_loose loose[] = {
 
 bool rules_is_about_clients(const struct step *s)
 {
-    static const char *const names[] = {"client", "wait", "role", "pubsub", "info"};
+    static const char *const names[] = {"client", "wait", "role", "pubsub", "info", "hello"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (step_is(s, 0, names[i])) {
