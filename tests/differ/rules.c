@@ -83,6 +83,7 @@ struct rules_loose {
 #define RULES_SHOWN     "`ACL LOG` and `MONITOR` on Redis itself show"
 #define RULES_ROLE      "| `ROLE`, `INFO replication` |"
 #define RULES_RIGHTS    "by the rights that the client had when it was queued"
+#define RULES_LINK      "A link that was used for this before may bring one"
 #define RULES_PUBLISHED "all clients of the proxy count as one for each channel and pattern"
 
 static const struct rules_loose loose[] = {
@@ -281,6 +282,9 @@ const char *rules_missing_line(const char *compatibility)
         if (loose[i].line != NULL && strstr(compatibility, loose[i].line) == NULL) {
             return loose[i].line;
         }
+    }
+    if (strstr(compatibility, RULES_LINK) == NULL) {
+        return RULES_LINK; /* play.c */
     }
     return strstr(compatibility, RULES_RIGHTS) == NULL ? RULES_RIGHTS : NULL;
 }

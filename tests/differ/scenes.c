@@ -29,6 +29,7 @@ static void about_itself(struct maker *m)
     switch (random_below(&m->r, 9)) {
     case 0:
         s = MAKER_SAY(m, "HELLO", PICK(&m->r, "2", "3", "3", "2", "4", "x"));
+        s->alone = true; /* if MULTI was refused: as hello() */
         if (chance(m, 20)) {
             step_str(s, "AUTH");
             step_str(s, PICK(&m->r, "default", "u1", "nobody"));
