@@ -165,7 +165,7 @@ static int restore_to_redis(struct restore *r)
     }
     config.feed_host = target.our_host;
     (void)snprintf(r->version, sizeof r->version, "%s", target.version);
-    config.secret = target.secret;
+    config.secret = target.mark.secret;
     rc = restore_bring(r, &config, -1);
     if (rc == CTL_EXIT_DONE || r->began) {
         int finish_rc = ctl_target_finish(&target, rc != CTL_EXIT_DONE);

@@ -18,7 +18,7 @@ enum {
     TARGET_POLL_MS = 100,
     TARGET_END_MS = 5000,
     TARGET_ANSWER_MS = 60000, /* a large dataset is loaded, or emptied, in one step */
-    TARGET_SECRET_MAX = 1900  /* what the other end takes of a request of Redis' (psync.h) */
+    TARGET_RANDOM_DIGITS = 32
 };
 
 /* The address of our end of the connection: that is where Redis finds us. */
@@ -135,16 +135,29 @@ static int target_role(struct ctl_target *t, struct target_role *out)
 /* Whether it is a replica, and by a mark of ours: only then is what it holds ours to remove. */
 static bool target_is_held(struct ctl_target *t)
 {
-    struct target_mark mark = {.empty = false};
     struct target_role role = {.master = true};
     redisReply *reply = redisCommand(t->link.redis, "CONFIG GET masterauth");
     bool held = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-                (t->secret != NULL ? strcmp(reply->element[1]->str, t->secret) == 0
-                                   : target_mark_parse(reply->element[1]->str, &mark));
+                strcmp(reply->element[1]->str, t->mark.secret) == 0;
 
     freeReplyObject(reply);
-    target_mark_fini(&mark);
     return held && target_role(t, &role) == CTL_EXIT_DONE && !role.master;
+}
+
+/* Has it forget what it was. */
+static int target_unmark(struct ctl_target *t)
+{
+    redisReply *reply = redisCommand(t->link.redis, "ACL DELUSER %s", target_mark_user);
+    bool good = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
+
+    t->marked = false;
+    if (!good) {
+        ctl_complain("%s:%d: its user %s stays: %s", t->link.host, t->link.port, target_mark_user,
+                     reply != NULL && reply->type == REDIS_REPLY_ERROR ? reply->str
+                                                                       : "it does not answer");
+    }
+    freeReplyObject(reply);
+    return good ? CTL_EXIT_DONE : CTL_EXIT_FAILED;
 }
 
 /* Everything is tried, also when one thing fails. *clear: whether it is to be emptied, and then
@@ -158,12 +171,12 @@ static int target_let_go(struct ctl_target *t, bool *clear)
         int clear_rc = target_say(t, 1, (const char *[]){"FLUSHALL"});
         rc = rc == CTL_EXIT_DONE ? clear_rc : rc;
     }
-    for (size_t i = TARGET_SETTINGS; i > 0; i--) { /* the mark last */
+    for (size_t i = TARGET_SETTINGS; i > 0; i--) { /* the secret last of these */
         const char *set[] = {"CONFIG", "SET", target_mark_settings[i - 1], t->mark.settings[i - 1]};
         int set_rc = target_say(t, 4, set);
         rc = rc == CTL_EXIT_DONE ? set_rc : rc;
     }
-    return rc;
+    return rc == CTL_EXIT_DONE ? target_unmark(t) : rc; /* of no use without the secret */
 }
 
 /* An earlier restore was killed, and could not let it go. What it holds is a part of something; as
@@ -217,12 +230,40 @@ static int target_left_alone(struct ctl_target *t, struct target_role *role)
     return rc;
 }
 
+/* What an earlier restore has left with it, if it has: its masterauth is that one's secret then. A
+ * mark without it is of one that ended before it began, or was put right by hand. */
+static int target_find_mark(struct ctl_target *t, struct target_mark *found, bool *ours)
+{
+    redisReply *reply = redisCommand(t->link.redis, "ACL LIST");
+    bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
+
+    *ours = false;
+    for (size_t i = 0; good && i < reply->elements && found->secret == NULL; i++) {
+        (void)target_mark_parse_user(reply->element[i]->str, found);
+    }
+    freeReplyObject(reply);
+    if (!good) {
+        ctl_complain("%s:%d does not take ACL LIST, which is needed", t->link.host, t->link.port);
+        return CTL_EXIT_FAILED;
+    }
+    *ours = found->secret != NULL && strcmp(found->secret, t->mark.settings[0]) == 0;
+    if (!*ours && target_mark_is_secret(t->mark.settings[0])) {
+        ctl_complain("%s:%d: an earlier restore was killed, and its user %s, who knows what there "
+                     "was before, is gone: set its %s, %s and %s; nothing was changed",
+                     t->link.host, t->link.port, target_mark_user, target_mark_settings[0],
+                     target_mark_settings[1], target_mark_settings[2]);
+        return CTL_EXIT_FAILED;
+    }
+    return CTL_EXIT_DONE;
+}
+
 static int target_check_role(struct ctl_target *t, bool force, struct target_mark *found)
 {
     struct target_role role = {.master = false};
-    bool ours = target_mark_parse(t->mark.settings[0], found);
-    int rc = target_role(t, &role);
+    bool ours;
+    int rc = target_find_mark(t, found, &ours);
 
+    rc = rc == CTL_EXIT_DONE ? target_role(t, &role) : rc;
     if (rc == CTL_EXIT_DONE && ours) {
         rc = target_left_alone(t, &role);
     }
@@ -300,19 +341,22 @@ static int target_check_version(struct ctl_target *t, bool force, const char *en
     return CTL_EXIT_DONE;
 }
 
-static void target_make_secret(struct ctl_target *t)
+/* Has it keep what it was, before anything is changed. */
+static int target_keep_mark(struct ctl_target *t)
 {
-    char random[33];
-    uint8_t bytes[16];
-    struct buf text = BUF_INIT;
+    char random[TARGET_RANDOM_DIGITS + 1];
+    struct buf pattern = BUF_INIT;
 
-    random_bytes(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        (void)snprintf(random + 2 * i, 3, "%02x", bytes[i]);
-    }
-    target_mark_print(&t->mark, random, &text);
-    t->secret = mem_strdup((const char *)buf_head(&text));
-    buf_release(&text);
+    random_hex(random, TARGET_RANDOM_DIGITS);
+    target_mark_make_secret(&t->mark, random);
+    buf_append_str(&pattern, "~");
+    target_mark_print(&t->mark, &pattern);
+    t->marked = true;
+    int rc = target_say(t, 6,
+                        (const char *[]){"ACL", "SETUSER", target_mark_user, "reset", "off",
+                                         (const char *)buf_head(&pattern)});
+    buf_release(&pattern);
+    return rc;
 }
 
 int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *host, int port,
@@ -334,12 +378,7 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
         (rc = target_check_role(t, ctl->force, &found)) == CTL_EXIT_DONE &&
         (rc = target_check_empty(t, ctl->force)) == CTL_EXIT_DONE &&
         (rc = target_check_version(t, ctl->force, engine)) == CTL_EXIT_DONE) {
-        target_make_secret(t);
-        if (strlen(t->secret) > TARGET_SECRET_MAX) {
-            ctl_complain("%s:%d: its masterauth and masteruser are too long to be kept",
-                         t->link.host, t->link.port);
-            rc = CTL_EXIT_FAILED;
-        }
+        rc = target_keep_mark(t);
     }
     target_mark_fini(&found);
     if (rc != CTL_EXIT_DONE) {
@@ -370,6 +409,7 @@ int ctl_target_finish(struct ctl_target *t, bool clear)
 {
     int rc = target_reach(t);
 
+    t->marked = false; /* goes when all else is as it was */
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
@@ -384,7 +424,9 @@ int ctl_target_finish(struct ctl_target *t, bool clear)
 
 void ctl_target_close(struct ctl_target *t)
 {
+    if (t->marked && t->link.redis != NULL) {
+        (void)target_unmark(t);
+    }
     ctl_link_close(&t->link);
     target_mark_fini(&t->mark);
-    free(t->secret);
 }

@@ -1,8 +1,9 @@
 /* A running Redis into which a moment of the log is restored: what must be true of it before, and
  * how it is let go afterwards.
  *
- * While it is a replica of ours, its masterauth is ours too, and says what it was before: so after
- * a kill at any point the next restore knows what it finds, and puts it right. */
+ * While it is a replica of ours, its masterauth is ours too, and a user of its says what it was
+ * before (target_mark.h): so after a kill at any point the next restore knows what it finds, and
+ * puts it right. */
 #ifndef PROXY_CTL_CTL_TARGET_H
 #define PROXY_CTL_CTL_TARGET_H
 
@@ -15,7 +16,7 @@ struct ctl_target {
     char our_host[64];       /* our address, as it reaches us */
     char version[32];        /* "7.0.15" */
     struct target_mark mark; /* what it was */
-    char *secret;            /* its masterauth while it is a replica of ours */
+    bool marked;             /* it keeps that for us, and nothing was changed yet */
 };
 
 /* Connects; what an earlier restore has left behind is put right first. Refuses (complained,

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "holdfast-restore:RANDOM:empty:HEX:HEX:HEX" */
+/* "holdfast-restore:RANDOM:empty:HEX:HEX:HEX"; the secret is the first two words of it. */
 static const char mark_word[] = "holdfast-restore:";
+const char target_mark_user[] = "holdfast-restore";
 
 const char *const target_mark_settings[TARGET_SETTINGS] = {"masterauth", "masteruser",
                                                            "replica-read-only"};
@@ -18,11 +19,27 @@ void target_mark_fini(struct target_mark *m)
         free(m->settings[i]);
         m->settings[i] = NULL;
     }
+    free(m->secret);
+    m->secret = NULL;
 }
 
-void target_mark_print(const struct target_mark *m, const char *random, struct buf *out)
+void target_mark_make_secret(struct target_mark *m, const char *random)
 {
-    buf_printf(out, "%s%s:%s", mark_word, random, m->empty ? "empty" : "full");
+    size_t size = sizeof mark_word + strlen(random);
+
+    free(m->secret);
+    m->secret = mem_alloc(size);
+    (void)snprintf(m->secret, size, "%s%s", mark_word, random);
+}
+
+bool target_mark_is_secret(const char *masterauth)
+{
+    return strncmp(masterauth, mark_word, sizeof mark_word - 1) == 0;
+}
+
+void target_mark_print(const struct target_mark *m, struct buf *out)
+{
+    buf_printf(out, "%s:%s", m->secret, m->empty ? "empty" : "full");
     for (size_t i = 0; i < TARGET_SETTINGS; i++) {
         buf_append_str(out, ":");
         for (const char *at = m->settings[i]; *at != '\0'; at++) {
@@ -30,6 +47,14 @@ void target_mark_print(const struct target_mark *m, const char *random, struct b
         }
     }
     buf_append(out, "", 1);
+}
+
+static char *mark_copy(const char *text, size_t len)
+{
+    char *copy = mem_calloc(1, len + 1);
+
+    memcpy(copy, text, len);
+    return copy;
 }
 
 /* len hexadecimal digits; NULL: they are none. */
@@ -56,14 +81,15 @@ bool target_mark_parse(const char *text, struct target_mark *m)
     size_t words = 0;
 
     *m = (struct target_mark){.empty = false};
-    if (strncmp(text, mark_word, sizeof mark_word - 1) != 0 ||
-        strlen(text) > TARGET_MARK_BYTES_MAX) {
+    if (!target_mark_is_secret(text) || strlen(text) > TARGET_MARK_BYTES_MAX) {
         return false;
     }
     const char *at = text + sizeof mark_word - 1;
     for (;; words++) {
         size_t len = strcspn(at, ":");
-        if (words == 1) {
+        if (words == 0) {
+            m->secret = mark_copy(text, (size_t)(at - text) + len);
+        } else if (words == 1) {
             m->empty = len == 5 && memcmp(at, "empty", 5) == 0;
         } else if (words >= 2 && words < 2 + TARGET_SETTINGS) {
             m->settings[words - 2] = mark_unhex(at, len);
@@ -81,5 +107,21 @@ bool target_mark_parse(const char *text, struct target_mark *m)
         target_mark_fini(m);
         *m = (struct target_mark){.empty = false};
     }
+    return good;
+}
+
+bool target_mark_parse_user(const char *line, struct target_mark *m)
+{
+    char words[sizeof target_mark_user + 8];
+    size_t len = (size_t)snprintf(words, sizeof words, "user %s ", target_mark_user);
+    const char *pattern = strncmp(line, words, len) == 0 ? strstr(line + len - 1, " ~") : NULL;
+
+    *m = (struct target_mark){.empty = false};
+    if (pattern == NULL) {
+        return false;
+    }
+    char *text = mark_copy(pattern + 2, strcspn(pattern + 2, " "));
+    bool good = target_mark_parse(text, m);
+    free(text);
     return good;
 }

@@ -1,5 +1,7 @@
-/* What a Redis was before something is restored into it, as a text that it keeps for us (in its
- * masterauth) for as long as it is a replica of ours. Pure. */
+/* What a Redis was before something is restored into it, as a text that it keeps for us for as long
+ * as it is a replica of ours. It tells that to nobody but who may ask for its users: it has the
+ * text as the key pattern of a user who can't log in. Its masterauth, which it offers to whoever
+ * it takes for its master, is but the beginning of the text, and random. Pure. */
 #ifndef PROXY_CTL_TARGET_MARK_H
 #define PROXY_CTL_TARGET_MARK_H
 
@@ -11,18 +13,26 @@ enum { TARGET_SETTINGS = 3, TARGET_MARK_BYTES_MAX = 64 << 10 };
 
 struct target_mark {
     bool empty;                      /* it held no key */
+    char *secret;                    /* its masterauth meanwhile */
     char *settings[TARGET_SETTINGS]; /* that the replay changes, as they were */
 };
 
 /* Their names: masterauth, masteruser, replica-read-only. */
 extern const char *const target_mark_settings[TARGET_SETTINGS];
+/* The user's name. */
+extern const char target_mark_user[];
 
 /* {0} is one to begin with. */
 void target_mark_fini(struct target_mark *m);
-/* Appends the text, which nobody guesses who does not know `random`, and a NUL. All settings are
- * known. */
-void target_mark_print(const struct target_mark *m, const char *random, struct buf *out);
+/* Makes the secret anew, which nobody guesses who does not know `random` (letters and digits). */
+void target_mark_make_secret(struct target_mark *m, const char *random);
+/* Whether a masterauth is such a secret, of whichever restore. */
+bool target_mark_is_secret(const char *masterauth);
+/* Appends the text, and a NUL. Secret and settings are known. */
+void target_mark_print(const struct target_mark *m, struct buf *out);
 /* False: it is none; *m is empty. */
 bool target_mark_parse(const char *text, struct target_mark *m);
+/* The same of a line of ACL LIST. */
+bool target_mark_parse_user(const char *line, struct target_mark *m);
 
 #endif

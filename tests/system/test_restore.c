@@ -155,6 +155,9 @@ static void expect_let_go(const char *digest)
     redisReply *r = redisCommand(redis, "CONFIG GET masterauth");
     ck_assert_str_eq(r->element[1]->str, "mine");
     freeReplyObject(r);
+    r = redisCommand(redis, "ACL USERS");
+    ck_assert_uint_eq(r->elements, 1);
+    freeReplyObject(r);
     redisFree(redis);
     ask_plain(reply, (const char *[]){"DBSIZE", NULL});
     if (strcmp(reply, "0") != 0) {
@@ -218,8 +221,21 @@ START_TEST(restore_is_interrupted)
 }
 END_TEST
 
-/* Killed at any moment, it leaves a replica of nobody; the next one puts that right and needs no
- * --force. */
+/* What a Redis of a restore that was killed offers to whoever it takes for its master. */
+static void expect_offers_nothing(void)
+{
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "CONFIG GET masterauth");
+
+    ck_assert_int_eq(strncmp(r->element[1]->str, "holdfast-restore:", 17), 0);
+    ck_assert_msg(strstr(r->element[1]->str, "6d696e65") == NULL, "%s", r->element[1]->str);
+    ck_assert_msg(strstr(r->element[1]->str, "mine") == NULL, "%s", r->element[1]->str);
+    freeReplyObject(r);
+    redisFree(redis);
+}
+
+/* Killed at any moment, it leaves a replica of nobody, which tells nobody what its masterauth was;
+ * the next one puts that right and needs no --force. */
 START_TEST(restore_is_killed)
 {
     char digest[CLUSTER_DIGEST_MAX], target[64], reply[200];
@@ -234,6 +250,9 @@ START_TEST(restore_is_killed)
         ctl_wait(pid);
         ask_plain(reply, (const char *[]){"ROLE", NULL});
         bool left = strcmp(reply, "master") != 0;
+        if (left) {
+            expect_offers_nothing();
+        }
         int status = CTL("restore", "--at", "now", "--to", target);
         if (left) {
             expect_said("an earlier restore was killed; what it has left is removed");

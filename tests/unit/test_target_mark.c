@@ -2,6 +2,7 @@
 #include "proxy/ctl/target_mark.h"
 #include "tests/lib/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void expect_back(bool empty, const char *a, const char *b, const char *c)
@@ -10,16 +11,29 @@ static void expect_back(bool empty, const char *a, const char *b, const char *c)
                             .settings = {(char *)(uintptr_t)a, (char *)(uintptr_t)b,
                                          (char *)(uintptr_t)c}},
                        again;
-    struct buf text = BUF_INIT;
+    struct buf text = BUF_INIT, line = BUF_INIT;
 
-    target_mark_print(&m, "0123", &text);
-    ck_assert(target_mark_parse((const char *)buf_head(&text), &again));
-    ck_assert(again.empty == empty);
-    for (size_t i = 0; i < TARGET_SETTINGS; i++) {
-        ck_assert_str_eq(again.settings[i], m.settings[i]);
+    target_mark_make_secret(&m, "9");
+    target_mark_make_secret(&m, "0123");
+    ck_assert_str_eq(m.secret, "holdfast-restore:0123");
+    target_mark_print(&m, &text);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(i == 0 ? target_mark_parse((const char *)buf_head(&text), &again)
+                         : target_mark_parse_user((const char *)buf_head(&line), &again));
+        ck_assert(again.empty == empty);
+        ck_assert_str_eq(again.secret, m.secret);
+        for (size_t k = 0; k < TARGET_SETTINGS; k++) {
+            ck_assert_str_eq(again.settings[k], m.settings[k]);
+        }
+        target_mark_fini(&again);
+        buf_clear(&line);
+        buf_printf(&line, "user holdfast-restore off sanitize-payload ~%s resetchannels -@all",
+                   (const char *)buf_head(&text));
+        buf_append(&line, "", 1);
     }
-    target_mark_fini(&again);
+    free(m.secret);
     buf_release(&text);
+    buf_release(&line);
 }
 
 /* Whatever the settings are, also with our own separators in them, or none. */
@@ -51,11 +65,49 @@ START_TEST(refuses_others)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         ck_assert_msg(!target_mark_parse(texts[i], &m), "%s", texts[i]);
         ck_assert_ptr_null(m.settings[0]);
+        ck_assert_ptr_null(m.secret);
     }
+}
+END_TEST
+
+/* Nor is any other user, or ours without it. */
+START_TEST(refuses_other_users)
+{
+    static const char *const lines[] = {
+        "",
+        "user default on nopass ~* &* +@all",
+        "user holdfast-restore2 off ~holdfast-restore:0123:empty::: -@all",
+        "user holdfast-restore off resetchannels -@all",
+        "user holdfast-restore on ~other:* ~holdfast-restore:0123:empty::: -@all",
+    };
+    struct target_mark m;
+
+    ck_assert(target_mark_parse_user("user holdfast-restore ~holdfast-restore:0:full:::", &m));
+    ck_assert_str_eq(m.secret, "holdfast-restore:0");
+    target_mark_fini(&m);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        ck_assert_msg(!target_mark_parse_user(lines[i], &m), "%s", lines[i]);
+        ck_assert_ptr_null(m.secret);
+    }
+}
+END_TEST
+
+/* What is offered as masterauth tells nothing of what was there before, and is known again. */
+START_TEST(secret_tells_nothing)
+{
+    struct target_mark m;
+
+    ck_assert(target_mark_parse("holdfast-restore:0123:empty:6d:6e:6f", &m));
+    ck_assert_str_eq(m.secret, "holdfast-restore:0123");
+    ck_assert(target_mark_is_secret(m.secret));
+    ck_assert(!target_mark_is_secret("mine"));
+    ck_assert(!target_mark_is_secret(""));
+    target_mark_fini(&m);
 }
 END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("target_mark", NULL, NULL, reads_what_it_prints, refuses_others);
+    return UNIT_RUN("target_mark", NULL, NULL, reads_what_it_prints, refuses_others,
+                    refuses_other_users, secret_tells_nothing);
 }
