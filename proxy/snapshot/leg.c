@@ -32,6 +32,7 @@ struct leg {
     bool first_reached;
     bool hurry;
     unsigned chases;  /* how often the first place was moved on */
+    uint64_t seen;    /* was committed when the first place was reached */
     const char *what; /* is done now, for progress */
 
     /* What the turn finds. */
@@ -170,6 +171,9 @@ static void leg_go_on(struct leg *l)
     }
     lognodes_view(l->config.nodes, &view);
     uint64_t to = l->plan.on_to != 0 ? l->plan.on_to : view.commit;
+    if (l->plan.on_to == 0 && l->hurry && l->seen > l->result.first.offset) {
+        to = l->seen; /* any place behind the first will do, and what came since takes time */
+    }
     leg_say(l, "replay");
     replay_on(l->replay, to > l->result.first.offset ? to : l->result.first.offset);
 }
@@ -228,31 +232,31 @@ static void leg_keys_cb(void *ctx, const struct redisReply *reply)
 }
 
 /* Whether the first place is left for a later one. */
-static bool leg_chases(struct leg *l, const struct replay_point *point)
+static bool leg_chases(struct leg *l, uint64_t offset, uint64_t commit)
 {
-    struct lognodes_view view;
-
-    lognodes_view(l->config.nodes, &view);
     if (!l->hurry || l->plan.extract_fd < 0 || l->chases == LEG_CHASES ||
-        view.commit < point->offset + LEG_CHASE_BYTES) {
+        commit < offset + LEG_CHASE_BYTES) {
         return false;
     }
     l->chases++;
-    replay_on(l->replay, view.commit);
+    replay_on(l->replay, commit);
     return true;
 }
 
 static void leg_reached(void *ctx, const struct replay_point *point)
 {
     struct leg *l = ctx;
+    struct lognodes_view view;
 
     if (l->first_reached) {
         leg_last(l, point);
         return;
     }
-    if (leg_chases(l, point)) {
+    lognodes_view(l->config.nodes, &view);
+    if (leg_chases(l, point->offset, view.commit)) {
         return;
     }
+    l->seen = view.commit;
     l->result.first = *point;
     if (l->plan.extract_fd < 0) {
         leg_go_on(l);

@@ -55,8 +55,9 @@ void leg_destroy(struct leg *l); /* NULL is allowed */
 
 void leg_start(struct leg *l, const struct leg_plan *plan);
 
-/* From now on it takes what it can get: no rate, no giving way; and the first place, if it is to be
- * extracted, is moved on to what is committed when it is reached, so that less log is behind it. */
+/* From now on it takes what it can get: no rate, no giving way; the first place, if it is to be
+ * extracted, is moved on to what is committed when it is reached, so that less log is behind it;
+ * and the second one, if it was not said, is what was committed when the first was reached. */
 void leg_hurry(struct leg *l);
 
 #endif
