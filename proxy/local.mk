@@ -20,6 +20,7 @@ libproxy_a_SOURCES += \
 	proxy/sentinel/sentinel_session.c \
 	proxy/sentinel/sentinel_tell.c
 libproxy_a_SOURCES += proxy/snapshot/freshness.c proxy/snapshot/freshness.h
+libproxy_a_SOURCES += proxy/snapshot/hurry.c proxy/snapshot/hurry.h
 libproxy_a_SOURCES += proxy/forward/route.c proxy/forward/route.h
 libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h
 libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h

@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	test_held \
 	test_histogram \
 	test_history \
+	test_hurry \
 	test_le \
 	test_leader \
 	test_lineage \
@@ -127,6 +128,7 @@ test_freshness_SOURCES = tests/unit/test_freshness.c
 test_glob_SOURCES = tests/unit/test_glob.c
 test_histogram_SOURCES = tests/unit/test_histogram.c
 test_history_SOURCES = tests/unit/test_history.c
+test_hurry_SOURCES = tests/unit/test_hurry.c
 test_le_SOURCES = tests/unit/test_le.c
 test_log_SOURCES = tests/unit/test_log.c
 test_log_conf_SOURCES = tests/unit/test_log_conf.c

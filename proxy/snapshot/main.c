@@ -248,8 +248,10 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
         .store_ms = MAIN_STORE_MS,
         .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes,
         .memory_reserve_bytes = (uint64_t)s->snapshot_memory_reserve_bytes,
-        .hurry_percent = (uint32_t)s->snapshot_hurry_percent,
-        .hurry_min_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
+        .hurry = {.log_percent = (uint32_t)s->snapshot_hurry_percent,
+                  .log_min_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
+                  .rate_max_bytes = (uint64_t)s->snapshot_rate_max_bytes,
+                  .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes},
     };
 
     struct run *run = run_create(&config, &main_run_events, m);

@@ -3,7 +3,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "proxy/snapshot/freshness.h"
 #include "proxy/snapshot/haste.h"
 #include "proxy/snapshot/room.h"
 
@@ -52,6 +51,8 @@ struct run {
     unsigned stale;
     struct snapshot_info newest; /* take: the newest stored one when this began … */
     bool newest_known;           /* … if there is one */
+    uint64_t begun_ns;           /* when MAKE began … */
+    uint64_t begun_log_bytes;    /* … with so much log behind that one */
     bool hurry;
     uint64_t room_ns; /* when it was looked whether there is room */
     bool alone;       /* verify: nothing older is there to compare with */
@@ -346,6 +347,15 @@ static void run_leg_progress(void *ctx, const char *what, uint64_t done, uint64_
 
 static const struct leg_events run_leg_events = {run_leg_done, run_leg_failed, run_leg_progress};
 
+/* Behind the newest one, by now. */
+static uint64_t run_log_bytes(const struct run *r)
+{
+    struct lognodes_view view;
+
+    lognodes_view(r->config.leg.nodes, &view);
+    return view.commit > r->newest.offset ? view.commit - r->newest.offset : 0;
+}
+
 static void run_make(struct run *r, uint64_t to)
 {
     struct leg_plan plan = {.base = {.fd = -1, .limit = UINT64_MAX},
@@ -366,6 +376,8 @@ static void run_make(struct run *r, uint64_t to)
         r->made_ms = clock_wall_ms();
     }
     run_to(r, RUN_MAKE);
+    r->begun_ns = r->since_ns;
+    r->begun_log_bytes = run_log_bytes(r);
     leg_start(r->leg, &plan);
 }
 
@@ -572,21 +584,20 @@ static void run_watch_store(struct run *r, uint64_t now_ns)
 /* The newest one is far behind: what is under way may take all that it can get. */
 static void run_look_at_log(struct run *r)
 {
-    struct freshness_settings settings = {.log_percent = r->config.hurry_percent,
-                                          .log_min_bytes = r->config.hurry_min_bytes};
-    struct lognodes_view view;
-
-    if (r->hurry || r->config.hurry_percent == 0 || !r->newest_known || r->step < RUN_MAKE ||
-        r->step > RUN_STORE) {
+    if (r->hurry || r->verify || !r->newest_known || r->step < RUN_MAKE || r->step > RUN_STORE) {
         return;
     }
-    lognodes_view(r->config.leg.nodes, &view);
-    uint64_t log = view.commit > r->newest.offset ? view.commit - r->newest.offset : 0;
-    if (log > freshness_threshold(&settings, r->newest.size_bytes)) {
+    const struct hurry_view v = {
+        .size_bytes = r->newest.size_bytes,
+        .log_bytes = run_log_bytes(r),
+        .begun_log_bytes = r->begun_log_bytes,
+        .spent_ns = clock_now_ns() - r->begun_ns,
+        .nodes = (unsigned)__builtin_popcount(lognodes_members(r->config.leg.nodes))};
+    if (hurry_is_due(&r->config.hurry, &v)) {
         r->hurry = true;
         log_info("%" PRIu64 " bytes of log are behind the newest snapshot of %" PRIu64
                  " bytes: this one hurries",
-                 log, r->newest.size_bytes);
+                 v.log_bytes, v.size_bytes);
         haste_of(0);
         leg_hurry(r->leg);
     }

@@ -16,6 +16,7 @@
 #ifndef PROXY_SNAPSHOT_RUN_H
 #define PROXY_SNAPSHOT_RUN_H
 
+#include "proxy/snapshot/hurry.h"
 #include "proxy/snapshot/leg.h"
 
 struct run;
@@ -29,9 +30,7 @@ struct run_config {
     uint32_t store_ms;             /* how long storing on one of them may stand still */
     uint64_t store_rate_max_bytes; /* sent to one in a second at most; 0: as fast as it goes */
     uint64_t memory_reserve_bytes; /* see room_is_enough */
-    uint32_t hurry_percent;        /* of the newest one's size, … */
-    uint64_t hurry_min_bytes;      /* … and at least so much: with more log behind it, it hurries;
-                                      percent 0: never */
+    struct hurry_settings hurry;
 };
 
 struct run_result {
