@@ -263,6 +263,7 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
             all->taking_bytes = request.len_bytes;
             all->whole_bytes =
                 framer == c->framer && used == 0 && *bytes == '*' ? request.len_bytes : 0;
+            all->whole_argv = request.argv;
             all->events->request(all->ctx, c, request.argv, request.argc);
             all->taking_bytes = all->whole_bytes = 0;
             if (c->postponed) {
@@ -411,12 +412,12 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-bool client_take_input(struct client *c, struct chain *out)
+bool client_take_input(struct client *c, const struct resp_arg *argv, struct chain *out)
 {
     size_t whole = c->all->whole_bytes;
     struct buf request = BUF_INIT;
 
-    if (whole == 0) {
+    if (whole == 0 || argv != c->all->whole_argv) {
         return false;
     }
     buf_swap(&c->in, &request);

@@ -149,6 +149,7 @@ struct clients {
     /* Of the request that is handed over now: its bytes, if it begins its client's input; whether
      * that was taken. */
     size_t whole_bytes;
+    const struct resp_arg *whole_argv; /* its words, as they came */
     bool taken;
     struct client *list;
     struct client *to_flush;
@@ -277,10 +278,10 @@ static inline bool client_lane_busy(struct client *c, enum client_lane lane)
 }
 
 /* While a request is handed over: moves its bytes, a whole command in RESP, to the end of *out
- * instead of copying them. argv stays valid as long as *out does. False: it is not that simple,
- * *out is as it was. They count as the client's until nothing of it is unanswered (client_holds).
- */
-bool client_take_input(struct client *c, struct chain *out);
+ * instead of copying them. argv stays valid as long as *out does. False: it is not that simple
+ * (argv are other words, put in place of those that came), *out is as it was. They count as the
+ * client's until nothing of it is unanswered (client_holds). */
+bool client_take_input(struct client *c, const struct resp_arg *argv, struct chain *out);
 /* So many bytes of what it asked are on their way to Redis: until they are answered, they count,
  * and not much more is read. */
 void client_holds(struct client *c, size_t bytes);

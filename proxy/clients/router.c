@@ -203,7 +203,7 @@ struct request *router_send(struct router *router, struct client *c, enum route 
     struct chain taken = {.len = 0};
 
     if (c->lane == CLIENT_LANE_PRIVATE && c->all->whole_bytes >= BIGS_BYTES &&
-        private_is_quiet(c->link) && client_take_input(c, &taken)) {
+        private_is_quiet(c->link) && client_take_input(c, argv, &taken)) {
         private_add_taken(c->link, r, &taken, 0);
     } else if (c->lane == CLIENT_LANE_PRIVATE) {
         private_add(c->link, r, argv, argc);

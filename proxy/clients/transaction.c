@@ -211,11 +211,12 @@ static void transaction_put(struct client *c, const struct resp_arg *argv, size_
 {
     struct transaction *t = c->transaction;
 
-    if (c->all->whole_bytes >= BIGS_BYTES && t->locals.len == 0) {
+    bool large = c->all->whole_bytes >= BIGS_BYTES && t->locals.len == 0;
+
+    if (large) {
         chain_take(&t->taken, &t->commands);
-        bool taken = client_take_input(c, &t->taken);
-        MUST(taken);
-    } else {
+    }
+    if (!large || !client_take_input(c, argv, &t->taken)) {
         resp_put_request(&t->commands, argv, argc);
     }
 }

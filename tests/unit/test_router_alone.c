@@ -166,6 +166,36 @@ START_TEST(test_request_state)
 }
 END_TEST
 
+/* What of a large CONFIG SET is about clients does not reach Redis with the rest. */
+START_TEST(test_words_of_ours)
+{
+    struct buf bytes = BUF_INIT, wanted = BUF_INIT;
+
+    first_large();
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "WATCH a"); /* so that it goes over the link */
+    world_link_expect_sent(0, "WATCH a");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    for (int i = 0; i < 2; i++) {
+        struct buf *b = i == 0 ? &bytes : &wanted;
+        buf_append_str(b, i == 0 ? "*6\r\n" : "*4\r\n");
+        buf_append_str(b, "$6\r\nCONFIG\r\n$3\r\nSET\r\n");
+        buf_append_str(b, i == 0 ? "$7\r\ntimeout\r\n$1\r\n9\r\n" : "");
+        buf_printf(b, "$4\r\nsave\r\n$%d\r\n", LARGE);
+        memset(buf_reserve(b, LARGE), 'x', LARGE);
+        buf_commit(b, LARGE);
+        buf_append_str(b, "\r\n");
+    }
+    pump(world.fds[0], &bytes, world.links[0], wanted.len);
+    ck_assert_uint_ge(got.len, wanted.len);
+    ck_assert(memcmp(buf_head(&got), buf_head(&wanted), wanted.len) == 0);
+    buf_release(&bytes);
+    buf_release(&wanted);
+}
+END_TEST
+
 /* A client that goes while its large request is on its way takes it along; nothing is left. */
 START_TEST(test_request_abandoned)
 {
@@ -268,6 +298,6 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("router_alone", setup, teardown, test_request, test_request_state,
-                    test_transaction_state, test_request_abandoned, test_written, test_replied,
-                    test_log_full, test_bigs);
+                    test_transaction_state, test_words_of_ours, test_request_abandoned,
+                    test_written, test_replied, test_log_full, test_bigs);
 }
