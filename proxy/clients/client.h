@@ -179,6 +179,7 @@ struct clients {
     uint64_t now_ns; /* of this turn */
     uint64_t accepted, rejected, evicted;
     struct tally tally;          /* of what is answered without Redis */
+    uint64_t timeout_s;          /* Redis' own; what config says comes first */
     struct client_config config; /* what CONFIG SET said of clients */
 };
 

@@ -28,11 +28,18 @@ void client_configure(const struct client *c)
     }
 }
 
+static uint64_t clients_timeout_s(const struct clients *all)
+{
+    const struct client_config *config = &all->config;
+    return config->numbers[CLIENT_CONFIG_TIMEOUT_S].set
+               ? config->numbers[CLIENT_CONFIG_TIMEOUT_S].value
+               : all->timeout_s;
+}
+
 /* clientsCronHandleTimeout (timeout.c): not who waits, monitors or subscribes. */
 static bool is_idle(const struct client *c)
 {
-    const struct client_config *config = &c->all->config;
-    uint64_t timeout_s = config->numbers[CLIENT_CONFIG_TIMEOUT_S].value;
+    uint64_t timeout_s = clients_timeout_s(c->all);
 
     return timeout_s != 0 && c->first == NULL && !c->postponed && !c->monitors && !pubsub_has(c) &&
            (c->all->now_ns - c->used_ns) / CLOCK_NS_PER_S > timeout_s;
@@ -99,7 +106,7 @@ static void evict(struct clients *all)
 void clients_hold_limits(struct clients *all)
 {
     const struct client_config *config = &all->config;
-    bool idle = config->numbers[CLIENT_CONFIG_TIMEOUT_S].value != 0;
+    bool idle = clients_timeout_s(all) != 0;
     bool output =
         config->output[CLIENT_CONFIG_NORMAL].set || config->output[CLIENT_CONFIG_PUBSUB].set;
 

@@ -842,6 +842,14 @@ void engine_fence(struct engine *e, uint64_t now_ns)
     }
 }
 
+void engine_keep_alive(struct engine *e, uint64_t now_ns, uint64_t after_ns)
+{
+    if (e->state == ENGINE_UP && engine_fences(e) && engine_is_idle(e) && now_ns > e->progress_ns &&
+        now_ns - e->progress_ns > after_ns) {
+        engine_send(e, now_ns);
+    }
+}
+
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
     uint64_t idle_ns = now_ns > e->progress_ns ? now_ns - e->progress_ns : 0;
@@ -857,8 +865,8 @@ void engine_tick(struct engine *e, uint64_t now_ns)
     if (e->state == ENGINE_UP) {
         if (e->flight_count > 0 && idle_ns > e->config.stall_ms * CLOCK_NS_PER_MS) {
             engine_stop(e, "Redis has not answered for too long");
-        } else if (engine_is_idle(e) && idle_ns > ENGINE_KEEPALIVE_MS * CLOCK_NS_PER_MS) {
-            engine_send(e, now_ns);
+        } else {
+            engine_keep_alive(e, now_ns, ENGINE_KEEPALIVE_MS * CLOCK_NS_PER_MS);
         }
     } else if (e->state != ENGINE_DOWN &&
                idle_ns > e->config.connect_timeout_ms * CLOCK_NS_PER_MS) {

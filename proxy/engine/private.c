@@ -42,6 +42,7 @@ struct private_pool {
     struct private_link *to_send, **to_send_end; /* in the order in which they were asked */
     size_t count, idle_count;                    /* count: lent and idle */
     uint64_t no_spares_before_ns;                /* one could not be set up */
+    uint64_t keep_alive_ns;                      /* 0: nothing is asked on idle ones */
 };
 
 struct private_pool *private_create(struct event_base *base, const struct private_config *config,
@@ -159,6 +160,7 @@ static void link_return(struct private_link *link)
     link_leave(link);
     link_enter(link, &pool->idle);
     pool->idle_count++;
+    engine_set_fenced(link->engine, true); /* its client may have tried to log in there */
 }
 
 static void link_settle(struct private_link *link)
@@ -417,7 +419,6 @@ static struct private_link *link_take(struct private_pool *pool, const struct cl
         link_take_name(link, c->name);
     }
     engine_set_prefix(link->engine, NULL);
-    engine_set_fenced(link->engine, true); /* whoever had it may have logged in there */
     link->kept = 0;
     return link;
 }
@@ -620,6 +621,11 @@ void private_flush(struct private_pool *pool, uint64_t now_ns)
     }
 }
 
+void private_keep_alive(struct private_pool *pool, uint64_t after_ns)
+{
+    pool->keep_alive_ns = after_ns;
+}
+
 void private_tick(struct private_pool *pool, uint64_t now_ns)
 {
     for (struct private_link *link = pool->lent, *next; link != NULL; link = next) {
@@ -630,6 +636,8 @@ void private_tick(struct private_pool *pool, uint64_t now_ns)
         next = link->next;
         if (!engine_is_up(link->engine)) {
             engine_tick(link->engine, now_ns); /* connecting takes too long */
+        } else if (pool->keep_alive_ns != 0) {
+            engine_keep_alive(link->engine, now_ns, pool->keep_alive_ns);
         }
     }
     if (now_ns >= pool->no_spares_before_ns) {

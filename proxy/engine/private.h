@@ -148,6 +148,8 @@ bool private_wants_flush(const struct private_pool *pool);
 void private_flush(struct private_pool *pool, uint64_t now_ns);
 /* Frees links that ended. At the end of each turn, and never from within a callback. */
 void private_sweep(struct private_pool *pool);
+/* Idle links are kept from being idle for longer than this (Redis ends those); 0: they may be. */
+void private_keep_alive(struct private_pool *pool, uint64_t after_ns);
 /* Time-outs. A few times a second. */
 void private_tick(struct private_pool *pool, uint64_t now_ns);
 

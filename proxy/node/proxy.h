@@ -185,10 +185,11 @@ struct proxy {
     struct clients clients;
     struct private_pool *privates;
     struct pubsub *pubsub;
-    bool busy_asked;    /* whether it is busy; the answer is to come */
-    bool nudged;        /* something was put into the stream, since it was silent for long */
-    bool memory_asked;  /* how much memory is left; likewise */
-    uint64_t memory_ns; /* when that was done last */
+    bool busy_asked;           /* whether it is busy; the answer is to come */
+    bool nudged;               /* something was put into the stream, since it was silent for long */
+    bool memory_asked;         /* how much memory is left; likewise */
+    uint64_t memory_ns;        /* when that was done last */
+    uint64_t timeout_asked_ns; /* when Redis was asked for its `timeout` */
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
     struct credentials credentials;
     struct router router;

@@ -13,7 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REDIS_MAJOR_MIN = 7, REDIS_DETACH_MS = 500, REDIS_PREPARE_AGAIN_MS = 1000 };
+enum {
+    REDIS_MAJOR_MIN = 7,
+    REDIS_DETACH_MS = 500,
+    REDIS_PREPARE_AGAIN_MS = 1000,
+    REDIS_TIMEOUT_MS = 1000
+};
 #define REDIS_CLIENT_NAME PRIVATE_NAMES_OURS "-control:"
 
 /* What is set while we are attached. NULL: the backlog, whose size is in our settings. */
@@ -333,7 +338,6 @@ static void redis_prepare(struct proxy *p)
     (void)control_send(p->control, redis_prepared_cb, p, "PING");
 }
 
-/* Whoever was refused looks again now and then. */
 /* A Redis that says nothing for long would be taken for dead, and a long repl-ping-replica-period
  * is no reason for that: something is put into its stream. */
 static void redis_nudge(struct proxy *p)
@@ -346,9 +350,31 @@ static void redis_nudge(struct proxy *p)
     p->nudged = silent;
 }
 
+/* After so long Redis ends an idle connection; it holds for clients here as well. */
+static void redis_timeout_cb(void *ctx, const struct redisReply *reply)
+{
+    struct proxy *p = ctx;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        uint64_t timeout_s = strtoull(reply->element[1]->str, NULL, 10);
+        p->clients.timeout_s = timeout_s;
+        private_keep_alive(p->privates, timeout_s * CLOCK_NS_PER_S / 2);
+    }
+}
+
+static void redis_ask_timeout(struct proxy *p, uint64_t now_ns)
+{
+    p->timeout_asked_ns = now_ns;
+    (void)control_send(p->control, redis_timeout_cb, p, "CONFIG GET timeout");
+}
+
+/* Whoever was refused looks again now and then. */
 void proxy_tick_redis(struct proxy *p, uint64_t now_ns)
 {
     redis_nudge(p);
+    if (p->prepared && now_ns - p->timeout_asked_ns >= REDIS_TIMEOUT_MS * CLOCK_NS_PER_MS) {
+        redis_ask_timeout(p, now_ns);
+    }
     if (p->intruder && control_is_up(p->control) &&
         now_ns - p->prepare_ns >= REDIS_PREPARE_AGAIN_MS * CLOCK_NS_PER_MS) {
         redis_up(p);

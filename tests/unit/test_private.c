@@ -4,6 +4,8 @@
 
 #include "proxy/clients/session.h"
 
+#include "common/clock.h"
+#include "proxy/clients/client.h"
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"
 
@@ -217,6 +219,40 @@ START_TEST(test_idle_limit)
     /* one that Redis closes is not lent any more */
     world_link_down(0);
     ck_assert_uint_eq(private_count(world.privates), 0);
+}
+END_TEST
+
+/* Where Redis ends idle connections, idle links are asked something in time; and so are clients
+ * ended, as there. */
+START_TEST(test_timeout)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    private_keep_alive(world.privates, CLOCK_NS_PER_S);
+    private_tick(world.privates, now_ns + CLOCK_NS_PER_S / 2);
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    world_link_expect_sent(0, "");
+    world_link_redis(0, "");
+    world_link_asks(0, 0, "WATCH a", "+OK\r\n");
+    world.all.timeout_s = 2;
+    world.all.now_ns = world.clients[0]->used_ns + 2 * CLOCK_NS_PER_S;
+    clients_hold_limits(&world.all);
+    world_expect(0, "");
+    world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].set = true; /* 0: never */
+    world.all.now_ns = world.clients[0]->used_ns + 3 * CLOCK_NS_PER_S;
+    clients_hold_limits(&world.all);
+    world_expect(0, "");
+    world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].set = false;
+    world.all.now_ns = world.clients[0]->used_ns + 3 * CLOCK_NS_PER_S;
+    clients_hold_limits(&world.all);
+    world_expect_closed(0);
 }
 END_TEST
 
