@@ -203,11 +203,8 @@ bool session_is_own_refused(const struct router *router, const struct resp_arg *
     return session_is_own_name(router, user) && !session_password_ok(router, password);
 }
 
-void session_hello_reply(struct router *router, struct client *c)
+static void session_put_hello(const struct router *router, const struct client *c, struct buf *b)
 {
-    struct buf *b = &router->text;
-
-    buf_clear(b);
     buf_append_str(b, c->resp == 3 ? "%7\r\n" : "*14\r\n");
     session_put_pair(b, "server", router->hello_server);
     session_put_pair(b, "version",
@@ -225,7 +222,46 @@ void session_hello_reply(struct router *router, struct client *c)
                          : "replica");
     resp_put_bulk(b, "modules", 7);
     resp_put_array(b, 0);
+}
+
+void session_hello_reply(struct router *router, struct client *c)
+{
+    buf_clear(&router->text);
+    session_put_hello(router, c, &router->text);
     router_answer(router, c, 0);
+}
+
+/* The note of a HELLO that the client's link gets as well. */
+struct session_hello_note {
+    size_t len;
+    uint8_t reply[];
+};
+
+static void session_hello_answered(struct request *r)
+{
+    const struct session_hello_note *note = r->note;
+    request_set_reply(r, note->reply, note->len);
+}
+
+/* Whoever tracks in RESP3 is told from here on: so Redis must know of it before the client does.
+ * HELLO goes before whatever is sent next. */
+static void session_hello_there(struct router *router, struct client *c)
+{
+    static const struct resp_arg ping = {(const uint8_t *)"PING", 4};
+    struct buf reply = BUF_INIT;
+    enum route route = router_route(router, c, false, false, false);
+
+    buf_clear(&router->hashes);
+    struct request *r = router_send(router, c, route, 0, false, true, &ping, 1);
+    if (r != NULL) {
+        session_put_hello(router, c, &reply);
+        struct session_hello_note *note = mem_alloc(sizeof *note + reply.len);
+        note->len = reply.len;
+        memcpy(note->reply, buf_head(&reply), reply.len);
+        r->note = note;
+        r->amend = session_hello_answered;
+        buf_release(&reply);
+    }
 }
 
 /* False: answered, or postponed. */
@@ -255,6 +291,9 @@ static void session_hello(struct router *router, struct client *c, const struct 
 
     if (c->all->capture == NULL && pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
         return; /* RESP2 may make it a connection for messages alone */
+    }
+    if (c->all->capture == NULL && c->tracking && client_lane_busy(c, CLIENT_LANE_PRIVATE)) {
+        return;
     }
     if (argc >= 2 && !resp_arg_integer(&argv[1], &version)) {
         client_answer_error(c, "ERR Protocol version is not an integer or out of range");
@@ -292,10 +331,13 @@ static void session_hello(struct router *router, struct client *c, const struct 
                                "the same time");
         return;
     }
-    if (argc >= 2) {
-        c->resp = (unsigned)version;
+    bool changes = argc >= 2 && c->resp != (unsigned)version;
+    c->resp = (unsigned)version;
+    if (changes && c->tracking && c->all->capture == NULL) {
+        session_hello_there(router, c);
+    } else {
+        session_hello_reply(router, c);
     }
-    session_hello_reply(router, c);
 }
 
 /* ---- SELECT, RESET ---- */

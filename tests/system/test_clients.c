@@ -111,6 +111,8 @@ END_TEST
 
 START_TEST(tracking_modes)
 {
+    DUEL("A CLIENT TRACKING ON", "A GET k", "A:HELLO 3", "B SET k 1", "A<", "A GET k", "A:HELLO 2",
+         "B SET k 2", "A|");
     DUEL("A:HELLO 3", "A CLIENT TRACKING ON NOLOOP", "A GET k", "A SET k 1", "A|", "A GET k",
          "B DEL k", "A<", "A CLIENT TRACKING OFF",
          "A CLIENT TRACKING ON BCAST PREFIX u: PREFIX v:", "A CLIENT TRACKINGINFO", "B SET u:1 x",

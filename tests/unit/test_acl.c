@@ -346,6 +346,8 @@ START_TEST(test_keeps_tracking)
     world_say(0, "HELLO 3 AUTH default x");
     world_link_expect_bare(0, "AUTH default ");
     world_link_redis_raw(0, "+OK\r\n");
+    world_link_expect_bare(0, "HELLO 3|PING");
+    world_link_redis_raw(0, "%0\r\n+PONG\r\n");
     ck_assert_int_eq(*world_hear(0), '%');
     ck_assert_ptr_null(world.clients[0]->user);
     ck_assert(world.clients[0]->tracking);

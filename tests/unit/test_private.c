@@ -440,6 +440,25 @@ START_TEST(test_tracking)
 }
 END_TEST
 
+/* Tracking that began in RESP2 tells from HELLO 3 on: Redis has heard it before the client. */
+START_TEST(test_tracking_hello)
+{
+    world_say(0, "CLIENT TRACKING ON");
+    world_link_up(0);
+    world_link_expect_sent(0, "CLIENT TRACKING ON");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "HELLO 3");
+    world_link_expect_sent(0, "HELLO 3|PING");
+    world_expect(0, "");
+    world_link_redis(0, "%0\r\n+PONG\r\n");
+    ck_assert(strncmp(world_hear(0), "%7\r\n", 4) == 0);
+    world_say(0, "HELLO 3"); /* nothing new */
+    ck_assert(strncmp(world_hear(0), "%7\r\n", 4) == 0);
+    world_link_asks(0, 0, "GET a", "_\r\n");
+}
+END_TEST
+
 /* NOLOOP: no fence follows its reads, since what Redis drops from a full table then would not be
  * told; the next who has the link has fences again. */
 START_TEST(test_tracking_noloop)
@@ -553,7 +572,8 @@ int main(void)
 {
     return UNIT_RUN("private", world_setup, world_teardown, test_lent_and_returned, test_name,
                     test_name_of_ours, test_order, test_blocks_alone, test_watch, test_watch_ends,
-                    test_limit, test_idle_limit, test_client_leaves, test_postponed_client_leaves,
-                    test_link_ends, test_stop, test_unblock, test_no_touch, test_tracking,
-                    test_tracking_noloop, test_tracking_reset, test_pause, test_paused_scripts);
+                    test_limit, test_idle_limit, test_timeout, test_client_leaves,
+                    test_postponed_client_leaves, test_link_ends, test_stop, test_unblock,
+                    test_no_touch, test_tracking, test_tracking_hello, test_tracking_noloop,
+                    test_tracking_reset, test_pause, test_paused_scripts);
 }
