@@ -30,7 +30,12 @@ struct wait;
 enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB, CLIENT_LANE_WAIT };
 
 /* What Redis said of the request that is presented next; acl.h. */
-enum client_gate { CLIENT_GATE_NONE, CLIENT_GATE_GRANTED, CLIENT_GATE_DENIED };
+enum client_gate {
+    CLIENT_GATE_NONE,
+    CLIENT_GATE_GRANTED,
+    CLIENT_GATE_REFUSED, /* Redis is still to say so itself */
+    CLIENT_GATE_DENIED,  /* it has had its answer */
+};
 
 enum client_reply_mode {
     CLIENT_REPLY_ON,

@@ -385,14 +385,19 @@ static const struct router_rule router_rules[] = {
     {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
 };
 
-static const struct router_rule *router_rule_of(const struct command *command)
+static const struct router_rule *router_rule_of(const char *name)
 {
     for (size_t i = 0; i < sizeof router_rules / sizeof *router_rules; i++) {
-        if (strcmp(router_rules[i].name, command->name) == 0) {
+        if (strcmp(router_rules[i].name, name) == 0) {
             return &router_rules[i];
         }
     }
     return NULL;
+}
+
+bool router_never_passes(const char *name)
+{
+    return router_rule_of(name) != NULL || strcmp(name, "debug") == 0;
 }
 
 /* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
@@ -441,7 +446,7 @@ static bool router_is_master_already(const struct router *router, const struct c
 static bool router_refuse(struct router *router, struct client *c, const struct command *command,
                           const struct resp_arg *argv, size_t argc)
 {
-    const struct router_rule *rule = router_rule_of(command);
+    const struct router_rule *rule = router_rule_of(command->name);
 
     if (router_debug_is_harmful(command, argv, argc) ||
         (c->transaction != NULL && router_would_push(command, c, argv, argc))) {
@@ -554,7 +559,7 @@ bool router_is_plain(const struct command *command)
     if ((command->flags & COMMAND_FLAG_PUBSUB) != 0) {
         return false;
     }
-    return router_rule_of(command) == NULL && !router_is_kill(command) &&
+    return router_rule_of(command->name) == NULL && !router_is_kill(command) &&
            (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
            strncmp(command->name, "client|", 7) != 0 &&
            strcmp(command->name, "latency|histogram") != 0;

@@ -110,6 +110,9 @@ void router_request(struct router *router, struct client *c, const struct resp_a
 bool router_scope(struct router *router, unsigned db, const struct command *command,
                   const struct resp_arg *argv, size_t argc, bool *harmless);
 
+/* Whether Redis never gets the command, or not always (DEBUG). */
+bool router_never_passes(const char *name);
+
 /* Whether the command may change data; scripts may. */
 bool router_writes(const struct command *command);
 

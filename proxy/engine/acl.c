@@ -1,6 +1,8 @@
 /* Redis is asked by a request of the client itself, while the one it is about is postponed: if
- * Redis agrees, the asking is silent and the request presented again (CLIENT_GATE_GRANTED);
- * otherwise what Redis said is the answer, and the request is passed over (CLIENT_GATE_DENIED). */
+ * Redis agrees, the asking is silent and the request presented again (CLIENT_GATE_GRANTED). What
+ * DRYRUN says no to stands in no ACL LOG: so the request is presented again, too, and Redis is
+ * made to refuse it on the client's own link (CLIENT_GATE_REFUSED). Any other answer is the
+ * client's, and the request passed over (CLIENT_GATE_DENIED). */
 #include "proxy/engine/acl.h"
 
 #include "common/mem.h"
@@ -180,11 +182,63 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
     return true;
 }
 
+/* ---- what a user may not do ---- */
+
+/* Redis has refused it on the user's link; or has not, since the user's rights are others by now:
+ * then nobody knows what that link has become. */
+static void acl_was_refused(struct request *r)
+{
+    const char *refusal = r->note; /* of what was said inside MULTI */
+
+    if (request_reply_type(r) == '-' && refusal == NULL) {
+        return;
+    }
+    if (request_reply_type(r) == '-' && strncmp(refusal, "-NOPERM", 7) == 0) {
+        request_set_reply(r, refusal, strlen(refusal));
+        return;
+    }
+    client_close(r->client, "its user's rights were changed while it was being refused");
+}
+
+/* Inside MULTI it is said inside MULTI there, too: that stands in ACL LOG. An EXEC ends that, be it
+ * refused or not (execCommandAbort in multi.c; a user need not be allowed DISCARD); what no Redis
+ * knows makes sure that it carries out nothing. */
+static void acl_let_refuse(struct client *c, const struct command *command,
+                           const struct resp_arg *argv, size_t argc)
+{
+    static const char end[] = "*1\r\n$8\r\nHOLDFAST\r\n*1\r\n$4\r\nEXEC\r\n";
+    bool exec = strcmp(command->name, "exec") == 0;
+    struct buf commands = BUF_INIT;
+
+    c->lane = CLIENT_LANE_PRIVATE;
+    struct request *r = client_queue(c, 0);
+    r->waiter.harmless = true;
+    r->amend = acl_was_refused;
+    if (c->transaction == NULL) {
+        private_add(c->link, r, argv, argc);
+        return;
+    }
+    buf_append_str(&commands, "*1\r\n$5\r\nMULTI\r\n");
+    resp_put_request(&commands, argv, argc);
+    buf_append_str(&commands, exec ? "" : end);
+    private_add_block(c->link, r, &commands, exec ? 2 : 4, false);
+    buf_release(&commands);
+    transaction_spoil(c);
+    if (exec) {
+        transaction_unwatch(c);
+        transaction_discard(c);
+    }
+}
+
 bool acl_gate(struct router *router, struct client *c, const struct command *command,
               const struct resp_arg *argv, size_t argc)
 {
     if (c->gate == CLIENT_GATE_DENIED) {
         return true; /* it has had its answer */
+    }
+    if (c->gate == CLIENT_GATE_REFUSED) {
+        acl_let_refuse(c, command, argv, argc);
+        return true;
     }
     if (c->gate == CLIENT_GATE_GRANTED || c->user == NULL ||
         (command->flags & COMMAND_FLAG_NO_AUTH) != 0 ||
@@ -217,7 +271,8 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
     return true;
 }
 
-/* The words with which Redis refuses a command, from those of DRYRUN. */
+/* The words with which Redis refuses a command, from those of DRYRUN: for what is not sent to it
+ * even to be refused. */
 static void acl_refuse(struct request *r, const char *said)
 {
     struct buf text = BUF_INIT;
@@ -291,19 +346,21 @@ void acl_answered(struct request *r)
     struct buf said = BUF_INIT;
     bool granted = type == '+' || type == ':' || (type == '-' && acl_is_not_oom(r));
 
-    c->gate = granted ? CLIENT_GATE_GRANTED : CLIENT_GATE_DENIED;
-    if (granted) {
+    bool refused = type == '$' && c->link != NULL && !router_never_passes(r->note);
+
+    c->gate = granted ? CLIENT_GATE_GRANTED : refused ? CLIENT_GATE_REFUSED : CLIENT_GATE_DENIED;
+    if (granted || refused) {
         r->flags |= REQUEST_SILENT;
     }
     if ((r->flags & REQUEST_AUTH) != 0) {
         acl_login_answered(c, type == '+' ? r->note : NULL);
-    } else if (type == '$') {
+    } else if (type == '$' && !refused) {
         request_move_reply(r, &said);
         buf_append(&said, "", 1);
         acl_refuse(r, (const char *)buf_head(&said));
         buf_release(&said);
     }
-    if (!granted && c->reply_mode == CLIENT_REPLY_SKIP) {
+    if (!granted && !refused && c->reply_mode == CLIENT_REPLY_SKIP) {
         c->reply_mode = CLIENT_REPLY_ON; /* this was the reply that is skipped */
     }
     if (!granted && c->transaction != NULL) {

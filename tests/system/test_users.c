@@ -3,6 +3,9 @@
 #include "tests/lib/system.h"
 #include "tests/lib/wire.h"
 
+#include <stdio.h>
+#include <string.h>
+
 const struct cluster_options system_options = {.plain = true};
 
 START_TEST(users_log_in)
@@ -43,6 +46,9 @@ END_TEST
 
 START_TEST(users_in_transactions)
 {
+    DUEL("H ACL SETUSER carol reset on >pw ~a:* +set +multi +ping", "A AUTH carol pw", "A MULTI",
+         "A SET a:1 1", "A EXEC", "A PING", "A EXEC", "A MULTI", "A PING", "A DISCARD", "A PING",
+         "A SET b:1 1", "A PING");
     DUEL("H ACL SETUSER alice reset on >pw ~a:* +get +set +multi +exec +watch +discard",
          "A AUTH alice pw", "A MULTI", "A SET a:1 1", "A GET a:1", "A EXEC", "A MULTI",
          "A SET b:1 1", "A GET a:1", "A EXEC", "A MULTI", "A DEL a:1", "A DISCARD", "A UNWATCH",
@@ -60,6 +66,68 @@ START_TEST(users_who_wait_and_listen)
          "A BLPOP a:l 0.02", "A PUBLISH ch:1 x", "A PUBLISH other x", "A SUBSCRIBE other",
          "A SUBSCRIBE ch:1", "H PUBLISH ch:1 hi", "A<", "A GET a:1", "A PING", "A UNSUBSCRIBE",
          "A PSUBSCRIBE *", "A GET a:1", "A MONITOR");
+}
+END_TEST
+
+/* What Redis refuses stands in its ACL LOG, wherever the proxy has asked for it before: with the
+ * words that Redis itself has for them. The oldest is the last. */
+START_TEST(users_refusals_are_logged)
+{
+    static const struct {
+        const char *word, *context, *reason, *object;
+    } log[] = {{"EXEC", "multi", "command", "exec"},
+               {"DEL x", "multi", "command", "del"},
+               {"GET b:1", "multi", "key", "b:1"},
+               {"CLIENT LIST", "toplevel", "command", "client|list"},
+               {"SUBSCRIBE x", "toplevel", "channel", "x"},
+               {"WATCH b:1", "toplevel", "key", "b:1"}};
+    enum { COUNT = sizeof log / sizeof *log };
+    struct wire w, other;
+    struct buf reply = BUF_INIT;
+    char wanted[128];
+
+    wire_open(&other, cluster_port(cluster, "proxy1"));
+    wire_command(&other, "ACL", "SETUSER", "alice", "reset", "on", ">pw", "~a:*", "+get", "+watch",
+                 "+subscribe", "+multi");
+    wire_expect(&other, "+OK\r\n");
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "AUTH", "alice", "pw");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&other, "ACL", "LOG", "RESET");
+    wire_expect(&other, "+OK\r\n");
+    for (size_t i = COUNT; i-- > 0;) {
+        char word[32];
+        (void)snprintf(word, sizeof word, "%s", log[i].word);
+        if (strcmp(word, "GET b:1") == 0) {
+            wire_command(&w, "MULTI");
+            wire_expect(&w, "+OK\r\n");
+        }
+        char *second = strchr(word, ' ');
+        if (second != NULL) {
+            *second++ = '\0';
+        }
+        wire_command(&w, word, second);
+        buf_clear(&reply);
+        ck_assert_int_eq(wire_reply(&w, &reply, 20000), ERR_OK);
+        ck_assert_int_eq(*buf_head(&reply), '-');
+    }
+    buf_clear(&reply);
+    wire_command(&other, "ACL", "LOG");
+    ck_assert_int_eq(wire_reply(&other, &reply, 20000), ERR_OK);
+    buf_append(&reply, "", 1);
+    const char *at = (const char *)buf_head(&reply);
+    for (size_t i = 0; i < COUNT; i++) {
+        (void)snprintf(wanted, sizeof wanted,
+                       "reason\r\n$%zu\r\n%s\r\n$7\r\ncontext\r\n$%zu\r\n%s\r\n$6\r\nobject\r\n$%zu"
+                       "\r\n%s\r\n",
+                       strlen(log[i].reason), log[i].reason, strlen(log[i].context), log[i].context,
+                       strlen(log[i].object), log[i].object);
+        at = strstr(at, wanted);
+        ck_assert_msg(at != NULL, "%s not in %s", wanted, (const char *)buf_head(&reply));
+    }
+    buf_release(&reply);
+    wire_close(&w);
+    wire_close(&other);
 }
 END_TEST
 
@@ -206,8 +274,9 @@ int main(void)
     Suite *suite = suite_create("users");
 
     SYSTEM_CASE(suite, "users", system_serve, 120, users_log_in, users_who_lose_channels,
-                users_in_hello, users_in_transactions, users_who_wait_and_listen, users_pipelines,
-                users_track_and_watch, users_are_deleted, users_replies_are_withheld,
-                users_own_password, users_own_password_outlasts_links);
+                users_in_hello, users_in_transactions, users_who_wait_and_listen,
+                users_refusals_are_logged, users_pipelines, users_track_and_watch,
+                users_are_deleted, users_replies_are_withheld, users_own_password,
+                users_own_password_outlasts_links);
     return unit_main(suite);
 }

@@ -32,6 +32,25 @@ static void asks_gate(const char *words, const char *verdict, const char *reply)
     world_expect(0, reply);
 }
 
+#define NO_GET  "$54\r\nThis user has no permissions to run the 'get' command.\r\n"
+#define NO_EXEC "$55\r\nThis user has no permissions to run the 'exec' command.\r\n"
+
+/* The same, but joe may not: Redis refuses it on joe's link (sent: what it gets there), so that it
+ * stands in its ACL LOG. */
+static void asks_and_is_refused(const char *words, const char *verdict, const char *sent,
+                                const char *replies, const char *reply)
+{
+    char question[128];
+
+    (void)snprintf(question, sizeof question, "ACL DRYRUN joe %s", words);
+    world_say(0, words);
+    world_expect_sent_bare(question);
+    world_redis(verdict);
+    world_link_expect_bare(0, sent);
+    world_link_redis_raw(0, replies);
+    world_expect(0, reply);
+}
+
 /* Client 1 is there as well, and client 0 has subscribed to channel c, over link 0. */
 static void one_subscribes(void)
 {
@@ -204,10 +223,15 @@ START_TEST(test_gate)
     world_say(0, "CLIENT LIST");
     world_expect_sent_bare("SELECT 3|ACL DRYRUN joe CLIENT LIST");
     world_redis("+OK\r\n$61\r\nThis user has no permissions to run the 'client|list' command\r\n");
-    world_expect(0, "-NOPERM this user has no permissions to run the 'client|list' command\r\n");
-    asks_gate("WATCH b", "$61\r\nThis user has no permissions to access the 'b' key, and so on\r\n",
-              "-NOPERM this user has no permissions to access one of the keys used as "
-              "arguments\r\n");
+    world_link_expect_bare(0, "SELECT 3|CLIENT LIST");
+    world_link_redis_raw(0, "+OK\r\n-NOPERM no\r\n");
+    world_expect(0, "-NOPERM no\r\n");
+    asks_and_is_refused("WATCH b",
+                        "$61\r\nThis user has no permissions to access the 'b' key, and so on\r\n",
+                        "WATCH b", "-NOPERM keys\r\n", "-NOPERM keys\r\n");
+    /* what Redis never gets is not sent to be refused either */
+    asks_gate("SHUTDOWN", "$58\r\nThis user has no permissions to run the 'shutdown' command\r\n",
+              "-NOPERM this user has no permissions to run the 'shutdown' command\r\n");
     world_say(0, "QUIT"); /* needs no permission */
     world_expect(0, "+OK\r\n");
 }
@@ -232,6 +256,10 @@ START_TEST(test_skip)
         world_redis(denied
                         ? "$59\r\nThis user has no permissions to run the 'client|id' command\r\n"
                         : "+OK\r\n");
+        if (denied) {
+            world_link_expect_bare(0, "CLIENT ID");
+            world_link_redis_raw(0, "-NOPERM no\r\n");
+        }
         world_expect(0, "");
         asks_gate("CLIENT ID", "+OK\r\n", ":1\r\n");
     }
@@ -243,10 +271,41 @@ START_TEST(test_transaction)
 {
     log_in();
     asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
-    asks_gate("GET a", "$54\r\nThis user has no permissions to run the 'get' command.\r\n",
-              "-NOPERM this user has no permissions to run the 'get' command\r\n");
+    asks_and_is_refused("GET a", NO_GET, "MULTI|GET a|HOLDFAST|EXEC",
+                        "+OK\r\n-NOPERM no\r\n-ERR x\r\n-EXECABORT y\r\n", "-NOPERM no\r\n");
     asks_gate("EXEC", "+OK\r\n",
               "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n"); /* an EXEC that is refused ends it */
+    asks_and_is_refused("EXEC", NO_EXEC, "MULTI|EXEC", "+OK\r\n-EXECABORT no\r\n",
+                        "-EXECABORT no\r\n");
+    ck_assert_ptr_null(world.clients[0]->transaction);
+}
+END_TEST
+
+/* What Redis does not refuse after all, the rights being others by now: nobody knows what has
+ * become of that link. */
+START_TEST(test_refused_not)
+{
+    static const char *const replies[] = {"*0\r\n", "+OK\r\n+QUEUED\r\n-ERR x\r\n-EXECABORT y\r\n",
+                                          "+OK\r\n-NOPERM no\r\n-ERR x\r\n*0\r\n"};
+
+    for (int i = 0; i < 3; i++) {
+        world_join(0);
+        world_say(0, "AUTH joe pw");
+        world_link_up(i % 2);
+        world_link_expect_bare(i % 2, "AUTH joe pw");
+        world_link_redis_raw(i % 2, "+OK\r\n");
+        world_expect(0, "+OK\r\n");
+        if (i > 0) {
+            asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+        }
+        world_say(0, i == 0 ? "CLIENT LIST" : "GET a");
+        world_expect_sent_bare(i == 0 ? "ACL DRYRUN joe CLIENT LIST" : "ACL DRYRUN joe GET a");
+        world_redis(NO_GET);
+        world_link_expect_bare(i % 2, i == 0 ? "CLIENT LIST" : "MULTI|GET a|HOLDFAST|EXEC");
+        world_link_redis_raw(i % 2, replies[i]);
+        world_expect_closed(0);
+    }
 }
 END_TEST
 
@@ -387,6 +446,6 @@ int main(void)
 {
     return UNIT_RUN("acl", world_setup, world_teardown, test_login, test_hello, test_rights,
                     test_rights_in_transaction, test_guessing, test_turn_is_passed_on, test_gate,
-                    test_skip, test_transaction, test_leaves, test_own_commands, test_busy,
-                    test_keeps_tracking, test_keeps_watching, test_stranger);
+                    test_skip, test_transaction, test_refused_not, test_leaves, test_own_commands,
+                    test_busy, test_keeps_tracking, test_keeps_watching, test_stranger);
 }
