@@ -56,6 +56,7 @@ struct router {
     size_t waiting;              /* clients that wait, unread, for a link to whoever leads next */
     uint64_t wait_ns;            /* for how long */
     bool others;                 /* there are other proxies, so a leader will be found */
+    bool had_others;             /* or were since this one began */
     const struct command_table *table; /* NULL until the engine was asked */
     char engine_version[32];
     /* What the engine says in HELLO; hello_version: "" while it is not known. */

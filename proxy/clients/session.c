@@ -359,6 +359,17 @@ static void session_select(struct router *router, struct client *c, const struct
     }
 }
 
+/* Redis refuses it where there is no cluster; here it is about other proxies, if there are any. */
+static void session_readonly(const struct router *router, struct client *c, bool on)
+{
+    if (!router->had_others && !c->replica_port) {
+        client_answer_error(c, "ERR This instance has cluster support disabled");
+        return;
+    }
+    c->readonly = on;
+    router_answer_ok(c);
+}
+
 static void session_reset(struct router *router, struct client *c)
 {
     if (pubsub_has(c) && client_lane_busy(c, CLIENT_LANE_PUBSUB)) {
@@ -409,8 +420,7 @@ static bool session_do(struct router *router, struct client *c, const struct com
     } else if (strcmp(name, "wait") == 0 || strcmp(name, "waitaof") == 0) {
         session_wait(router, c, argv, argc);
     } else if (strcmp(name, "readonly") == 0 || strcmp(name, "readwrite") == 0) {
-        c->readonly = name[4] == 'o';
-        router_answer_ok(c);
+        session_readonly(router, c, name[4] == 'o');
     } else {
         return false;
     }

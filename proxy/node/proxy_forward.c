@@ -267,6 +267,7 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
     forward_hold(p->forward, serves && p->clients.pause_until_ns != 0);
     forward_hold(p->replica, serves && p->clients.pause_until_ns != 0);
     p->router.others = leader_peer_count(p->leader) > 1 || (info->known && !info->self);
+    p->router.had_others = p->router.had_others || p->router.others;
     if (serves) {
         p->served_offset = proposer_commit(p->proposer);
         proxy_aim_forward(p, NULL, now_ns);

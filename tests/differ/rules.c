@@ -30,8 +30,6 @@ static const struct rules_denied denied[] = {
     {"migrate", NULL, RULES_EVER, "| `MIGRATE` |"},
     {"waitaof", NULL, RULES_EVER, "| `WAIT`, `WAITAOF` |"},
     {"script", "debug", RULES_EVER, "| `SCRIPT DEBUG` |"},
-    {"readonly", NULL, RULES_EVER, "| `READONLY`, `READWRITE` |"},
-    {"readwrite", NULL, RULES_EVER, "| `READONLY`, `READWRITE` |"},
     {"module", NULL, RULES_SUBSCRIBER, RULES_MODULE},
     {"module", NULL, RULES_MULTI, RULES_MODULE},
     {"multi", NULL, RULES_SUBSCRIBER, RULES_TO_ITSELF},

@@ -21,7 +21,7 @@ static void setup(void)
 {
     world_setup();
     world.router.service = SERVICE_LOADING;
-    world.router.others = true;
+    world.router.others = world.router.had_others = true;
 }
 
 /* ---- forwarding ---- */
