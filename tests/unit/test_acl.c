@@ -184,7 +184,8 @@ START_TEST(test_guessing)
     world_expect(1, "+OK\r\n");
     world_link_up(1); /* for the one that waited longest */
     world_link_expect_bare(1, "AUTH joe pw");
-    world_join(3); /* leaves while Redis is asked, which ends that link */
+    client_close(world.clients[3], "killed while Redis is asked, which ends that link");
+    world_join(3);
     world_link_expect_closed(1);
     world_link_up(1);
     world_link_expect_bare(1, "AUTH joe again");
@@ -309,17 +310,19 @@ START_TEST(test_refused_not)
 }
 END_TEST
 
-/* Who leaves while Redis is asked leaves nothing behind. */
+/* Who is killed while Redis is asked leaves nothing behind. */
 START_TEST(test_leaves)
 {
     world_say(0, "AUTH joe pw");
     world_link_up(0);
+    client_close(world.clients[0], "killed");
     world_join(0);
     world_link_expect_closed(0);
     ck_assert_uint_eq(private_count(world.privates), 0);
     log_in();
     world_say(0, "SELECT 3");
     world_expect_sent_bare("ACL DRYRUN joe SELECT 3");
+    client_close(world.clients[0], "killed");
     world_join(0);
     world_link_expect_closed(0);
     world_redis("+OK\r\n");
