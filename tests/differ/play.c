@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "tests/differ/player.h"
+#include "tests/differ/values.h"
 
 #include <check.h>
 #include <errno.h>
@@ -587,7 +588,9 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
 
     *ends = false;
     bool blocked = false;
-    for (; i < p->count && p->steps[i].client == client && p->steps[i].kind != STEP_LEAVE; i++) {
+    for (; i < p->count && p->steps[i].client == client && p->steps[i].kind != STEP_LEAVE &&
+           p->steps[i].kind != STEP_END;
+         i++) {
         const struct step *s = &p->steps[i];
         bool alone =
             s->alone || s->kind == STEP_RAW || p->steps[i > 0 ? i - 1 : 0].kind == STEP_RAW;
@@ -613,13 +616,62 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
     return i;
 }
 
+/* Whether something that is sent may block: whoever ends then gets no answer to it. */
+static bool owes_blocking(const struct performance *pf, const struct player *pl)
+{
+    for (size_t i = 0; i < pl->owed.count; i++) {
+        if (may_block(pf->stage, &pf->program->steps[pl->owed.steps[pl->owed.head + i]])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sends what is queued, to Holdfast in up to three pieces. */
+static void send_pieces(struct performance *pf, struct player *pl, size_t at)
+{
+    struct wire *proxy = &pl->wires[PLAY_PROXY];
+    struct buf whole = BUF_INIT;
+    struct random r;
+    size_t sent = 0;
+
+    random_init(&r, pf->program->seed + at);
+    buf_swap(&whole, &proxy->out);
+    uint64_t pieces = values_chance(&r, 20) && whole.len > 0 ? 1 + random_below(&r, 3) : 1;
+    for (; pieces > 0; pieces--) {
+        size_t rest = whole.len - sent;
+        size_t size = pieces > 1 ? (size_t)random_below(&r, rest + 1) : rest;
+        if (wire_send(proxy, buf_head(&whole) + sent, size) != ERR_OK) {
+            proxy->ended = true;
+        }
+        sent += size;
+        pause_ms(pieces > 1 ? 1 : 0);
+    }
+    buf_release(&whole);
+    (void)wire_send(&pl->wires[PLAY_PLAIN], "", 0);
+}
+
+/* Both hear that the client says nothing more; the plain Redis has closed then. */
+static void half_close(struct performance *pf, struct player *pl)
+{
+    enum { TRIES = 400 };
+
+    for (int side = 0; side < PLAY_SIDES; side++) {
+        (void)shutdown(pl->wires[side].fd, SHUT_WR);
+    }
+    for (int i = 0; i < TRIES && !pl->wires[PLAY_PLAIN].ended; i++) {
+        settle_plain(pf, 0);
+    }
+}
+
 static bool play_pipeline(struct performance *pf, size_t *at)
 {
-    const struct step *first = &pf->program->steps[*at];
+    const struct program *p = pf->program;
+    const struct step *first = &p->steps[*at];
     struct player *pl = &pf->players[first->client];
     bool ends;
 
-    if (first->kind == STEP_LEAVE) {
+    if (first->kind == STEP_LEAVE || (first->kind == STEP_END && pl->open && pl->owed.count > 0)) {
         ++*at;
         return !pl->open || leave(pf, first->client);
     }
@@ -633,6 +685,8 @@ static bool play_pipeline(struct performance *pf, size_t *at)
         return true;
     }
     *at = queue_pipeline(pf, *at, &ends);
+    bool half = *at < p->count && p->steps[*at].kind == STEP_END &&
+                p->steps[*at].client == first->client && !owes_blocking(pf, pl);
     if (pl->reply_off) {
         pl->reply_off = false; /* or nobody could tell when it is done */
         for (int side = 0; side < PLAY_SIDES; side++) {
@@ -640,11 +694,12 @@ static bool play_pipeline(struct performance *pf, size_t *at)
         }
     }
     size_t sent = pl->wires[PLAY_PLAIN].out.len;
-    if (wire_send(&pl->wires[PLAY_PROXY], "", 0) != ERR_OK) {
-        pl->wires[PLAY_PROXY].ended = true;
-    }
-    (void)wire_send(&pl->wires[PLAY_PLAIN], "", 0);
+    send_pieces(pf, pl, *at);
     settle_plain(pf, sent);
+    if (half) {
+        half_close(pf, pl);
+        ++*at;
+    }
     for (int i = 0; ends && pl->wires[PLAY_PLAIN].in.len == 0 && i < 100; i++) {
         pause_ms(5);
         settle_plain(pf, 0);

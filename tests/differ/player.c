@@ -107,6 +107,18 @@ static void follow_multi(struct player *pl, const struct step *s)
     }
 }
 
+/* What was read before a TRACKING OFF is forgotten with the link, but by Redis remembered. */
+static bool tracks_again(struct player *pl, const struct step *s)
+{
+    bool tracking = step_is(s, 0, "client") && step_is(s, 1, "tracking");
+
+    if (pl->tracks && ((tracking && step_is(s, 2, "off")) || step_is(s, 0, "reset"))) {
+        pl->tracked = true;
+    }
+    pl->tracks |= tracking && step_is(s, 2, "on");
+    return pl->tracked && tracking && step_is(s, 2, "on");
+}
+
 bool player_sends(struct player *pl, const struct program *p, size_t index)
 {
     const struct step *s = &p->steps[index];
@@ -115,7 +127,7 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
     unsigned when =
         (pl->sends_multi ? RULES_MULTI : 0u) | (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u);
 
-    if (!rules_may_send(s, when)) {
+    if (!rules_may_send(s, when) || (s->kind != STEP_RAW && tracks_again(pl, s))) {
         return false;
     }
     if (s->kind == STEP_RAW) {

@@ -26,7 +26,8 @@ struct player {
     bool sends_multi;     /* as far as sent */
     bool sends_subscribe; /* in this pipeline */
     bool reply_off, reply_skip;
-    bool told; /* others' tracking is redirected to it: in no order among its replies */
+    bool told;            /* others' tracking is redirected to it: in no order among its replies */
+    bool tracks, tracked; /* has said TRACKING ON; and then OFF */
     bool hears_tracking, hears_keys; /* of what is written, now */
 };
 

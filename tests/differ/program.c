@@ -217,8 +217,8 @@ void step_print(const struct step *s, FILE *out)
     struct buf text = BUF_INIT;
 
     fprintf(out, "%c> ", 'A' + s->client);
-    if (s->kind == STEP_LEAVE) {
-        fputs("(closes the connection)\n", out);
+    if (s->kind == STEP_LEAVE || s->kind == STEP_END) {
+        fprintf(out, "(closes %s)\n", s->kind == STEP_LEAVE ? "the connection" : "its half");
         return;
     }
     if (s->kind == STEP_INLINE) {

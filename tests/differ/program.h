@@ -19,6 +19,7 @@ enum step_kind {
     STEP_INLINE,  /* its words on a line */
     STEP_RAW,     /* its first word's bytes as they are */
     STEP_LEAVE,   /* the client closes its connection */
+    STEP_END,     /* it closes its half, right behind what it sent last */
 };
 
 struct word {

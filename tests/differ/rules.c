@@ -55,7 +55,7 @@ bool rules_may_send(const struct step *s, unsigned when)
 {
     bool pauses_not = step_is(s, 0, "client") && step_is(s, 1, "pause") && step_is(s, 2, "0");
 
-    if (s->kind == STEP_RAW || s->kind == STEP_LEAVE || pauses_not) {
+    if (s->kind == STEP_RAW || s->kind == STEP_LEAVE || s->kind == STEP_END || pauses_not) {
         return true;
     }
     for (size_t i = 0; i < sizeof denied / sizeof *denied; i++) {
@@ -82,6 +82,7 @@ struct rules_loose {
 #define RULES_ROLE      "| `ROLE`, `INFO replication` |"
 #define RULES_RIGHTS    "by the rights that the client had when it was queued"
 #define RULES_LINK      "A link that was used for this before may bring one"
+#define RULES_FORGOTTEN "what the client read before it said `OFF` is forgotten"
 #define RULES_PUBLISHED "all clients of the proxy count as one for each channel and pattern"
 
 static const struct rules_loose loose[] = {
@@ -281,8 +282,12 @@ const char *rules_missing_line(const char *compatibility)
             return loose[i].line;
         }
     }
-    if (strstr(compatibility, RULES_LINK) == NULL) {
-        return RULES_LINK; /* play.c */
+    static const char *const others[] = {RULES_LINK, RULES_FORGOTTEN,
+                                         RULES_RIGHTS}; /* play.c, player.c */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strstr(compatibility, others[i]) == NULL) {
+            return others[i];
+        }
     }
-    return strstr(compatibility, RULES_RIGHTS) == NULL ? RULES_RIGHTS : NULL;
+    return NULL;
 }

@@ -343,8 +343,11 @@ static void track(struct maker *m)
 
 static void leave(struct maker *m)
 {
-    uint64_t kind = random_below(&m->r, 4);
+    uint64_t kind = random_below(&m->r, 5);
 
+    if (kind == 4) {
+        maker_commands(m, 8);
+    }
     m->clients[m->client].multi = false;
     if (kind == 0) {
         MAKER_SAY(m, "QUIT");
@@ -352,7 +355,7 @@ static void leave(struct maker *m)
         MAKER_SAY(m, "RESET")->alone = true; /* as HELLO */
     } else {
         m->clients[m->client].blocked = false;
-        (void)program_add(m->program, STEP_LEAVE, m->client);
+        (void)program_add(m->program, kind == 4 ? STEP_END : STEP_LEAVE, m->client);
     }
 }
 
