@@ -29,6 +29,7 @@ libproxy_a_SOURCES += proxy/clients/waits.c proxy/clients/waits.h
 libproxy_a_SOURCES += proxy/clients/client_config.c proxy/clients/client_config.h
 libproxy_a_SOURCES += proxy/clients/credentials.c proxy/clients/credentials.h
 libproxy_a_SOURCES += proxy/clients/slowlog.c proxy/clients/slowlog.h
+libproxy_a_SOURCES += proxy/clients/readers.c proxy/clients/readers.h
 libproxy_a_SOURCES += proxy/clients/tally.c proxy/clients/tally.h
 libproxy_a_SOURCES += \
 	proxy/protocol/command.c proxy/protocol/command.h \
@@ -101,6 +102,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy.c proxy/node/proxy.h \
 	proxy/node/proxy_busy.c \
 	proxy/node/proxy_memory.c \
+	proxy/node/proxy_readers.c \
 	proxy/node/proxy_monitor.c \
 	proxy/node/proxy_clients.c \
 	proxy/node/proxy_forward.c \

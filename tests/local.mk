@@ -54,6 +54,7 @@ UNIT_TESTS = \
 	test_random \
 	test_rdb_head \
 	test_reader \
+	test_readers \
 	test_record \
 	test_replinfo \
 	test_request \
@@ -141,6 +142,7 @@ test_proposer_trim_SOURCES = tests/unit/test_proposer_trim.c tests/lib/fake_stor
 test_psync_SOURCES = tests/unit/test_psync.c
 test_random_SOURCES = tests/unit/test_random.c
 test_reader_SOURCES = tests/unit/test_reader.c
+test_readers_SOURCES = tests/unit/test_readers.c
 test_record_SOURCES = tests/unit/test_record.c
 test_replinfo_SOURCES = tests/unit/test_replinfo.c
 test_resp_SOURCES = tests/unit/test_resp.c

@@ -59,6 +59,7 @@ void clients_fini(struct clients *all)
     all->to_flush = NULL;
     clients_free_closed(all);
     tally_reset(&all->tally);
+    readers_release(&all->readers);
     resp_framer_destroy(all->framer);
     free(all->scratch);
 }

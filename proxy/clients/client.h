@@ -9,6 +9,7 @@
 
 #include "proxy/clients/bigs.h"
 #include "proxy/clients/client_config.h"
+#include "proxy/clients/readers.h"
 #include "proxy/clients/request.h"
 #include "proxy/clients/tally.h"
 #include "proxy/protocol/resp.h"
@@ -183,6 +184,7 @@ struct clients {
     bool pause_writes_only;
     uint64_t now_ns; /* of this turn */
     uint64_t accepted, rejected, evicted;
+    struct readers readers;
     struct tally tally;          /* of what is answered without Redis */
     uint64_t timeout_s;          /* Redis' own; what config says comes first */
     struct client_config config; /* what CONFIG SET said of clients */

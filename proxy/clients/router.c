@@ -562,7 +562,8 @@ bool router_is_plain(const struct command *command)
     return router_rule_of(command->name) == NULL && !router_is_kill(command) &&
            (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
            strncmp(command->name, "client|", 7) != 0 &&
-           strcmp(command->name, "latency|histogram") != 0;
+           strcmp(command->name, "latency|histogram") != 0 &&
+           strcmp(command->name, "script|load") != 0;
 }
 
 static bool router_is_publish(const struct command *command)
@@ -649,6 +650,22 @@ static enum route router_route_info(const struct router *router, enum route rout
     return route == ROUTE_FORWARD && here ? ROUTE_REPLICA : route;
 }
 
+static void router_script_loaded(struct request *r)
+{
+    struct buf reply = BUF_INIT;
+    const uint8_t *line;
+
+    request_move_reply(r, &reply);
+    line = reply.len > 0 && *buf_head(&reply) == '$' ? memchr(buf_head(&reply), '\n', reply.len)
+                                                     : NULL;
+    if (line != NULL) {
+        size_t head = (size_t)(line + 1 - buf_head(&reply));
+        readers_add_script(&r->client->all->readers, line + 1, reply.len - head - 2);
+    }
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+}
+
 static void router_pass(struct router *router, struct client *c, const struct command *command,
                         const struct resp_arg *argv, size_t argc)
 {
@@ -685,6 +702,10 @@ static void router_pass(struct router *router, struct client *c, const struct co
     struct request *r = router_send(router, c, route, flags, !known, harmless, argv, argc);
     if (r != NULL) {
         r->big_key = router_big_key(command, key);
+    }
+    if (r != NULL && !command->plain && strcmp(command->name, "script|load") == 0 &&
+        readers_says_so(&argv[2])) {
+        r->amend = router_script_loaded;
     }
     if (r != NULL && !command->plain && route == ROUTE_ENGINE && router_is_publish(command)) {
         pubsub_publish(router->pubsub, r, argv, command);

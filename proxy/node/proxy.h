@@ -266,6 +266,8 @@ void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
 /* How much memory Redis may still take: asks now and then; proxy_memory.c. */
 void proxy_tick_memory(struct proxy *p, uint64_t now_ns);
+/* Whom CLIENT PAUSE … WRITE does not hold back, asked when it begins; proxy_readers.c. */
+void proxy_tick_readers(struct proxy *p);
 /* router.kill */
 void proxy_kill_script(void *ctx, struct request *r, const char *name);
 

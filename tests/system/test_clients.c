@@ -90,6 +90,44 @@ START_TEST(pause_writes)
 }
 END_TEST
 
+/* Scripts and functions that say that they do not write go on, and others wait. */
+START_TEST(pause_readers)
+{
+    static const char load[] = "A FUNCTION LOAD #!lua\tname=l\nredis.register_function{"
+                               "function_name='reads',callback=function()return(1)end,"
+                               "flags={'no-writes'}}redis.register_function('f',function()"
+                               "return(2)end)";
+    static const char reads[] = "#!lua flags=no-writes\nreturn redis.call('GET','k')";
+    struct wire w, other;
+    struct buf sha = BUF_INIT;
+
+    DUEL("A SET k 1", load, "B CLIENT PAUSE 100000 WRITE", "A FCALL reads 0", "C FCALL READS 0",
+         "A FCALL reads 0 x", "D~FCALL f 0", "E~FCALL nosuch 0", "D|", "E|", "B CLIENT UNPAUSE",
+         "D<", "E<", "A FUNCTION FLUSH");
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_open(&other, cluster_port(cluster, "proxy1"));
+    wire_command(&w, "CLIENT", "PAUSE", "100000", "WRITE");
+    wire_expect(&w, "+OK\r\n");
+    wire_command(&w, "SCRIPT", "LOAD", reads);
+    ck_assert_int_eq(wire_reply(&w, &sha, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_uint_eq(sha.len, 47);
+    buf_truncate(&sha, 45);
+    buf_append(&sha, "", 1);
+    wire_command(&w, "EVALSHA", (const char *)buf_head(&sha) + 5, "0");
+    wire_expect(&w, "$1\r\n1\r\n");
+    wire_command(&other, "EVALSHA", "1fa00e76656cc152ad327c13fe365858fd7be306", "0");
+    wire_command(&w, "EVALSHA", (const char *)buf_head(&sha) + 5, "0");
+    wire_expect(&w, "$1\r\n1\r\n");
+    ck_assert(wire_silent(&other, 200));
+    wire_command(&w, "CLIENT", "UNPAUSE");
+    wire_expect(&w, "+OK\r\n");
+    wire_expect(&other, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    wire_close(&w);
+    wire_close(&other);
+    buf_release(&sha);
+}
+END_TEST
+
 START_TEST(pause_all)
 {
     DUEL("A PING", "C PING", "B CLIENT PAUSE 400", "A~PING", "C~GET k", "A|", "C|", "A<", "C<",
@@ -454,7 +492,7 @@ int main(void)
     Suite *suite = suite_create("clients");
 
     SYSTEM_CASE(suite, "clients", system_serve, 120, kills, list_errors, lists, pause_writes,
-                pause_all, tracking, tracking_modes, tracking_among_other_things,
+                pause_readers, pause_all, tracking, tracking_modes, tracking_among_other_things,
                 tracking_redirects, invalidations_are_withheld, tracking_clients_leave, monitor);
     SYSTEM_CASE(suite, "scripts", system_serve, 120, busy_script, busy_script_was_sent_before,
                 busy_script_elsewhere);
