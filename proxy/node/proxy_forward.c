@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROXY_LEAVE_LINK_MS = 300, PROXY_REPLICA_WAIT_MS = 1000 };
+enum { PROXY_LEAVE_LINK_MS = 300, PROXY_REPLICA_WAIT_MS = 1000, PROXY_FORWARD_SPARE = 4 };
 
 static void proxy_reply_error(struct proxy *p, struct request *r, const char *text)
 {
@@ -297,9 +297,9 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
 
 void proxy_flush_forward(struct proxy *p, uint64_t now_ns)
 {
+    private_flush(p->forward_privates, now_ns); /* who blocks does so before others push */
     forward_flush(p->forward, now_ns);
     forward_flush(p->replica, now_ns);
-    private_flush(p->forward_privates, now_ns);
 }
 
 void proxy_tick_forward(struct proxy *p, uint64_t now_ns)
@@ -450,6 +450,7 @@ void proxy_open_forward(struct proxy *p, const struct settings *s)
         .cluster_id = p->cluster_hex,
         .log_id = (uint64_t)s->log_id,
         .links_max = (size_t)s->private_max,
+        .spare = PROXY_FORWARD_SPARE,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
     };
 

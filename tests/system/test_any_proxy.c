@@ -175,6 +175,55 @@ START_TEST(one_dataset)
 }
 END_TEST
 
+enum { FORWARD_LINKS = 8, FORWARD_SPARE = 4 };
+
+/* Whether the leader knows so many connections of the follower whose name stands behind "name=". */
+static bool spares_are_up(void *arg)
+{
+    struct buf list = BUF_INIT;
+    struct wire w;
+    size_t count = 0;
+
+    wire_open(&w, cluster_port(cluster, cluster_leader(cluster)));
+    wire_command(&w, "CLIENT", "LIST");
+    ck_assert_int_eq(wire_reply(&w, &list, REPLY_TIMEOUT_MS), ERR_OK);
+    buf_append(&list, "", 1);
+    for (const char *at = (const char *)buf_head(&list); (at = strstr(at, arg)) != NULL; at++) {
+        count++;
+    }
+    buf_release(&list);
+    wire_close(&w);
+    return count >= FORWARD_LINKS + FORWARD_SPARE;
+}
+
+/* Who blocks is there before what the next client says, though nobody has waited for that. */
+START_TEST(who_blocks_is_not_overtaken)
+{
+    struct wire w, blocked[FORWARD_SPARE];
+    char name[32], key[16], popped[64];
+
+    (void)snprintf(name, sizeof name, "name=%s ", follower(0));
+    cluster_wait("links that are there before anybody asks", 30000, spares_are_up, name);
+    open_follower(&w, 0);
+    SAY(&w, "+PONG\r\n", "PING");
+    for (int i = 0; i < FORWARD_SPARE; i++) {
+        open_follower(&blocked[i], 0);
+        SAY(&blocked[i], "+PONG\r\n", "PING");
+    }
+    for (int i = 0; i < FORWARD_SPARE; i++) {
+        (void)snprintf(key, sizeof key, "queue%d", i);
+        wire_command(&blocked[i], "BRPOP", key, "0");
+        wire_command(&w, "LPUSH", key, "x");
+        wire_expect(&w, ":1\r\n");
+        SAY(&w, "$-1\r\n", "LPOP", key);
+        (void)snprintf(popped, sizeof popped, "*2\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key);
+        wire_expect(&blocked[i], popped);
+        wire_close(&blocked[i]);
+    }
+    wire_close(&w);
+}
+END_TEST
+
 /* ---- much at once ---- */
 
 /* A pipeline of 10,000 writes and reads with transactions between them, answered in order. */
@@ -497,7 +546,8 @@ int main(void)
 
     SYSTEM_CASE(suite, "any_proxy", system_serve, 240, replies_are_those_of_redis,
                 replies_are_those_of_redis_in_resp3, sessions_in_transactions, one_dataset,
-                long_pipeline, big_values_and_slow_readers, readonly_sees_a_prefix, roles_are_told,
-                leader_hands_over_under_load, leader_frozen_under_load, leader_killed_under_load);
+                who_blocks_is_not_overtaken, long_pipeline, big_values_and_slow_readers,
+                readonly_sees_a_prefix, roles_are_told, leader_hands_over_under_load,
+                leader_frozen_under_load, leader_killed_under_load);
     return unit_main(suite);
 }
