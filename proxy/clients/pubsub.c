@@ -411,10 +411,15 @@ void pubsub_send(struct pubsub *ps, struct request *r, struct pubsub_op *op,
     engine_add_block(ps->engine, r, 0, 3, commands, 1, false);
 }
 
-bool pubsub_holds(struct pubsub *ps, struct client *c)
+bool pubsub_holds(struct pubsub *ps, struct client *c, const struct command *command)
 {
+    bool asks = strncmp(command->name, "pubsub|", 7) == 0;
+
+    if (!asks && strcmp(command->name, "publish") != 0 && strcmp(command->name, "spublish") != 0) {
+        return false;
+    }
     if (c->publishes_after == 0) {
-        c->publishes_after = ps->subscribe_count;
+        c->publishes_after = asks ? ps->sent_count : ps->subscribe_count;
     }
     if (c->publishes_after <= ps->done_count) {
         c->publishes_after = 0;

@@ -54,8 +54,9 @@ bool pubsub_reset(struct pubsub *ps, struct client *c, const char *reply);
 bool pubsub_has(const struct client *c);
 
 /* PUBLISH: SUBSCRIBEs that clients sent before it come first at Redis, too, though they go over
- * another link. True: postponed until then. */
-bool pubsub_holds(struct pubsub *ps, struct client *c);
+ * another link. PUBSUB tells what they have changed by then, and UNSUBSCRIBEs. True: postponed
+ * until then. */
+bool pubsub_holds(struct pubsub *ps, struct client *c, const struct command *command);
 
 /* PUBLISH: the number in the reply is made the number of clients that it goes to. */
 void pubsub_publish(const struct pubsub *ps, struct request *r, const struct resp_arg *argv,

@@ -953,7 +953,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         client_postpone(c);
         return;
     }
-    if (router_is_publish(command) && c->transaction == NULL && pubsub_holds(router->pubsub, c)) {
+    if (c->transaction == NULL && pubsub_holds(router->pubsub, c, command)) {
         return;
     }
     if (command->plain && c->transaction == NULL && c->lane == CLIENT_LANE_SHARED) {

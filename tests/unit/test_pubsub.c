@@ -223,6 +223,25 @@ START_TEST(test_publish_without_link)
 }
 END_TEST
 
+/* Who asks what is subscribed to hears of what others have said before, UNSUBSCRIBE as well. */
+START_TEST(test_asks_behind_subscribe)
+{
+    publish_behind_subscribe();
+    world_join(3);
+    world_say(3, "PUBSUB NUMSUB c");
+    world_expect(3, "");
+    world_link_redis(0, ACK "+PONG\r\n");
+    world_expect(1, SUBSCRIBED);
+    world_expect(3, "*2\r\n$1\r\nc\r\n:2\r\n");
+    world_say(1, "UNSUBSCRIBE c");
+    world_link_expect_sent(0, "PING");
+    world_say(3, "PUBSUB NUMSUB c");
+    world_expect(3, "");
+    world_link_redis(0, "+PONG\r\n");
+    world_expect(3, "*2\r\n$1\r\nc\r\n:1\r\n");
+}
+END_TEST
+
 #define REPLICA_OF(host, port)                                                                     \
     "+OK\r\n$76\r\nrole:slave\r\nmaster_host:" host "\r\nmaster_port:" port                        \
     "\r\nmaster_link_status:up\r\n\r\n"
@@ -290,7 +309,7 @@ int main(void)
 {
     return UNIT_RUN("pubsub", world_setup, world_teardown, test_fan_out, test_withheld,
                     test_begins_where_it_stands, test_client_leaves, test_refused, test_link_ends,
-                    test_publish, test_publish_behind_subscribe, test_publish_without_link,
-                    test_follows, test_follows_no_strangers_replica, test_left_before_publish,
-                    test_follows_no_replica, test_follows_then_leads);
+                    test_publish, test_publish_behind_subscribe, test_asks_behind_subscribe,
+                    test_publish_without_link, test_follows, test_follows_no_strangers_replica,
+                    test_left_before_publish, test_follows_no_replica, test_follows_then_leads);
 }
