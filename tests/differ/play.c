@@ -627,8 +627,9 @@ static bool owes_blocking(const struct performance *pf, const struct player *pl)
     return false;
 }
 
-/* Sends what is queued, to Holdfast in up to three pieces. */
-static void send_pieces(struct performance *pf, struct player *pl, size_t at)
+/* Sends what is queued, to Holdfast in up to three pieces (but not what may end the connection: a
+ * reset, if it comes to one, would take the last replies along). */
+static void send_pieces(struct performance *pf, struct player *pl, size_t first, size_t at)
 {
     struct wire *proxy = &pl->wires[PLAY_PROXY];
     struct buf whole = BUF_INIT;
@@ -636,8 +637,15 @@ static void send_pieces(struct performance *pf, struct player *pl, size_t at)
     size_t sent = 0;
 
     random_init(&r, pf->program->seed + at);
+    bool may_close = false;
+    for (size_t i = first; i < at; i++) {
+        const struct step *s = &pf->program->steps[i];
+        may_close |= s->kind == STEP_RAW || step_is(s, 0, "quit") || step_is(s, 0, "client") ||
+                     step_is(s, 0, "acl");
+    }
     buf_swap(&whole, &proxy->out);
-    uint64_t pieces = values_chance(&r, 20) && whole.len > 0 ? 1 + random_below(&r, 3) : 1;
+    uint64_t pieces =
+        values_chance(&r, 20) && whole.len > 0 && !may_close ? 1 + random_below(&r, 3) : 1;
     for (; pieces > 0; pieces--) {
         size_t rest = whole.len - sent;
         size_t size = pieces > 1 ? (size_t)random_below(&r, rest + 1) : rest;
@@ -684,7 +692,8 @@ static bool play_pipeline(struct performance *pf, size_t *at)
         ++*at; /* it is blocked: when what it says now would run, nobody knows */
         return true;
     }
-    *at = queue_pipeline(pf, *at, &ends);
+    size_t start = *at;
+    *at = queue_pipeline(pf, start, &ends);
     bool half = *at < p->count && p->steps[*at].kind == STEP_END &&
                 p->steps[*at].client == first->client && !owes_blocking(pf, pl);
     if (pl->reply_off) {
@@ -694,7 +703,7 @@ static bool play_pipeline(struct performance *pf, size_t *at)
         }
     }
     size_t sent = pl->wires[PLAY_PLAIN].out.len;
-    send_pieces(pf, pl, *at);
+    send_pieces(pf, pl, start, *at);
     settle_plain(pf, sent);
     if (half) {
         half_close(pf, pl);
