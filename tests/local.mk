@@ -46,7 +46,9 @@ UNIT_TESTS = \
 	test_pace \
 	test_private \
 	test_proposer \
+	test_proposer_append \
 	test_proposer_conf \
+	test_proposer_mend \
 	test_proposer_trim \
 	test_psync \
 	test_psync_redis \
@@ -99,6 +101,7 @@ EXTRA_DIST += tests/lsan.suppressions \
 	tests/lib/commands.h \
 	tests/lib/fake_disk.h \
 	tests/lib/fake_storage.h \
+	tests/lib/proposer_case.h \
 	tests/lib/redis_server.h \
 	tests/lib/script_net.h \
 	tests/lib/sockets.h \
@@ -137,7 +140,9 @@ test_lookout_SOURCES = tests/unit/test_lookout.c
 test_options_SOURCES = tests/unit/test_options.c
 test_pace_SOURCES = tests/unit/test_pace.c
 test_proposer_SOURCES = tests/unit/test_proposer.c
+test_proposer_append_SOURCES = tests/unit/test_proposer_append.c
 test_proposer_conf_SOURCES = tests/unit/test_proposer_conf.c tests/lib/fake_storage.c
+test_proposer_mend_SOURCES = tests/unit/test_proposer_mend.c
 test_proposer_trim_SOURCES = tests/unit/test_proposer_trim.c tests/lib/fake_storage.c
 test_psync_SOURCES = tests/unit/test_psync.c
 test_random_SOURCES = tests/unit/test_random.c
