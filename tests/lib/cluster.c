@@ -31,7 +31,7 @@ enum {
     CLUSTER_PAIRS_MAX = 5,
     CLUSTER_PROCESSES_MAX = CLUSTER_LOG_NODES_MAX + 2 * CLUSTER_PAIRS_MAX + 6,
     CLUSTER_ARGS_MAX = 64,
-    CLUSTER_START_TIMEOUT_MS = 60000,
+    CLUSTER_PATIENCE_MS = 60000,
     CLUSTER_PATH_MAX = 512,
 };
 
@@ -569,7 +569,7 @@ void cluster_spawn(struct cluster *c, const char *name)
     if (c->relay != NULL) {
         relay_set_pid(c->relay, name, pid);
     }
-    cluster_wait(name, CLUSTER_START_TIMEOUT_MS, process_settled, p);
+    cluster_wait(name, CLUSTER_PATIENCE_MS, process_settled, p);
     ck_assert_msg(process_alive(p), "%s ended right after its start", name);
 }
 
@@ -697,7 +697,7 @@ size_t cluster_rss_bytes(const struct cluster *c, const char *name)
 
 redisContext *cluster_connect(const struct cluster *c, const char *name)
 {
-    struct timeval timeout = {.tv_sec = 20};
+    struct timeval timeout = {.tv_sec = CLUSTER_PATIENCE_MS / 1000};
     redisContext *redis = redisConnectWithTimeout("127.0.0.1", cluster_port(c, name), timeout);
     ck_assert(redis != NULL);
     ck_assert_msg(redis->err == 0, "%s: %s", name, redis->errstr);
@@ -771,7 +771,7 @@ static bool all_are_equal(void *arg)
 
 void cluster_wait_equal(struct cluster *c)
 {
-    cluster_wait("all Redis to hold the same", CLUSTER_START_TIMEOUT_MS, all_are_equal, c);
+    cluster_wait("all Redis to hold the same", CLUSTER_PATIENCE_MS, all_are_equal, c);
 }
 
 struct commit_wait {
@@ -792,7 +792,8 @@ void cluster_wait_committed(struct cluster *c)
     const char *line = strstr(info, "master_repl_offset:");
     ck_assert(line != NULL);
     struct commit_wait wait = {.c = c, .offset = strtoll(strchr(line, ':') + 1, NULL, 10)};
-    cluster_wait("the commit of all that was executed", 20000, commit_has_come, &wait);
+    cluster_wait("the commit of all that was executed", CLUSTER_PATIENCE_MS, commit_has_come,
+                 &wait);
 }
 
 bool cluster_info(const struct cluster *c, const char *field, char *value, size_t size)
@@ -892,7 +893,7 @@ static bool followers_there(void *arg)
 
 void cluster_wait_followers(struct cluster *c)
 {
-    cluster_wait("the other proxies to follow", CLUSTER_START_TIMEOUT_MS, followers_there, c);
+    cluster_wait("the other proxies to follow", CLUSTER_PATIENCE_MS, followers_there, c);
 }
 
 static bool leader_or_dead(void *arg)
@@ -903,7 +904,7 @@ static bool leader_or_dead(void *arg)
 
 void cluster_wait_leader(struct cluster *c)
 {
-    cluster_wait("a proxy to serve", CLUSTER_START_TIMEOUT_MS, leader_or_dead, c);
+    cluster_wait("a proxy to serve", CLUSTER_PATIENCE_MS, leader_or_dead, c);
     ck_assert_msg(c->pairs > 1 || cluster_running(c, "proxy1"), "proxy1 ended");
 }
 
@@ -947,5 +948,5 @@ void cluster_wait_log(struct cluster *c, const char *name, const char *text)
     char path[CLUSTER_PATH_MAX + 16];
     file_path(process_of(c, name), "log", path, sizeof path);
     struct log_wait wait = {.path = path, .text = text};
-    cluster_wait(text, CLUSTER_START_TIMEOUT_MS, log_has_text, &wait);
+    cluster_wait(text, CLUSTER_PATIENCE_MS, log_has_text, &wait);
 }

@@ -108,7 +108,7 @@ void cluster_ask(const struct cluster *c, const char *name, char *reply, size_t 
  * nobody who waits for them). */
 void cluster_wait_committed(struct cluster *c);
 
-/* A connection to redis1, plain1 or proxy1; commands on it fail after 20 s. */
+/* A connection to redis1, plain1 or proxy1; commands fail after a minute. */
 redisContext *cluster_connect(const struct cluster *c, const char *name);
 /* A command (as for redisCommand) that must not be answered with an error; its answer is not kept.
  */

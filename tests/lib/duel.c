@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DUEL_CLIENTS = 8, DUEL_SIDES = 2, DUEL_WORDS = 32, DUEL_TIMEOUT_MS = 20000 };
+enum { DUEL_CLIENTS = 8, DUEL_SIDES = 2, DUEL_WORDS = 32 };
 enum { DUEL_SILENCE_MS = 80 };
 
 static const char *const duel_ports[DUEL_SIDES] = {"proxy1", "plain1"};
@@ -25,7 +25,7 @@ struct duel {
 
 static void duel_read(struct duel *d, int client, int side)
 {
-    int rc = wire_reply(&d->wires[client][side], &d->replies[side], DUEL_TIMEOUT_MS);
+    int rc = wire_reply(&d->wires[client][side], &d->replies[side], WIRE_PATIENCE_MS);
     ck_assert_msg(rc == ERR_OK, "step %d, %s: no reply of %s: %s", d->number, d->step,
                   duel_ports[side], err_text(rc));
 }
@@ -124,7 +124,7 @@ static bool duel_are_busy(void *arg)
         struct wire w;
         wire_open(&w, cluster_port(d->cluster, duel_ports[side]));
         busy += wire_command(&w, "PING") == ERR_OK &&
-                wire_reply(&w, &reply, DUEL_TIMEOUT_MS) == ERR_OK &&
+                wire_reply(&w, &reply, WIRE_PATIENCE_MS) == ERR_OK &&
                 memcmp(buf_head(&reply), "-BUSY", 5) == 0;
         wire_close(&w);
     }
@@ -140,12 +140,12 @@ static void duel_step(struct duel *d, const char *step)
 
     d->step = step;
     if (strcmp(step, "=busy") == 0) {
-        cluster_wait(step, DUEL_TIMEOUT_MS, duel_are_busy, d);
+        cluster_wait(step, WIRE_PATIENCE_MS, duel_are_busy, d);
         return;
     }
     if (step[0] == '=') {
         struct duel_blocked wait = {d, atoi(step + 1)};
-        cluster_wait(step, DUEL_TIMEOUT_MS, duel_are_blocked, &wait);
+        cluster_wait(step, WIRE_PATIENCE_MS, duel_are_blocked, &wait);
         return;
     }
     ck_assert_msg(client >= 0 && client < DUEL_CLIENTS, "no step: %s", step);
@@ -176,8 +176,8 @@ static void duel_step(struct duel *d, const char *step)
         duel_close(d, client);
         break;
     case '?':
-        ck_assert_msg(wire_wait_closed(&d->wires[client][1], DUEL_TIMEOUT_MS), "%s", step);
-        ck_assert_msg(wire_wait_closed(&d->wires[client][0], DUEL_TIMEOUT_MS), "%s", step);
+        ck_assert_msg(wire_wait_closed(&d->wires[client][1], WIRE_PATIENCE_MS), "%s", step);
+        ck_assert_msg(wire_wait_closed(&d->wires[client][0], WIRE_PATIENCE_MS), "%s", step);
         duel_close(d, client);
         break;
     default:

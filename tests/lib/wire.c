@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { WIRE_EXPECT_TIMEOUT_MS = 20000, WIRE_DEPTH_MAX = 64 };
+enum { WIRE_DEPTH_MAX = 64 };
 
 int wire_try_open(struct wire *w, int port)
 {
@@ -208,7 +208,7 @@ int wire_reply(struct wire *w, struct buf *reply, int timeout_ms)
 void wire_expect(struct wire *w, const char *reply)
 {
     struct buf got = BUF_INIT;
-    int rv = wire_reply(w, &got, WIRE_EXPECT_TIMEOUT_MS);
+    int rv = wire_reply(w, &got, WIRE_PATIENCE_MS);
     ck_assert_msg(rv == ERR_OK, "%s instead of the reply %s", err_text(rv), reply);
     ck_assert_str_eq((char *)buf_head(&got), reply);
     buf_release(&got);

@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* What takes longer does not come: a bound for what hangs, which says nothing of how fast anything
+ * is. Machines are busy, and disks more so. */
+enum { WIRE_PATIENCE_MS = 60000 };
+
 struct wire {
     int fd;          /* -1: closed */
     struct buf in;   /* received, not yet taken */

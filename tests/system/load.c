@@ -16,7 +16,6 @@ enum {
     DEPTH_MAX = 64,
     CONNECTIONS_MAX = 64,
     REFUSED_MAX = 256,
-    REPLY_TIMEOUT_MS = 20000,
     RECONNECT_MS = 20,
     SEARCH_MAX = 1000000,
     HISTORY_OPS = 500, /* then the key rests until its history has been judged */
@@ -570,7 +569,7 @@ void load_hang_up(struct load *l)
 {
     for (unsigned i = 0; i < l->connection_count; i++) {
         struct connection *c = &l->connections[i];
-        uint64_t end = clock_now_ns() + REPLY_TIMEOUT_MS * CLOCK_NS_PER_MS;
+        uint64_t end = clock_now_ns() + WIRE_PATIENCE_MS * CLOCK_NS_PER_MS;
         while (c->open && clock_now_ns() < end) {
             struct pollfd pfd = {.fd = c->wire.fd, .events = POLLIN};
             poll(&pfd, 1, 10);
@@ -595,7 +594,7 @@ void load_check(struct load *l)
         } else {
             wire_command(&wire, "GET", key->name);
         }
-        int rv = wire_reply(&wire, &reply, REPLY_TIMEOUT_MS);
+        int rv = wire_reply(&wire, &reply, WIRE_PATIENCE_MS);
         ck_assert_msg(rv == ERR_OK, "reading %s: %s", key->name, err_text(rv));
         long long value = read_value(key, (const char *)buf_head(&reply));
         check_value(key, value, max_of(key->acked, key->seen));

@@ -12,13 +12,7 @@
 
 const struct cluster_options system_options = {.pairs = 3, .plain = true};
 
-enum {
-    REPLY_TIMEOUT_MS = 30000,
-    PIPELINE = 10000,
-    BIG_BYTES = 20 << 20,
-    KILLS = 4,
-    HAND_OVERS = 6
-};
+enum { PIPELINE = 10000, BIG_BYTES = 20 << 20, KILLS = 4, HAND_OVERS = 6 };
 
 /* A proxy that follows; which of them. */
 static const char *follower(unsigned which)
@@ -55,8 +49,8 @@ static void compare_one(const char *line, const char *const argv[], void *arg)
 
     ck_assert_int_eq(wire_sendv(&p->proxy, argv), ERR_OK);
     ck_assert_int_eq(wire_sendv(&p->plain, argv), ERR_OK);
-    ck_assert_int_eq(wire_reply(&p->plain, &p->plain_reply, REPLY_TIMEOUT_MS), ERR_OK);
-    int rv = wire_reply(&p->proxy, &p->proxy_reply, REPLY_TIMEOUT_MS);
+    ck_assert_int_eq(wire_reply(&p->plain, &p->plain_reply, WIRE_PATIENCE_MS), ERR_OK);
+    int rv = wire_reply(&p->proxy, &p->proxy_reply, WIRE_PATIENCE_MS);
     ck_assert_msg(rv == ERR_OK, "no reply to %s: %s", line, err_text(rv));
     if (p->proxy_reply.len != p->plain_reply.len ||
         memcmp(buf_head(&p->proxy_reply), buf_head(&p->plain_reply), p->plain_reply.len) != 0) {
@@ -77,8 +71,8 @@ static void compare_all(bool resp3)
     if (resp3) {
         ck_assert_int_eq(wire_sendv(&p.proxy, hello), ERR_OK);
         ck_assert_int_eq(wire_sendv(&p.plain, hello), ERR_OK);
-        ck_assert_int_eq(wire_reply(&p.proxy, &p.proxy_reply, REPLY_TIMEOUT_MS), ERR_OK);
-        ck_assert_int_eq(wire_reply(&p.plain, &p.plain_reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&p.proxy, &p.proxy_reply, WIRE_PATIENCE_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&p.plain, &p.plain_reply, WIRE_PATIENCE_MS), ERR_OK);
     }
     compare_one("FLUSHALL", flush, &p);
     commands_each(compare_one, &p);
@@ -139,7 +133,7 @@ START_TEST(sessions_in_transactions)
     SAY(&w, "$5\r\nalice\r\n", "ACL", "WHOAMI");
     wire_command(&w, "HELLO", "3", "AUTH", "default", "");
     struct buf reply = BUF_INIT;
-    ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_int_eq(*buf_head(&reply), '%');
     buf_release(&reply);
     SAY(&w, "$1\r\nx\r\n", "GET", "b:1"); /* its link speaks RESP3 from the next command on */
@@ -286,7 +280,7 @@ START_TEST(big_values_and_slow_readers)
     ck_assert_int_eq(wire_send(&w, buf_head(&request), request.len), ERR_OK);
     wire_expect(&w, "+OK\r\n");
     wire_command(&w, "GET", "big");
-    ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_uint_eq(reply.len, (size_t)BIG_BYTES + 13);
     wire_open(&slow, cluster_port(cluster, name));
     for (int i = 0; i < 100; i++) {
@@ -295,7 +289,7 @@ START_TEST(big_values_and_slow_readers)
     wire_open(&other, cluster_port(cluster, name));
     for (int i = 0; i < 200; i++) {
         wire_command(&other, "INCR", "others");
-        ck_assert_int_eq(wire_reply(&other, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&other, &reply, WIRE_PATIENCE_MS), ERR_OK);
     }
     /* what was let in before it was known how large the replies are, and what test and tools need
      */
@@ -318,7 +312,7 @@ static long long number_in(struct wire *w, const char *key)
     struct buf reply = BUF_INIT;
 
     wire_command(w, "GET", key);
-    ck_assert_int_eq(wire_reply(w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     const char *text = (const char *)buf_head(&reply);
     ck_assert_msg(text[0] == '$', "GET %s: %.80s", key, text);
     long long value = text[1] == '-' ? 0 : strtoll(strchr(text, '\n') + 1, NULL, 10);
@@ -360,7 +354,7 @@ START_TEST(readonly_sees_a_prefix)
         wire_expect(&writer, "+OK\r\n");
         wire_expect(&writer, "+OK\r\n");
     }
-    cluster_wait("the replica to catch up", REPLY_TIMEOUT_MS, caught_up, &reader);
+    cluster_wait("the replica to catch up", WIRE_PATIENCE_MS, caught_up, &reader);
     ck_assert(cluster_info_of(cluster, name, "holdfast_replica_reads", after, sizeof after));
     ck_assert_int_ge(strtoll(after, NULL, 10), strtoll(before, NULL, 10) + 1000);
     wire_command(&reader, "SET", "first", "501"); /* goes to the leader */
@@ -432,7 +426,7 @@ START_TEST(leader_killed_under_load)
     for (int i = 0; i < KILLS; i++) {
         char leader[16], redis[16];
         struct progress p = {l, load_counts(l).writes_acked + 300};
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
         snprintf(redis, sizeof redis, "redis%s", leader + strlen("proxy"));
         uint64_t killed_ns = clock_now_ns();
@@ -441,11 +435,11 @@ START_TEST(leader_killed_under_load)
             cluster_kill(cluster, redis);
         }
         p.writes = load_counts(l).writes_acked + 300;
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         ck_assert_msg(goes_on(&p), "no writes after %s was killed", leader);
         printf("kill %d: 300 more writes within %llu ms\n", i + 1,
                (unsigned long long)((clock_now_ns() - killed_ns) / CLOCK_NS_PER_MS));
-        ck_assert(load_settle(l, REPLY_TIMEOUT_MS));
+        ck_assert(load_settle(l, WIRE_PATIENCE_MS));
         cluster_start(cluster);
         load_check(l);
     }
@@ -483,21 +477,21 @@ START_TEST(leader_hands_over_under_load)
     for (int i = 0; i < HAND_OVERS; i++) {
         char leader[16], reply[64];
         struct progress p = {l, load_counts(l).writes_acked + 300};
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
         struct load_counts before = load_counts(l);
         cluster_ask(cluster, leader, reply, sizeof reply,
                     (const char *[]){"HOLDFAST", "FAILOVER", NULL});
-        load_run(l, REPLY_TIMEOUT_MS, hands_over, leader);
+        load_run(l, WIRE_PATIENCE_MS, hands_over, leader);
         p.writes = load_counts(l).writes_acked + 300;
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         struct load_counts after = load_counts(l);
         ck_assert_msg(goes_on(&p), "no writes after %s handed over", leader);
         ck_assert_uint_eq(after.closed, before.closed);
         ck_assert_uint_eq(after.unknown, before.unknown);
         ck_assert_uint_eq(after.refused + after.loading, before.refused + before.loading);
         longest_us = after.latency_max_us > longest_us ? after.latency_max_us : longest_us;
-        ck_assert(load_settle(l, REPLY_TIMEOUT_MS));
+        ck_assert(load_settle(l, WIRE_PATIENCE_MS));
         cluster_wait_followers(cluster);
         load_check(l);
     }
@@ -523,16 +517,16 @@ START_TEST(leader_frozen_under_load)
     begin_empty();
     for (int i = 0; i < 2; i++) {
         struct progress p = {l, load_counts(l).writes_acked + 300};
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
         cluster_pause(cluster, leader);
         p.writes = load_counts(l).writes_acked + 300;
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         ck_assert_msg(goes_on(&p), "no writes after %s was frozen", leader);
         cluster_resume(cluster, leader);
         p.writes += 300;
-        load_run(l, REPLY_TIMEOUT_MS, goes_on, &p);
-        ck_assert(load_settle(l, REPLY_TIMEOUT_MS));
+        load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
+        ck_assert(load_settle(l, WIRE_PATIENCE_MS));
         cluster_wait_followers(cluster);
         load_check(l);
     }

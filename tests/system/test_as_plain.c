@@ -12,8 +12,6 @@
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {.plain = true, .redis_args = redis_args};
 
-enum { REPLY_TIMEOUT_MS = 20000 };
-
 /* Blanks separate words of a step, not of a script. */
 static const char loop[] = "B~EVAL while\ttrue\tdo\tend 0";
 static const char function[] =
@@ -30,7 +28,7 @@ START_TEST(loadaof_loses_nothing)
     wire_command(&w, "SET", "aof", "1");
     wire_expect(&w, "+OK\r\n");
     wire_command(&w, "DEBUG", "DIGEST");
-    ck_assert_int_eq(wire_reply(&w, &digest, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &digest, WIRE_PATIENCE_MS), ERR_OK);
     wire_command(&w, "debug", "loadaof");
     wire_expect(&w, "+OK\r\n");
     wire_command(&w, "MULTI");
@@ -444,7 +442,7 @@ static void expect_calls(struct wire *w, const char *name, int calls)
     char begin[96];
 
     wire_command(w, "LATENCY", "HISTOGRAM", name);
-    ck_assert_int_eq(wire_reply(w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     buf_append(&reply, "", 1);
     (void)snprintf(begin, sizeof begin, "*2\r\n$%zu\r\n%s\r\n*4\r\n$5\r\ncalls\r\n:%d\r\n",
                    strlen(name), name, calls);
@@ -473,7 +471,7 @@ START_TEST(commands_are_counted)
     expect_calls(&w, "client|setname", 3);
     expect_calls(&w, "set", 1);
     wire_command(&w, "INFO", "commandstats");
-    ck_assert_int_eq(wire_reply(&w, &info, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &info, WIRE_PATIENCE_MS), ERR_OK);
     buf_append(&info, "", 1);
     const char *line = strstr((const char *)buf_head(&info), "cmdstat_client|setname:calls=3,");
     ck_assert_ptr_nonnull(line);

@@ -15,7 +15,6 @@
 const struct cluster_options system_options = {.plain = true};
 
 enum {
-    REPLY_TIMEOUT_MS = 20000,
     WITNESS_MAX_MS = 1000, /* generous: a healthy reply takes about one */
     MIB = 1 << 20,
 };
@@ -67,15 +66,15 @@ static void compare_and_closed(const char *what, const void *bytes, size_t len)
     wire_open(&plain, cluster_port(cluster, "plain1"));
     wire_send(&plain, bytes, len);
     wire_send(&proxy, bytes, len);
-    int expected_rv = wire_reply(&plain, &expected, REPLY_TIMEOUT_MS);
-    int rv = wire_reply(&proxy, &got, REPLY_TIMEOUT_MS);
+    int expected_rv = wire_reply(&plain, &expected, WIRE_PATIENCE_MS);
+    int rv = wire_reply(&proxy, &got, WIRE_PATIENCE_MS);
     ck_assert_msg(rv == expected_rv, "%s: %s instead of %s", what, err_text(rv),
                   err_text(expected_rv));
     if (rv == ERR_OK) {
         ck_assert_str_eq((char *)buf_head(&got), (char *)buf_head(&expected));
     }
-    ck_assert_msg(wire_wait_closed(&plain, REPLY_TIMEOUT_MS), "%s: Redis doesn't close", what);
-    ck_assert_msg(wire_wait_closed(&proxy, REPLY_TIMEOUT_MS), "%s: not closed", what);
+    ck_assert_msg(wire_wait_closed(&plain, WIRE_PATIENCE_MS), "%s: Redis doesn't close", what);
+    ck_assert_msg(wire_wait_closed(&proxy, WIRE_PATIENCE_MS), "%s: not closed", what);
     wire_close(&proxy);
     wire_close(&plain);
     buf_release(&expected);
@@ -133,7 +132,7 @@ START_TEST(what_came_before_is_answered)
     wire_send_str(&w, "SET before 1\r\n*1\r\n$536870913\r\nSET after 1\r\n");
     wire_expect(&w, "+OK\r\n");
     wire_expect(&w, "-ERR Protocol error: invalid bulk length\r\n");
-    ck_assert(wire_wait_closed(&w, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&w, WIRE_PATIENCE_MS));
     wire_close(&w);
     wire_open(&w, cluster_port(cluster, "proxy1"));
     wire_command(&w, "MGET", "before", "after");
@@ -400,7 +399,7 @@ static void send_to_log(const void *bytes, size_t len)
     wire_open(&w, cluster_port(cluster, "log1"));
     wire_send(&w, bytes, len);
     shutdown(w.fd, SHUT_WR); /* it hangs up once it has read all that, or at what is wrong */
-    ck_assert_msg(wire_wait_closed(&w, REPLY_TIMEOUT_MS), "log1 keeps a connection that ended");
+    ck_assert_msg(wire_wait_closed(&w, WIRE_PATIENCE_MS), "log1 keeps a connection that ended");
     wire_close(&w);
 }
 

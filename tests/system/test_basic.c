@@ -9,8 +9,6 @@
 
 const struct cluster_options system_options = {.plain = true};
 
-enum { REPLY_TIMEOUT_MS = 20000 };
-
 struct pair {
     struct wire proxy, plain;
     struct buf proxy_reply, plain_reply;
@@ -35,9 +33,9 @@ static void pair_close(struct pair *p)
 /* Reads a reply from both and reports a difference. */
 static void pair_compare(struct pair *p, const char *what)
 {
-    ck_assert_msg(wire_reply(&p->plain, &p->plain_reply, REPLY_TIMEOUT_MS) == ERR_OK,
+    ck_assert_msg(wire_reply(&p->plain, &p->plain_reply, WIRE_PATIENCE_MS) == ERR_OK,
                   "no reply of plain Redis to %s", what);
-    int rv = wire_reply(&p->proxy, &p->proxy_reply, REPLY_TIMEOUT_MS);
+    int rv = wire_reply(&p->proxy, &p->proxy_reply, WIRE_PATIENCE_MS);
     ck_assert_msg(rv == ERR_OK, "no reply to %s: %s", what, err_text(rv));
     if (p->proxy_reply.len != p->plain_reply.len ||
         memcmp(buf_head(&p->proxy_reply), buf_head(&p->plain_reply), p->plain_reply.len) != 0) {
@@ -74,8 +72,8 @@ END_TEST
 static void pair_hello3(struct pair *p)
 {
     pair_sendv(p, (const char *const[]){"HELLO", "3", NULL});
-    ck_assert_int_eq(wire_reply(&p->proxy, &p->proxy_reply, REPLY_TIMEOUT_MS), ERR_OK);
-    ck_assert_int_eq(wire_reply(&p->plain, &p->plain_reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&p->proxy, &p->proxy_reply, WIRE_PATIENCE_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&p->plain, &p->plain_reply, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_int_eq(*buf_head(&p->proxy_reply), '%');
     static const char *const fields[] = {"server", "version", "proto", "mode", "role", "modules"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -110,7 +108,7 @@ START_TEST(each_client_has_its_own_protocol_and_database)
     wire_open(&two, cluster_port(cluster, "proxy1"));
     wire_open(&three, cluster_port(cluster, "proxy1"));
     ck_assert_int_eq(wire_command(&three, "HELLO", "3"), ERR_OK);
-    ck_assert_int_eq(wire_reply(&three, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&three, &reply, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_int_eq(wire_command(&three, "SELECT", "5"), ERR_OK);
     wire_expect(&three, "+OK\r\n");
     for (int i = 0; i < 50; i++) {
@@ -228,7 +226,7 @@ START_TEST(what_is_not_carried_is_refused)
                                lines[i][4], lines[i][5], NULL};
         wire_open(&w, cluster_port(cluster, "proxy1"));
         wire_sendv(&w, argv);
-        int rv = wire_reply(&w, &reply, REPLY_TIMEOUT_MS);
+        int rv = wire_reply(&w, &reply, WIRE_PATIENCE_MS);
         ck_assert_msg(rv == ERR_OK, "%s: %s", argv[0], err_text(rv));
         ck_assert_msg(*buf_head(&reply) == '-', "%s: %s", argv[0], (char *)buf_head(&reply));
         wire_command(&w, "PING");
@@ -263,7 +261,7 @@ START_TEST(quit)
     wire_expect(&w, "+OK\r\n");
     wire_expect(&w, "$1\r\n1\r\n");
     wire_expect(&w, "+OK\r\n");
-    ck_assert(wire_wait_closed(&w, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&w, WIRE_PATIENCE_MS));
     wire_close(&w);
     wire_open(&w, cluster_port(cluster, "proxy1"));
     wire_command(&w, "GET", "q");

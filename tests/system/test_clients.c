@@ -9,8 +9,6 @@
 
 const struct cluster_options system_options = {.plain = true};
 
-enum { REPLY_TIMEOUT_MS = 10000 };
-
 /* ---- CLIENT LIST, KILL ---- */
 
 START_TEST(kills)
@@ -39,7 +37,7 @@ END_TEST
 static void ask(struct wire *w, struct buf *reply, const char *const argv[])
 {
     ck_assert_int_eq(wire_sendv(w, argv), ERR_OK);
-    ck_assert_int_eq(wire_reply(w, reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(w, reply, WIRE_PATIENCE_MS), ERR_OK);
 }
 #define ASK(w, reply, ...) ask(w, reply, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -242,7 +240,7 @@ START_TEST(tracking_clients_leave)
     for (int i = 0; i < 100; i++) {
         wire_close(&w[i]);
     }
-    cluster_wait("links to be given back", REPLY_TIMEOUT_MS, no_links_are_left, NULL);
+    cluster_wait("links to be given back", WIRE_PATIENCE_MS, no_links_are_left, NULL);
     buf_release(&reply);
 }
 END_TEST
@@ -254,7 +252,7 @@ static void expect_monitored(struct wire *w, const char *expected)
 {
     struct buf reply = BUF_INIT;
 
-    ck_assert_msg(wire_reply(w, &reply, REPLY_TIMEOUT_MS) == ERR_OK, "%s is not shown", expected);
+    ck_assert_msg(wire_reply(w, &reply, WIRE_PATIENCE_MS) == ERR_OK, "%s is not shown", expected);
     const char *text = (const char *)buf_head(&reply), *at = strstr(text, "] ");
     ck_assert_msg(*text == '+' && at != NULL && strcmp(at + 2, expected) == 0, "%s, not %s", text,
                   expected);
@@ -339,7 +337,7 @@ START_TEST(busy_script)
     ASK(&b, &reply, "SCRIPT", "KILL");
     ck_assert_str_eq((char *)buf_head(&reply), "-NOTBUSY No scripts in execution right now.\r\n");
     wire_command(&a, "EVAL", "while true do end", "0");
-    cluster_wait("clients to be told", REPLY_TIMEOUT_MS, is_busy, NULL);
+    cluster_wait("clients to be told", WIRE_PATIENCE_MS, is_busy, NULL);
     ASK(&b, &reply, "GET", "k");
     ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
     ASK(&b, &reply, "MULTI");
@@ -352,7 +350,7 @@ START_TEST(busy_script)
     ck_assert_int_eq(*buf_head(&reply), '-');
     ASK(&b, &reply, "SCRIPT", "KILL");
     ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-    ck_assert_int_eq(wire_reply(&a, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&a, &reply, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_msg(memcmp(buf_head(&reply), "-ERR Script killed by user", 26) == 0, "%s",
                   (char *)buf_head(&reply));
     ASK(&a, &reply, "SET", "k", "1");
@@ -390,18 +388,18 @@ START_TEST(busy_script_was_sent_before)
         wire_queue(&writer, "GET", "n");
         wire_flush(&writer);
         for (int i = 0; i < 2; i++) {
-            ck_assert_int_eq(wire_reply(&reader, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+            ck_assert_int_eq(wire_reply(&reader, &reply, WIRE_PATIENCE_MS), ERR_OK);
             ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
         }
         ASK(&killer, &reply, "SCRIPT", "KILL");
         ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-        ck_assert_int_eq(wire_reply(&a, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&a, &reply, WIRE_PATIENCE_MS), ERR_OK);
         ck_assert_int_eq(memcmp(buf_head(&reply), "-ERR Script killed by user", 26), 0);
         /* sent before, or refused since it was not */
-        ck_assert_int_eq(wire_reply(&writer, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&writer, &reply, WIRE_PATIENCE_MS), ERR_OK);
         bool written = *buf_head(&reply) == ':';
         ck_assert(written || memcmp(buf_head(&reply), "-BUSY ", 6) == 0);
-        ck_assert_int_eq(wire_reply(&writer, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&writer, &reply, WIRE_PATIENCE_MS), ERR_OK);
         ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
         ASK(&reader, &reply, "GET", "n");
         (void)snprintf(number, sizeof number, "$1\r\n%d\r\n", written ? 2 : 1);
@@ -431,10 +429,10 @@ START_TEST(busy_script_elsewhere)
     ck_assert(wire_silent(&a, 200)); /* longer than the threshold */
     wire_command(&b, "GET", "k");    /* its fence does not come back */
     wire_command(&b, "SCRIPT", "KILL");
-    ck_assert_int_eq(wire_reply(&b, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&b, &reply, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_msg(memcmp(buf_head(&reply), "-BUSY", 5) == 0, "%s", (char *)buf_head(&reply));
     wire_expect(&b, "+OK\r\n");
-    ck_assert_int_eq(wire_reply(&a, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&a, &reply, WIRE_PATIENCE_MS), ERR_OK);
     ASK(&a, &reply, "SET", "k", "1");
     ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
     ck_assert_int_eq(cluster_info_number(cluster, "holdfast_term"), 1); /* nothing was torn down */
@@ -460,7 +458,7 @@ static bool is_written(void *arg)
     (void)arg;
     wire_open(&w, cluster_port(cluster, "proxy1"));
     wire_command(&w, "SET", "k", "1");
-    bool done = wire_reply(&w, &reply, REPLY_TIMEOUT_MS) == ERR_OK && *buf_head(&reply) == '+';
+    bool done = wire_reply(&w, &reply, WIRE_PATIENCE_MS) == ERR_OK && *buf_head(&reply) == '+';
     wire_close(&w);
     buf_release(&reply);
     return done;
@@ -477,10 +475,10 @@ START_TEST(busy_script_outlives_the_links)
     ASK(&b, &reply, "CONFIG", "SET", "busy-reply-threshold", "50");
     wire_command(&a, "EVAL", "while true do end", "0");
     cluster_wait_log(cluster, "proxy1", "Redis has not answered for too long");
-    ck_assert(wire_wait_closed(&a, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&a, WIRE_PATIENCE_MS));
     ASK(&b, &reply, "SCRIPT", "KILL");
     ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-    cluster_wait("writes to be taken again", REPLY_TIMEOUT_MS, is_written, NULL);
+    cluster_wait("writes to be taken again", WIRE_PATIENCE_MS, is_written, NULL);
     wire_close(&a);
     wire_close(&b);
     buf_release(&reply);

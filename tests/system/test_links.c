@@ -10,7 +10,7 @@
 const struct cluster_options system_options = {.plain = true,
                                                .proxy_json = "\"limits\": {\"private_max\": 20}"};
 
-enum { REPLY_TIMEOUT_MS = 20000, PRIVATE_MAX = 20, SPARES = 4 };
+enum { PRIVATE_MAX = 20, SPARES = 4 };
 
 /* ---- WATCH ---- */
 
@@ -102,7 +102,7 @@ START_TEST(watch_loses_no_update)
             }
             if (state[i] == 0) {
                 wire_expect(&workers[i], "+OK\r\n");
-                ck_assert_int_eq(wire_reply(&workers[i], &reply, REPLY_TIMEOUT_MS), ERR_OK);
+                ck_assert_int_eq(wire_reply(&workers[i], &reply, WIRE_PATIENCE_MS), ERR_OK);
                 const char *number = strchr((char *)buf_head(&reply), '\n');
                 long long n = number[1] == '\0' ? 0 : strtoll(number + 1, NULL, 10);
                 (void)snprintf(value, sizeof value, "%lld", n + 1);
@@ -113,7 +113,7 @@ START_TEST(watch_loses_no_update)
             } else {
                 wire_expect(&workers[i], "+OK\r\n");
                 wire_expect(&workers[i], "+QUEUED\r\n");
-                ck_assert_int_eq(wire_reply(&workers[i], &reply, REPLY_TIMEOUT_MS), ERR_OK);
+                ck_assert_int_eq(wire_reply(&workers[i], &reply, WIRE_PATIENCE_MS), ERR_OK);
                 bool won = strcmp((char *)buf_head(&reply), "*1\r\n+OK\r\n") == 0;
                 done[i] += won;
                 left -= won;
@@ -225,7 +225,7 @@ static bool spares_are_up(void *arg)
     (void)arg;
     wire_open(&w, cluster_port(cluster, "redis1"));
     wire_command(&w, "CLIENT", "LIST", "TYPE", "normal");
-    ck_assert_int_eq(wire_reply(&w, &list, REPLY_TIMEOUT_MS), 0);
+    ck_assert_int_eq(wire_reply(&w, &list, WIRE_PATIENCE_MS), 0);
     buf_append(&list, "", 1);
     for (const char *at = (const char *)buf_head(&list); (at = strstr(at, setup_done)) != NULL;
          at++) {
@@ -250,7 +250,7 @@ START_TEST(blocked_clients_keep_their_order)
             wire_command(&blocked[i], "PING");
             wire_expect(&blocked[i], "+PONG\r\n");
         }
-        cluster_wait("spare links to be up", REPLY_TIMEOUT_MS, spares_are_up, NULL);
+        cluster_wait("spare links to be up", WIRE_PATIENCE_MS, spares_are_up, NULL);
         for (int i = 0; i < SPARES; i++) {
             wire_command(&blocked[i], "BLPOP", "order", "0");
         }
@@ -268,7 +268,7 @@ START_TEST(blocked_clients_keep_their_order)
             wire_close(&blocked[i]);
         }
         wire_close(&pusher);
-        cluster_wait("the links of those who left to end", REPLY_TIMEOUT_MS, no_links_are_left,
+        cluster_wait("the links of those who left to end", WIRE_PATIENCE_MS, no_links_are_left,
                      NULL);
     }
 }
@@ -309,7 +309,7 @@ START_TEST(links_are_bounded)
         }
         wire_close(&late);
         if (round == 1) {
-            cluster_wait("the links of those who left to end", REPLY_TIMEOUT_MS, no_links_are_left,
+            cluster_wait("the links of those who left to end", WIRE_PATIENCE_MS, no_links_are_left,
                          NULL);
         }
     }

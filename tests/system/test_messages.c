@@ -11,8 +11,6 @@ const struct cluster_options system_options = {
     .plain = true,
     .proxy_json = "\"limits\": {\"pubsub_max_bytes\": 1000000, \"pubsub_soft_bytes\": 500000}"};
 
-enum { REPLY_TIMEOUT_MS = 20000 };
-
 START_TEST(channels)
 {
     DUEL("A SUBSCRIBE c", "B PUBLISH c hello", "A<", "B PUBLISH other x", "A SUBSCRIBE d e", "A<",
@@ -183,7 +181,7 @@ START_TEST(subscribers_leave)
     wire_expect(&w, "*3\r\n$9\r\nsubscribe\r\n$4\r\nleft\r\n:1\r\n");
     ck_assert(!nobody_at_redis(NULL));
     wire_close(&w);
-    cluster_wait("Redis to have no subscriber", REPLY_TIMEOUT_MS, nobody_at_redis, NULL);
+    cluster_wait("Redis to have no subscriber", WIRE_PATIENCE_MS, nobody_at_redis, NULL);
 }
 END_TEST
 
@@ -206,10 +204,10 @@ START_TEST(slow_subscribers_are_closed)
     wire_expect(&fast, "*3\r\n$9\r\nsubscribe\r\n$4\r\nslow\r\n:1\r\n");
     for (int i = 0; i < MESSAGES; i++) {
         wire_command(&publisher, "PUBLISH", "slow", large);
-        ck_assert_int_eq(wire_reply(&publisher, &reply, REPLY_TIMEOUT_MS), ERR_OK);
-        ck_assert_int_eq(wire_reply(&fast, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&publisher, &reply, WIRE_PATIENCE_MS), ERR_OK);
+        ck_assert_int_eq(wire_reply(&fast, &reply, WIRE_PATIENCE_MS), ERR_OK);
     }
-    ck_assert(wire_wait_closed(&slow, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&slow, WIRE_PATIENCE_MS));
     wire_command(&fast, "PING");
     wire_expect(&fast, "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
     wire_close(&slow);
@@ -231,7 +229,7 @@ START_TEST(the_link_ends)
     wire_expect(&w, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
     cluster_ask(cluster, "redis1", reply, sizeof reply,
                 (const char *[]){"CLIENT", "KILL", "TYPE", "pubsub", NULL});
-    ck_assert(wire_wait_closed(&w, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&w, WIRE_PATIENCE_MS));
     wire_close(&w);
     wire_open(&w, cluster_port(cluster, "proxy1"));
     wire_command(&w, "SUBSCRIBE", "c");

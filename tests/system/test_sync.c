@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPLY_TIMEOUT_MS = 30000, SILENCE_MS = 150 };
+enum { SILENCE_MS = 150 };
 
 /* The lease lasts for as long as log nodes stand still here. */
 const struct cluster_options system_options = {
@@ -35,7 +35,7 @@ static long long info_number(const char *section, const char *field)
 
     open_on(&w, cluster_leader(cluster));
     wire_command(&w, "INFO", section);
-    ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     (void)snprintf(line, sizeof line, "\n%s:", field);
     const char *at = strstr((char *)buf_head(&reply), line);
     ck_assert_msg(at != NULL, "no %s", field);
@@ -101,7 +101,7 @@ static void off(const char *proxy)
     wire_command(&writer, "SET", "c", "1");
     ck_assert(wire_silent(&reader, SILENCE_MS));
     ck_assert(wire_silent(&writer, SILENCE_MS));
-    cluster_wait("the log to be late", REPLY_TIMEOUT_MS, log_is_late, NULL);
+    cluster_wait("the log to be late", WIRE_PATIENCE_MS, log_is_late, NULL);
     open_async(&fresh, proxy);
     wire_command(&fresh, "SET", "a", "9");
     wire_expect(&fresh, "-NOREPLICAS The log is behind by more than limits.async_max_age_ms; this "
@@ -146,7 +146,7 @@ START_TEST(wait_for_all)
     open_on(&w, cluster_leader(cluster));
     open_on(&other, cluster_leader(cluster));
     wire_command(&w, "CLIENT", "ID");
-    ck_assert_int_eq(wire_reply(&w, &reply, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     (void)snprintf(id, sizeof id, "%lld", strtoll((char *)buf_head(&reply) + 1, NULL, 10));
     cluster_pause(cluster, "log3");
     wire_command(&w, "SET", "k", "1");
@@ -158,7 +158,7 @@ START_TEST(wait_for_all)
     wire_expect(&w, ":2\r\n");
     ck_assert_uint_ge(clock_now_ns() - began_ns, 199 * CLOCK_NS_PER_MS);
     wire_send_str(&w, "WAIT 3 0\r\nSET behind 1\r\n");
-    cluster_wait("a blocked client", REPLY_TIMEOUT_MS, a_client_is_blocked, NULL);
+    cluster_wait("a blocked client", WIRE_PATIENCE_MS, a_client_is_blocked, NULL);
     ck_assert_int_eq(info_number("clients", "connected_clients"), 3);
     wire_command(&other, "EXISTS", "behind");
     wire_expect(&other, ":0\r\n");

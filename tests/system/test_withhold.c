@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPLY_TIMEOUT_MS = 20000, SILENCE_MS = 150 };
+enum { SILENCE_MS = 150 };
 
 /* Long enough to see that clean keys are read while it lasts. */
 const struct cluster_options system_options = {.proxy_json = "\"lease_ms\": 2000",
@@ -65,7 +65,7 @@ static bool write_works(void *arg)
 
     if (wire_try_open(&w, cluster_port(cluster, "proxy1")) == ERR_OK) {
         wire_command(&w, "SET", "works", "1");
-        ok = wire_reply(&w, &reply, REPLY_TIMEOUT_MS) == ERR_OK &&
+        ok = wire_reply(&w, &reply, WIRE_PATIENCE_MS) == ERR_OK &&
              strcmp((char *)buf_head(&reply), "+OK\r\n") == 0;
     }
     wire_close(&w);
@@ -77,7 +77,7 @@ static bool write_works(void *arg)
 static void expect_or_closed(struct wire *w, const char *expected)
 {
     struct buf reply = BUF_INIT;
-    int rv = wire_reply(w, &reply, REPLY_TIMEOUT_MS);
+    int rv = wire_reply(w, &reply, WIRE_PATIENCE_MS);
     ck_assert_msg(rv == ERR_OK || rv == ERR_CLOSED, "%s", err_text(rv));
     if (rv == ERR_OK) {
         ck_assert_str_eq((char *)buf_head(&reply), expected);
@@ -103,7 +103,7 @@ START_TEST(without_a_quorum)
 
     client_open(&writer);
     wire_command(&writer, "SET", "a", "1");
-    cluster_wait("Redis to have executed SET a 1", REPLY_TIMEOUT_MS, redis_has,
+    cluster_wait("Redis to have executed SET a 1", WIRE_PATIENCE_MS, redis_has,
                  &(struct redis_wait){.key = "a", .value = "1"});
     client_open(&reader);
     wire_command(&reader, "GET", "a");
@@ -113,7 +113,7 @@ START_TEST(without_a_quorum)
     ck_assert(wire_silent(&reader, SILENCE_MS));
     ck_assert(wire_silent(&writer, SILENCE_MS));
 
-    cluster_wait("the lease to end", REPLY_TIMEOUT_MS, lease_is_over, NULL);
+    cluster_wait("the lease to end", WIRE_PATIENCE_MS, lease_is_over, NULL);
     cluster_wait("writes to be refused", 2000, write_is_refused, NULL);
     client_open(&refused);
     wire_command(&refused, "SET", "c", "1");
@@ -161,7 +161,7 @@ START_TEST(no_op_writes_wait_as_reads_do)
     client_open(&writer);
     wire_command(&writer, "SET", "n", "1");
     wire_command(&writer, "HSET", "h", "f", "1");
-    cluster_wait("Redis to have executed SET n 1", REPLY_TIMEOUT_MS, redis_has,
+    cluster_wait("Redis to have executed SET n 1", WIRE_PATIENCE_MS, redis_has,
                  &(struct redis_wait){.key = "n", .value = "1"});
     for (int i = 0; i < COMMANDS; i++) {
         const char *argv[6] = {commands[i][0], commands[i][1], commands[i][2],
@@ -216,12 +216,12 @@ START_TEST(giving_up_closes)
     cluster_pause(cluster, "log2");
     client_open(&writer);
     wire_command(&writer, "SET", "a", "1");
-    cluster_wait("Redis to have executed SET a 1", REPLY_TIMEOUT_MS, redis_has,
+    cluster_wait("Redis to have executed SET a 1", WIRE_PATIENCE_MS, redis_has,
                  &(struct redis_wait){.key = "a", .value = "1"});
     client_open(&reader);
     wire_command(&reader, "GET", "a");
-    ck_assert(wire_wait_closed(&writer, REPLY_TIMEOUT_MS));
-    ck_assert(wire_wait_closed(&reader, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&writer, WIRE_PATIENCE_MS));
+    ck_assert(wire_wait_closed(&reader, WIRE_PATIENCE_MS));
     ck_assert_uint_eq(writer.received + reader.received, 0);
 
     cluster_resume(cluster, "log1");
@@ -231,10 +231,10 @@ START_TEST(giving_up_closes)
     cluster_pause(cluster, "log2");
     client_open(&late);
     wire_command(&late, "SET", "a", "2");
-    cluster_wait("Redis to have executed SET a 2", REPLY_TIMEOUT_MS, redis_has,
+    cluster_wait("Redis to have executed SET a 2", WIRE_PATIENCE_MS, redis_has,
                  &(struct redis_wait){.key = "a", .value = "2"});
     cluster_stop(cluster, "proxy1");
-    ck_assert(wire_wait_closed(&late, REPLY_TIMEOUT_MS));
+    ck_assert(wire_wait_closed(&late, WIRE_PATIENCE_MS));
     ck_assert_uint_eq(late.received, 0);
     wire_close(&writer);
     wire_close(&reader);
