@@ -114,6 +114,7 @@ START_TEST(sessions_in_transactions)
     open_follower(&other, 1);
     SAY(&w, "+OK\r\n", "ACL", "SETUSER", "alice", "reset", "on", ">pw", "~a:*", "+@all");
     SAY(&w, "+OK\r\n", "SET", "b:1", "x");
+    SAY(&w, ":3\r\n", "WAIT", "3", "60000"); /* inside MULTI nobody is waited for */
     SAY(&w, "+OK\r\n", "MULTI");
     SAY(&w, QUEUED, "WAIT", "9", "0");
     SAY(&w, QUEUED, "SELECT", "3");
