@@ -6,10 +6,8 @@
 #include <dirent.h>
 #include <sys/resource.h>
 
-static const char *const redis_args[] = {"--enable-debug-command", "yes",
-                                         "--enable-protected-configs", "yes", NULL};
 const struct cluster_options system_options = {
-    .redis_args = redis_args,
+    .redis_args = ctl_redis_args,
     .plain = true,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
@@ -228,9 +226,10 @@ START_TEST(disk_is_full)
             }
         }
     }
+    const char *to = text_of(committed());
     EXPECT_CTL(0, "export", folder);
     EXPECT_CTL(0, "export", "verify", folder);
-    expect_said(text_of(committed()));
+    expect_said(to);
 
     snprintf(path, sizeof path, "%s/full.rdb", cluster_dir(cluster, "plain1"));
     ck_assert_int_eq(CTL_FULL(10000, "restore", "--at", "now", "--to", path), 1);

@@ -5,10 +5,8 @@
 #include "common/random.h"
 #include "tests/system/ctl_run.h"
 
-static const char *const redis_args[] = {"--enable-debug-command", "yes",
-                                         "--enable-protected-configs", "yes", NULL};
 const struct cluster_options system_options = {
-    .redis_args = redis_args,
+    .redis_args = ctl_redis_args,
     .plain = true,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false, \"keep\": 9}"};
 

@@ -2,10 +2,8 @@
  * clean whatever becomes of the attempt. */
 #include "tests/system/ctl_run.h"
 
-static const char *const redis_args[] = {"--enable-debug-command", "yes",
-                                         "--enable-protected-configs", "yes", NULL};
 const struct cluster_options system_options = {
-    .redis_args = redis_args,
+    .redis_args = ctl_redis_args,
     .plain = true,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
@@ -17,7 +15,7 @@ static void serve_with_more(void)
     cluster_add_log(cluster, "log4");
     cluster_add_log(cluster, "log5");
     cluster_add_log(cluster, "log6");
-    cluster_add_redis(cluster, "redis9", redis_args);
+    cluster_add_redis(cluster, "redis9", ctl_redis_args);
     cluster_start(cluster);
 }
 
