@@ -214,14 +214,20 @@ static FILE *config_open(const struct cluster_process *p)
     return f;
 }
 
+static void config_lease(const struct cluster *c, FILE *f)
+{
+    if (c->options.lease_ms != 0) {
+        fprintf(f, " \"lease_ms\": %u,\n", c->options.lease_ms);
+    }
+}
+
 static void config_log(const struct cluster *c, const struct cluster_process *p)
 {
     FILE *f = config_open(p);
-    fprintf(f,
-            "{\"node_id\": \"%s\", \"cluster_id\": \"%s\",\n \"host\": \"127.0.0.1\", "
-            "\"port\": %d, \"data_dir\": \"%s/data\",\n %s}\n",
-            p->name, c->cluster_id, p->port, p->dir,
-            c->options.log_json ? c->options.log_json : CLUSTER_LOG_JSON);
+    fprintf(f, "{\"node_id\": \"%s\", \"cluster_id\": \"%s\",\n", p->name, c->cluster_id);
+    config_lease(c, f);
+    fprintf(f, " \"host\": \"127.0.0.1\", \"port\": %d, \"data_dir\": \"%s/data\",\n %s}\n",
+            p->port, p->dir, c->options.log_json ? c->options.log_json : CLUSTER_LOG_JSON);
     ck_assert_int_eq(fclose(f), 0);
 }
 
@@ -229,11 +235,13 @@ static void config_proxy(const struct cluster *c, const struct cluster_process *
                          const char *redis)
 {
     FILE *f = config_open(p);
+    fprintf(f, "{\"name\": \"%s\", \"cluster_id\": \"%s\",\n", p->name, c->cluster_id);
+    config_lease(c, f);
     fprintf(f,
-            "{\"name\": \"%s\", \"cluster_id\": \"%s\",\n \"host\": \"127.0.0.1\", \"port\": %d, "
+            " \"host\": \"127.0.0.1\", \"port\": %d, "
             "\"data_dir\": \"%s/data\",\n \"redis\": {\"host\": \"127.0.0.1\", \"port\": %d, "
             "\"user\": \"\", \"password\": \"\"%s},\n \"log\": {\"id\": 1, \"nodes\": [",
-            p->name, c->cluster_id, p->port, p->dir, process_of(c, redis)->relay_port,
+            p->port, p->dir, process_of(c, redis)->relay_port,
             c->options.redis_json ? c->options.redis_json : "");
     for (unsigned i = 0; i < c->log_nodes; i++) {
         fprintf(f, "%s\"127.0.0.1:%d\"", i ? ", " : "", c->processes[i].relay_port);

@@ -23,12 +23,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A lease for tests in which nobody is to fail: machines may be so busy, and their disks, that the
+ * default one runs out. */
+enum { CLUSTER_LONG_LEASE_MS = 3000 };
+
 struct cluster_options {
     unsigned log_nodes;            /* 0: three */
     unsigned pairs;                /* redis-server and proxy; 0: one */
     bool plain;                    /* a plain redis-server (plain1) as well */
+    unsigned lease_ms;             /* of all proxies and log nodes; 0: the default */
     const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
-    const char *proxy_json;        /* more keys, such as "\"lease_ms\": 500"; or NULL */
+    const char *proxy_json;        /* more keys, such as "\"sync\": false"; or NULL */
     const char *redis_json;        /* more keys of "redis", begun by a comma; or NULL */
     const char *proxy_log_json;    /* more keys of proxies' "log", begun by a comma; or NULL */
     const char *sentinel_json;     /* keys of "sentinel" besides "port"; NULL: no such port */

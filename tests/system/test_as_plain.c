@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
-const struct cluster_options system_options = {.plain = true, .redis_args = redis_args};
+const struct cluster_options system_options = {
+    .plain = true, .redis_args = redis_args, .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 /* Blanks separate words of a step, not of a script. */
 static const char loop[] = "B~EVAL while\ttrue\tdo\tend 0";

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cluster_options system_options = {.plain = true};
+const struct cluster_options system_options = {.plain = true, .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 /* ---- CLIENT LIST, KILL ---- */
 

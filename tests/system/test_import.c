@@ -9,6 +9,7 @@
 const struct cluster_options system_options = {
     .redis_args = ctl_redis_args,
     .plain = true,
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
 static void folder_of(char *folder, size_t size)

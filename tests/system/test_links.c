@@ -8,6 +8,7 @@
 #include <string.h>
 
 const struct cluster_options system_options = {.plain = true,
+                                               .lease_ms = CLUSTER_LONG_LEASE_MS,
                                                .proxy_json = "\"limits\": {\"private_max\": 20}"};
 
 enum { PRIVATE_MAX = 20, SPARES = 4 };

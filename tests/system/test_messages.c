@@ -9,6 +9,7 @@
 
 const struct cluster_options system_options = {
     .plain = true,
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
     .proxy_json = "\"limits\": {\"pubsub_max_bytes\": 1000000, \"pubsub_soft_bytes\": 500000}"};
 
 START_TEST(channels)

@@ -5,6 +5,7 @@
 const struct cluster_options system_options = {
     .redis_args = ctl_redis_args,
     .plain = true,
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
 /* ---- a new log ---- */
@@ -35,11 +36,13 @@ static int write_new_config(const char *path, const char *data_dir)
     f = fopen(path, "we");
     ck_assert_ptr_nonnull(f);
     fprintf(f,
-            "{\"name\": \"new\", \"cluster_id\": \"%s\", \"port\": %d, \"data_dir\": \"%s\",\n"
+            "{\"name\": \"new\", \"cluster_id\": \"%s\", \"lease_ms\": %d, \"port\": %d, "
+            "\"data_dir\": \"%s\",\n"
             " \"redis\": {\"port\": %d}, \"log\": {\"nodes\": [\"127.0.0.1:%d\", "
             "\"127.0.0.1:%d\", \"127.0.0.1:%d\"]}}\n",
-            hex, port, data_dir, cluster_port(cluster, "redis9"), cluster_port(cluster, "log4"),
-            cluster_port(cluster, "log5"), cluster_port(cluster, "log6"));
+            hex, CLUSTER_LONG_LEASE_MS, port, data_dir, cluster_port(cluster, "redis9"),
+            cluster_port(cluster, "log4"), cluster_port(cluster, "log5"),
+            cluster_port(cluster, "log6"));
     fclose(f);
     return port;
 }

@@ -246,11 +246,9 @@ enum { LONG_LEASE_MS = 8000, KILLS = 4 };
 
 static void serve_with_long_lease(void)
 {
-    static const char lease[] = "\"lease_ms\": 8000";
     struct cluster_options options = system_options;
 
-    options.proxy_json = lease;
-    options.log_json = lease;
+    options.lease_ms = 8000;
     system_serve_with(&options);
 }
 

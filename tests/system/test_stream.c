@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
-const struct cluster_options system_options = {.redis_args = redis_args};
+const struct cluster_options system_options = {.redis_args = redis_args,
+                                               .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 /* Runs commands, given as one string each, on a connection; fails on an error reply. */
 static void run(redisContext *redis, const char *format, ...)

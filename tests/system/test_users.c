@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct cluster_options system_options = {.plain = true};
+const struct cluster_options system_options = {.plain = true, .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 START_TEST(users_log_in)
 {

@@ -8,8 +8,7 @@
 enum { SILENCE_MS = 150 };
 
 /* Long enough to see that clean keys are read while it lasts. */
-const struct cluster_options system_options = {.proxy_json = "\"lease_ms\": 2000",
-                                               .log_json = "\"lease_ms\": 2000"};
+const struct cluster_options system_options = {.lease_ms = 2000};
 
 static void client_open(struct wire *w)
 {
