@@ -181,7 +181,7 @@ static bool spares_are_up(void *arg)
 
     wire_open(&w, cluster_port(cluster, cluster_leader(cluster)));
     wire_command(&w, "CLIENT", "LIST");
-    ck_assert_int_eq(wire_reply(&w, &list, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &list, WIRE_PATIENCE_MS), ERR_OK);
     buf_append(&list, "", 1);
     for (const char *at = (const char *)buf_head(&list); (at = strstr(at, arg)) != NULL; at++) {
         count++;

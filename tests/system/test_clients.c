@@ -107,7 +107,7 @@ START_TEST(pause_readers)
     wire_command(&w, "CLIENT", "PAUSE", "100000", "WRITE");
     wire_expect(&w, "+OK\r\n");
     wire_command(&w, "SCRIPT", "LOAD", reads);
-    ck_assert_int_eq(wire_reply(&w, &sha, REPLY_TIMEOUT_MS), ERR_OK);
+    ck_assert_int_eq(wire_reply(&w, &sha, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_uint_eq(sha.len, 47);
     buf_truncate(&sha, 45);
     buf_append(&sha, "", 1);
