@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { NAME_OUTPUT = CLIENT_CONFIG_NUMBERS, NAMES, VALUE_MAX = 512 };
@@ -230,26 +229,6 @@ static bool put_value(const struct client_config *config, int name, const struct
     return true;
 }
 
-/* A bulk string at *at, which is moved behind it. */
-static bool next_bulk(const struct buf *reply, size_t *at, struct resp_arg *bulk)
-{
-    const uint8_t *bytes = buf_head(reply);
-    const uint8_t *end =
-        *at < reply->len && bytes[*at] == '$' ? memchr(bytes + *at, '\n', reply->len - *at) : NULL;
-
-    if (end == NULL) {
-        return false;
-    }
-    size_t len = strtoull((const char *)bytes + *at + 1, NULL, 10);
-    size_t begin = (size_t)(end + 1 - bytes);
-    if (len > reply->len - begin || reply->len - begin - len < 2) {
-        return false;
-    }
-    *bulk = (struct resp_arg){bytes + begin, len};
-    *at = begin + len + 2;
-    return true;
-}
-
 void client_config_correct(const struct client_config *config, struct buf *reply)
 {
     struct buf out = BUF_INIT;
@@ -263,7 +242,8 @@ void client_config_correct(const struct client_config *config, struct buf *reply
         return; /* an error */
     }
     buf_append(&out, bytes, at);
-    while (next_bulk(reply, &at, &name) && next_bulk(reply, &at, &value)) {
+    while (resp_read_bulk(bytes, reply->len, &at, &name) &&
+           resp_read_bulk(bytes, reply->len, &at, &value)) {
         resp_put_bulk(&out, name.bytes, name.len);
         if (put_value(config, name_of(&name), &value, text)) {
             resp_put_bulk(&out, text, strlen(text));

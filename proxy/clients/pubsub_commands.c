@@ -47,33 +47,13 @@ bool pubsub_has(const struct client *c)
 
 /* ---- the link's replies ---- */
 
-/* A bulk at *at, which is moved behind it. */
-static bool pubsub_parse_bulk(const uint8_t *bytes, size_t size, size_t *at, struct resp_arg *out)
-{
-    size_t len = 0, i = *at + 1;
-
-    if (*at >= size || bytes[*at] != '$') {
-        return false;
-    }
-    for (; i < size && bytes[i] >= '0' && bytes[i] <= '9' && len < size; i++) {
-        len = len * 10 + (size_t)(bytes[i] - '0');
-    }
-    i += 2;
-    if (i > size || len + 2 > size - i) {
-        return false;
-    }
-    *out = (struct resp_arg){bytes + i, len};
-    *at = i + len + 2;
-    return true;
-}
-
 bool pubsub_parse_push(const uint8_t *bytes, size_t size, struct resp_arg *word,
                        struct resp_arg *name)
 {
     const uint8_t *end = memchr(bytes, '\n', size);
     size_t at = end != NULL ? (size_t)(end - bytes) + 1 : size;
 
-    return pubsub_parse_bulk(bytes, size, &at, word) && pubsub_parse_bulk(bytes, size, &at, name);
+    return resp_read_bulk(bytes, size, &at, word) && resp_read_bulk(bytes, size, &at, name);
 }
 
 /* ---- SUBSCRIBE and UNSUBSCRIBE ---- */

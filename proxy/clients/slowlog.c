@@ -2,7 +2,6 @@
 
 #include "proxy/protocol/resp.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* One entry: *6, id, time, duration, the command's words, the address, the name. */
@@ -12,45 +11,21 @@ struct entry {
     struct resp_arg first, second;
 };
 
-/* The number in the line of this type at *at, which is moved behind it. */
-static bool take_line(const uint8_t *bytes, size_t size, size_t *at, char type, size_t *number)
-{
-    const uint8_t *end =
-        *at < size && bytes[*at] == (uint8_t)type ? memchr(bytes + *at, '\n', size - *at) : NULL;
-
-    if (end == NULL) {
-        return false;
-    }
-    *number = (size_t)strtoull((const char *)bytes + *at + 1, NULL, 10);
-    *at = (size_t)(end + 1 - bytes);
-    return true;
-}
-
-static bool take_bulk(const uint8_t *bytes, size_t size, size_t *at, struct resp_arg *out)
-{
-    size_t len;
-
-    if (!take_line(bytes, size, at, '$', &len) || len > size - *at || size - *at - len < 2) {
-        return false;
-    }
-    *out = (struct resp_arg){bytes + *at, len};
-    *at += len + 2;
-    return true;
-}
-
 static bool take_entry(const uint8_t *bytes, size_t size, struct entry *e)
 {
     struct resp_arg word;
     size_t at = 0, number;
 
     *e = (struct entry){0};
-    if (!take_line(bytes, size, &at, '*', &number) || number != 6 ||
-        !take_line(bytes, size, &at, ':', &number) || !take_line(bytes, size, &at, ':', &number) ||
-        !take_line(bytes, size, &at, ':', &number) || !take_line(bytes, size, &at, '*', &e->argc)) {
+    if (!resp_read_number(bytes, size, &at, '*', &number) || number != 6 ||
+        !resp_read_number(bytes, size, &at, ':', &number) ||
+        !resp_read_number(bytes, size, &at, ':', &number) ||
+        !resp_read_number(bytes, size, &at, ':', &number) ||
+        !resp_read_number(bytes, size, &at, '*', &e->argc)) {
         return false;
     }
     for (size_t i = 0; i < e->argc + 2; i++) {
-        if (!take_bulk(bytes, size, &at, &word)) {
+        if (!resp_read_bulk(bytes, size, &at, &word)) {
             return false;
         }
         if (i == 0) {
@@ -83,7 +58,7 @@ void slowlog_correct(struct buf *reply, size_t most, bool len_only)
     struct buf kept = BUF_INIT, out = BUF_INIT;
     size_t at = 0, count = 0, entries = 0;
     struct entry e;
-    bool whole = take_line(bytes, reply->len, &at, '*', &entries);
+    bool whole = resp_read_number(bytes, reply->len, &at, '*', &entries);
 
     for (size_t i = 0; whole && i < entries; i++) {
         whole = take_entry(bytes + at, reply->len - at, &e);

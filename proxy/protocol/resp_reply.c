@@ -188,3 +188,40 @@ long resp_reply_take(struct resp_reply_framer *f, const uint8_t *bytes, size_t s
     }
     return (long)at;
 }
+
+/* ---- what is whole ---- */
+
+bool resp_read_number(const uint8_t *bytes, size_t size, size_t *at, char type, size_t *number)
+{
+    size_t i = *at + 1, value = 0;
+
+    if (*at >= size || bytes[*at] != (uint8_t)type) {
+        return false;
+    }
+    for (; i < size && bytes[i] >= '0' && bytes[i] <= '9'; i++) {
+        size_t digit = (size_t)(bytes[i] - '0');
+        if (value > (SIZE_MAX - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    if (i == *at + 1 || size - i < 2 || bytes[i] != '\r' || bytes[i + 1] != '\n') {
+        return false;
+    }
+    *number = value;
+    *at = i + 2;
+    return true;
+}
+
+bool resp_read_bulk(const uint8_t *bytes, size_t size, size_t *at, struct resp_arg *bulk)
+{
+    size_t begin = *at, len;
+
+    if (!resp_read_number(bytes, size, &begin, '$', &len) || size - begin < 2 ||
+        len > size - begin - 2) {
+        return false;
+    }
+    *bulk = (struct resp_arg){bytes + begin, len};
+    *at = begin + len + 2;
+    return true;
+}

@@ -593,6 +593,40 @@ START_TEST(arguments)
 }
 END_TEST
 
+/* What is read of a reply ends where it does; all else is left where it stands. */
+START_TEST(reading)
+{
+    static const char text[] = "*2\r\n$3\r\na\r\n\r\n:70\r\n$0\r\n\r\n";
+    static const char *const others[] = {"",
+                                         "$",
+                                         "$3",
+                                         "$3\r\n",
+                                         "$3\r\nab\r\n",
+                                         "$-1\r\n",
+                                         "$\r\n",
+                                         "$3x\nabc\r\n",
+                                         ":3\r\nabc",
+                                         "$99999999999999999999\r\nx\r\n",
+                                         "$18446744073709551615\r\nx\r\n"};
+    const uint8_t *bytes = (const uint8_t *)text;
+    struct resp_arg bulk;
+    size_t at = 0, size = sizeof text - 1, number = 0;
+
+    ck_assert(!resp_read_number(bytes, size, &at, ':', &number) && at == 0);
+    ck_assert(resp_read_number(bytes, size, &at, '*', &number) && number == 2);
+    ck_assert(resp_read_bulk(bytes, size, &at, &bulk));
+    ck_assert(bulk.len == 3 && memcmp(bulk.bytes, "a\r\n", 3) == 0);
+    ck_assert(resp_read_number(bytes, size, &at, ':', &number) && number == 70);
+    ck_assert(resp_read_bulk(bytes, size, &at, &bulk) && bulk.len == 0 && at == size);
+    ck_assert(!resp_read_bulk(bytes, size, &at, &bulk) && at == size);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        at = 0;
+        ck_assert(!resp_read_bulk((const uint8_t *)others[i], strlen(others[i]), &at, &bulk));
+        ck_assert_uint_eq(at, 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("resp");
@@ -610,6 +644,7 @@ int main(void)
     tcase_add_loop_test(tc, reply_garbage, 0, 16);
     tcase_add_test(tc, composing);
     tcase_add_test(tc, arguments);
+    tcase_add_test(tc, reading);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
