@@ -73,7 +73,12 @@ def ordinary_state(r, mode):
     for _ in range(50):
         message = message or listener.get_message(timeout=0.1)
     expect("message", message["data"], "m")
+    listener.subscribe("d")  # whose answer nobody has read yet
+    expect("numsub", r.pubsub_numsub("c", "d"), [("c", 1), ("d", 1)])
     listener.close()
+    with r.client() as own:
+        expect("tracking on", own.client_tracking_on(own.client_id()), "OK")
+        expect("tracking off", own.client_tracking_off(own.client_id()), "OK")
     with_error = r.pipeline().set("s", "x").lpush("s", "y")
     try:
         with_error.execute()
