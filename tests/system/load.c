@@ -579,6 +579,30 @@ void load_hang_up(struct load *l)
     }
 }
 
+/* Asks for the key until there is an answer: who leads may change meanwhile, which closes the
+ * connection. Returns when that was asked which was answered. */
+static uint64_t ask_for(struct load *l, struct wire *wire, const struct key *key, struct buf *reply)
+{
+    uint64_t sent_ns, end_ns = clock_now_ns() + WIRE_PATIENCE_MS * CLOCK_NS_PER_MS;
+
+    for (;;) {
+        sent_ns = clock_now_ns();
+        if (key->kind == KEY_PAIR) {
+            wire_command(wire, "MGET", key->name, key->twin);
+        } else {
+            wire_command(wire, "GET", key->name);
+        }
+        int rv = wire_reply(wire, reply, WIRE_PATIENCE_MS);
+        if (rv == ERR_OK) {
+            return sent_ns;
+        }
+        ck_assert_msg(rv == ERR_CLOSED && sent_ns < end_ns, "reading %s: %s", key->name,
+                      err_text(rv));
+        wire_close(wire);
+        wire_open(wire, l->options.port);
+    }
+}
+
 void load_check(struct load *l)
 {
     struct wire wire;
@@ -588,14 +612,7 @@ void load_check(struct load *l)
     wire_open(&wire, l->options.port);
     for (unsigned i = 0; i < l->key_count; i++) {
         struct key *key = &l->keys[i];
-        uint64_t sent_ns = clock_now_ns();
-        if (key->kind == KEY_PAIR) {
-            wire_command(&wire, "MGET", key->name, key->twin);
-        } else {
-            wire_command(&wire, "GET", key->name);
-        }
-        int rv = wire_reply(&wire, &reply, WIRE_PATIENCE_MS);
-        ck_assert_msg(rv == ERR_OK, "reading %s: %s", key->name, err_text(rv));
+        uint64_t sent_ns = ask_for(l, &wire, key, &reply);
         long long value = read_value(key, (const char *)buf_head(&reply));
         check_value(key, value, max_of(key->acked, key->seen));
         history_read(key, sent_ns, value);
