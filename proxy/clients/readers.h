@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum { READERS_SHA_BYTES = 40, READERS_SCRIPTS_MAX = 1024 };
+enum { READERS_SHA_BYTES = 40, READERS_SCRIPTS_MAX = 256 };
 
 /* Zero-initialised is empty. */
 struct readers {
