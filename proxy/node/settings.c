@@ -80,10 +80,10 @@ const struct config_row settings_schema[] = {
                   "the program that makes snapshots; empty: holdfast-snapshot beside this one"),
     CONFIG_BOOL("snapshot.schedule", S, snapshot_schedule, "true",
                 "whether this proxy has snapshots made by itself"),
-    CONFIG_INT("snapshot.log_percent", S, snapshot_log_percent, 1, 100000, "50",
+    CONFIG_INT("snapshot.log_percent", S, snapshot_log_percent, 1, 100000, "10",
                "a snapshot is due when the log behind the newest one is so large against it"),
     CONFIG_INT("snapshot.log_min_bytes", S, snapshot_log_min_bytes, 4096, CONFIG_INT_MAX,
-               "67108864", "and at least this large"),
+               "50331648", "and at least this large"),
     CONFIG_INT("snapshot.hurry_percent", S, snapshot_hurry_percent, 0, 100000, "125",
                "with so much log behind the newest one, the next is made without regard for rates "
                "and priorities; 0: never"),
