@@ -47,6 +47,9 @@ struct disk_ops {
      * do. It promises nothing, and there is nothing to be done about an error. */
     void (*push)(struct disk_file *f, uint64_t at, uint64_t size);
     int (*size)(struct disk_file *f, uint64_t *out);
+    /* Makes a file that ends at `at` longer by so many zeros, without writing them: at once, but
+     * each later write there is a change of metadata as well. ERR_STATE: the filesystem can't. */
+    int (*allocate)(struct disk_file *f, uint64_t at, uint64_t size);
 
     /* Names are durable after sync_folder of their folder. */
     int (*rename)(struct disk *d, const char *from, const char *to);

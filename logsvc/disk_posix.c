@@ -146,6 +146,19 @@ static int posix_size(struct disk_file *f, uint64_t *out)
     return ERR_OK;
 }
 
+static int posix_allocate(struct disk_file *f, uint64_t at, uint64_t size)
+{
+    int rc;
+
+    do {
+        rc = fallocate(posix_of(f)->fd, 0, (off_t)at, (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+        return ERR_STATE;
+    }
+    return rc == 0 ? ERR_OK : posix_failed("fallocate", posix_of(f)->path);
+}
+
 static int posix_rename(struct disk *d, const char *from, const char *to)
 {
     (void)d;
@@ -243,6 +256,7 @@ struct disk *disk_posix(void)
         .sync = posix_sync,
         .push = posix_push,
         .size = posix_size,
+        .allocate = posix_allocate,
         .rename = posix_rename,
         .unlink = posix_unlink,
         .make_folder = posix_make_folder,

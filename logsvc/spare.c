@@ -51,32 +51,46 @@ static void spare_wait(struct spare *s, long ms)
     (void)pthread_cond_timedwait(&s->changed, &s->mutex, &until);
 }
 
-/* Between two pieces: false if the work is to be given up. Called without the mutex. */
-static bool spare_pause(struct spare *s)
+enum spare_pace { SPARE_STOP, SPARE_SLOW, SPARE_HURRY };
+
+/* Before each piece. Called without the mutex. */
+static enum spare_pace spare_pause(struct spare *s)
 {
     if (!s->config.threaded) {
-        return true;
+        return SPARE_HURRY; /* its caller waits, with the mutex */
     }
     pthread_mutex_lock(&s->mutex);
     if (!s->hurry && !s->stopping) {
         spare_wait(s, SPARE_PAUSE_MS);
     }
-    bool go_on = !s->stopping;
+    enum spare_pace pace = s->stopping ? SPARE_STOP : s->hurry ? SPARE_HURRY : SPARE_SLOW;
     pthread_mutex_unlock(&s->mutex);
-    return go_on;
+    return pace;
 }
 
+/* Once somebody waits for it, the rest is not written: 64 MiB can take a disk that is busy longer
+ * than a lease, and nothing is acknowledged meanwhile. */
 static int spare_fill(struct spare *s, struct disk_file *f)
 {
+    bool can_allocate = true;
+
     for (uint64_t at = 0; at < s->config.file_bytes; at += SPARE_PIECE_BYTES) {
         uint64_t left = s->config.file_bytes - at;
         size_t size = left < SPARE_PIECE_BYTES ? (size_t)left : SPARE_PIECE_BYTES;
+        enum spare_pace pace = spare_pause(s);
+        if (pace == SPARE_STOP) {
+            return ERR_CLOSED;
+        }
+        if (pace == SPARE_HURRY && can_allocate) {
+            int rc = f->disk->ops->allocate(f, at, left);
+            can_allocate = rc != ERR_STATE;
+            if (can_allocate) {
+                return rc == ERR_OK ? disk_sync(f) : rc;
+            }
+        }
         int rc = disk_write(f, s->zeros, size, at);
         if (rc != ERR_OK) {
             return rc;
-        }
-        if (!spare_pause(s)) {
-            return ERR_CLOSED;
         }
     }
     return disk_sync(f);

@@ -1,6 +1,7 @@
 /* One zero-filled file kept ready to become a segment, so that the log can go on without waiting
  * for 64 MiB of zeros. A thread makes it, in small pieces with pauses between them, because the
- * fdatasyncs of the open segment share the disk; somebody who needs it at once makes it hurry.
+ * fdatasyncs of the open segment share the disk. For somebody who needs it at once the rest is only
+ * allocated, which takes no time; later syncs in that segment take a little more.
  * Without a thread (tests) spare_take makes the file itself. */
 #ifndef LOGSVC_SPARE_H
 #define LOGSVC_SPARE_H

@@ -452,6 +452,18 @@ static int fake_size(struct disk_file *file, uint64_t *out)
     return fake_of(file->disk)->dead ? ERR_IO : ERR_OK;
 }
 
+static int fake_allocate(struct disk_file *file, uint64_t at, uint64_t size)
+{
+    if (fake_of(file->disk)->buffered) {
+        return ERR_STATE; /* the filesystem that has no O_DIRECT lacks this as well */
+    }
+    uint8_t *zeros = disk_memory((size_t)size);
+    memset(zeros, 0, (size_t)size);
+    int rc = fake_write(file, zeros, (size_t)size, at);
+    free(zeros);
+    return rc;
+}
+
 static int fake_rename(struct disk *d, const char *from, const char *to)
 {
     struct fake_disk *f = fake_of(d);
@@ -565,6 +577,7 @@ static const struct disk_ops fake_ops = {
     .sync = fake_sync,
     .push = fake_push,
     .size = fake_size,
+    .allocate = fake_allocate,
     .rename = fake_rename,
     .unlink = fake_unlink,
     .make_folder = fake_make_folder,
