@@ -14,7 +14,9 @@
  * is held (`overfull`). Both ways come to the same unit, wherever the bytes were cut.
  *
  * Units: MULTI begins one, EXEC ends it, and each command outside is one. Redis puts SELECT where
- * the database changes, also inside a transaction. */
+ * the database changes, also inside a transaction. A unit that ends with a long argument is told as
+ * soon as all that is held of that has come (`foretold`): the rest decides nothing, and may be
+ * hundreds of megabytes that nobody else should have to wait for. */
 #include "proxy/engine/effects.h"
 
 #include "common/mem.h"
@@ -35,7 +37,8 @@ enum part {
 };
 
 enum {
-    WHOLE_BYTES_MAX = 64 << 10, /* larger commands go through the parts in any case */
+    WHOLE_BYTES_MAX = 64 << 10,           /* larger commands go through the parts in any case */
+    FORETELL_BYTES_MIN = WHOLE_BYTES_MAX, /* of the last argument */
     NUMBER_DIGITS_MAX = 15,
     KEEP_ITEMS = 4096, /* memory for more arguments or hashes is given back at once */
     KEEP_BYTES = 128 << 10,
@@ -61,6 +64,7 @@ struct effects {
 
     uint64_t offset;
     uint64_t unit_offset;
+    uint64_t known_offset; /* units up to here are told */
     long db;
 
     /* The unit being read. */
@@ -78,6 +82,8 @@ struct effects {
     uint64_t bulk_left; /* bytes of the argument still to come */
     size_t keep_left;   /* those of them to be held */
     bool overfull;      /* argv is not complete: the command is beyond a limit */
+    bool foretell; /* it ends with the argument at hand, and is a unit that may be foretold … */
+    bool foretold; /* … and was */
     struct buf held;
 
     struct resp_arg *argv;
@@ -137,6 +143,11 @@ uint64_t effects_unit_offset(const struct effects *e)
     return e->unit_offset;
 }
 
+uint64_t effects_known_offset(const struct effects *e)
+{
+    return e->known_offset;
+}
+
 long effects_db(const struct effects *e)
 {
     return e->db;
@@ -152,7 +163,7 @@ size_t effects_bytes(const struct effects *e)
 static void parts_reset(struct effects *e)
 {
     e->part = PART_TYPE;
-    e->overfull = false;
+    e->overfull = e->foretell = e->foretold = false;
     e->argc = 0;
     buf_clear(&e->held);
     buf_trim(&e->held, KEEP_BYTES);
@@ -181,7 +192,7 @@ void effects_start(struct effects *e, uint64_t offset, long db)
 {
     e->broken = false;
     e->offset = offset;
-    e->unit_offset = offset;
+    e->unit_offset = e->known_offset = offset;
     e->db = db;
     parts_reset(e);
     unit_reset(e);
@@ -321,16 +332,20 @@ static enum word word_of(const struct resp_arg *name)
     }
 }
 
-static void unit_done(struct effects *e)
+static void unit_tell(struct effects *e, uint64_t end)
 {
-    struct effects_unit unit = {.end = e->offset,
-                                .hashes = e->hashes,
-                                .hash_count = e->hash_count,
-                                .keyspace = e->keyspace};
+    struct effects_unit unit = {
+        .end = end, .hashes = e->hashes, .hash_count = e->hash_count, .keyspace = e->keyspace};
 
-    e->unit_offset = e->offset;
+    e->known_offset = end;
     e->events->unit(e->ctx, &unit);
     unit_reset(e);
+}
+
+static void unit_done(struct effects *e)
+{
+    e->unit_offset = e->offset;
+    unit_tell(e, e->offset);
 }
 
 /* argv holds a whole command that ends at e->offset. */
@@ -449,6 +464,7 @@ static void arg_begins(struct effects *e, uint64_t len)
 
     e->bulk_left = len;
     e->keep_left = 0;
+    e->foretell = e->args_left == 1 && e->argc > 0 && !e->in_multi && len >= FORETELL_BYTES_MIN;
     if (e->argc >= e->limits.args_max || keep > e->limits.held_bytes_max - e->held.len) {
         e->overfull = true;
     }
@@ -472,14 +488,42 @@ static size_t arg_bytes(struct effects *e, const uint8_t *bytes, size_t size)
     return taken;
 }
 
-static int parts_done(struct effects *e)
+/* Nothing more of the command is held: its arguments are where held has them. */
+static void parts_settle(struct effects *e)
 {
     for (size_t i = 0; i < e->argc; i++) {
         struct resp_arg *arg = &e->argv[i];
         arg->bytes =
             arg->len > 0 ? buf_head(&e->held) + (uintptr_t)arg->bytes : (const uint8_t *)"";
     }
-    int err = take_command(e);
+}
+
+/* What is held of the command is all here, and e->offset is in its last argument. */
+static void parts_foretell(struct effects *e)
+{
+    struct resp_arg name = {buf_head(&e->held) + (uintptr_t)e->argv[0].bytes, e->argv[0].len};
+
+    e->foretell = false;
+    if (word_of(&name) != WORD_OTHER) {
+        return;
+    }
+    e->foretold = true;
+    parts_settle(e);
+    take_effect(e);
+    unit_tell(e, e->offset + e->bulk_left + 2);
+}
+
+static int parts_done(struct effects *e)
+{
+    int err = ERR_OK;
+
+    if (e->foretold) {
+        MUST(e->known_offset == e->offset);
+        e->unit_offset = e->offset;
+    } else {
+        parts_settle(e);
+        err = take_command(e);
+    }
     parts_reset(e);
     return err;
 }
@@ -534,6 +578,9 @@ int effects_feed(struct effects *e, const uint8_t *bytes, size_t size)
         } else if (e->part == PART_BULK) {
             taken = arg_bytes(e, bytes + at, size - at);
             e->offset += taken;
+            if (e->foretell && e->keep_left == 0) {
+                parts_foretell(e);
+            }
         } else {
             taken = 1;
             e->offset++;

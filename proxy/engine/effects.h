@@ -18,7 +18,8 @@ struct effects_unit {
 };
 
 struct effects_events {
-    /* A unit is complete. Called from effects_feed only; must not feed, start or destroy it. */
+    /* A unit is complete, or lacks only the rest of a long last argument, which changes nothing of
+     * what it is. Called from effects_feed only; must not feed, start or destroy it. */
     void (*unit)(void *ctx, const struct effects_unit *unit);
 };
 
@@ -57,9 +58,11 @@ void effects_start(struct effects *e, uint64_t offset, long db);
  * memory is bounded by the keys and a small window, not by the size of values. */
 int effects_feed(struct effects *e, const uint8_t *bytes, size_t size) MUST_CHECK;
 
-/* Offset behind the last byte taken, behind the last whole unit, and the stream's database. */
+/* Offset behind the last byte taken, behind the last whole unit, behind the last one that was told
+ * (which can be ahead of the bytes taken), and the stream's database. */
 uint64_t effects_offset(const struct effects *e);
 uint64_t effects_unit_offset(const struct effects *e);
+uint64_t effects_known_offset(const struct effects *e);
 long effects_db(const struct effects *e);
 
 /* Memory held, for accounting. */

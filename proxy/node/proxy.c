@@ -389,7 +389,7 @@ static void proxy_turn(struct proxy *p)
     pubsub_flush(p->pubsub, now_ns); /* an UNSUBSCRIBE before a later PUBLISH of somebody else */
     proxy_flush_engine(p, now_ns);
     if (p->streaming) {
-        tracker_stream_at(p->tracker, effects_unit_offset(p->effects));
+        tracker_stream_at(p->tracker, effects_known_offset(p->effects));
         tracker_commit(p->tracker, proposer_commit(p->proposer));
         proxy_mark_committed(p, now_ns);
         proxy_acknowledge(p, now_ns);

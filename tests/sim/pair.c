@@ -634,7 +634,7 @@ void pair_turn(struct world *w, unsigned pair)
         proposer_flush(p->proposer, pair_clock(w, pair));
     }
     if (p->state == PAIR_LEAD) {
-        tracker_stream_at(p->tracker, effects_unit_offset(p->effects));
+        tracker_stream_at(p->tracker, effects_known_offset(p->effects));
         pair_release_replies(w, pair);
     }
     truth_lease(w, pair);
