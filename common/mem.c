@@ -1,5 +1,6 @@
 #include "common/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,15 @@ char *mem_strdup(const char *s)
 {
     size_t size = strlen(s) + 1;
     return memcpy(mem_alloc(size), s, size);
+}
+
+void mem_give_back_large(void)
+{
+    enum { TRIM_BYTES = 8 << 20 };
+
+    /* Should it fail, all goes on as it would otherwise. */
+    (void)mallopt(M_MMAP_THRESHOLD, MEM_LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 }
 
 void mem_must_failed(const char *what, const char *file, int line)

@@ -31,6 +31,7 @@ int main(int argc, char **argv)
     log_init(settings.name, level);
     settings.path = options.config_path;
 
+    mem_give_back_large();
     struct proxy *proxy = mem_calloc(1, sizeof *proxy);
     if (proxy_open(proxy, &settings) == ERR_OK) {
         proxy_run(proxy);
