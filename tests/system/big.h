@@ -1,6 +1,7 @@
 /* What tests of big and slow things share: connections that wait, and witnesses: while a thing goes
- * on, others read and write a small key, and how long that takes is printed beside what it takes
- * with a plain Redis doing the same (figures, not judged: machines differ).
+ * on, others read and write a small key, or ask what a proxy answers itself, and how long that
+ * takes is printed beside what it takes with a plain Redis doing the same (figures, not judged:
+ * machines differ).
  *
  * BIG=1 in the environment: things at their full size, and a Redis with `appendfsync always` beside
  * the plain one. */
@@ -11,9 +12,8 @@
 
 enum { BIG_MIB = 1 << 20 };
 
-/* For proxies and log nodes: what is big keeps a machine that does much besides busy for seconds.
- */
-#define BIG_LEASE "\"lease_ms\": 5000"
+/* For log nodes: segments of the default size. */
+#define BIG_LOG "\"segment_bytes\": 67108864"
 
 /* Whether BIG is set. */
 bool big_full(void);
@@ -43,8 +43,14 @@ void big_put_pieces(int fd, size_t size);
 /* Reads size bytes, which must be those. */
 void big_expect_pieces(int fd, size_t size);
 
+/* Of so many durations in µs, which are sorted. */
+struct big_figures {
+    double p50_ms, p99_ms, max_ms;
+};
+struct big_figures big_figures(uint32_t *us, size_t count);
+
 /* Does it with every server, one after the other, while others are served; what it returns must be
- * the same for all. */
+ * the same for all, and the proxy must lead in the same term as before: no lease may run out. */
 void big_side_by_side(struct cluster *c, const char *what, uint64_t (*doing)(int port));
 /* Does it with every server, unwatched. */
 void big_everywhere(struct cluster *c, void (*doing)(int port));

@@ -13,8 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const struct cluster_options system_options = {
-    .plain = true, .proxy_json = BIG_LEASE, .log_json = BIG_LEASE};
+const struct cluster_options system_options = {.plain = true, .log_json = BIG_LOG};
 
 enum { ELEMENTS = 1000000, PIPELINE = 100000, PIPELINES = 10 };
 
@@ -432,8 +431,7 @@ END_TEST
 
 static void two_serve(void)
 {
-    static const struct cluster_options two = {
-        .pairs = 2, .proxy_json = BIG_LEASE, .log_json = BIG_LEASE};
+    static const struct cluster_options two = {.pairs = 2, .log_json = BIG_LOG};
 
     system_serve_with(&two);
 }

@@ -3,6 +3,7 @@
  *
  * BIG=1: 10,000 connect at once instead of 5,000. */
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "tests/lib/sockets.h"
 #include "tests/lib/system.h"
@@ -12,15 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 const struct cluster_options system_options = {
     .plain = true,
-    .proxy_json = BIG_LEASE,
-    .log_json = BIG_LEASE,
+    .log_json = BIG_LOG,
     .redis_args = (const char *const[]){"--maxclients", "15000", NULL}};
 
 enum {
     IDLE = 10000,
+    ARRIVALS = 5000,
     IDLE_MAX_BYTES = 4096,
     UNREAD = 400, /* replies of 1 MiB */
     HALVES = 1000,
@@ -115,6 +117,95 @@ START_TEST(crowd_comes)
     ck_assert_int_ge(crowd_count(), 5000);
     (void)snprintf(what, sizeof what, "%d clients connect", crowd_count());
     big_side_by_side(cluster, what, crowd);
+}
+END_TEST
+
+/* One of those who come within a second: from its connect on to its PONG. */
+struct arrival {
+    uint64_t began_ns;
+    int fd;
+    bool asked;
+};
+
+static void arrive(struct arrival *a, int port, int epoll)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)port)};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = a};
+
+    a->began_ns = clock_now_ns();
+    a->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(a->fd, 0);
+    ck_assert(connect(a->fd, (struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
+    ck_assert_int_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, a->fd, &event), 0);
+}
+
+/* Whether it has its PONG. */
+static bool arrival_goes_on(struct arrival *a)
+{
+    static const char pong[] = "+PONG\r\n";
+    char reply[sizeof pong];
+    int error = 0;
+    socklen_t size = sizeof error;
+
+    ck_assert_int_eq(getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    ck_assert_msg(error == 0, "%s", strerror(error));
+    if (!a->asked) {
+        ssize_t sent = send(a->fd, "PING\r\n", 6, MSG_NOSIGNAL);
+        a->asked = sent == 6;
+        ck_assert(a->asked || errno == EAGAIN || errno == ENOTCONN);
+    }
+    ssize_t got = a->asked ? recv(a->fd, reply, sizeof reply, 0) : -1;
+    if (got >= 0) {
+        ck_assert_msg(got == sizeof pong - 1 && memcmp(reply, pong, sizeof pong - 1) == 0, "%.*s",
+                      (int)got, reply);
+    }
+    return got > 0;
+}
+
+static uint64_t come_within_a_second(int port)
+{
+    struct arrival *all = mem_calloc(ARRIVALS, sizeof *all);
+    uint32_t *us = mem_calloc(ARRIVALS, sizeof *us);
+    struct epoll_event ready[64];
+    int epoll = epoll_create1(EPOLL_CLOEXEC), come = 0, served = 0;
+    uint64_t began_ns = clock_now_ns(), came_ns = 0;
+
+    while (served < ARRIVALS) {
+        uint64_t due = (clock_now_ns() - began_ns) / (CLOCK_NS_PER_S / ARRIVALS) + 1;
+        for (; come < ARRIVALS && (uint64_t)come < due; come++) {
+            arrive(&all[come], port, epoll);
+            came_ns = clock_now_ns();
+        }
+        int count = epoll_wait(epoll, ready, 64, come < ARRIVALS ? 0 : 60000);
+        ck_assert_msg(count > 0 || come < ARRIVALS, "%d are not served", ARRIVALS - served);
+        for (int i = 0; i < count; i++) {
+            struct arrival *a = ready[i].data.ptr;
+            if (arrival_goes_on(a)) {
+                us[served++] = (uint32_t)((clock_now_ns() - a->began_ns) / CLOCK_NS_PER_US);
+                ck_assert_int_eq(epoll_ctl(epoll, EPOLL_CTL_DEL, a->fd, NULL), 0);
+            }
+        }
+    }
+    struct big_figures f = big_figures(us, ARRIVALS);
+    fprintf(stderr,
+            "%d came within %.2f s, each connected and PONG: p50 %.2f p99 %.2f max %.0f ms\n",
+            ARRIVALS, (double)(came_ns - began_ns) / 1e9, f.p50_ms, f.p99_ms, f.max_ms);
+    for (int i = 0; i < ARRIVALS; i++) {
+        (void)close(all[i].fd);
+    }
+    (void)close(epoll);
+    free(all);
+    free(us);
+    return (uint64_t)served;
+}
+
+/* As many as come within a second are all served, each as it comes. */
+START_TEST(many_within_a_second)
+{
+    ck_assert_uint_ge(sockets_raise_limit(ARRIVALS + FILES), ARRIVALS + FILES);
+    big_side_by_side(cluster, "5,000 within a second", come_within_a_second);
 }
 END_TEST
 
@@ -305,7 +396,7 @@ int main(void)
 {
     Suite *suite = suite_create("crowd");
 
-    SYSTEM_CASE(suite, "crowd", crowd_serve, 600, idle_clients, crowd_comes, who_does_not_read,
-                halves_and_lines, subscribers);
+    SYSTEM_CASE(suite, "crowd", crowd_serve, 600, idle_clients, crowd_comes, many_within_a_second,
+                who_does_not_read, halves_and_lines, subscribers);
     return unit_main(suite);
 }
