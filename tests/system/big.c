@@ -31,7 +31,8 @@ static int server_count(void)
 
 void big_prepare(struct cluster *c)
 {
-    static const char *const always[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+    static const char *const always[] = {
+        "--appendonly", "yes", "--appendfsync", "always", "--maxclients", "15000", NULL};
 
     if (big_full()) {
         cluster_add_redis(c, "always1", always);
