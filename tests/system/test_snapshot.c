@@ -17,6 +17,7 @@
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {
     .redis_args = redis_args,
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
     .proxy_json = "\"snapshot\": {\"nice\": 0, \"keep\": 4, \"schedule\": false}"};
 
 enum { RUN_MS = 120000, OUTPUT_BYTES = 64 << 10 };
