@@ -10,14 +10,18 @@
 
 #define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
 
+/* Its arguments are commands, with ";" between them. */
+static const char script_of_several_calls[] =
+    "local out, one = {}, {} for i = 2, #ARGV + 1 do if ARGV[i] == nil or ARGV[i] == ';' then "
+    "out[#out + 1] = redis.pcall(unpack(one)) one = {} else one[#one + 1] = ARGV[i] end end "
+    "return out";
+
 const char *const arguments_scripts[] = {
     "return redis.call(unpack(ARGV))",
     "return redis.pcall(unpack(ARGV))",
     "redis.setresp(3) return redis.call(unpack(ARGV))",
     "local r = redis.pcall(unpack(ARGV)) return r",
-    "local out, one = {}, {} for i = 2, #ARGV + 1 do if ARGV[i] == nil or ARGV[i] == ';' then "
-    "out[#out + 1] = redis.pcall(unpack(one)) one = {} else one[#one + 1] = ARGV[i] end end "
-    "return out",
+    script_of_several_calls,
     "return {1, 2, {3, 'a', false, true, nil, 4}}",
     "return redis.error_reply('MY own error')",
     "return redis.status_reply('fine')",
