@@ -375,7 +375,7 @@ static void transaction_exec(struct router *router, struct client *c)
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
         r->big_key = t->big_key;
         r->flags |= large ? REQUEST_BIG : 0u;
-        transaction_attach(router, r, &t->locals);
+        transaction_attach(router, r, route, &t->locals);
         transaction_send(router, c, r, route);
     }
     transaction_unwatch(c);

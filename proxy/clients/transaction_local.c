@@ -20,6 +20,7 @@ struct local {
 struct exec_note {
     char error[REQUEST_ERROR_BYTES]; /* first: request_note_error */
     struct router *router;
+    enum route route;
     size_t len;
     uint8_t locals[];
 };
@@ -154,10 +155,11 @@ static bool local_silences(const struct local_words *w, bool silent, bool *skips
 }
 
 /* Appends its answer to out, unless the client wants none. reply: Redis' answer to what it got. */
-static void local_run(struct router *router, struct request *exec, const struct local *local,
+static void local_run(const struct exec_note *note, struct request *exec, const struct local *local,
                       const uint8_t *bytes, const uint8_t *reply, size_t len, bool *silent,
                       struct buf *out)
 {
+    struct router *router = note->router;
     struct clients *all = exec->client->all;
     struct local_words w;
     struct buf answer = BUF_INIT;
@@ -171,7 +173,7 @@ static void local_run(struct router *router, struct request *exec, const struct 
     } else if (local->here) {
         local_do(router, exec->client, w.command, w.request.argv, w.request.argc);
     } else {
-        transaction_session_answered(router, exec->client, w.command, w.request.argv,
+        transaction_session_answered(router, exec->client, note->route, w.command, w.request.argv,
                                      w.request.argc, reply, len);
     }
     all->capture = NULL;
@@ -218,8 +220,8 @@ static void local_fill_in(const struct exec_note *note, struct request *exec,
             memcpy(&local, note->locals + next, sizeof local);
         }
         if (next < note->len && local.index == i) {
-            local_run(note->router, exec, &local, note->locals + next + sizeof local, bytes + at,
-                      len, &silent, out);
+            local_run(note, exec, &local, note->locals + next + sizeof local, bytes + at, len,
+                      &silent, out);
             next += sizeof local + local.len;
         } else if (!silent) {
             buf_append(out, bytes + at, len);
@@ -275,11 +277,13 @@ static void transaction_amend(struct request *r)
     buf_release(&out);
 }
 
-void transaction_attach(struct router *router, struct request *r, const struct buf *locals)
+void transaction_attach(struct router *router, struct request *r, enum route route,
+                        const struct buf *locals)
 {
     struct exec_note *note = mem_calloc(1, sizeof *note + locals->len);
 
     note->router = router;
+    note->route = route;
     note->len = locals->len;
     r->note = note;
     r->amend = transaction_amend;

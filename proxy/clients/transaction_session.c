@@ -277,7 +277,38 @@ static void config_set_too(struct router *router, struct client *c, const struct
     }
 }
 
-void transaction_session_answered(struct router *router, struct client *c,
+/* What is set, or asked, of the server: about us, too, if it was our own Redis that did it, and not
+ * another proxy's, where that one has seen to it. False: it is something else. */
+static bool server_answered(struct router *router, struct client *c, enum route route,
+                            const struct command *command, const struct resp_arg *argv, size_t argc,
+                            struct buf *out)
+{
+    bool own = route == ROUTE_ENGINE, ok = buf_head(out)[0] == '+';
+
+    if (is_named(command, "config|get")) {
+        if (own) {
+            client_config_correct(&c->all->config, out);
+        }
+    } else if (is_named(command, "config|resetstat")) {
+        if (own && ok) {
+            session_reset_stats(c->all);
+        }
+    } else if (is_named(command, "config|set")) {
+        if (own && ok) {
+            config_set_too(router, c, argv, argc, out);
+            session_config_credentials(router, argv, argc);
+        }
+    } else if (acl_changes_rights(command)) {
+        if (own && ok) {
+            acl_rights_changed(router, c->all, argv, argc);
+        }
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void transaction_session_answered(struct router *router, struct client *c, enum route route,
                                   const struct command *command, const struct resp_arg *argv,
                                   size_t argc, const uint8_t *reply, size_t len)
 {
@@ -305,15 +336,8 @@ void transaction_session_answered(struct router *router, struct client *c,
         pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
     } else if (strncmp(command->name, "slowlog|", 8) == 0) {
         session_put_slowlog(command, argv, argc, &out);
-    } else if (is_named(command, "config|get")) {
-        client_config_correct(&c->all->config, &out);
-    } else if (is_named(command, "config|resetstat") && reply[0] == '+') {
-        session_reset_stats(c->all);
-    } else if (is_named(command, "config|set") && reply[0] == '+') {
-        config_set_too(router, c, argv, argc, &out);
-        session_config_credentials(router, argv, argc);
-    } else if (acl_changes_rights(command) && reply[0] == '+') {
-        acl_rights_changed(router, c->all, argv, argc);
+    } else if (server_answered(router, c, route, command, argv, argc, &out)) {
+        /* that is all */
     } else if (is_named(command, "info") && router->correct_info != NULL) {
         router->correct_info(router->info_ctx, argv, argc, &out);
     }

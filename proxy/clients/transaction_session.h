@@ -21,9 +21,10 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
                              const struct command *command, const struct resp_arg *argv,
                              size_t argc, struct buf *commands, bool *here);
 
-/* Redis' answer is here: the client is what it says. Appends the client's answer to all->capture.
+/* Redis' answer is here: the client is what it says, and the proxy, if it was our own Redis that
+ * was configured. Appends the client's answer to all->capture.
  */
-void transaction_session_answered(struct router *router, struct client *c,
+void transaction_session_answered(struct router *router, struct client *c, enum route route,
                                   const struct command *command, const struct resp_arg *argv,
                                   size_t argc, const uint8_t *reply, size_t len);
 

@@ -9,6 +9,7 @@
 #include "tests/lib/unit.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NONCE "0123456789abcdef"
@@ -63,6 +64,43 @@ START_TEST(test_transaction)
     world_expect_other("MULTI|SET a 1|EXEC");
     world_other("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
     world_expect(0, "*1\r\n+OK\r\n");
+}
+END_TEST
+
+/* What is set in there at the leader is the leader's: our own Redis has not been told, so our links
+ * and clients go on with what they had. */
+START_TEST(test_transaction_configures_the_leader)
+{
+    static struct credentials credentials;
+    static const char *const sets[] = {"CONFIG SET requirepass x timeout 7",
+                                       "ACL SETUSER default >x"};
+    uint64_t accepted = world.all.accepted;
+    char text[128];
+
+    credentials_init(&credentials, "");
+    world.router.config.credentials = &credentials;
+    world.router.config.password = credentials.password;
+    world_other_joins(true);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        (void)snprintf(text, sizeof text, "MULTI\r\n%s\r\nEXEC\r\n", sets[i]);
+        world_say_raw(0, text);
+        world_expect(0, "+OK\r\n+QUEUED\r\n");
+        (void)snprintf(text, sizeof text, "MULTI|%s|EXEC", sets[i]);
+        world_expect_other(text);
+        world_other("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+        world_expect(0, "*1\r\n+OK\r\n");
+        ck_assert_str_eq(credentials.password, "");
+        ck_assert(!world.all.auth_required);
+    }
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 0);
+    world_say_raw(0, "MULTI\r\nCONFIG RESETSTAT\r\nCONFIG GET timeout\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n+QUEUED\r\n");
+    world_expect_other("MULTI|CONFIG RESETSTAT|CONFIG GET timeout|EXEC");
+    world.all.accepted = accepted + 1;
+    world_other("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n"
+                "*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n");
+    world_expect(0, "*2\r\n+OK\r\n*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n");
+    ck_assert_uint_eq(world.all.accepted, accepted + 1);
 }
 END_TEST
 
@@ -691,6 +729,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, world_teardown);
     tcase_add_test(tc, test_forwarded);
     tcase_add_test(tc, test_transaction);
+    tcase_add_test(tc, test_transaction_configures_the_leader);
     tcase_add_test(tc, test_wait);
     tcase_add_test(tc, test_sync);
     tcase_add_test(tc, test_authentication);
