@@ -66,11 +66,28 @@ void clients_fini(struct clients *all)
 
 /* ---- life ---- */
 
+/* Makes room for a newcomer: of those that say nothing more, and may have gone altogether, the one
+ * that came first misses what it is still to hear. */
+static bool clients_close_ended(struct clients *all)
+{
+    struct client *oldest = NULL;
+
+    for (struct client *c = all->ended_count > 0 ? all->list : NULL; c != NULL; c = c->next) {
+        oldest = c->ended ? c : oldest;
+    }
+    if (oldest == NULL) {
+        return false;
+    }
+    client_close(oldest, "it says nothing more, and its place is needed");
+    return true;
+}
+
 struct client *clients_accept(struct clients *all, int fd)
 {
     static const char full[] = "-ERR max number of clients reached\r\n";
+    bool room = all->count < all->limits.clients_max || clients_close_ended(all);
 
-    if (net_prepare(fd) != 0 || all->count >= all->limits.clients_max) {
+    if (net_prepare(fd) != 0 || !room) {
         ssize_t ignored = write(fd, full, sizeof full - 1);
         (void)ignored; /* the connection is closed anyway */
         (void)close(fd);
@@ -171,6 +188,7 @@ void client_close(struct client *c, const char *reason)
         c->next->prev = c->prev;
     }
     all->count--;
+    all->ended_count -= c->ended;
     c->prev = NULL;
     c->next = all->to_free;
     all->to_free = c;
@@ -352,10 +370,16 @@ static bool client_query_too_big(struct client *c)
     return false;
 }
 
-/* Whether it blocks, and nothing that it said before is unanswered. */
-static bool client_last_blocks(const struct client *c)
+/* Whether it waits for something that may never come, and has all replies before that: then nobody
+ * misses it. What is behind it in the queue (answered here, or put there by us) leaves later
+ * anyway. What blocks is sent when everything before it is answered: so it is the first that is
+ * not. */
+static bool client_only_blocks(const struct client *c)
 {
-    return client_is_blocked(c) && c->pending_count <= (c->held ? 0 : 1);
+    if (c->first == NULL) {
+        return c->held;
+    }
+    return c->first->stage == REQUEST_SENT && (c->wait != NULL || (c->unanswered > 0 && c->blocks));
 }
 
 /* It says nothing more, and may still listen ("printf … | nc -N"): Redis has answered all that it
@@ -363,11 +387,12 @@ static bool client_last_blocks(const struct client *c)
  * Another proxy knows of each request what its link's end means. */
 static void client_end(struct client *c)
 {
-    if (client_last_blocks(c) || c->nonce[0] != '\0' || (c->first == NULL && c->out.len == 0)) {
+    if (client_only_blocks(c) || c->nonce[0] != '\0' || (c->first == NULL && c->out.len == 0)) {
         client_close(c, "by the client");
         return;
     }
     c->ended = c->hung_up = true;
+    c->all->ended_count++;
     client_set_reading(c, false);
     client_needs_flush(c);
 }
@@ -527,6 +552,7 @@ void client_answer_error(struct client *c, const char *text)
 
 static void client_all_answered(struct client *c)
 {
+    c->blocks = false;
     if (c->taken_bytes > 0) {
         client_holds(c, 0);
     }
@@ -561,7 +587,7 @@ static void client_hangup_cb(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* Else what it said is read first, when that is its turn, and then the end. */
-    if (c->first == NULL || client_last_blocks(c) || c->nonce[0] != '\0') {
+    if (c->first == NULL || client_only_blocks(c) || c->nonce[0] != '\0') {
         client_close(c, "by the client");
     } else {
         c->hung_up = true;
@@ -809,7 +835,7 @@ static void client_flush(struct client *c)
     }
     /* What is still in its buffer then is no whole request, or waits behind what blocks. */
     bool idle = !c->closing && c->first == NULL && c->out.len == 0 && client_may_read(c);
-    if (!c->closing && ((c->ended && idle) || (c->hung_up && client_last_blocks(c)))) {
+    if (!c->closing && ((c->ended && idle) || (c->hung_up && client_only_blocks(c)))) {
         client_close(c, "by the client");
     }
 }

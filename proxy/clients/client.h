@@ -163,6 +163,7 @@ struct clients {
     struct resp_framer *framer; /* for requests that arrive in one piece */
     uint8_t *scratch;
     size_t count;
+    size_t ended_count; /* of them, those that say nothing more and are still to be answered */
     uint64_t next_id;
     size_t query_bytes;    /* unfinished requests and transactions of all clients */
     size_t withheld_bytes; /* by all clients */
@@ -194,8 +195,8 @@ void clients_init(struct clients *all, struct event_base *base, const struct cli
                   const struct client_events *events, void *ctx, struct request_pool *pool);
 void clients_fini(struct clients *all);
 
-/* Takes over an accepted socket. Over clients_max it is refused as Redis does, and NULL returned.
- */
+/* Takes over an accepted socket. Over clients_max one that has ended makes room; if none has, it is
+ * refused as Redis does, and NULL returned. */
 struct client *clients_accept(struct clients *all, int fd);
 
 /* Once per turn, after replies were released: sends what may leave, resumes who may be read, frees

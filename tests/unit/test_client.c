@@ -682,6 +682,42 @@ START_TEST(test_clients_max)
 }
 END_TEST
 
+/* Who says nothing more and waits to be answered, and may have gone, makes room for those who come:
+ * the one that came first. Who may still ask does not. */
+START_TEST(test_ended_make_room)
+{
+    w.all.limits.clients_max = 3;
+    int a = join(NULL), b = join(NULL), c = join(NULL);
+
+    say(a, "HOLD\r\n");
+    say(b, "HOLD\r\n");
+    say(c, "HOLD\r\n");
+    ck_assert_int_eq(shutdown(b, SHUT_WR), 0);
+    ck_assert_int_eq(shutdown(c, SHUT_WR), 0);
+    for (int waits = 0; w.all.ended_count < 2 && waits < WAITS_MAX; waits++) {
+        turn();
+        sockets_wait(-1, 0, 1);
+    }
+    ck_assert_uint_eq(w.all.ended_count, 2);
+    int d = join(NULL);
+    hear(b, "", true);
+    ck_assert_uint_eq(w.all.ended_count, 1);
+    finish(0, "+a\r\n");
+    hear(a, "+a\r\n", false);
+    finish(2, "+c\r\n");
+    hear(c, "+c\r\n", true);
+    ck_assert_uint_eq(w.all.ended_count, 0);
+    int e = join(NULL), f = join(NULL);
+    hear(f, "-ERR max number of clients reached\r\n", true);
+    ck_assert_uint_eq(w.all.rejected, 1);
+    ck_assert_uint_eq(w.all.count, 3);
+    const int fds[] = {a, b, c, d, e, f};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        (void)close(fds[i]);
+    }
+}
+END_TEST
+
 /* ---- replies out ---- */
 
 /* Replies leave in the order of the requests, whichever was released first. */
@@ -811,15 +847,20 @@ START_TEST(test_end)
         int fd = join(&c);
         w.abandoned = 0;
         say(fd, "HOLD\r\nHOLD\r\n*2\r\n$3\r\nhal");
-        c->blocks = blocks != 0;
+        if (blocks != 0) { /* what blocks is sent when those before are answered, if not released */
+            answer(first, "+one\r\n", 6);
+            c->blocks = true;
+        }
         ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
         hear_nothing(fd);
         ck_assert_uint_eq(w.all.count, 1);
-        finish(first, "+one\r\n");
         if (blocks != 0) {
+            release(first);
+            w.held[first] = NULL;
             hear(fd, "+one\r\n", true);
             ck_assert_uint_eq(w.abandoned, 1);
         } else {
+            finish(first, "+one\r\n");
             hear(fd, "+one\r\n", false);
             finish(first + 1, "+two\r\n");
             hear(fd, "+two\r\n", true);
@@ -829,6 +870,64 @@ START_TEST(test_end)
         ck_assert_uint_eq(w.all.query_bytes, 0);
         (void)close(fd);
     }
+}
+END_TEST
+
+/* Who blocks and ends is closed, whatever stands behind the request that blocks: it would take what
+ * others wait for. That is so with a request of ours that stands there, too. */
+START_TEST(test_end_blocked)
+{
+    for (int how = 0; how < 3; how++) {
+        size_t first = w.held_count;
+        struct request *ours = NULL;
+        struct client *c;
+        int fd = join(&c);
+        w.abandoned = 0;
+        say(fd, "now\r\nHOLD\r\n");
+        hear(fd, "$3\r\nnow\r\n", false);
+        c->blocks = true;
+        if (how == 0) {
+            say(fd, "later\r\nlater\r\n");
+        } else if (how == 1) {
+            ours = client_queue_ours(c, REQUEST_SILENT);
+        }
+        hear_nothing(fd);
+        if (how == 2) {
+            say(fd, "later\r\n");
+            break_off(fd);
+        } else {
+            ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+            hear(fd, "", true);
+            (void)close(fd);
+        }
+        ck_assert_uint_eq(w.all.count, 0);
+        ck_assert_uint_eq(w.abandoned, how == 0 ? 3 : 2);
+        ck_assert_ptr_null(w.held[first]->client);
+        if (ours != NULL) {
+            request_give(&w.pool, ours);
+            w.orphans--;
+        }
+    }
+}
+END_TEST
+
+/* Once all is answered nothing blocks any more. */
+START_TEST(test_blocks_no_more)
+{
+    struct client *c;
+    int fd = join(&c);
+
+    say(fd, "HOLD\r\n");
+    c->blocks = true;
+    finish(0, "+popped\r\n");
+    hear(fd, "+popped\r\n", false);
+    say(fd, "HOLD\r\n");
+    ck_assert(!client_is_blocked(c));
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    hear_nothing(fd);
+    finish(1, "+held\r\n");
+    hear(fd, "+held\r\n", true);
+    (void)close(fd);
 }
 END_TEST
 
@@ -933,6 +1032,7 @@ int main(void)
     tcase_add_test(bounds, test_evict_unsent);
     tcase_add_test(bounds, test_query_limits);
     tcase_add_test(bounds, test_clients_max);
+    tcase_add_test(bounds, test_ended_make_room);
     tcase_add_checked_fixture(out, setup, teardown);
     tcase_add_test(out, test_order);
     tcase_add_test(out, test_barrier);
@@ -942,6 +1042,8 @@ int main(void)
     tcase_add_checked_fixture(ends, setup, teardown);
     tcase_add_test(ends, test_close_in_every_stage);
     tcase_add_test(ends, test_end);
+    tcase_add_test(ends, test_end_blocked);
+    tcase_add_test(ends, test_blocks_no_more);
     tcase_add_test(ends, test_close_in_request);
     tcase_add_test(ends, test_pause);
     tcase_add_test(ends, test_many);
