@@ -15,6 +15,7 @@ void credentials_init(struct credentials *c, const char *configured)
     memset(c, 0, sizeof *c);
     c->configured = configured != NULL ? configured : "";
     credentials_copy(c->password, c->configured);
+    credentials_copy(c->link_password, c->configured);
 }
 
 static bool credentials_usable(const struct resp_arg *word)
@@ -34,6 +35,11 @@ bool credentials_in_config(const struct resp_arg *argv, size_t argc, struct resp
     return false;
 }
 
+static bool credentials_same(const struct resp_arg *a, const struct resp_arg *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->bytes, b->bytes, a->len) == 0);
+}
+
 bool credentials_in_acl(const struct resp_arg *argv, size_t argc, struct resp_arg *password)
 {
     bool found = false;
@@ -41,14 +47,21 @@ bool credentials_in_acl(const struct resp_arg *argv, size_t argc, struct resp_ar
     for (size_t i = 3; i < argc; i++) {
         const struct resp_arg *rule = &argv[i];
         struct resp_arg word = {rule->bytes, 0};
-        if (rule->len > 1 && rule->bytes[0] == '>') {
+        char kind = rule->len > 0 ? (char)rule->bytes[0] : '\0';
+        if (rule->len > 0 && (kind == '>' || kind == '<')) {
             word = (struct resp_arg){rule->bytes + 1, rule->len - 1};
-        } else if (!resp_arg_is(rule, "nopass")) {
-            continue;
         }
-        if (credentials_usable(&word)) {
-            *password = word;
-            found = true;
+        if (kind == '>' || resp_arg_is(rule, "nopass")) {
+            if (credentials_usable(&word) && (word.len > 0 || kind != '>')) {
+                *password = word;
+                found = true;
+            } else if (found && password->len == 0) {
+                found = false; /* one is needed again */
+            }
+        } else if (resp_arg_is(rule, "reset") || resp_arg_is(rule, "resetpass") ||
+                   (kind == '#' && found && password->len == 0) ||
+                   (kind == '<' && found && credentials_same(&word, password))) {
+            found = false;
         }
     }
     return found;
@@ -65,6 +78,7 @@ void credentials_set(struct credentials *c, const struct resp_arg *password)
     c->learned[password->len] = '\0';
     c->has_learned = true;
     credentials_copy(c->password, c->learned);
+    credentials_copy(c->link_password, c->learned);
 }
 
 bool credentials_refused(struct credentials *c)
@@ -72,7 +86,12 @@ bool credentials_refused(struct credentials *c)
     if (!c->has_learned || strcmp(c->learned, c->configured) == 0) {
         return false;
     }
-    bool is_learned = strcmp(c->password, c->learned) == 0;
-    credentials_copy(c->password, is_learned ? c->configured : c->learned);
+    bool is_learned = strcmp(c->link_password, c->learned) == 0;
+    credentials_copy(c->link_password, is_learned ? c->configured : c->learned);
     return true;
+}
+
+void credentials_accepted(struct credentials *c)
+{
+    credentials_copy(c->password, c->link_password);
 }

@@ -55,6 +55,14 @@ const char *session_own_user(const struct router *router)
                                                                          : "default";
 }
 
+bool session_needs_auth(const struct router *router)
+{
+    const struct credentials *own = router->config.credentials;
+
+    return session_has_password(router) || (own != NULL && own->configured[0] != '\0' &&
+                                            strcmp(session_own_user(router), "default") != 0);
+}
+
 /* The engine's link is one user; so that user's name and password is what clients come in with. */
 static bool session_user_ok(const struct router *router, const struct resp_arg *user)
 {
@@ -85,7 +93,7 @@ bool session_may_link(const struct router *router, const struct client *c)
 static void session_new_password(struct router *router, const struct resp_arg *password)
 {
     credentials_set(router->config.credentials, password);
-    router->clients->auth_required = session_has_password(router);
+    router->clients->auth_required = session_needs_auth(router);
 }
 
 void session_config_credentials(struct router *router, const struct resp_arg *argv, size_t argc)
@@ -126,7 +134,8 @@ static void session_auth(struct router *router, struct client *c, const struct r
 {
     if (argc > 3) {
         client_answer_error(c, "ERR syntax error");
-    } else if (argc == 2 && !session_has_password(router)) {
+    } else if (argc == 2 && !session_has_password(router) &&
+               !session_is_configured(router, &argv[1])) { /* other proxies say that one */
         client_answer_error(c, "ERR AUTH <password> called without any password configured for the "
                                "default user. Are you sure your configuration is correct?");
     } else if (argc == 3 && !session_user_ok(router, &argv[1])) {
@@ -385,7 +394,7 @@ static void session_reset(struct router *router, struct client *c)
     c->reply_mode = CLIENT_REPLY_ON;
     c->readonly = false;
     c->async = c->all->async_default && c->nonce[0] == '\0';
-    c->authenticated = !session_has_password(router);
+    c->authenticated = !session_needs_auth(router);
     free(c->name);
     c->name = NULL;
     monitor_leave(c);

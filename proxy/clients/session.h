@@ -71,6 +71,11 @@ bool session_may_link(const struct router *router, const struct client *c);
 void session_config_credentials(struct router *router, const struct resp_arg *argv, size_t argc);
 void session_acl_credentials(struct router *router, const struct resp_arg *argv, size_t argc);
 
+/* Whether clients have to say who they are. A user other than the default one may need no password;
+ * Redis' clients are not that user without saying so, nor are ours, unless that is what is
+ * configured. */
+bool session_needs_auth(const struct router *router);
+
 /* The ACL user as whom the links log in. */
 const char *session_own_user(const struct router *router);
 

@@ -21,7 +21,9 @@ struct control {
     void *ctx;
     redisAsyncContext *link; /* NULL: none */
     bool up;
-    bool refused;         /* the owner was told so */
+    bool refused; /* the owner was told so */
+    bool wrong;   /* another user than the one that was asked for */
+    bool logged_in;
     unsigned waiting;     /* commands without an answer */
     uint64_t progress_ns; /* when an answer last came, or the first command went out */
     uint64_t retry_ns;    /* not connecting before this */
@@ -171,8 +173,19 @@ static void control_refused(struct control *c)
 
 static void control_auth_cb(void *ctx, const struct redisReply *reply)
 {
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-        control_refused(ctx);
+    struct control *c = ctx;
+
+    if (reply == NULL) {
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ERROR) {
+        c->logged_in = true;
+    } else if (strncmp(reply->str, "WRONGPASS", 9) == 0) {
+        c->wrong = true;
+        control_refused(c);
+    } else if (strncmp(reply->str, "ERR AUTH ", 9) == 0) { /* it has no password */
+        control_refused(c);
+        c->logged_in = c->config.password[0] == '\0';
     }
 }
 
@@ -191,7 +204,15 @@ static void control_ping_cb(void *ctx, const struct redisReply *reply)
         redisAsyncDisconnect(c->link);
         return;
     }
+    if (c->wrong) {
+        log_warn("Redis refuses redis.user and redis.password");
+        redisAsyncDisconnect(c->link);
+        return;
+    }
     c->up = true;
+    if (c->logged_in && c->events->accepted != NULL) {
+        c->events->accepted(c->ctx);
+    }
     c->events->up(c->ctx);
 }
 
@@ -211,7 +232,8 @@ static void control_connect(struct control *c)
         return;
     }
     c->link = link;
-    c->refused = false;
+    c->refused = c->wrong = false;
+    c->logged_in = true;
     link->data = c;
     if (redisLibeventAttach(link, c->base) != REDIS_OK ||
         redisAsyncSetConnectCallback(link, control_connect_cb) != REDIS_OK ||
@@ -221,8 +243,9 @@ static void control_connect(struct control *c)
         redisAsyncFree(link);
         return;
     }
-    if (c->config.password != NULL && c->config.password[0] != '\0') {
-        bool user = c->config.user != NULL && c->config.user[0] != '\0';
+    bool user = c->config.user != NULL && c->config.user[0] != '\0';
+    if (c->config.password != NULL && (user || c->config.password[0] != '\0')) {
+        c->logged_in = false;
         (void)control_send_argv(c, control_auth_cb, c, user ? 3 : 2, user ? auth : auth_default,
                                 NULL);
     }

@@ -22,9 +22,11 @@ struct control_config {
 struct control_events {
     void (*up)(void *ctx);
     void (*down)(void *ctx, const char *reason);
-    /* Redis does not take the password, or asks for one; what config.password points to is read
-     * again for the next attempt. May be NULL. */
+    /* Redis does not take the password, or asks for one (no other error means that); what
+     * config.password points to is read again for the next attempt. May be NULL. */
     void (*refused)(void *ctx);
+    /* Before up: it has logged in with what config.password points to. May be NULL. */
+    void (*accepted)(void *ctx);
 };
 
 /* reply: NULL if the connection was lost before the answer. Valid during the call. */

@@ -556,7 +556,10 @@ static void engine_put_auth(struct engine *e)
     const char *const with_user[] = {"AUTH", user, password, NULL};
     const char *const without[] = {"AUTH", password, NULL};
 
-    if (password != NULL && password[0] != '\0') {
+    /* A user may need no password; without AUTH the link would be the default user. Another proxy
+     * knows what is meant. */
+    if (password != NULL &&
+        (password[0] != '\0' || (has_user && e->config.kind != ENGINE_FORWARD))) {
         engine_put_words(e, has_user ? with_user : without);
     }
 }

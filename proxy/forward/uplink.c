@@ -99,7 +99,9 @@ static void uplink_put_auth(struct uplink *l)
     const char *const named[] = {"AUTH", config->user, config->password};
     const char *const plain[] = {"AUTH", config->password};
 
-    if (config->password != NULL && config->password[0] != '\0') {
+    /* As engine_put_auth: Redis has to be told the user, another proxy has not. */
+    if (config->password != NULL &&
+        (config->password[0] != '\0' || (user && config->kind != UPLINK_LEADER))) {
         uplink_put_words(l, user ? named : plain, user ? 3 : 2);
     }
 }

@@ -314,8 +314,8 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     limits.resp.bulk_max_bytes = (size_t)s->bulk_max_bytes;
     clients_init(&p->clients, p->base, &limits, &proxy_client_events, p, &p->pool);
     p->clients.async_default = !s->sync;
-    p->clients.auth_required = p->credentials.password[0] != '\0';
     router_init(&p->router, &router);
+    p->clients.auth_required = session_needs_auth(&p->router);
     p->router.clients = &p->clients;
     p->router.engine = p->engine;
     p->router.tracker = p->tracker;
@@ -335,7 +335,7 @@ void proxy_open_engine(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = p->credentials.password,
+        .password = p->credentials.link_password,
         .name = "holdfast",
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
         .stall_ms = (uint32_t)s->redis_stall_ms,

@@ -459,7 +459,7 @@ void proxy_open_forward(struct proxy *p, const struct settings *s)
     }
     p->forward = forward_create(p->base, &config, &forward_events, p, &p->pool);
     config.uplink.kind = UPLINK_REPLICA;
-    config.uplink.password = p->credentials.password;
+    config.uplink.password = p->credentials.link_password;
     config.links = 1;
     config.wait_ms =
         config.wait_ms < PROXY_REPLICA_WAIT_MS ? config.wait_ms : PROXY_REPLICA_WAIT_MS;

@@ -81,7 +81,7 @@ void proxy_open_monitor(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = p->credentials.password,
+        .password = p->credentials.link_password,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
         .batches_in_flight = 1,
     };

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/clients/session.h"
 #include "proxy/follow/lineage.h"
 
 #include <event2/event.h>
@@ -394,12 +395,20 @@ static void redis_refused(void *ctx)
     struct proxy *p = ctx;
 
     if (credentials_refused(&p->credentials)) {
-        p->clients.auth_required = p->credentials.password[0] != '\0';
+        log_info("Redis refused the password; the next attempt is made with the other one known");
     }
 }
 
+static void redis_accepted(void *ctx)
+{
+    struct proxy *p = ctx;
+
+    credentials_accepted(&p->credentials);
+    p->clients.auth_required = session_needs_auth(&p->router);
+}
+
 static const struct control_events redis_control_events = {
-    .up = redis_up, .down = redis_down, .refused = redis_refused};
+    .up = redis_up, .down = redis_down, .refused = redis_refused, .accepted = redis_accepted};
 
 /* ---- effects ---- */
 
@@ -445,7 +454,7 @@ int proxy_open_redis(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = p->credentials.password,
+        .password = p->credentials.link_password,
         .timeout_ms = (uint32_t)s->redis_stall_ms,
         .retry_ms = 100,
     };
@@ -453,7 +462,7 @@ int proxy_open_redis(struct proxy *p, const struct settings *s)
         .host = s->redis_host,
         .port = (int)s->redis_port,
         .user = s->redis_user,
-        .password = p->credentials.password,
+        .password = p->credentials.link_password,
         .announce_port = (int)s->port,
         .timeout_ms = (uint32_t)s->redis_stall_ms,
         .read_max_bytes = 1 << 20,

@@ -64,12 +64,13 @@ void psync_replica_init(struct psync_replica *p, const struct psync_replica_conf
         p->has_replid = true;
         p->replid = *config->replid;
     }
-    if (config->password == NULL || config->password[0] == '\0') {
+    bool has_user = config->user != NULL && config->user[0] != '\0';
+    if (config->password == NULL || (config->password[0] == '\0' && !has_user)) {
         put_ping(p, out);
         return;
     }
     p->state = PSYNC_REPLICA_AUTH;
-    if (config->user == NULL || config->user[0] == '\0') {
+    if (!has_user) {
         PUT_REQUEST(out, "AUTH", config->password);
     } else {
         PUT_REQUEST(out, "AUTH", config->user, config->password);

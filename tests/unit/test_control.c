@@ -21,6 +21,7 @@ static struct {
     int redis; /* our end; -1: none */
     struct buf heard;
     struct buf told; /* "[up]", "[down]", "[reply bytes]", "[no reply]" */
+    int accepted;    /* so often */
 } w;
 
 static void says_up(void *ctx)
@@ -45,8 +46,15 @@ static void says_refused(void *ctx)
     buf_append_str(&w.told, "[refused]");
 }
 
+static void says_accepted(void *ctx)
+{
+    (void)ctx;
+    ck_assert(control_is_up(w.control));
+    w.accepted++;
+}
+
 static const struct control_events owner_events = {
-    .up = says_up, .down = says_down, .refused = says_refused};
+    .up = says_up, .down = says_down, .refused = says_refused, .accepted = says_accepted};
 
 static void says_reply(void *ctx, const struct redisReply *reply)
 {
@@ -190,12 +198,62 @@ START_TEST(test_auth)
     come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\nqw\r\n" PING);
     say("-ERR AUTH <password> called without any password configured\r\n+PONG\r\n");
     told("[refused][up]"); /* none is needed */
+    ck_assert_int_eq(w.accepted, 0);
+    leave();
+    told("[down]");
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\nqw\r\n" PING);
+    say("+OK\r\n+PONG\r\n");
+    told("[up]");
+    ck_assert_int_eq(w.accepted, 1);
     leave();
     told("[down]");
     password[0] = '\0';
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$0\r\n\r\n" PING); /* without AUTH it would be another
+                                                                 user */
+    say("-WRONGPASS\r\n-NOAUTH Authentication required.\r\n");
+    told("[refused]");
+    leave();
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$0\r\n\r\n" PING);
+    say("+OK\r\n+PONG\r\n");
+    told("[up]");
+    ck_assert_int_eq(w.accepted, 2);
+    teardown();
+    setup_with("", "");
     come(PING);
     say("-NOAUTH Authentication required.\r\n");
     told("[refused]");
+    leave();
+    come(PING);
+    say("+PONG\r\n");
+    told("[up]");
+    ck_assert_int_eq(w.accepted, 1);
+}
+END_TEST
+
+/* No other error is about the password; and who was refused is not let in as somebody else. */
+START_TEST(test_auth_errors)
+{
+    teardown();
+    setup_with("joe", "pw");
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\npw\r\n" PING);
+    say("-ERR max number of clients reached\r\n");
+    leave();
+    for (int waits = 0; control_waiting(w.control) > 0 && waits < WAITS_MAX; waits++) {
+        turn();
+        sockets_wait(-1, 0, 1);
+    }
+    told("");
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\npw\r\n" PING);
+    say("-ERR no\r\n+PONG\r\n");
+    told("[up]");
+    ck_assert_int_eq(w.accepted, 0);
+    leave();
+    told("[down]");
+    come("*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\npw\r\n" PING);
+    say("-WRONGPASS\r\n+PONG\r\n");
+    told("[refused]");
+    ck_assert(!control_is_up(w.control));
+    leave();
 }
 END_TEST
 
@@ -267,6 +325,6 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("control", setup, teardown, test_commands, test_auth, test_lost, test_not_there,
-                    test_timeout, test_destroy);
+    return UNIT_RUN("control", setup, teardown, test_commands, test_auth, test_auth_errors,
+                    test_lost, test_not_there, test_timeout, test_destroy);
 }

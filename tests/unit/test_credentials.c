@@ -56,7 +56,8 @@ START_TEST(config)
 }
 END_TEST
 
-/* The last password of those that are given counts, or that none is needed. */
+/* The last password of those that are given counts, or that none is needed; not what is taken back
+ * behind it. */
 START_TEST(acl)
 {
     in_acl((const char *[]){"ACL", "SETUSER", "u", "on", ">one", ">two", "+@all", NULL}, "two");
@@ -64,6 +65,15 @@ START_TEST(acl)
     in_acl((const char *[]){"ACL", "SETUSER", "u", "nopass", ">one", NULL}, "one");
     in_acl((const char *[]){"ACL", "SETUSER", "u", "#0123", "<one", "resetpass", NULL}, NULL);
     in_acl((const char *[]){"ACL", "SETUSER", ">name", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", "nopass", "ResetPass", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", ">x", "resetpass", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", ">x", "on", "reset", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", ">x", "<x", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", "nopass", "#0123", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", "nopass", ">", NULL}, NULL);
+    in_acl((const char *[]){"ACL", "SETUSER", "u", "resetpass", ">new", "<old", "#0123", NULL},
+           "new");
+    in_acl((const char *[]){"ACL", "SETUSER", "u", ">x", "reset", "nopass", NULL}, "");
 }
 END_TEST
 
@@ -91,7 +101,8 @@ START_TEST(unusable)
 END_TEST
 
 /* What Redis has taken is in force. If it is refused, Redis was started anew, or the configured one
- * was tried first: they take turns. Without another one there is nothing to try. */
+ * was tried first: links take turns with them, and clients have to say what one was accepted with.
+ * Without another one there is nothing to try. */
 START_TEST(refused)
 {
     struct credentials c;
@@ -105,9 +116,18 @@ START_TEST(refused)
     ck_assert(!credentials_refused(&c));
     credentials_set(&c, &set);
     ck_assert_str_eq(c.password, "new");
+    ck_assert_str_eq(c.link_password, "new");
     ck_assert(credentials_refused(&c));
+    ck_assert_str_eq(c.link_password, "old");
+    ck_assert_str_eq(c.password, "new");
+    ck_assert(credentials_refused(&c));
+    ck_assert_str_eq(c.link_password, "new");
+    ck_assert(credentials_refused(&c));
+    credentials_accepted(&c);
     ck_assert_str_eq(c.password, "old");
+    ck_assert_str_eq(c.link_password, "old");
     ck_assert(credentials_refused(&c));
+    credentials_accepted(&c);
     ck_assert_str_eq(c.password, "new");
     set = (struct resp_arg){(const uint8_t *)"old", 3};
     credentials_set(&c, &set);

@@ -266,7 +266,7 @@ START_TEST(test_setup)
     } cases[] = {
         {NULL, NULL, ""},
         {"", "", ""},
-        {"joe", "", ""},
+        {"joe", "", "*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$0\r\n\r\n"},
         {NULL, "pw", "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n"},
         {"joe", "pw", "*3\r\n$4\r\nAUTH\r\n$3\r\njoe\r\n$2\r\npw\r\n"},
     };

@@ -542,6 +542,28 @@ START_TEST(test_link_knows_what_is_configured)
 }
 END_TEST
 
+/* Where none is needed any more, others go on with the configured one. */
+START_TEST(test_link_without_password)
+{
+    static struct credentials credentials;
+    struct resp_arg none = {(const uint8_t *)"", 0};
+
+    world.router.service = SERVICE_FULL;
+    world.router.config.credentials = &credentials;
+    world.router.config.password = credentials.password;
+    credentials_init(&credentials, "old");
+    credentials_set(&credentials, &none);
+    world_join(1);
+    world_say(1, "AUTH bad");
+    world_expect(1, "-ERR AUTH <password> called without any password configured for the default "
+                    "user. Are you sure your configuration is correct?\r\n");
+    world_say(1, "AUTH old");
+    world_expect(1, "+OK\r\n");
+    world_say(1, "HOLDFAST LINK c1 7 p2 " NONCE);
+    world_expect(1, "+OK\r\n");
+}
+END_TEST
+
 /* What comes over it is executed, or answered with "moved" where we don't serve; from then on
  * nothing of it is executed, even if we serve again. Never is it forwarded. */
 START_TEST(test_link_moved)
@@ -750,6 +772,7 @@ int main(void)
     tcase_add_test(tc, test_ours_held);
     tcase_add_test(tc, test_link);
     tcase_add_test(tc, test_link_knows_what_is_configured);
+    tcase_add_test(tc, test_link_without_password);
     tcase_add_test(tc, test_link_moved);
     tcase_add_test(tc, test_readonly);
     tcase_add_test(tc, test_readonly_leader);

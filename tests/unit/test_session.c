@@ -2,6 +2,7 @@
  * to the same words. */
 #include "proxy/clients/session.h"
 
+#include "proxy/clients/credentials.h"
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"
 
@@ -129,6 +130,34 @@ START_TEST(test_auth_user)
     world.all.auth_required = true;
     world_join(0);
     EXPECT_ALL(exchanges);
+}
+END_TEST
+
+/* A user of the link's own that comes to need no password has to be named nevertheless. */
+START_TEST(test_auth_user_without_password)
+{
+    static struct credentials credentials;
+    static const struct exchange exchanges[] = {
+        {"SELECT 1", NOAUTH},    {"AUTH joe x", "+OK\r\n"}, {"SELECT 1", "+OK\r\n"},
+        {"RESET", "+RESET\r\n"}, {"SELECT 1", NOAUTH},      {"AUTH pw", "+OK\r\n"},
+    };
+
+    credentials_init(&credentials, "pw");
+    world.router.config.credentials = &credentials;
+    world.router.config.password = credentials.password;
+    world.router.config.user = "joe";
+    ck_assert(session_needs_auth(&world.router));
+    world.all.auth_required = true;
+    world_say(0, "ACL SETUSER joe nopass");
+    world_expect_sent_bare("ACL SETUSER joe nopass");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert_str_eq(credentials.password, "");
+    ck_assert(world.all.auth_required);
+    world_join(0);
+    EXPECT_ALL(exchanges);
+    world.router.config.user = "default";
+    ck_assert(!session_needs_auth(&world.router));
 }
 END_TEST
 
@@ -503,8 +532,9 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("session", world_setup, world_teardown, test_hello, test_hello_of_the_engine,
-                    test_auth_without_password, test_auth, test_auth_user, test_select, test_wait,
-                    test_wait_blocks, test_wait_times_out, test_wait_ends, test_sync,
-                    test_sync_refused, test_names, test_client_words, test_reply, test_kill,
-                    test_kill_waiting, test_list, test_reset, test_quit, test_config_late);
+                    test_auth_without_password, test_auth, test_auth_user,
+                    test_auth_user_without_password, test_select, test_wait, test_wait_blocks,
+                    test_wait_times_out, test_wait_ends, test_sync, test_sync_refused, test_names,
+                    test_client_words, test_reply, test_kill, test_kill_waiting, test_list,
+                    test_reset, test_quit, test_config_late);
 }
