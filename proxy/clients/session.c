@@ -395,6 +395,7 @@ static void session_reset(struct router *router, struct client *c)
     c->readonly = false;
     c->async = c->all->async_default && c->nonce[0] == '\0';
     c->authenticated = !session_needs_auth(router);
+    c->may_link = false;
     free(c->name);
     c->name = NULL;
     monitor_leave(c);

@@ -523,6 +523,12 @@ START_TEST(test_link_knows_what_is_configured)
             world_expect(1, "-NOAUTH Authentication required.\r\n");
             world_say(1, "AUTH old");
             world_expect(1, "+OK\r\n");
+            world_say(1, "RESET"); /* which takes it back */
+            world_expect(1, "+RESET\r\n");
+            world_say(1, "HOLDFAST LINK c1 7 p2 " NONCE);
+            world_expect(1, "-NOAUTH Authentication required.\r\n");
+            world_say(1, "AUTH old");
+            world_expect(1, "+OK\r\n");
         }
         world_say(1 + i, "GET a");
         world_expect(1 + i, "-NOAUTH Authentication required.\r\n");
