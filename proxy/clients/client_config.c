@@ -103,11 +103,6 @@ bool client_config_replicas_lack(const struct client_config *config)
            config->numbers[CLIENT_CONFIG_REPLICAS].value > config->replicas;
 }
 
-const char *client_config_replicas_text(bool lack)
-{
-    return lack ? "2147483647" : "0";
-}
-
 /* The next word between single blanks. */
 static bool next_word(const struct resp_arg *text, size_t *at, struct resp_arg *word)
 {
@@ -174,11 +169,9 @@ bool client_config_take(struct client_config *config, const struct resp_arg *arg
             return false;
         }
         seen[name] = ours = true;
-        if (name == CLIENT_CONFIG_REPLICAS) {
-            next.replicas_lack = client_config_replicas_lack(&next);
-            const char *text = client_config_replicas_text(next.replicas_lack);
+        if (name == CLIENT_CONFIG_REPLICAS && next.numbers[name].value == 0) {
             rest[(*rest_count)++] = argv[i];
-            rest[(*rest_count)++] = (struct resp_arg){(const uint8_t *)text, strlen(text)};
+            rest[(*rest_count)++] = argv[i + 1];
         }
     }
     if (ours) {

@@ -1,8 +1,9 @@
 /* Of CONFIG SET and GET, what is about a server's clients: here they are the proxy's, and Redis
  * must not hold it against our links. Nor is its one replica, which is the proxy, what somebody
- * means who says min-replicas-to-write: those that INFO shows are counted. Read as config.c of
- * Redis 7.0 does; what is wrong in any way is left to Redis, which says so and sets nothing of the
- * request. */
+ * means who says min-replicas-to-write: those that INFO shows are counted, and the router refuses
+ * writes. Redis never hears of it, so that it takes writes again whatever becomes of the proxy; but
+ * for 0, which takes back what its own configuration says. Read as config.c of Redis 7.0 does; what
+ * is wrong in any way is left to Redis, which says so and sets nothing of the request. */
 #ifndef PROXY_CLIENTS_CLIENT_CONFIG_H
 #define PROXY_CLIENTS_CLIENT_CONFIG_H
 
@@ -18,7 +19,7 @@ enum client_config_number {
     CLIENT_CONFIG_KEEPALIVE_S,
     CLIENT_CONFIG_QUERY_BYTES,
     CLIENT_CONFIG_MEMORY,   /* bytes, or a percentage of maxmemory */
-    CLIENT_CONFIG_REPLICAS, /* Redis gets a number that says the same of its one replica */
+    CLIENT_CONFIG_REPLICAS, /* min-replicas-to-write */
     CLIENT_CONFIG_NUMBERS,
 };
 
@@ -36,8 +37,7 @@ struct client_config {
         uint64_t hard_bytes, soft_bytes; /* 0: no limit */
         uint64_t soft_s;
     } output[CLIENT_CONFIG_CLASSES];
-    size_t replicas;    /* that there are; of the owner */
-    bool replicas_lack; /* Redis was told that they are too few */
+    size_t replicas; /* that there are; of the owner */
 };
 
 /* CONFIG SET …: what is ours goes into config, the other words into rest (room for argc). False:
@@ -45,10 +45,8 @@ struct client_config {
 bool client_config_take(struct client_config *config, const struct resp_arg *argv, size_t argc,
                         struct resp_arg *rest, size_t *rest_count);
 
-/* Whether there are fewer replicas than min-replicas-to-write wants; and what Redis is to be told
- * of that number then. */
+/* Whether there are fewer replicas than min-replicas-to-write wants. */
 bool client_config_replicas_lack(const struct client_config *config);
-const char *client_config_replicas_text(bool lack);
 
 /* Redis' whole reply to CONFIG GET: what was set is put in. */
 void client_config_correct(const struct client_config *config, struct buf *reply);

@@ -126,12 +126,21 @@ static const char router_late[] =
     "NOREPLICAS The log is behind by more than limits.async_max_age_ms; this was not executed.";
 static const char router_read_only[] = "READONLY You can't write against a read only replica.";
 
+/* Why a write can't be taken, though it would be executed here; or NULL. */
+static const char *router_refuses_write(const struct router *router, const struct client *c)
+{
+    if (client_config_replicas_lack(&c->all->config)) {
+        return router_no_replicas;
+    }
+    return c->async && router->log_late ? router_late : NULL;
+}
+
 const char *router_refusal(const struct router *router, const struct client *c, bool writes,
                            bool may_follow)
 {
     switch (router_route(router, c, writes, may_follow, false)) {
     case ROUTE_ENGINE:
-        return writes && c->async && router->log_late ? router_late : NULL;
+        return writes ? router_refuses_write(router, c) : NULL;
     case ROUTE_FORWARD:
     case ROUTE_REPLICA:
     case ROUTE_MOVED:
@@ -163,8 +172,8 @@ static bool router_turns_away(struct router *router, struct client *c, enum rout
         router_answer_moved(router, c);
     } else if (route == ROUTE_READ_ONLY || route == ROUTE_REFUSE) {
         client_answer_error(c, router_refusal(router, c, writes, may_follow));
-    } else if (route == ROUTE_ENGINE && writes && c->async && router->log_late) {
-        client_answer_error(c, router_late);
+    } else if (route == ROUTE_ENGINE && writes && router_refuses_write(router, c) != NULL) {
+        client_answer_error(c, router_refuses_write(router, c));
     } else {
         return false;
     }

@@ -287,7 +287,7 @@ void proxy_close_forward(struct proxy *p);
 void proxy_turn_forward(struct proxy *p, uint64_t now_ns);
 void proxy_flush_forward(struct proxy *p, uint64_t now_ns);
 void proxy_tick_forward(struct proxy *p, uint64_t now_ns);
-/* Redis is told whether there are as many replicas as min-replicas-to-write wants. */
+/* How many replicas there are, for min-replicas-to-write. */
 void proxy_tick_replicas(struct proxy *p);
 uint64_t proxy_next_forward_ns(const struct proxy *p);
 /* A request of a client that is there, gathered by the engine and not sent when its link ended:

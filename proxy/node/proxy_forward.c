@@ -345,17 +345,9 @@ static void proxy_role_reply(void *ctx, struct buf *out)
 
 void proxy_tick_replicas(struct proxy *p)
 {
-    struct client_config *config = &p->clients.config;
     struct replinfo info = proxy_replinfo(p);
 
-    config->replicas = replinfo_replicas(&info, true);
-    bool lack = client_config_replicas_lack(config);
-    if (info.serves && config->numbers[CLIENT_CONFIG_REPLICAS].set &&
-        lack != config->replicas_lack &&
-        control_send(p->control, NULL, NULL, "CONFIG SET min-replicas-to-write %s",
-                     client_config_replicas_text(lack))) {
-        config->replicas_lack = lack;
-    }
+    p->clients.config.replicas = replinfo_replicas(&info, true);
 }
 
 /* Who is connected: the proxy's clients, and not its links. */

@@ -92,26 +92,26 @@ START_TEST(test_left_to_redis)
 }
 END_TEST
 
-/* Redis hears whether replicas lack, and never how many there are to be. */
+/* Redis is never told how many there are to be, but that there need be none. */
 START_TEST(test_replicas)
 {
     config = (struct client_config){0};
     ck_assert(!client_config_replicas_lack(&config));
     ck_assert(set("MIN-REPLICAS-TO-WRITE=1"));
-    ck_assert(config.replicas_lack && client_config_replicas_lack(&config));
-    ck_assert_uint_eq(rest_count, 4);
-    ck_assert(resp_arg_is(&rest[2], "min-replicas-to-write"));
-    ck_assert(resp_arg_is(&rest[3], "2147483647"));
+    ck_assert(client_config_replicas_lack(&config));
+    ck_assert_uint_eq(rest_count, 2);
     config.replicas = 2;
     ck_assert(!client_config_replicas_lack(&config));
     ck_assert(set("maxmemory=1|min-slaves-to-write=2"));
-    ck_assert(!config.replicas_lack);
-    ck_assert_uint_eq(rest_count, 6);
-    ck_assert(resp_arg_is(&rest[4], "min-slaves-to-write") && resp_arg_is(&rest[5], "0"));
+    ck_assert(!client_config_replicas_lack(&config));
+    ck_assert_uint_eq(rest_count, 4);
+    ck_assert(resp_arg_is(&rest[2], "maxmemory"));
     config.replicas = 1;
     ck_assert(client_config_replicas_lack(&config));
     ck_assert(set("min-slaves-to-write=0"));
-    ck_assert(!config.replicas_lack && resp_arg_is(&rest[3], "0"));
+    ck_assert(!client_config_replicas_lack(&config));
+    ck_assert_uint_eq(rest_count, 4);
+    ck_assert(resp_arg_is(&rest[2], "min-slaves-to-write") && resp_arg_is(&rest[3], "0"));
 }
 END_TEST
 
@@ -144,7 +144,7 @@ START_TEST(test_correct)
                      "*2\r\n$17\r\nmaxmemory-clients\r\n$2\r\n9%\r\n");
     expect_corrected("-ERR x\r\n", "-ERR x\r\n");
     ck_assert(set("min-replicas-to-write=3"));
-    expect_corrected("*2\r\n$19\r\nmin-slaves-to-write\r\n$10\r\n2147483647\r\n",
+    expect_corrected("*2\r\n$19\r\nmin-slaves-to-write\r\n$1\r\n0\r\n",
                      "*2\r\n$19\r\nmin-slaves-to-write\r\n$1\r\n3\r\n");
     (void)snprintf(before, sizeof before,
                    "*2\r\n%s$37\r\nnormal 0 0 0 slave 0 0 0 pubsub 9 8 7\r\n", limits);

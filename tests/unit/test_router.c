@@ -101,6 +101,36 @@ END_TEST
 
 /* ---- the service's state ---- */
 
+/* Fewer replicas than somebody wants: writes, and scripts that may write, are refused here, also as
+ * MULTI queues them and at EXEC; Redis is told nothing. All else goes on, and so do writes once
+ * there are enough. */
+START_TEST(test_replicas_lack)
+{
+    static const struct exchange lack[] = {
+        {"CONFIG SET min-replicas-to-write 1", "+OK\r\n"},
+        {"SET a b", NO_QUORUM},
+        {"EVAL x 0", NO_QUORUM},
+        {"MULTI", "+OK\r\n"},
+        {"SET a b", NO_QUORUM},
+        {"EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"},
+    };
+
+    world_join(1);
+    world_say(1, "MULTI");
+    world_expect(1, "+OK\r\n");
+    world_say(1, "SET a b");
+    world_expect(1, "+QUEUED\r\n");
+    world_expect_all(lack, sizeof lack / sizeof *lack);
+    world_say(1, "EXEC");
+    world_expect(1, "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good "
+                    "replicas to write.\r\n");
+    world_asks(0, "GET a", "$-1\r\n");
+    world_asks(0, "EVAL_RO x 0", "$-1\r\n");
+    world.all.config.replicas = 1;
+    world_asks(0, "SET a b", "+OK\r\n");
+}
+END_TEST
+
 /* What each state of the service refuses, and with which words, before anything reaches Redis. */
 START_TEST(test_service)
 {
@@ -314,6 +344,6 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("router", world_setup, world_teardown, test_unknown, test_refused, test_xread,
-                    test_service, test_engine_down, test_early, test_scope, test_info,
-                    test_link_shared, test_own_commands);
+                    test_service, test_replicas_lack, test_engine_down, test_early, test_scope,
+                    test_info, test_link_shared, test_own_commands);
 }
