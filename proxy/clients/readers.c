@@ -1,5 +1,7 @@
 #include "proxy/clients/readers.h"
 
+#include "common/mem.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -79,9 +81,22 @@ void readers_add_script(struct readers *r, const void *sha, size_t len)
     r->next = (r->next + 1) % READERS_SCRIPTS_MAX;
 }
 
-void readers_clear_functions(struct readers *r)
+void readers_begin(struct readers *r)
 {
     buf_release(&r->functions);
+    r->wanted = true;
+}
+
+void readers_asked(struct readers *r)
+{
+    r->wanted = false;
+    r->asked++;
+}
+
+bool readers_answered(struct readers *r)
+{
+    MUST(r->asked > 0);
+    return --r->asked == 0 && !r->wanted;
 }
 
 void readers_add_function(struct readers *r, const char *name)
@@ -96,5 +111,10 @@ bool readers_have(const struct readers *r, const struct command *command,
         return false;
     }
     return (strcmp(command->name, "evalsha") == 0 && readers_find(&r->scripts, &argv[1])) ||
-           (strcmp(command->name, "fcall") == 0 && readers_find(&r->functions, &argv[1]));
+           (readers_is_function(command) && readers_find(&r->functions, &argv[1]));
+}
+
+bool readers_is_function(const struct command *command)
+{
+    return strcmp(command->name, "fcall") == 0;
 }

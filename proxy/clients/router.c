@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* More keys than this, watched by one client, are "the keyspace": waiting longer is safe. */
@@ -708,7 +709,10 @@ static void router_pass(struct router *router, struct client *c, const struct co
     }
     c->blocks = blocks;
     flags = (own ? flags : 0) | router_flags(command, route, writes, argv, argc);
-    struct request *r = router_send(router, c, route, flags, !known, harmless, argv, argc);
+    struct resp_arg *words = router_paused_words(router, c, command, argv, argc);
+    struct request *r =
+        router_send(router, c, route, flags, !known, harmless, words != NULL ? words : argv, argc);
+    free(words);
     if (r != NULL) {
         r->big_key = router_big_key(command, key);
     }

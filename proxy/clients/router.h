@@ -127,6 +127,11 @@ bool router_may_replicate(const struct command *command);
  * ever add to it, even if it is only queued (processCommand in server.c). */
 bool router_is_paused(const struct router *router, const struct client *c,
                       const struct command *command, const struct resp_arg *argv, size_t argc);
+/* The words (free them) that go to Redis in place of a request that is let through such a pause,
+ * since it is known not to write: it can't then. NULL: as they are. */
+struct resp_arg *router_paused_words(const struct router *router, const struct client *c,
+                                     const struct command *command, const struct resp_arg *argv,
+                                     size_t argc);
 
 /* Whether requests are executed here now: we lead, hold the lease, and Redis is there. */
 bool router_serves(const struct router *router);

@@ -2,6 +2,7 @@
  * log is full. */
 #include "proxy/clients/router.h"
 
+#include "common/mem.h"
 #include "proxy/clients/transaction.h"
 
 #include <string.h>
@@ -31,6 +32,29 @@ bool router_may_change(const struct command *command, const struct resp_arg *arg
            router_may_replicate(command);
 }
 
+/* Not if it depends on the client's rights to FCALL_RO. */
+static bool router_is_reader(const struct client *c, const struct command *command,
+                             const struct resp_arg *argv, size_t argc)
+{
+    return readers_have(&c->all->readers, command, argv, argc) &&
+           (c->user == NULL || !readers_is_function(command));
+}
+
+struct resp_arg *router_paused_words(const struct router *router, const struct client *c,
+                                     const struct command *command, const struct resp_arg *argv,
+                                     size_t argc)
+{
+    struct resp_arg *words;
+
+    if (router->clients->now_ns >= c->all->pause_until_ns || !readers_is_function(command)) {
+        return NULL;
+    }
+    words = mem_alloc(argc * sizeof *words);
+    memcpy(words, argv, argc * sizeof *words);
+    words[0] = (struct resp_arg){(const uint8_t *)"FCALL_RO", 8};
+    return words;
+}
+
 bool router_is_paused(const struct router *router, const struct client *c,
                       const struct command *command, const struct resp_arg *argv, size_t argc)
 {
@@ -41,6 +65,5 @@ bool router_is_paused(const struct router *router, const struct client *c,
         return true;
     }
     return router->clients->now_ns < c->all->pause_until_ns &&
-           (!c->all->pause_writes_only ||
-            (changes && !readers_have(&c->all->readers, command, argv, argc)));
+           (!c->all->pause_writes_only || (changes && !router_is_reader(c, command, argv, argc)));
 }

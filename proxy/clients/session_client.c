@@ -153,7 +153,7 @@ static void session_client_pause(struct client *c, const struct resp_arg *argv, 
         all->pause_writes_only =
             writes_only && (all->pause_until_ns == 0 || all->pause_writes_only);
         all->pause_until_ns = until_ns > all->pause_until_ns ? until_ns : all->pause_until_ns;
-        all->readers.wanted = true;
+        readers_begin(&all->readers);
         router_answer_ok(c);
     }
 }

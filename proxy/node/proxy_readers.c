@@ -39,8 +39,7 @@ static void readers_cb(void *ctx, const struct redisReply *reply)
     struct proxy *p = ctx;
     struct readers *readers = &p->clients.readers;
 
-    readers_clear_functions(readers);
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+    if (!readers_answered(readers) || reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         return;
     }
     for (size_t i = 0; i < reply->elements; i++) {
@@ -57,6 +56,6 @@ static void readers_cb(void *ctx, const struct redisReply *reply)
 void proxy_tick_readers(struct proxy *p)
 {
     if (p->clients.readers.wanted && control_send(p->control, readers_cb, p, "FUNCTION LIST")) {
-        p->clients.readers.wanted = false;
+        readers_asked(&p->clients.readers);
     }
 }

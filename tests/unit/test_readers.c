@@ -59,10 +59,34 @@ START_TEST(test_have)
     ck_assert(!have("evalsha", "short"));
     ck_assert(have("fcall", "reads") && have("fcall", "F"));
     ck_assert(!have("fcall", "read") && !have("fcall", ""));
-    readers_clear_functions(&readers);
+    readers_begin(&readers);
     ck_assert(!have("fcall", "f") && have("evalsha", sha));
     readers_release(&readers);
     ck_assert(!have("evalsha", sha));
+}
+END_TEST
+
+/* Functions are known for one pause: from what was asked since it began, not before. */
+START_TEST(test_pauses)
+{
+    readers_begin(&readers);
+    ck_assert(readers.wanted);
+    readers_asked(&readers);
+    ck_assert(!readers.wanted);
+    readers_begin(&readers); /* the next pause, before the answer */
+    ck_assert(!readers_answered(&readers));
+    readers_asked(&readers);
+    ck_assert(readers_answered(&readers));
+    readers_add_function(&readers, "f");
+    ck_assert(have("fcall", "f"));
+    readers_begin(&readers);
+    ck_assert(readers.wanted && !have("fcall", "f"));
+    readers_asked(&readers);
+    readers_begin(&readers);
+    readers_asked(&readers);
+    ck_assert(!readers_answered(&readers));
+    ck_assert(readers_answered(&readers));
+    readers_release(&readers);
 }
 END_TEST
 
@@ -92,6 +116,7 @@ int main(void)
 
     tcase_add_test(tc, test_says_so);
     tcase_add_test(tc, test_have);
+    tcase_add_test(tc, test_pauses);
     tcase_add_test(tc, test_bound);
     suite_add_tcase(suite, tc);
     return unit_main(suite);

@@ -101,6 +101,38 @@ END_TEST
 
 /* ---- the service's state ---- */
 
+/* A function that does not write is let through a pause of writes, and can't write then, whatever
+ * has become of it; once the pause is over it is called as it is, and in the next one it waits. */
+START_TEST(test_paused_function)
+{
+    struct readers *readers = &world.all.readers;
+
+    world_join(1);
+    world_say(1, "CLIENT PAUSE 100000 WRITE");
+    world_expect(1, "+OK\r\n");
+    ck_assert(readers->wanted);
+    readers_asked(readers);
+    ck_assert(readers_answered(readers));
+    readers_add_function(readers, "f");
+    world_say(0, "FCALL f 0");
+    world_expect_sent("FCALL_RO f 0");
+    world_redis(":1\r\n");
+    world_expect(0, ":1\r\n");
+    world_say(1, "CLIENT UNPAUSE");
+    world_expect(1, "+OK\r\n");
+    world_asks(0, "FCALL f 0", ":1\r\n");
+    world_say(1, "CLIENT PAUSE 100000 WRITE");
+    world_expect(1, "+OK\r\n");
+    world_say(0, "FCALL f 0");
+    world_expect_nothing_sent();
+    world_say(1, "CLIENT UNPAUSE");
+    world_expect(1, "+OK\r\n");
+    world_expect_sent("FCALL f 0");
+    world_redis(":1\r\n");
+    world_expect(0, ":1\r\n");
+}
+END_TEST
+
 /* Fewer replicas than somebody wants: writes, and scripts that may write, are refused here, also as
  * MULTI queues them and at EXEC; Redis is told nothing. All else goes on, and so do writes once
  * there are enough. */
@@ -344,6 +376,6 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("router", world_setup, world_teardown, test_unknown, test_refused, test_xread,
-                    test_service, test_replicas_lack, test_engine_down, test_early, test_scope,
-                    test_info, test_link_shared, test_own_commands);
+                    test_service, test_paused_function, test_replicas_lack, test_engine_down,
+                    test_early, test_scope, test_info, test_link_shared, test_own_commands);
 }
