@@ -857,10 +857,10 @@ static void router_special(struct router *router, struct client *c, const struct
                            const struct resp_arg *argv, size_t argc)
 {
     argv = router_debug_argv(command, argv, &argc);
-    router->cron_paused = router->cron_paused || router_debug_pauses_cron(command, argv, argc);
     if (acl_gate(router, c, command, argv, argc)) {
         return;
     }
+    router->cron_paused = router->cron_paused || router_debug_pauses_cron(command, argv, argc);
     if (strcmp(command->name, "config|set") == 0) { /* maybe maxmemory */
         router->memory_tight = true;
         router->memory_asked_ns = router->clients->now_ns;

@@ -338,6 +338,9 @@ void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;
 extern const struct feed_events proxy_feed_events;
 
+/* Who has had Redis' cron paused is the leader's client; a replica needs it to find its master.
+ * When it stops to lead, and, until Redis has heard it, when Redis is there again; proxy_role.c. */
+void proxy_let_cron_run(struct proxy *p);
 /* Leads no more, and says who is to be next; proxy_role.c. */
 void proxy_release(struct proxy *p);
 /* Says what is to be told to the log nodes if we die; proxy_role.c. */

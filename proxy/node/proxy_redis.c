@@ -328,6 +328,9 @@ static void redis_up(void *ctx)
 /* It is ours, and new enough: now it is asked, and told what we need. */
 static void redis_prepare(struct proxy *p)
 {
+    if (p->role.state != ROLE_SERVE) {
+        proxy_let_cron_run(p);
+    }
     (void)control_send(p->control, redis_hello_cb, p, "HELLO");
     (void)control_send(p->control, redis_command_cb, p, "COMMAND");
     (void)control_send(p->control, proxy_take_databases, p, "CONFIG GET databases");

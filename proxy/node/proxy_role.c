@@ -151,12 +151,19 @@ static void action_attach(void *ctx, const struct replid *replid, uint64_t offse
     p->attach_failed = !p->attaching; /* told to the role in the next turn */
 }
 
-/* Who has had Redis' cron paused is the leader's client; a replica needs it to find its master. */
-static void role_let_cron_run(struct proxy *p)
+static void role_cron_runs_cb(void *ctx, const struct redisReply *reply)
+{
+    struct proxy *p = ctx;
+
+    if (reply != NULL) {
+        p->router.cron_paused = false;
+    }
+}
+
+void proxy_let_cron_run(struct proxy *p)
 {
     if (p->router.cron_paused) {
-        (void)control_send(p->control, NULL, NULL, "DEBUG PAUSE-CRON 0");
-        p->router.cron_paused = false;
+        (void)control_send(p->control, role_cron_runs_cb, p, "DEBUG PAUSE-CRON 0");
     }
 }
 
@@ -164,7 +171,7 @@ static void action_detach(void *ctx)
 {
     struct proxy *p = ctx;
 
-    role_let_cron_run(p);
+    proxy_let_cron_run(p);
     p->streaming = false;
     p->attaching = false;
     capture_stop(p->capture);
