@@ -437,10 +437,11 @@ static bool session_do(struct router *router, struct client *c, const struct com
     return true;
 }
 
-/* SELECT, HELLO and AUTH Redis hears from the links. */
-static bool session_counts(const struct client *c, const struct command *command)
+/* SELECT, HELLO and AUTH Redis hears from the links. queued: by this command, or NULL. */
+static bool session_counts(const struct client *c, const struct command *command,
+                           const struct request *queued)
 {
-    bool sent = c->last != NULL && c->last->stage == REQUEST_SENT && c->all->capture == NULL;
+    bool sent = queued != NULL && queued->stage == REQUEST_SENT;
 
     return !sent && !c->postponed && !c->closing && strcmp(command->name, "select") != 0 &&
            strcmp(command->name, "hello") != 0 && strcmp(command->name, "auth") != 0;
@@ -450,13 +451,14 @@ bool session_handle(struct router *router, struct client *c, const struct comman
                     const struct resp_arg *argv, size_t argc)
 {
     uint64_t before_ns = clock_now_ns();
+    const struct request *last = c->last;
 
     if (!session_do(router, c, command, argv, argc)) {
         return false;
     }
-    if (session_counts(c, command)) {
-        bool failed =
-            c->all->capture == NULL && c->last != NULL && request_reply_type(c->last) == '-';
+    const struct request *queued = c->last != last && c->all->capture == NULL ? c->last : NULL;
+    if (session_counts(c, command, queued)) {
+        bool failed = queued != NULL && request_reply_type(queued) == '-';
         tally_add(&c->all->tally, command->name, clock_now_ns() - before_ns, failed);
     }
     return true;

@@ -247,7 +247,7 @@ bool session_latency(struct router *router, struct client *c, const struct comma
 {
     enum route route = router_route(router, c, false, false, true);
 
-    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
+    if (route != ROUTE_ENGINE) {
         return false;
     }
     config_send(router, c, route, command, argv, argc, latency_got,

@@ -305,8 +305,8 @@ void proxy_redirect_settled(void *ctx);
 /* Answers a request that was never executed with this error; or with the one for that. */
 void proxy_refuse(struct proxy *p, struct request *r, const char *error);
 void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
-/* Puts right what Redis says in INFO. */
-void proxy_correct_info(struct proxy *p, struct request *r);
+/* Puts right what Redis says in INFO; here: our own, not the leader's. */
+void proxy_correct_info(struct proxy *p, struct request *r, bool here);
 /* router.correct_info */
 void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc,
                               struct buf *reply);

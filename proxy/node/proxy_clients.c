@@ -30,7 +30,7 @@ static void proxy_engine_up(void *ctx)
 static void proxy_amend_reply(struct proxy *p, struct request *r)
 {
     if ((r->flags & REQUEST_INFO) != 0) {
-        proxy_correct_info(p, r);
+        proxy_correct_info(p, r, true);
     } else if ((r->flags & REQUEST_GATE) != 0) {
         acl_answered(r);
     } else {

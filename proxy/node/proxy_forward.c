@@ -63,7 +63,17 @@ static void forward_says_answered(void *ctx, struct request *r)
     struct proxy *p = ctx;
 
     if (r->client != NULL && (r->flags & REQUEST_INFO) != 0) {
-        proxy_correct_info(p, r);
+        proxy_correct_info(p, r, false);
+    }
+    proxy_reply(p, r);
+}
+
+static void replica_says_answered(void *ctx, struct request *r)
+{
+    struct proxy *p = ctx;
+
+    if (r->client != NULL && (r->flags & REQUEST_INFO) != 0) {
+        proxy_correct_info(p, r, true);
     }
     proxy_reply(p, r);
 }
@@ -120,7 +130,7 @@ static const struct forward_events forward_events = {.answered = forward_says_an
                                                      .unknown = forward_says_unknown,
                                                      .expired = forward_says_expired,
                                                      .ours = forward_says_ours};
-static const struct forward_events replica_events = {.answered = forward_says_answered,
+static const struct forward_events replica_events = {.answered = replica_says_answered,
                                                      .unknown = forward_says_unknown,
                                                      .expired = replica_says_expired,
                                                      .ours = replica_says_ours};
@@ -370,7 +380,7 @@ static void proxy_correct_clients(const struct proxy *p, struct buf *text)
 }
 
 /* What stands in the bulk of Redis' answer is put right, inside the same kind of bulk. */
-static void proxy_correct_info_bulk(struct proxy *p, bool ours, struct buf *whole)
+static void proxy_correct_info_bulk(struct proxy *p, bool ours, bool here, struct buf *whole)
 {
     struct buf text = BUF_INIT;
     struct replinfo info = proxy_replinfo(p);
@@ -385,7 +395,9 @@ static void proxy_correct_info_bulk(struct proxy *p, bool ours, struct buf *whol
     buf_append_str(&text, verbatim ? "txt:" : "");
     replinfo_correct(&info, bytes + head, whole->len - head - 2, &text);
     proxy_correct_clients(p, &text);
-    tally_correct_info(&p->clients.tally, &text);
+    if (here) {
+        tally_correct_info(&p->clients.tally, &text);
+    }
     if (ours) {
         buf_append_str(&text, "\r\n");
         info_text(p, &text);
@@ -397,12 +409,12 @@ static void proxy_correct_info_bulk(struct proxy *p, bool ours, struct buf *whol
     buf_release(&text);
 }
 
-void proxy_correct_info(struct proxy *p, struct request *r)
+void proxy_correct_info(struct proxy *p, struct request *r, bool here)
 {
     struct buf whole = BUF_INIT;
 
     request_move_reply(r, &whole);
-    proxy_correct_info_bulk(p, (r->flags & REQUEST_INFO_OURS) != 0, &whole);
+    proxy_correct_info_bulk(p, (r->flags & REQUEST_INFO_OURS) != 0, here, &whole);
     request_set_reply(r, buf_head(&whole), whole.len);
     buf_release(&whole);
 }
@@ -410,7 +422,7 @@ void proxy_correct_info(struct proxy *p, struct request *r)
 void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc,
                               struct buf *reply)
 {
-    proxy_correct_info_bulk(ctx, router_info_wants_ours(argv, argc), reply);
+    proxy_correct_info_bulk(ctx, router_info_wants_ours(argv, argc), true, reply);
 }
 
 /* ---- set-up ---- */

@@ -388,6 +388,45 @@ START_TEST(roles_are_told)
 }
 END_TEST
 
+static void expect_answer(struct wire *w, const char *begin)
+{
+    struct buf reply = BUF_INIT;
+
+    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
+    buf_append(&reply, "", 1);
+    ck_assert_msg(strncmp((const char *)buf_head(&reply), begin, strlen(begin)) == 0, "%s",
+                  (const char *)buf_head(&reply));
+    buf_release(&reply);
+}
+
+/* LATENCY HISTOGRAM is of who leads, with what that proxy has answered itself, wherever it is
+ * asked, as CONFIG RESETSTAT is for that one. */
+START_TEST(counts_are_the_leaders)
+{
+    static const char two[] = "*2\r\n$14\r\nclient|getname\r\n*4\r\n$5\r\ncalls\r\n:2\r\n";
+    struct wire leads, follows;
+
+    wire_open(&leads, cluster_port(cluster, cluster_leader(cluster)));
+    open_follower(&follows, 0);
+    for (int i = 0; i < 3; i++) {
+        wire_command(&follows, "CLIENT", "GETNAME");
+        wire_expect(&follows, "$-1\r\n");
+    }
+    wire_command(&follows, "CONFIG", "RESETSTAT");
+    wire_expect(&follows, "+OK\r\n");
+    for (int i = 0; i < 2; i++) {
+        wire_command(&leads, "CLIENT", "GETNAME");
+        wire_expect(&leads, "$-1\r\n");
+    }
+    wire_command(&follows, "LATENCY", "HISTOGRAM", "client|getname");
+    expect_answer(&follows, two);
+    wire_command(&leads, "LATENCY", "HISTOGRAM", "client|getname");
+    expect_answer(&leads, two);
+    wire_close(&leads);
+    wire_close(&follows);
+}
+END_TEST
+
 /* ---- a leader goes ---- */
 
 struct progress {
@@ -542,7 +581,7 @@ int main(void)
     SYSTEM_CASE(suite, "any_proxy", system_serve, 240, replies_are_those_of_redis,
                 replies_are_those_of_redis_in_resp3, sessions_in_transactions, one_dataset,
                 who_blocks_is_not_overtaken, long_pipeline, big_values_and_slow_readers,
-                readonly_sees_a_prefix, roles_are_told, leader_hands_over_under_load,
-                leader_frozen_under_load, leader_killed_under_load);
+                readonly_sees_a_prefix, roles_are_told, counts_are_the_leaders,
+                leader_hands_over_under_load, leader_frozen_under_load, leader_killed_under_load);
     return unit_main(suite);
 }

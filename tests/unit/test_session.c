@@ -373,6 +373,24 @@ START_TEST(test_reply)
 }
 END_TEST
 
+/* What the proxy does itself is counted, also if nothing comes of it, whatever was asked before. */
+START_TEST(test_counted)
+{
+    world_say_raw(0, "GET a\r\nCLIENT REPLY OFF\r\n");
+    world_expect_sent("GET a");
+    ck_assert_uint_eq(world.all.tally.count, 1);
+    ck_assert_str_eq(world.all.tally.entries[0].name, "client|reply");
+    ck_assert_uint_eq(world.all.tally.entries[0].calls, 1);
+    world_redis("-ERR x\r\n");
+    world_expect(0, "-ERR x\r\n");
+    world_say_raw(0, "CLIENT REPLY SKIP\r\n");
+    world_say_raw(0, "CLIENT REPLY ON\r\n");
+    world_expect(0, "+OK\r\n");
+    ck_assert_uint_eq(world.all.tally.entries[0].calls, 3);
+    ck_assert_uint_eq(world.all.tally.entries[0].failed, 0);
+}
+END_TEST
+
 /* Client i's own address, as it stands in CLIENT LIST. */
 static const char *address(int i)
 {
@@ -535,6 +553,6 @@ int main(void)
                     test_auth_without_password, test_auth, test_auth_user,
                     test_auth_user_without_password, test_select, test_wait, test_wait_blocks,
                     test_wait_times_out, test_wait_ends, test_sync, test_sync_refused, test_names,
-                    test_client_words, test_reply, test_kill, test_kill_waiting, test_list,
-                    test_reset, test_quit, test_config_late);
+                    test_client_words, test_reply, test_counted, test_kill, test_kill_waiting,
+                    test_list, test_reset, test_quit, test_config_late);
 }
