@@ -32,6 +32,7 @@ enum {
     REQUEST_PUBLISH = 1u << 8, /* its reply's number is made the clients' truth (see note) */
     REQUEST_AUTH = 1u << 16,   /* asks Redis for a user (acl.h) */
     REQUEST_GATE = 1u << 17,   /* asks Redis whether a user may (acl.h) */
+    REQUEST_LATE = 1u << 20,   /* with REQUEST_GATE: what is asked about may block (acl.h) */
     REQUEST_UNBOUNDED = 1u << 15, /* a push that waits for a fence (proxy_private.c) */
     REQUEST_PONG = 1u << 6,       /* answered by the first reply that is no error (a PING's) */
     REQUEST_INFO_OURS = 1u << 12, /* and the holdfast section goes behind it */

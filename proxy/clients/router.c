@@ -412,8 +412,7 @@ bool router_never_passes(const char *name)
 
 /* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
  * t_stream.c): a group may be called "streams" or "block". A blocked link would be everybody's. */
-static bool router_would_block(const struct command *command, const struct resp_arg *argv,
-                               size_t argc)
+bool router_would_block(const struct command *command, const struct resp_arg *argv, size_t argc)
 {
     if ((command->flags & COMMAND_FLAG_BLOCKING) == 0) {
         return false;

@@ -114,6 +114,9 @@ bool router_scope(struct router *router, unsigned db, const struct command *comm
 /* Whether Redis never gets the command, or not always (DEBUG). */
 bool router_never_passes(const char *name);
 
+/* Whether Redis may let the client wait for as long as nothing happens. */
+bool router_would_block(const struct command *command, const struct resp_arg *argv, size_t argc);
+
 /* Whether the command may change data; scripts may. */
 bool router_writes(const struct command *command);
 

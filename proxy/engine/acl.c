@@ -1,11 +1,13 @@
 /* Redis is asked by a request of the client itself, while the one it is about is postponed: if
  * Redis agrees, the asking is silent and the request presented again (CLIENT_GATE_GRANTED). What
  * DRYRUN says no to stands in no ACL LOG: so the request is presented again, too, and Redis is
- * made to refuse it on the client's own link (CLIENT_GATE_REFUSED). Any other answer is the
+ * made to refuse it on the client's own link (CLIENT_GATE_REFUSED), but what may not be answered
+ * soon if it does not (REQUEST_LATE). Any other answer is the
  * client's, and the request passed over (CLIENT_GATE_DENIED). */
 #include "proxy/engine/acl.h"
 
 #include "common/mem.h"
+#include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
 
 #include <stdio.h>
@@ -184,36 +186,88 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
 
 /* ---- what a user may not do ---- */
 
-/* Redis has refused it on the user's link; or has not, since the user's rights are others by now:
- * then nobody knows what that link has become. */
+static bool acl_reply_begins(struct request *r, const char *with)
+{
+    struct buf said = BUF_INIT;
+    size_t len = strlen(with);
+
+    request_move_reply(r, &said);
+    bool begins = said.len >= len && memcmp(buf_head(&said), with, len) == 0;
+    request_set_reply(r, buf_head(&said), said.len);
+    buf_release(&said);
+    return begins;
+}
+
+/* Errors of who carries out nothing, for now: they tell of no data. */
+static const char *const acl_transient[] = {"-MASTERDOWN ", "-LOADING ", "-BUSY "};
+
+/* Redis has refused it on the user's link. An EXEC is refused by EXECABORT. */
+static bool acl_is_refusal(struct request *r)
+{
+    bool is = acl_reply_begins(r, "-NOPERM ") || acl_reply_begins(r, "-EXECABORT ");
+
+    for (size_t i = 0; i < sizeof acl_transient / sizeof *acl_transient && !is; i++) {
+        is = acl_reply_begins(r, acl_transient[i]);
+    }
+    return is;
+}
+
+/* What the first error inside MULTI says of the whole. Not even that may have begun, where nothing
+ * is carried out for now: then nobody knows what has become of what stood behind it. */
+static bool acl_is_refusal_inside(struct request *r, const char *error)
+{
+    bool is = strncmp(error, "-NOPERM ", 8) == 0;
+
+    for (size_t i = 0; i < sizeof acl_transient / sizeof *acl_transient && !is; i++) {
+        is = strncmp(error, acl_transient[i], strlen(acl_transient[i])) == 0 &&
+             !acl_reply_begins(r, "-EXECABORT ");
+        r->client->close_when_sent = r->client->close_when_sent || is;
+    }
+    return is && request_reply_type(r) == '-';
+}
+
+/* Redis has refused it; or has not, since the user's rights are others by now: then nobody knows
+ * what that link has become, and what Redis says, be it an error, tells of data perhaps. */
 static void acl_was_refused(struct request *r)
 {
-    const char *refusal = r->note; /* of what was said inside MULTI */
+    const char *error = r->note; /* of what was said inside MULTI */
+    struct buf line = BUF_INIT;
 
-    if (request_reply_type(r) == '-' && refusal == NULL) {
-        return;
+    if (error == NULL && acl_is_refusal(r)) {
+        request_cut_reply(r); /* HELLO may be behind it */
+    } else if (error != NULL && acl_is_refusal_inside(r, error)) {
+        buf_printf(&line, "%.*s\r\n", (int)strcspn(error, "\r\n"), error); /* it may be cut */
+        request_set_reply(r, buf_head(&line), line.len);
+        buf_release(&line);
+    } else {
+        client_close(r->client, "its user's rights were changed while it was being refused");
     }
-    if (request_reply_type(r) == '-' && strncmp(refusal, "-NOPERM", 7) == 0) {
-        request_set_reply(r, refusal, strlen(refusal));
-        return;
-    }
-    client_close(r->client, "its user's rights were changed while it was being refused");
 }
 
 /* Inside MULTI it is said inside MULTI there, too: that stands in ACL LOG. An EXEC ends that, be it
  * refused or not (execCommandAbort in multi.c; a user need not be allowed DISCARD); what no Redis
- * knows makes sure that it carries out nothing. */
+ * knows makes sure that it carries out nothing. A SUBSCRIBE that is not refused after all would be
+ * answered by pushes alone; a HELLO, which everybody may say, is behind it. */
 static void acl_let_refuse(struct client *c, const struct command *command,
                            const struct resp_arg *argv, size_t argc)
 {
     static const char end[] = "*1\r\n$8\r\nHOLDFAST\r\n*1\r\n$4\r\nEXEC\r\n";
+    static const char hello[] = "*1\r\n$5\r\nHELLO\r\n";
     bool exec = strcmp(command->name, "exec") == 0;
+    bool pushes = c->transaction == NULL && pubsub_changes(command);
     struct buf commands = BUF_INIT;
 
     c->lane = CLIENT_LANE_PRIVATE;
-    struct request *r = client_queue(c, 0);
+    struct request *r = client_queue(c, pushes ? REQUEST_PONG : 0);
     r->waiter.harmless = true;
     r->amend = acl_was_refused;
+    if (pushes) {
+        resp_put_request(&commands, argv, argc);
+        buf_append_str(&commands, hello);
+        private_add_block(c->link, r, &commands, 1, false);
+        buf_release(&commands);
+        return;
+    }
     if (c->transaction == NULL) {
         private_add(c->link, r, argv, argc);
         return;
@@ -228,6 +282,13 @@ static void acl_let_refuse(struct client *c, const struct command *command,
         transaction_unwatch(c);
         transaction_discard(c);
     }
+}
+
+/* What Redis might not answer, or not soon, if it did not refuse it after all. */
+static bool acl_answers_late(const struct command *command, const struct resp_arg *argv,
+                             size_t argc)
+{
+    return router_would_block(command, argv, argc) || strcmp(command->name, "client|reply") == 0;
 }
 
 bool acl_gate(struct router *router, struct client *c, const struct command *command,
@@ -259,7 +320,8 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
     words[1] = (struct resp_arg){(const uint8_t *)"DRYRUN", 6};
     words[2] = (struct resp_arg){(const uint8_t *)c->user, strlen(c->user)};
     memcpy(words + 3, argv, argc * sizeof *argv);
-    struct request *r = client_queue_ours(c, REQUEST_GATE);
+    bool late = c->transaction == NULL && acl_answers_late(command, argv, argc);
+    struct request *r = client_queue_ours(c, REQUEST_GATE | (late ? REQUEST_LATE : 0u));
     r->waiter.harmless = true;
     r->note = mem_strdup(command->name);
     struct buf bytes = BUF_INIT;
@@ -328,15 +390,7 @@ static void acl_login_answered(struct client *c, const char *user)
  * it does, nor the key be of its type. */
 static bool acl_is_not_oom(struct request *r)
 {
-    static const char refusal[] = "-OOM";
-    struct buf said = BUF_INIT;
-
-    request_move_reply(r, &said);
-    bool is_not = r->note == NULL && (said.len < sizeof refusal - 1 ||
-                                      memcmp(buf_head(&said), refusal, sizeof refusal - 1) != 0);
-    request_set_reply(r, buf_head(&said), said.len);
-    buf_release(&said);
-    return is_not;
+    return r->note == NULL && !acl_reply_begins(r, "-OOM");
 }
 
 void acl_answered(struct request *r)
@@ -346,7 +400,8 @@ void acl_answered(struct request *r)
     struct buf said = BUF_INIT;
     bool granted = type == '+' || type == ':' || (type == '-' && acl_is_not_oom(r));
 
-    bool refused = type == '$' && c->link != NULL && !router_never_passes(r->note);
+    bool refused = type == '$' && c->link != NULL && (r->flags & REQUEST_LATE) == 0 &&
+                   !router_never_passes(r->note);
 
     c->gate = granted ? CLIENT_GATE_GRANTED : refused ? CLIENT_GATE_REFUSED : CLIENT_GATE_DENIED;
     if (granted || refused) {

@@ -92,8 +92,19 @@ static void owner_private_down(void *ctx, struct client *c, unsigned kept, struc
     owner_down(ctx, unknown, unsent, reason);
 }
 
-static const struct private_events private_events = {.fenced = owner_private_fenced,
-                                                     .down = owner_private_down};
+/* Nobody here is told of invalidations. */
+static void owner_private_push(void *ctx, struct client *c, const uint8_t *bytes, size_t size,
+                               struct request *before)
+{
+    (void)ctx;
+    (void)c;
+    (void)bytes;
+    (void)size;
+    (void)before;
+}
+
+static const struct private_events private_events = {
+    .fenced = owner_private_fenced, .down = owner_private_down, .push = owner_private_push};
 
 static const struct engine_events engine_events = {
     .up = owner_up, .fenced = owner_fenced, .down = owner_down};

@@ -310,6 +310,106 @@ START_TEST(test_refused_not)
 }
 END_TEST
 
+/* An error of what was carried out after all tells of data, and is nobody's; one of who carries out
+ * nothing for now is passed on. A MULTI that has not even begun is the end of the connection. */
+START_TEST(test_refused_by_another_error)
+{
+    log_in();
+    world_say(0, "WATCH a");
+    world_expect_sent_bare("ACL DRYRUN joe WATCH a");
+    world_redis(NO_GET);
+    world_link_expect_bare(0, "WATCH a");
+    world_link_redis_raw(0, "-LOADING x\r\n");
+    world_expect(0, "-LOADING x\r\n");
+    world_say(0, "XREAD STREAMS a 0");
+    world_expect_sent_bare("ACL DRYRUN joe XREAD STREAMS a 0");
+    world_redis(NO_GET);
+    world_link_expect_bare(0, "XREAD STREAMS a 0");
+    world_link_redis_raw(0, "-WRONGTYPE x\r\n");
+    world_expect_closed(0);
+    world_join(0);
+    world_say(0, "AUTH joe pw");
+    world_link_up(1);
+    world_link_expect_bare(1, "AUTH joe pw");
+    world_link_redis_raw(1, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+    world_say(0, "GET a");
+    world_expect_sent_bare("ACL DRYRUN joe GET a");
+    world_redis(NO_GET);
+    world_link_expect_bare(1, "MULTI|GET a|HOLDFAST|EXEC");
+    world_link_redis_raw(1, "-MASTERDOWN x\r\n-NOPERM no\r\n-ERR x\r\n-ERR y\r\n");
+    ck_assert_str_eq(world_hear(0), "-MASTERDOWN x\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
+/* A refusal that is too long to be kept is still a line. */
+START_TEST(test_long_refusal)
+{
+    char replies[600], expected[300], name[401];
+
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    (void)snprintf(replies, sizeof replies,
+                   "+OK\r\n-NOPERM User %s may not\r\n-ERR x\r\n-EXECABORT y\r\n", name);
+    (void)snprintf(expected, sizeof expected, "-NOPERM User %.*s\r\n", 255 - 13, name);
+    log_in();
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+    asks_and_is_refused("GET a", NO_GET, "MULTI|GET a|HOLDFAST|EXEC", replies, expected);
+    asks_gate("EXEC", "+OK\r\n",
+              "-EXECABORT Transaction discarded because of previous errors.\r\n");
+}
+END_TEST
+
+/* What Redis would not answer at once, had the rights become others, is not said to be refused: the
+ * client would wait for ever. A SUBSCRIBE has a HELLO behind it, which is answered anyway. */
+START_TEST(test_refused_late)
+{
+    static const char *const late[][2] = {{"BLPOP l 0", "blpop"},
+                                          {"XREAD BLOCK 0 STREAMS s 0", "xread"},
+                                          {"CLIENT REPLY OFF", "client|reply"}};
+
+    log_in();
+    for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
+        char verdict[128], said[100], expected[128];
+        (void)snprintf(said, sizeof said, "This user has no permissions to run the '%s' command",
+                       late[i][1]);
+        (void)snprintf(verdict, sizeof verdict, "$%zu\r\n%s\r\n", strlen(said), said);
+        (void)snprintf(expected, sizeof expected,
+                       "-NOPERM this user has no permissions to run the '%s' command\r\n",
+                       late[i][1]);
+        asks_gate(late[i][0], verdict, expected);
+    }
+    asks_and_is_refused("SUBSCRIBE c", NO_GET, "SUBSCRIBE c|HELLO", "-NOPERM no\r\n*1\r\n+x\r\n",
+                        "-NOPERM no\r\n");
+    world_say(0, "SUBSCRIBE c");
+    world_expect_sent_bare("ACL DRYRUN joe SUBSCRIBE c");
+    world_redis(NO_GET);
+    world_link_expect_bare(0, "SUBSCRIBE c|HELLO");
+    world_link_redis_raw(0, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n-ERR x\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
+/* In RESP3 there is nothing but that and a push. */
+START_TEST(test_refused_late_resp3)
+{
+    world_say(0, "HELLO 3 AUTH joe pw");
+    world_link_up(0);
+    world_link_expect_bare(0, "AUTH joe pw");
+    world_link_redis_raw(0, "+OK\r\n");
+    ck_assert_int_eq(*world_hear(0), '%');
+    world_say(0, "SUBSCRIBE c");
+    world_expect_sent_bare("HELLO 3|ACL DRYRUN joe SUBSCRIBE c");
+    world_redis("%0\r\n" NO_GET);
+    world_link_expect_bare(0, "HELLO 3|SUBSCRIBE c|HELLO");
+    world_link_redis_raw(0, "%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n%0\r\n");
+    world_turn();
+    ck_assert_uint_eq(world.all.count, 0);
+}
+END_TEST
+
 /* Who is killed while Redis is asked leaves nothing behind. */
 START_TEST(test_leaves)
 {
@@ -449,6 +549,8 @@ int main(void)
 {
     return UNIT_RUN("acl", world_setup, world_teardown, test_login, test_hello, test_rights,
                     test_rights_in_transaction, test_guessing, test_turn_is_passed_on, test_gate,
-                    test_skip, test_transaction, test_refused_not, test_leaves, test_own_commands,
-                    test_busy, test_keeps_tracking, test_keeps_watching, test_stranger);
+                    test_skip, test_transaction, test_refused_not, test_refused_by_another_error,
+                    test_long_refusal, test_refused_late, test_refused_late_resp3, test_leaves,
+                    test_own_commands, test_busy, test_keeps_tracking, test_keeps_watching,
+                    test_stranger);
 }
