@@ -25,6 +25,8 @@ enum { ENGINE_PRIVATE_KEEP_BYTES = 4096, ENGINE_SETUP_MAX = 8 };
 enum { ENGINE_KEEPALIVE_MS = 500 };
 
 #define ENGINE_FENCE "*1\r\n$4\r\nROLE\r\n"
+/* What every user may say, without a trace in ACL LOG, and nothing pushed looks like its answer. */
+#define ENGINE_PULSE "*1\r\n$5\r\nHELLO\r\n"
 
 enum engine_state { ENGINE_DOWN, ENGINE_CONNECTING, ENGINE_SETUP, ENGINE_UP };
 
@@ -426,6 +428,13 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
         e->moved = true;
         engine_stop(e, "the proxy there does not serve");
         return false;
+    }
+    if (r == NULL && b->bare) { /* engine_keep_alive */
+        if (done) {
+            engine_batch_done(e);
+            e->events->fenced(e->ctx, NULL, 0);
+        }
+        return e->state != ENGINE_DOWN;
     }
     if (r == NULL) {
         engine_take_fence(e, bytes, size);
@@ -847,8 +856,11 @@ void engine_fence(struct engine *e, uint64_t now_ns)
 
 void engine_keep_alive(struct engine *e, uint64_t now_ns, uint64_t after_ns)
 {
-    if (e->state == ENGINE_UP && engine_fences(e) && engine_is_idle(e) && now_ns > e->progress_ns &&
-        now_ns - e->progress_ns > after_ns) {
+    if (e->state == ENGINE_UP && engine_is_master_link(e) && engine_is_idle(e) &&
+        now_ns > e->progress_ns && now_ns - e->progress_ns > after_ns) {
+        if (!engine_fences(e)) {
+            buf_append_str(&e->gathered, ENGINE_PULSE);
+        }
         engine_send(e, now_ns);
     }
 }

@@ -128,8 +128,9 @@ void engine_fence(struct engine *e, uint64_t now_ns);
  * `timeout` says so, and one that is no longer a master is noticed. A few times a second. */
 void engine_tick(struct engine *e, uint64_t now_ns);
 
-/* A fence, if the link is up and nothing has gone on there for so long; not where there are none.
- */
+/* A fence, if the link is up and nothing has gone on there for so long; where there are none,
+ * though it goes to our Redis, a HELLO that changes nothing. Either is told as fenced, without a
+ * request. */
 void engine_keep_alive(struct engine *e, uint64_t now_ns, uint64_t after_ns);
 
 /* Whether something is gathered that could be sent now, and whether some of it is in a hurry (not

@@ -42,7 +42,7 @@ struct private_pool {
     struct private_link *to_send, **to_send_end; /* in the order in which they were asked */
     size_t count, idle_count;                    /* count: lent and idle */
     uint64_t no_spares_before_ns;                /* one could not be set up */
-    uint64_t keep_alive_ns;                      /* 0: nothing is asked on idle ones */
+    uint64_t keep_alive_ns;                      /* 0: nothing is asked on quiet ones */
 };
 
 struct private_pool *private_create(struct event_base *base, const struct private_config *config,
@@ -626,20 +626,23 @@ void private_keep_alive(struct private_pool *pool, uint64_t after_ns)
     pool->keep_alive_ns = after_ns;
 }
 
-void private_tick(struct private_pool *pool, uint64_t now_ns)
+static void private_tick_all(const struct private_pool *pool, struct private_link *list,
+                             uint64_t now_ns)
 {
-    for (struct private_link *link = pool->lent, *next; link != NULL; link = next) {
+    for (struct private_link *link = list, *next; link != NULL; link = next) {
         next = link->next;
-        engine_tick(link->engine, now_ns);
-    }
-    for (struct private_link *link = pool->idle, *next; link != NULL; link = next) {
-        next = link->next;
-        if (!engine_is_up(link->engine)) {
-            engine_tick(link->engine, now_ns); /* connecting takes too long */
-        } else if (pool->keep_alive_ns != 0) {
+        engine_tick(link->engine,
+                    now_ns); /* a fence is asked for again, connecting takes too long */
+        if (pool->keep_alive_ns != 0) {
             engine_keep_alive(link->engine, now_ns, pool->keep_alive_ns);
         }
     }
+}
+
+void private_tick(struct private_pool *pool, uint64_t now_ns)
+{
+    private_tick_all(pool, pool->lent, now_ns);
+    private_tick_all(pool, pool->idle, now_ns);
     if (now_ns >= pool->no_spares_before_ns) {
         private_make_spares(pool);
     }

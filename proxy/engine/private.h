@@ -148,7 +148,9 @@ bool private_wants_flush(const struct private_pool *pool);
 void private_flush(struct private_pool *pool, uint64_t now_ns);
 /* Frees links that ended. At the end of each turn, and never from within a callback. */
 void private_sweep(struct private_pool *pool);
-/* Idle links are kept from being idle for longer than this (Redis ends those); 0: they may be. */
+/* Links, lent or not, are kept from being quiet for longer than this (Redis ends those); 0: they
+ * may be. Whether a client is idle is for clients_hold_limits to say: it may subscribe elsewhere,
+ * or be told of what others invalidate. */
 void private_keep_alive(struct private_pool *pool, uint64_t after_ns);
 /* Time-outs. A few times a second. */
 void private_tick(struct private_pool *pool, uint64_t now_ns);

@@ -256,6 +256,63 @@ START_TEST(test_timeout)
 }
 END_TEST
 
+/* Links that clients have are kept from being idle, too: who subscribes elsewhere, or is told what
+ * others invalidate, is never idle for Redis. A link of another user has no fences; what it gets
+ * needs no permission. */
+START_TEST(test_timeout_of_lent)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    private_keep_alive(world.privates, CLOCK_NS_PER_S);
+    ck_assert(private_redirect(world.privates, world.clients[0]));
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|PING");
+    world_link_redis(0, "%0\r\n+PONG\r\n");
+    world_join(1);
+    world_say(1, "AUTH joe pw");
+    world_link_up(1);
+    world_link_expect_bare(1, "AUTH joe pw");
+    world_link_redis_raw(1, "+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    world_link_expect_sent(0, "");
+    world_link_expect_bare(1, "HELLO");
+    world_say(1, "GET a"); /* goes behind it */
+    world_link_redis(0, "");
+    world_link_redis_raw(1, "*2\r\n$6\r\nserver\r\n$5\r\nredis\r\n");
+    world_link_expect_bare(1, "GET a");
+    world_link_redis_raw(1, "$-1\r\n");
+    world_expect(1, "$-1\r\n");
+    ck_assert_ptr_nonnull(world.clients[0]->redirect);
+    ck_assert_uint_eq(private_lent(world.privates), 2);
+}
+END_TEST
+
+/* A Redis that is too busy for the fence on an idle link is asked again. */
+START_TEST(test_busy_while_idle)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+    private_keep_alive(world.privates, CLOCK_NS_PER_S);
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    world_link_expect_sent(0, "");
+    world_link_redis_raw(0, "-BUSY x\r\n");
+    private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
+    world_link_expect_sent(0, "");
+    world_say(0, "BLPOP a 0");
+    world_link_redis(0, "");
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+}
+END_TEST
+
 /* Who leaves while blocked, or while watching, takes the link along. */
 START_TEST(test_client_leaves)
 {
@@ -572,8 +629,9 @@ int main(void)
 {
     return UNIT_RUN("private", world_setup, world_teardown, test_lent_and_returned, test_name,
                     test_name_of_ours, test_order, test_blocks_alone, test_watch, test_watch_ends,
-                    test_limit, test_idle_limit, test_timeout, test_client_leaves,
-                    test_postponed_client_leaves, test_link_ends, test_stop, test_unblock,
-                    test_no_touch, test_tracking, test_tracking_hello, test_tracking_noloop,
-                    test_tracking_reset, test_pause, test_paused_scripts);
+                    test_limit, test_idle_limit, test_timeout, test_timeout_of_lent,
+                    test_busy_while_idle, test_client_leaves, test_postponed_client_leaves,
+                    test_link_ends, test_stop, test_unblock, test_no_touch, test_tracking,
+                    test_tracking_hello, test_tracking_noloop, test_tracking_reset, test_pause,
+                    test_paused_scripts);
 }
