@@ -586,8 +586,10 @@ static void client_hangup_cb(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    /* Else what it said is read first, when that is its turn, and then the end. */
-    if (c->first == NULL || client_only_blocks(c) || c->nonce[0] != '\0') {
+    /* Who guesses and gives up must not stay in line. Else what it said is heard first, when that
+     * is its turn, and then the end is read. */
+    bool gives_up = c->first == NULL && c->waits_to_log_in;
+    if (gives_up || client_only_blocks(c) || c->nonce[0] != '\0') {
         client_close(c, "by the client");
     } else {
         c->hung_up = true;

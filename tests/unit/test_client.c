@@ -27,6 +27,7 @@ static struct {
     struct buf log; /* the requests that came, "first-word:argc " */
     size_t abandoned, orphans, closed;
     bool close_in_request;
+    bool postpones; /* LATER */
 } w;
 
 /* HOLD, BARRIER: answered later. WAIT, QUIT, OFF, SKIP, ON: as the proxy does it. Others: at once.
@@ -46,6 +47,8 @@ static void owner_request(void *ctx, struct client *c, const struct resp_arg *ar
         w.held[w.held_count++] = r;
     } else if (resp_arg_is(&argv[0], "wait")) {
         client_answer(c, "", 0, REQUEST_WAIT);
+    } else if (resp_arg_is(&argv[0], "later") && w.postpones) {
+        client_postpone(c);
     } else if (resp_arg_is(&argv[0], "quit")) {
         client_answer(c, "+OK\r\n", 5, REQUEST_CLOSE);
     } else if (resp_arg_is(&argv[0], "off")) {
@@ -911,6 +914,34 @@ START_TEST(test_end_blocked)
 }
 END_TEST
 
+/* A request that has to wait for its turn is answered, though its client says nothing more; but not
+ * one that is held back for as long as somebody likes. */
+START_TEST(test_end_postponed)
+{
+    for (int held = 0; held < 2; held++) {
+        struct client *c;
+        int fd = join(&c);
+        w.postpones = true;
+        say(fd, "later\r\n");
+        ck_assert(c->postponed && c->first == NULL);
+        c->held = held != 0;
+        ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        if (held == 0) {
+            for (int waits = 0; !c->hung_up && waits < WAITS_MAX; waits++) {
+                turn();
+                sockets_wait(-1, 0, 1);
+                ck_assert_uint_eq(w.all.count, 1);
+            }
+            w.postpones = false;
+            client_resume(c);
+        }
+        hear(fd, held == 0 ? "$5\r\nlater\r\n" : "", true);
+        ck_assert_uint_eq(w.all.count, 0);
+        (void)close(fd);
+    }
+}
+END_TEST
+
 /* Once all is answered nothing blocks any more. */
 START_TEST(test_blocks_no_more)
 {
@@ -1043,6 +1074,7 @@ int main(void)
     tcase_add_test(ends, test_close_in_every_stage);
     tcase_add_test(ends, test_end);
     tcase_add_test(ends, test_end_blocked);
+    tcase_add_test(ends, test_end_postponed);
     tcase_add_test(ends, test_blocks_no_more);
     tcase_add_test(ends, test_close_in_request);
     tcase_add_test(ends, test_pause);
