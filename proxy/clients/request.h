@@ -67,6 +67,9 @@ struct request {
     /* Puts the whole reply right before it is let out; it may be an error of ours. NULL: as it is.
      * The client is there. */
     void (*amend)(struct request *r);
+    /* In place of amend when the client has gone: what the proxy itself has to know of the reply,
+     * which is kept whole for that. NULL: nothing, and it isn't. */
+    void (*learn)(struct request *r);
     struct chain reply; /* used once the reply outgrows inline_reply */
     uint64_t inline_hashes[REQUEST_INLINE_KEYS];
     uint8_t inline_reply[REQUEST_INLINE_BYTES];
@@ -97,6 +100,14 @@ void request_send_reply(struct request *r, struct chain *out);
 uint8_t request_reply_type(const struct request *r);
 /* Takes away what stands behind its first line (an error). */
 void request_cut_reply(struct request *r);
+/* Its client has gone: calls learn, if it has one. */
+static inline void request_learn(struct request *r)
+{
+    if (r->learn != NULL) {
+        r->learn(r);
+    }
+}
+
 /* Calls amend, if it has one, before the request counts as answered. False: its client is gone
  * since.
  */

@@ -60,10 +60,11 @@ static struct config_note *config_note_create(struct router *router, const struc
     return note;
 }
 
+/* Also if its client has gone. */
 static void config_was_set(struct request *r)
 {
     const struct config_note *note = r->note;
-    struct clients *all = r->client->all;
+    struct clients *all = note->router->clients;
     struct resp_arg *rest = mem_alloc(note->argc * sizeof *rest);
     struct client_config next = all->config;
     size_t count = 0;
@@ -118,6 +119,7 @@ static void config_send(struct router *router, struct client *c, enum route rout
         return;
     }
     r->amend = amend;
+    r->learn = amend == config_was_set ? amend : NULL;
     r->note = note;
 }
 

@@ -21,6 +21,7 @@ struct transaction {
     bool selects;
     bool own; /* something in it changes the connection itself: it needs one */
     bool spoiled;
+    bool teaches; /* transaction_session_teaches */
     bool writes;
     bool may_change; /* it may add to the stream (router_may_change) */
     bool keyspace;
@@ -266,6 +267,7 @@ static void transaction_queue(struct router *router, struct client *c,
     t->may_change = t->may_change || router_may_change(command, argv, argc);
     t->may_follow = may_follow;
     t->may_repeat = t->may_repeat && route_may_repeat(command);
+    t->teaches = t->teaches || transaction_session_teaches(command);
     if (transaction_kind(command) == TRANSACTION_PLAIN) {
         transaction_put(c, argv, argc);
     } else {
@@ -375,7 +377,7 @@ static void transaction_exec(struct router *router, struct client *c)
                          t->keyspace ? 0 : (uint32_t)(t->hashes.len / sizeof(uint64_t)));
         r->big_key = t->big_key;
         r->flags |= large ? REQUEST_BIG : 0u;
-        transaction_attach(router, r, route, &t->locals);
+        transaction_attach(router, r, route, &t->locals, t->teaches);
         transaction_send(router, c, r, route);
     }
     transaction_unwatch(c);

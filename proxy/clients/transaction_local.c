@@ -277,8 +277,36 @@ static void transaction_amend(struct request *r)
     buf_release(&out);
 }
 
+/* The client has gone; who logs in as what has changed nevertheless. */
+static void transaction_learn(struct request *r)
+{
+    const struct exec_note *note = r->note;
+    struct buf reply = BUF_INIT;
+    size_t next = 0;
+
+    request_move_reply(r, &reply);
+    const uint8_t *bytes = buf_head(&reply),
+                  *line = reply.len > 0 ? memchr(bytes, '\n', reply.len) : NULL;
+    size_t at = line != NULL && bytes[0] == '*' ? (size_t)(line + 1 - bytes) : reply.len;
+    for (uint32_t i = 0; at < reply.len && next < note->len; i++) {
+        struct local local;
+        struct local_words w;
+        memcpy(&local, note->locals + next, sizeof local);
+        if (local.index == i) {
+            local_parse(note->router, note->locals + next + sizeof local, local.len, &w);
+            if (w.command != NULL && !local.here && bytes[at] == '+') {
+                transaction_session_learn(note->router, w.command, w.request.argv, w.request.argc);
+            }
+            local_words_release(&w);
+            next += sizeof local + local.len;
+        }
+        at += local_element(bytes + at, reply.len - at);
+    }
+    buf_release(&reply);
+}
+
 void transaction_attach(struct router *router, struct request *r, enum route route,
-                        const struct buf *locals)
+                        const struct buf *locals, bool teaches)
 {
     struct exec_note *note = mem_calloc(1, sizeof *note + locals->len);
 
@@ -287,6 +315,7 @@ void transaction_attach(struct router *router, struct request *r, enum route rou
     note->len = locals->len;
     r->note = note;
     r->amend = transaction_amend;
+    r->learn = teaches && route == ROUTE_ENGINE ? transaction_learn : NULL;
     if (locals->len > 0) {
         memcpy(note->locals, buf_head(locals), locals->len);
         r->flags |= REQUEST_ACK; /* messages do not overtake a SUBSCRIBE among them */

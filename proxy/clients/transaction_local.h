@@ -17,9 +17,10 @@ void transaction_put_local(struct buf *locals, size_t behind_bytes, uint32_t ind
 bool transaction_compose(struct router *router, struct client *c, enum route route,
                          struct buf *locals, const struct buf *commands, struct buf *whole);
 
-/* To EXEC's request, before it is sent on its way: what was noted. The words of a refusal are put
+/* To EXEC's request, before it is sent on its way: what was noted. teaches: something of it
+ * may be such as transaction_session_learn is for. The words of a refusal are put
  * right as well (request_note_error). */
 void transaction_attach(struct router *router, struct request *r, enum route route,
-                        const struct buf *locals);
+                        const struct buf *locals, bool teaches);
 
 #endif

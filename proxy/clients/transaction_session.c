@@ -346,3 +346,18 @@ void transaction_session_answered(struct router *router, struct client *c, enum 
     }
     buf_release(&out);
 }
+
+bool transaction_session_teaches(const struct command *command)
+{
+    return is_named(command, "config|set") || acl_changes_rights(command);
+}
+
+void transaction_session_learn(struct router *router, const struct command *command,
+                               const struct resp_arg *argv, size_t argc)
+{
+    if (is_named(command, "config|set")) {
+        session_config_credentials(router, argv, argc);
+    } else if (acl_changes_rights(command)) {
+        session_acl_credentials(router, argv, argc);
+    }
+}

@@ -21,6 +21,12 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
                              const struct command *command, const struct resp_arg *argv,
                              size_t argc, struct buf *commands, bool *here);
 
+/* Whether it may change what our links must say to Redis. */
+bool transaction_session_teaches(const struct command *command);
+/* It does, and our Redis has done it; its client is not there any more. */
+void transaction_session_learn(struct router *router, const struct command *command,
+                               const struct resp_arg *argv, size_t argc);
+
 /* Redis' answer is here: the client is what it says, and the proxy, if it was our own Redis that
  * was configured. Appends the client's answer to all->capture.
  */

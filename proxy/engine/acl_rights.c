@@ -117,6 +117,15 @@ static void rights_changed(struct request *r)
     }
 }
 
+static void rights_learn(struct request *r)
+{
+    const struct rights_change *change = r->note;
+
+    if (request_reply_type(r) == '+') {
+        session_acl_credentials(change->router, change->argv, change->argc);
+    }
+}
+
 void acl_rights_changed(struct router *router, struct clients *all, const struct resp_arg *argv,
                         size_t argc)
 {
@@ -139,6 +148,7 @@ void acl_rights_change(struct router *router, struct request *r, const struct re
     change->asked = r->client->lane == CLIENT_LANE_SHARED;
     r->note = change;
     r->amend = rights_changed;
+    r->learn = rights_learn;
     if (change->asked) {
         rights_ask_all(router, r->client->all, argv, argc);
     }

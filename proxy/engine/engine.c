@@ -456,7 +456,7 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
         r->replies_to_skip -= done;
         return true;
     }
-    if (r->client != NULL) {
+    if (r->client != NULL || r->learn != NULL) {
         request_add_reply(r, bytes, size);
     }
     if (done && !engine_is_before_pong(e, r)) {

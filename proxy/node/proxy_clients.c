@@ -57,6 +57,7 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
         next = r->next_in_batch;
         r->next_in_batch = NULL;
         if (r->client == NULL) {
+            request_learn(r);
             request_give(&p->pool, r);
             continue;
         }

@@ -221,6 +221,9 @@ bool proxy_forward_unsent(struct proxy *p, struct request *r)
         proxy_reply(p, r);
         return true;
     }
+    if (r->learn != NULL) {
+        return false; /* it was to set up our own Redis */
+    }
     return p->router.others && forward_add_bytes(p->forward, r, r->db, r->resp, command,
                                                  r->command_len, r->block_skips, clock_now_ns());
 }

@@ -35,6 +35,7 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
     for (struct request *r = first, *next; r != NULL; r = next) {
         next = r->next_in_batch;
         if (r->client == NULL) {
+            request_learn(r);
             request_give(&world.pool, r);
             continue;
         }

@@ -161,6 +161,51 @@ START_TEST(test_auth_user_without_password)
 }
 END_TEST
 
+/* What was set is known also if who set it does not wait for the answer, in a transaction or not;
+ * unless Redis has refused it. */
+START_TEST(test_password_of_one_who_leaves)
+{
+    static struct credentials credentials;
+    static const struct {
+        const char *said, *sent, *answer, *password;
+    } cases[] = {
+        {"CONFIG SET requirepass one timeout 7\r\n", "CONFIG SET requirepass one", "+OK\r\n",
+         "one"},
+        {"CONFIG SET requirepass bad\r\n", "CONFIG SET requirepass bad", "-ERR no\r\n", "one"},
+        {"ACL SETUSER default >two\r\n", "ACL SETUSER default >two", "+OK\r\n", "two"},
+        {"MULTI\r\nGET a\r\nCLIENT ID\r\nACL SETUSER default >three\r\nACL LOAD\r\nEXEC\r\n",
+         "MULTI|GET a|PING|ACL SETUSER default >three|ACL LOAD|EXEC",
+         "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+         "*4\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n",
+         "three"},
+        {"MULTI\r\nACL SETUSER default >bad\r\nEXEC\r\n", "MULTI|ACL SETUSER default >bad|EXEC",
+         "+OK\r\n-ERR no\r\n-EXECABORT no\r\n", "three"},
+    };
+
+    credentials_init(&credentials, "");
+    world.router.config.credentials = &credentials;
+    world.router.config.password = credentials.password;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world.all.auth_required = world.router.memory_tight = false;
+        world_join(1);
+        world_say_raw(1, cases[i].said);
+        bool fenced = strstr(cases[i].said, "GET a") != NULL;
+        (fenced ? world_expect_sent : world_expect_sent_bare)(cases[i].sent);
+        client_close(world.clients[1], "it leaves");
+        world_turn();
+        world_turn();
+        world_redis(cases[i].answer);
+        for (int turns = 0; strcmp(credentials.password, cases[i].password) != 0 && turns < 300;
+             turns++) {
+            world_turn();
+        }
+        ck_assert_str_eq(credentials.password, cases[i].password);
+    }
+    ck_assert(world.all.auth_required || credentials.password[0] != '\0');
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 7);
+}
+END_TEST
+
 /* SELECT's errors, and that they change nothing. */
 START_TEST(test_select)
 {
@@ -551,8 +596,9 @@ int main(void)
 {
     return UNIT_RUN("session", world_setup, world_teardown, test_hello, test_hello_of_the_engine,
                     test_auth_without_password, test_auth, test_auth_user,
-                    test_auth_user_without_password, test_select, test_wait, test_wait_blocks,
-                    test_wait_times_out, test_wait_ends, test_sync, test_sync_refused, test_names,
-                    test_client_words, test_reply, test_counted, test_kill, test_kill_waiting,
-                    test_list, test_reset, test_quit, test_config_late);
+                    test_auth_user_without_password, test_password_of_one_who_leaves, test_select,
+                    test_wait, test_wait_blocks, test_wait_times_out, test_wait_ends, test_sync,
+                    test_sync_refused, test_names, test_client_words, test_reply, test_counted,
+                    test_kill, test_kill_waiting, test_list, test_reset, test_quit,
+                    test_config_late);
 }
