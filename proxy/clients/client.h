@@ -216,7 +216,8 @@ static inline bool client_may_ask(const struct client *c)
 /* CONFIG SET of what is about clients; of a new one. client_limits.c */
 void clients_configure(struct clients *all, const struct client_config *config);
 void client_configure(const struct client *c);
-/* Closes who is over those limits. A few times a second. */
+/* Closes who is over those limits, and who is not read and has reset the connection. A few times a
+ * second. */
 void clients_hold_limits(struct clients *all);
 /* What a client takes up. */
 size_t client_memory(const struct client *c);

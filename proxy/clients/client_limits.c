@@ -8,6 +8,8 @@
 #include "proxy/clients/transaction.h"
 #include "proxy/node/net.h"
 
+#include <poll.h>
+
 void clients_configure(struct clients *all, const struct client_config *config)
 {
     all->config = *config;
@@ -103,6 +105,20 @@ static void evict(struct clients *all)
     }
 }
 
+/* Who is not read (what it said waits, or it has ended) and resets the connection is told by no
+ * event of libevent 2.1: EV_CLOSED is none of those that an error of the socket becomes. */
+static void close_who_reset(struct clients *all)
+{
+    for (struct client *c = all->list, *next; c != NULL; c = next) {
+        struct pollfd fd = {.fd = c->fd};
+        next = c->next;
+        if (!c->reading && (c->postponed || c->ended) && poll(&fd, 1, 0) > 0 &&
+            (fd.revents & (POLLERR | POLLHUP)) != 0) {
+            client_close(c, "it has reset the connection");
+        }
+    }
+}
+
 void clients_hold_limits(struct clients *all)
 {
     const struct client_config *config = &all->config;
@@ -124,4 +140,5 @@ void clients_hold_limits(struct clients *all)
         }
     }
     evict(all);
+    close_who_reset(all);
 }

@@ -942,6 +942,43 @@ START_TEST(test_end_postponed)
 }
 END_TEST
 
+/* Who resets the connection while nobody reads it is noticed, now and then: postponed, or ended.
+ * Who has only closed its half is not gone. */
+START_TEST(test_reset_unread)
+{
+    for (int ended = 0; ended < 2; ended++) {
+        struct linger now = {.l_onoff = 1};
+        struct client *c;
+        int fd = join(&c), half = join(NULL);
+        w.postpones = true;
+        say(half, "HOLD\r\n");
+        ck_assert_int_eq(shutdown(half, SHUT_WR), 0);
+        say(fd, ended != 0 ? "HOLD\r\n" : "HOLD\r\nlater\r\n");
+        if (ended != 0) {
+            ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        }
+        for (int waits = 0; w.all.ended_count < 1 + (size_t)ended && waits < WAITS_MAX; waits++) {
+            turn();
+            sockets_wait(-1, 0, 1);
+        }
+        ck_assert(!c->reading && c->ended == (ended != 0));
+        clients_hold_limits(&w.all);
+        ck_assert_uint_eq(w.all.count, 2);
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+        (void)close(fd);
+        for (int waits = 0; w.all.count > 1 && waits < WAITS_MAX; waits++) {
+            clients_hold_limits(&w.all);
+            clients_flush(&w.all);
+            sockets_wait(-1, 0, 1);
+        }
+        ck_assert_uint_eq(w.all.count, 1);
+        finish(2 * (size_t)ended, "+half\r\n");
+        hear(half, "+half\r\n", true);
+        (void)close(half);
+    }
+}
+END_TEST
+
 /* Once all is answered nothing blocks any more. */
 START_TEST(test_blocks_no_more)
 {
@@ -1075,6 +1112,7 @@ int main(void)
     tcase_add_test(ends, test_end);
     tcase_add_test(ends, test_end_blocked);
     tcase_add_test(ends, test_end_postponed);
+    tcase_add_test(ends, test_reset_unread);
     tcase_add_test(ends, test_blocks_no_more);
     tcase_add_test(ends, test_close_in_request);
     tcase_add_test(ends, test_pause);
