@@ -2,9 +2,10 @@
 
 #include "proxy/snapshot/freshness.h"
 
-/* How fast the log grows is seen after so long; what comes at once at first is no measure. */
-#define HURRY_LOOK_NS  UINT64_C(3000000000)
 #define HURRY_NS_PER_S 1e9
+/* How fast the log grows is seen after so many seconds, and so large a part of the time that it
+ * takes: what comes at once at first is no measure, nor a burst of seconds for many minutes. */
+enum { HURRY_LOOK_S = 3, HURRY_LOOK_PART = 16 };
 /* So many times the limit is too much to wait for it to be reached. */
 enum { HURRY_TIMES = 3 };
 
@@ -25,14 +26,15 @@ bool hurry_is_due(const struct hurry_settings *s, const struct hurry_view *v)
     if (v->log_bytes > most) {
         return true;
     }
-    if (v->spent_ns < HURRY_LOOK_NS || v->log_bytes <= v->begun_log_bytes) {
-        return false;
-    }
     /* It is loaded twice, taken out once, and stored on one node after the other. */
     double size = (double)v->size_bytes;
     double making_s = hurry_seconds(2 * size, s->rate_max_bytes) +
                       hurry_seconds((1 + v->nodes) * size, s->store_rate_max_bytes);
-    double per_s =
-        (double)(v->log_bytes - v->begun_log_bytes) / ((double)v->spent_ns / HURRY_NS_PER_S);
+    double spent_s = (double)v->spent_ns / HURRY_NS_PER_S;
+    if (spent_s < HURRY_LOOK_S || spent_s < making_s / HURRY_LOOK_PART ||
+        v->log_bytes <= v->begun_log_bytes) {
+        return false;
+    }
+    double per_s = (double)(v->log_bytes - v->begun_log_bytes) / spent_s;
     return (double)v->begun_log_bytes + per_s * making_s > HURRY_TIMES * (double)most;
 }

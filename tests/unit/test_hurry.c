@@ -40,20 +40,29 @@ START_TEST(past_the_limit)
 END_TEST
 
 /* What comes at a megabyte a second is no reason, as it would be within bounds by the end; what
- * comes at ten is, long before the limit is reached, but not from its first second. */
+ * comes at ten is, before the limit is reached, but not from its first seconds: a burst of some is
+ * no reason while 516 are to come. One that is soon made decides soon. */
 START_TEST(comes_fast)
 {
-    struct hurry_view v = view(260, 250, 10);
+    struct hurry_settings fast = settings;
+    struct hurry_view v = view(290, 250, 40);
 
     ck_assert(!hurry_is_due(&settings, &v));
-    v = view(350, 250, 10);
+    v = view(580, 250, 33);
     ck_assert(hurry_is_due(&settings, &v));
-    v = view(350, 250, 2);
+    v = view(580, 250, 32);
     ck_assert(!hurry_is_due(&settings, &v));
-    v = view(281, 250, 10); /* 250 + 3.1 × 516 is just below 3 × 625 */
+    v = view(350, 250, 4);
     ck_assert(!hurry_is_due(&settings, &v));
-    v = view(283, 250, 10);
+    v = view(375, 250, 40); /* 250 + 3.125 × 516 is just below 3 × 625 */
+    ck_assert(!hurry_is_due(&settings, &v));
+    v = view(376, 250, 40);
     ck_assert(hurry_is_due(&settings, &v));
+    fast.store_rate_max_bytes = 100 * MB; /* 36 s */
+    v = view(450, 250, 3);
+    ck_assert(hurry_is_due(&fast, &v));
+    v.spent_ns -= SECOND;
+    ck_assert(!hurry_is_due(&fast, &v));
 }
 END_TEST
 
