@@ -21,7 +21,8 @@
     X(ERR_REFUSED, -11, "the peer refused")                                                        \
     X(ERR_CLOSED, -12, "the connection is closed")                                                 \
     X(ERR_TIMEOUT, -13, "timed out")                                                               \
-    X(ERR_STATE, -14, "not possible in this state")
+    X(ERR_STATE, -14, "not possible in this state")                                                \
+    X(ERR_GONE, -15, "deleted meanwhile")
 
 enum err {
     ERR_OK = 0,

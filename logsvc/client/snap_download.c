@@ -123,6 +123,7 @@ static void download_begin_fetch(struct snap_download *d)
     d->offset = 0;
     d->crc = 0;
     d->sources = 0;
+    d->damaged = false;
     for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         fetch_link(&d->fetch, i, d->holders[i].up && holder_has(d, i));
     }
@@ -304,6 +305,23 @@ void snap_download_room(struct snap_download *d, uint64_t now_ns, size_t bytes)
     snap_download_pump(d, now_ns);
 }
 
+/* A node does not have what it had, or not whole. What is deleted is deleted everywhere: a node
+ * that can't be reached is not waited for then. */
+static void download_lost(struct snap_download *d, unsigned node, bool damaged)
+{
+    unsigned left = 0;
+
+    d->damaged = d->damaged || damaged;
+    download_blame(d, 1u << node);
+    fetch_link(&d->fetch, node, false);
+    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
+        left += holder_has(d, i) && (d->damaged || d->holders[i].up);
+    }
+    if (left == 0) {
+        download_end(d, d->damaged ? ERR_CORRUPT : ERR_GONE);
+    }
+}
+
 static void download_piece(struct snap_download *d, uint64_t now_ns, unsigned node,
                            const struct wire_msg *msg)
 {
@@ -322,11 +340,7 @@ static void download_piece(struct snap_download *d, uint64_t now_ns, unsigned no
     fetch_avoid(&d->fetch, node, now_ns, d->line->config.timeout_ms * CLOCK_NS_PER_MS);
     if (msg->type == WIRE_REFUSED && (msg->refused.code == WIRE_REFUSED_NOT_FOUND ||
                                       msg->refused.code == WIRE_REFUSED_CORRUPT)) {
-        download_blame(d, 1u << node);
-        fetch_link(&d->fetch, node, false);
-        if (snap_download_having(d) == 0) {
-            download_end(d, ERR_CORRUPT);
-        }
+        download_lost(d, node, msg->refused.code == WIRE_REFUSED_CORRUPT);
     }
 }
 

@@ -48,6 +48,7 @@ struct snap_download {
     struct snapshot_info info;
     struct fetch fetch;
     unsigned sources; /* set of nodes whose bytes were handed out */
+    bool damaged;     /* a node has found what it has of it to be */
     uint64_t offset;  /* bytes handed out */
     uint32_t crc;
     size_t room;

@@ -49,8 +49,9 @@ struct snapship_events {
     void (*data)(void *ctx, const uint8_t *bytes, size_t size);
     /* Download: 0 when all was handed out and the checksum is right. ERR_NOT_FOUND: a quorum says
      * that there is none. ERR_CORRUPT: what was handed out is not the snapshot; the nodes that sent
-     * it are not asked for it again, so another download finds another. Comes once, last in a
-     * call, and may start something else. */
+     * it are not asked for it again, so another download finds another. ERR_GONE: it was deleted
+     * meanwhile from all nodes that can be reached, because a newer one is kept: another download
+     * finds that. Comes once, last in a call, and may start something else. */
     void (*fetched)(void *ctx, int err);
 
     /* Repair: all nodes that can be reached have the newest one now (0), or why not; ERR_NO_SPACE:

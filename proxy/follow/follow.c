@@ -445,17 +445,19 @@ void follow_snapshot_end(struct follow *f, uint64_t now_ns, bool ok, const char 
 
 void follow_log_end(struct follow *f, uint64_t now_ns, int err)
 {
-    if (f->step == FOLLOW_SNAPSHOT && err != ERR_OK) {
-        f->reading = FOLLOW_READS_NOTHING; /* asked for again behind the snapshot, in earnest */
-    }
-    if (f->step != FOLLOW_STREAM || f->reading == FOLLOW_READS_NOTHING) {
+    if ((f->step != FOLLOW_STREAM && f->step != FOLLOW_SNAPSHOT) ||
+        f->reading == FOLLOW_READS_NOTHING) {
         return;
     }
-    if (err == ERR_OK) {
-        follow_stream(f, now_ns);
-    } else if (err == ERR_NOT_FOUND) {
+    if (err == ERR_NOT_FOUND) { /* also while the RDB goes through: nothing can follow it */
         f->resync_due = true;
         follow_call_again(f, "the log begins behind what it has");
+    } else if (f->step == FOLLOW_SNAPSHOT) {
+        if (err != ERR_OK) {
+            f->reading = FOLLOW_READS_NOTHING; /* asked for again behind it, in earnest */
+        }
+    } else if (err == ERR_OK) {
+        follow_stream(f, now_ns);
     } else {
         follow_fail(f, err_text(err));
     }

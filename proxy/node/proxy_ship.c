@@ -67,7 +67,8 @@ static void ship_says_fetched(void *ctx, int err)
     const char *why = err == ERR_NOT_FOUND
                           ? "the log nodes have no snapshot to begin with; if an import or a "
                             "restore was broken off here, run it again"
-                          : err_text(err);
+                      : err == ERR_GONE ? "the snapshot was deleted meanwhile: there is a newer one"
+                                        : err_text(err);
     follow_snapshot_end(p->follow, clock_now_ns(), err == ERR_OK, why);
 }
 

@@ -278,6 +278,8 @@ static void replay_says_fetched(void *ctx, int err)
         replay_fail(r, false, "the log nodes have no snapshot that is old enough");
     } else if (err == ERR_CORRUPT) {
         replay_fail(r, true, "the snapshot is damaged");
+    } else if (err == ERR_GONE) {
+        replay_fail(r, true, "the snapshot was deleted meanwhile: there is a newer one");
     } else {
         replay_fail(r, true, err_text(err));
     }

@@ -470,6 +470,23 @@ START_TEST(test_fetching_ahead_fails)
 }
 END_TEST
 
+/* The log behind the RDB is forgotten while the RDB goes through: there is a newer snapshot, which
+ * is taken at once. */
+START_TEST(test_trimmed_while_fetching_ahead)
+{
+    start();
+    see(1800);
+    psync('?', 0);
+    follow_snapshot_found(w.follow, 1002, &snapshot);
+    buf_clear(&w.log);
+    follow_log_end(w.follow, 1003, ERR_NOT_FOUND);
+    expect("ship stop|reader stop|drop|");
+    see(1900);
+    psync('b', 1000);
+    expect("download 0 1900 0|");
+}
+END_TEST
+
 /* Elected while the RDB goes through: what was fetched as committed is not used, the log behind the
  * RDB is read by the term's leave. */
 START_TEST(test_elected_while_fetching_ahead)
@@ -703,8 +720,8 @@ int main(void)
 {
     return UNIT_RUN("follow", setup, teardown, test_follows_from_the_very_beginning, test_follows,
                     test_resyncs_what_is_no_prefix, test_resync, test_fetching_ahead_fails,
-                    test_elected_while_fetching_ahead, test_waits_for_the_commit,
-                    test_a_new_term_is_announced, test_a_term_that_came_to_nothing, test_promotes,
-                    test_promotes_from_nothing, test_failures, test_trimmed_log, test_taken_away,
-                    test_redis_stays_away);
+                    test_trimmed_while_fetching_ahead, test_elected_while_fetching_ahead,
+                    test_waits_for_the_commit, test_a_new_term_is_announced,
+                    test_a_term_that_came_to_nothing, test_promotes, test_promotes_from_nothing,
+                    test_failures, test_trimmed_log, test_taken_away, test_redis_stays_away);
 }

@@ -17,6 +17,7 @@ struct node {
     struct buf bytes;
     unsigned begins, commits;
     unsigned refuse_space;  /* so many times */
+    bool says_damaged;      /* of what it does not have */
     bool taken;             /* by an upload of another session */
     uint64_t rotten_offset; /* flips a bit in what it reads of that snapshot */
     size_t answer_max;      /* shortens the pieces that it hands out */
@@ -144,7 +145,8 @@ static struct wire_msg node_read(const struct node *n, const struct wire_msg *ms
     struct wire_msg reply = wire_reply_to(msg, WIRE_SNAP_READ_REPLY, n->term, (struct conf_id){0});
 
     if (info == NULL) {
-        return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_NOT_FOUND, NULL);
+        return wire_refuse(msg, n->term, (struct conf_id){0},
+                           n->says_damaged ? WIRE_REFUSED_CORRUPT : WIRE_REFUSED_NOT_FOUND, NULL);
     }
     uint64_t end = msg->snap_read.at + msg->snap_read.max_bytes;
     end = end < info->size_bytes ? end : info->size_bytes;
@@ -696,6 +698,39 @@ START_TEST(remembers_rot)
 }
 END_TEST
 
+/* Deleted while it is fetched: that is told, without waiting for a node that is away, and is no
+ * damage; another download finds the newer one. A node that found damage is told as such. */
+START_TEST(is_deleted_meanwhile)
+{
+    struct snapshot_info info = make_info(700, SIZE), newer = make_info(750, 2000);
+
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct world w;
+        world_open(&w, 1);
+        for (unsigned i = 0; i < NET_NODES; i++) {
+            publish(&w.nodes[i], &info);
+        }
+        world_download(&w, 800, 0);
+        while (w.got.len < SIZE / 3) {
+            ck_assert(net_step(&w.net, w.net.now_ns + CLOCK_NS_PER_S));
+        }
+        if (damaged == 0) {
+            world_link(&w, 2, false);
+        }
+        for (unsigned i = 0; i < NET_NODES; i++) {
+            w.nodes[i].kept[0] = newer;
+            w.nodes[i].says_damaged = damaged == 1 && i == 1;
+        }
+        world_run(&w, 3000);
+        ck_assert_int_eq(w.fetched, damaged == 1 ? ERR_CORRUPT : ERR_GONE);
+        world_download(&w, 800, 0);
+        world_run(&w, 1000);
+        expect_fetched(&w, 750, 2000);
+        world_close(&w);
+    }
+}
+END_TEST
+
 /* Two nodes must have answered before one believes that there is no newer one; a third that is
  * silent is waited for a little, one that is down is not. */
 START_TEST(asks_a_quorum)
@@ -885,6 +920,7 @@ int main(void)
     tcase_add_test(tc, downloads_over_a_bad_network);
     tcase_add_test(tc, switches_nodes);
     tcase_add_test(tc, remembers_rot);
+    tcase_add_test(tc, is_deleted_meanwhile);
     tcase_add_test(tc, asks_a_quorum);
     tcase_add_test(tc, stops_from_within);
     tcase_add_test(tc, repairs);
