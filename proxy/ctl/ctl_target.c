@@ -132,16 +132,33 @@ static int target_role(struct ctl_target *t, struct target_role *out)
     return rc;
 }
 
-/* Whether it is a replica, and by a mark of ours: only then is what it holds ours to remove. */
-static bool target_is_held(struct ctl_target *t)
+/* Whose it is, by its masterauth. */
+enum target_owner {
+    TARGET_OURS,
+    TARGET_UNTOUCHED, /* it is what it was before */
+    TARGET_OTHERS,    /* somebody has set another since, or it does not tell */
+};
+
+static enum target_owner target_owner(struct ctl_target *t)
+{
+    redisReply *reply = redisCommand(t->link.redis, "CONFIG GET masterauth");
+    enum target_owner owner = TARGET_OTHERS;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        const char *auth = reply->element[1]->str;
+        owner = strcmp(auth, t->mark.secret) == 0        ? TARGET_OURS
+                : strcmp(auth, t->mark.settings[0]) == 0 ? TARGET_UNTOUCHED
+                                                         : TARGET_OTHERS;
+    }
+    freeReplyObject(reply);
+    return owner;
+}
+
+static bool target_is_replica(struct ctl_target *t)
 {
     struct target_role role = {.master = true};
-    redisReply *reply = redisCommand(t->link.redis, "CONFIG GET masterauth");
-    bool held = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-                strcmp(reply->element[1]->str, t->mark.secret) == 0;
 
-    freeReplyObject(reply);
-    return held && target_role(t, &role) == CTL_EXIT_DONE && !role.master;
+    return target_role(t, &role) == CTL_EXIT_DONE && !role.master;
 }
 
 /* Has it forget what it was. */
@@ -160,11 +177,23 @@ static int target_unmark(struct ctl_target *t)
     return good ? CTL_EXIT_DONE : CTL_EXIT_FAILED;
 }
 
-/* Everything is tried, also when one thing fails. *clear: whether it is to be emptied, and then
- * whether it was ours to empty. */
+/* Everything is tried, also when one thing fails; nothing where it is not ours any more. *clear:
+ * whether it is to be emptied, and then whether it was ours to empty: it is a replica by a mark of
+ * ours. */
 static int target_let_go(struct ctl_target *t, bool *clear)
 {
-    *clear = *clear && target_is_held(t);
+    enum target_owner owner = target_owner(t);
+
+    if (owner == TARGET_UNTOUCHED) {
+        return target_unmark(t); /* it had not begun */
+    }
+    *clear = *clear && owner == TARGET_OURS && target_is_replica(t);
+    if (owner == TARGET_OTHERS) {
+        ctl_complain("%s:%d: somebody else has set its masterauth meanwhile: nothing of it is put "
+                     "back",
+                     t->link.host, t->link.port);
+        return CTL_EXIT_FAILED;
+    }
     int rc = target_say(t, 3, (const char *[]){"REPLICAOF", "NO", "ONE"});
 
     if (*clear) {
@@ -235,13 +264,20 @@ static int target_left_alone(struct ctl_target *t, struct target_role *role)
 static int target_find_mark(struct ctl_target *t, struct target_mark *found, bool *ours)
 {
     redisReply *reply = redisCommand(t->link.redis, "ACL LIST");
-    bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
+    bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY, foreign = false;
 
     *ours = false;
     for (size_t i = 0; good && i < reply->elements && found->secret == NULL; i++) {
-        (void)target_mark_parse_user(reply->element[i]->str, found);
+        foreign = !target_mark_parse_user(reply->element[i]->str, found) &&
+                  (foreign || target_mark_is_user(reply->element[i]->str));
     }
     freeReplyObject(reply);
+    if (foreign) {
+        ctl_complain("%s:%d has a user %s that no restore has made, and restore needs that name: "
+                     "rename it; nothing was changed",
+                     t->link.host, t->link.port, target_mark_user);
+        return CTL_EXIT_FAILED;
+    }
     if (!good) {
         ctl_complain("%s:%d does not take ACL LIST, which is needed", t->link.host, t->link.port);
         return CTL_EXIT_FAILED;
@@ -254,7 +290,7 @@ static int target_find_mark(struct ctl_target *t, struct target_mark *found, boo
                      target_mark_settings[1], target_mark_settings[2]);
         return CTL_EXIT_FAILED;
     }
-    return CTL_EXIT_DONE;
+    return found->secret != NULL && !*ours ? target_unmark(t) : CTL_EXIT_DONE;
 }
 
 static int target_check_role(struct ctl_target *t, bool force, struct target_mark *found)
@@ -341,20 +377,34 @@ static int target_check_version(struct ctl_target *t, bool force, const char *en
     return CTL_EXIT_DONE;
 }
 
+/* Says what it was, in case it forgets: its users are gone when it loads them from a file, or is
+ * restarted. Not the password. */
+static void target_tell_settings(const struct ctl_target *t)
+{
+    const char *const *set = (const char *const *)t->mark.settings;
+
+    if (set[0][0] != '\0' || set[1][0] != '\0' || strcmp(set[2], "yes") != 0) {
+        fprintf(stderr, "%s:%d has %s %s, %s '%s' and %s %s, which are changed meanwhile\n",
+                t->link.host, t->link.port, set[0][0] != '\0' ? "a" : "no", target_mark_settings[0],
+                target_mark_settings[1], set[1], target_mark_settings[2], set[2]);
+    }
+}
+
 /* Has it keep what it was, before anything is changed. */
 static int target_keep_mark(struct ctl_target *t)
 {
     char random[TARGET_RANDOM_DIGITS + 1];
     struct buf pattern = BUF_INIT;
 
+    target_tell_settings(t);
     random_hex(random, TARGET_RANDOM_DIGITS);
     target_mark_make_secret(&t->mark, random);
     buf_append_str(&pattern, "~");
     target_mark_print(&t->mark, &pattern);
-    t->marked = true;
     int rc = target_say(t, 6,
                         (const char *[]){"ACL", "SETUSER", target_mark_user, "reset", "off",
                                          (const char *)buf_head(&pattern)});
+    t->marked = rc == CTL_EXIT_DONE;
     buf_release(&pattern);
     return rc;
 }

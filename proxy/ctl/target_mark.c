@@ -110,11 +110,17 @@ bool target_mark_parse(const char *text, struct target_mark *m)
     return good;
 }
 
+bool target_mark_is_user(const char *line)
+{
+    size_t len = sizeof target_mark_user - 1;
+
+    return strncmp(line, "user ", 5) == 0 && strncmp(line + 5, target_mark_user, len) == 0 &&
+           (line[5 + len] == ' ' || line[5 + len] == '\0');
+}
+
 bool target_mark_parse_user(const char *line, struct target_mark *m)
 {
-    char words[sizeof target_mark_user + 8];
-    size_t len = (size_t)snprintf(words, sizeof words, "user %s ", target_mark_user);
-    const char *pattern = strncmp(line, words, len) == 0 ? strstr(line + len - 1, " ~") : NULL;
+    const char *pattern = target_mark_is_user(line) ? strstr(line + 5, " ~") : NULL;
 
     *m = (struct target_mark){.empty = false};
     if (pattern == NULL) {

@@ -32,7 +32,9 @@ bool target_mark_is_secret(const char *masterauth);
 void target_mark_print(const struct target_mark *m, struct buf *out);
 /* False: it is none; *m is empty. */
 bool target_mark_parse(const char *text, struct target_mark *m);
-/* The same of a line of ACL LIST. */
+/* Whether a line of ACL LIST is of a user of that name, whoever has made it. */
+bool target_mark_is_user(const char *line);
+/* target_mark_parse of a line of ACL LIST. */
 bool target_mark_parse_user(const char *line, struct target_mark *m);
 
 #endif

@@ -272,6 +272,39 @@ START_TEST(restore_is_killed)
 }
 END_TEST
 
+/* What somebody else has made or set there stays: a user of the name that restore needs, and a
+ * masterauth that is set while it is filled. */
+START_TEST(restore_leaves_others_alone)
+{
+    char target[64], reply[200];
+
+    write_values("values", 3000);
+    committed();
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "masterauth", "mine", NULL});
+    ask_plain(reply,
+              (const char *[]){"ACL", "SETUSER", "holdfast-restore", "on", "~theirs:*", NULL});
+    ck_assert_int_eq(CTL("restore", "--at", "now", "--to", target), 1);
+    expect_said("that no restore has made");
+    ask_plain(reply, (const char *[]){"ACL", "DELUSER", "holdfast-restore", NULL});
+    ck_assert_str_eq(reply, "1");
+
+    EXPECT_CTL(0, "snapshot", "now");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "key-load-delay", "500",
+                                      "loading-process-events-interval-bytes", "4096", NULL});
+    pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
+    cluster_wait("Redis to load", WAIT_MS, plain_loads, NULL);
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "masterauth", "theirs", NULL});
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(ctl_wait(pid), 1);
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "CONFIG GET masterauth");
+    ck_assert_str_eq(r->element[1]->str, "theirs");
+    freeReplyObject(r);
+    redisFree(redis);
+}
+END_TEST
+
 /* ---- behind the retention ---- */
 
 static bool log_has_begun_later(void *arg)
@@ -405,7 +438,8 @@ int main(void)
     Suite *suite = suite_create("restore");
 
     SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log);
-    SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed);
+    SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed,
+                restore_leaves_others_alone);
     SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
                 tail_ends_with_its_reader);
     return unit_main(suite);

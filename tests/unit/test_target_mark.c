@@ -88,6 +88,7 @@ START_TEST(refuses_other_users)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         ck_assert_msg(!target_mark_parse_user(lines[i], &m), "%s", lines[i]);
         ck_assert_ptr_null(m.secret);
+        ck_assert(target_mark_is_user(lines[i]) == (i >= 3)); /* the operator's own, perhaps */
     }
 }
 END_TEST
