@@ -160,9 +160,9 @@ struct fetch_slot *fetch_head(struct fetch *f)
 
 void fetch_pop(struct fetch *f)
 {
+    MUST(f->count > 0);
     struct buf *data = &slot_at(f, 0)->data;
 
-    MUST(f->count > 0);
     buf_clear(data);
     buf_swap(data, &f->spare);
     buf_release(data);

@@ -55,7 +55,8 @@ struct snapship_events {
     void (*fetched)(void *ctx, int err);
 
     /* Repair: all nodes that can be reached have the newest one now (0), or why not; ERR_NO_SPACE:
-     * some have no room for it; ERR_TIMEOUT: some have taken nothing for long. Comes once, last in
+     * some have no room for it; ERR_TIMEOUT: some have taken nothing for long, or are being given
+     * one by somebody else. Comes once, last in
      * a call, and may start something else. */
     void (*repaired)(void *ctx, int err);
 };
@@ -105,6 +106,11 @@ void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t 
 /* Upload: the nodes that have refused it for want of room. They are asked again now and then; who
  * does not want to wait for them leaves them out. */
 uint32_t snapship_full(const struct snapship *s);
+/* Upload: the nodes that have refused it because somebody else gives them one. They are asked again
+ * soon. */
+uint32_t snapship_busy(const struct snapship *s);
+/* Upload: bytes that the nodes have, together: changes whenever one of them takes something. */
+uint64_t snapship_taken(const struct snapship *s);
 /* Upload: how many nodes have it by now; until something else begins. */
 unsigned snapship_stored(const struct snapship *s);
 /* Whether an upload still goes on to nodes that lack it, or a repair. */

@@ -17,6 +17,8 @@
 enum { RUN_TICK_MS = 20, RUN_ROOM_MS = 1000, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
 /* A node that does not even answer is waited for so much shorter. */
 enum { RUN_AWAY_PART = 10 };
+/* One that is being given another snapshot, and is needed for a quorum, so much longer. */
+enum { RUN_BUSY_TIMES = 30 };
 
 enum run_step {
     RUN_IDLE,
@@ -41,10 +43,12 @@ struct run {
     int fd; /* the RDB; -1: none */
     uint64_t since_ns;
     uint64_t stored_bytes, retry_ns;
-    uint32_t to_store;        /* log nodes whose turn is to come */
-    uint32_t turn;            /* whose turn it is: one, or, in a hurry, all */
-    bool shipped;             /* enough of these have it */
-    unsigned no_room;         /* nodes that have refused it for want of room */
+    uint32_t to_store; /* log nodes whose turn is to come */
+    uint32_t later;    /* … after these, because they were being given another snapshot … */
+    uint64_t busy_ns;  /* … since when nobody has taken anything; 0: not so */
+    uint32_t turn;     /* whose turn it is: one, or, in a hurry, all */
+    bool shipped;      /* enough of these have it */
+    unsigned no_room;  /* nodes that have refused it for want of room */
     unsigned stored, members; /* nodes that have it, of so many */
     int64_t tokens; /* bytes that may be sent now; below 0: the last piece was more than that */
     uint64_t refilled_ns;
@@ -190,6 +194,10 @@ static void run_store_next(struct run *r)
 {
     unsigned quorum = r->members / 2 + 1;
 
+    if (r->to_store == 0) {
+        r->to_store = r->later;
+        r->later = 0;
+    }
     while (r->to_store != 0) {
         r->turn = r->hurry ? r->to_store : r->to_store & -r->to_store;
         r->to_store &= ~r->turn;
@@ -522,6 +530,39 @@ static void run_look(struct run *r, uint64_t now_ns)
     }
 }
 
+/* All of those whose turn it is that have not got it are being given another: the others come
+ * first. False: there are no others, or it has taken too long. */
+static bool run_put_off(struct run *r, uint64_t now_ns)
+{
+    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
+    uint32_t busy = snapship_busy(ship);
+    unsigned done = snapship_stored(ship) + (unsigned)__builtin_popcount(busy);
+
+    if (busy == 0 || done < (unsigned)__builtin_popcount(r->turn)) {
+        return false;
+    }
+    r->busy_ns = r->busy_ns != 0 ? r->busy_ns : now_ns;
+    if ((r->to_store | r->later) == 0 ||
+        now_ns - r->busy_ns > RUN_BUSY_TIMES * r->config.store_ms * CLOCK_NS_PER_MS) {
+        return false;
+    }
+    r->later |= busy;
+    r->stored += snapship_stored(ship);
+    return true;
+}
+
+static uint64_t run_patience_ns(const struct run *r, bool answers)
+{
+    const struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
+    uint64_t patience_ns = r->config.store_ms * CLOCK_NS_PER_MS;
+
+    if (!answers) {
+        return patience_ns / RUN_AWAY_PART;
+    }
+    bool enough = r->stored + snapship_stored(ship) > r->members / 2;
+    return snapship_busy(ship) != 0 && !enough ? RUN_BUSY_TIMES * patience_ns : patience_ns;
+}
+
 /* How those fare whose turn it is. False: their turn is over. */
 static bool run_watch_turn(struct run *r, uint64_t now_ns)
 {
@@ -541,12 +582,14 @@ static bool run_watch_turn(struct run *r, uint64_t now_ns)
         r->stored += snapship_stored(ship);
         return false;
     }
+    if (run_put_off(r, now_ns)) {
+        return false;
+    }
     for (uint32_t left = r->turn; left != 0; left &= left - 1) {
         unsigned node = (unsigned)__builtin_ctz(left);
         answers = answers || lognodes_answers(r->config.leg.nodes, node);
     }
-    uint64_t patience_ms = answers ? r->config.store_ms : r->config.store_ms / RUN_AWAY_PART;
-    if (now_ns - r->since_ns > patience_ms * CLOCK_NS_PER_MS) {
+    if (now_ns - r->since_ns > run_patience_ns(r, answers)) {
         log_warn("a log node does not take the snapshot: another one may");
         r->stored += snapship_stored(ship);
         return false;
@@ -571,9 +614,11 @@ static void run_watch_store(struct run *r, uint64_t now_ns)
         return;
     }
     snapship_progress(ship, &done, &total);
-    if (done != r->stored_bytes) {
-        r->stored_bytes = done;
+    uint64_t taken = snapship_taken(ship); /* by any of them */
+    if (taken != r->stored_bytes) {
+        r->stored_bytes = taken;
         r->since_ns = now_ns;
+        r->busy_ns = 0;
         r->events->progress(r->ctx, "store", "store", r->stored * total + done, r->members * total);
     }
     if (!run_watch_turn(r, now_ns)) {

@@ -18,6 +18,7 @@ struct node {
     unsigned begins, commits;
     unsigned refuse_space;  /* so many times */
     bool says_damaged;      /* of what it does not have */
+    bool refuses_all;       /* that is to be begun */
     bool taken;             /* by an upload of another session */
     uint64_t rotten_offset; /* flips a bit in what it reads of that snapshot */
     size_t answer_max;      /* shortens the pieces that it hands out */
@@ -110,8 +111,9 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
             n->refuse_space--;
             return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SPACE, NULL);
         }
-        if (n->taken) {
-            return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SESSION, NULL);
+        if (n->taken || n->refuses_all) {
+            return wire_refuse(msg, n->term, (struct conf_id){0},
+                               n->taken ? WIRE_REFUSED_SESSION : WIRE_REFUSED_BAD, NULL);
         }
         n->begins++;
         n->receiving = true;
@@ -878,26 +880,32 @@ START_TEST(repairs_give_up)
 END_TEST
 
 /* A node that takes nothing does not keep the others from being repaired, nor the next repair from
- * beginning. */
+ * beginning; one that is being given another snapshot is not waited for at all. */
 START_TEST(repairs_pass_over_a_node_that_is_stuck)
 {
-    struct world w;
     struct snapshot_info info = make_info(700, SIZE);
-    world_open(&w, 1);
-    publish(&w.nodes[1], &info);
-    w.nodes[0].taken = true;
-    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-    world_run(&w, 60000);
-    ck_assert_int_eq(w.repaired, ERR_TIMEOUT);
-    ck_assert(kept(&w.nodes[2], 700) != NULL);
-    ck_assert(kept(&w.nodes[0], 700) == NULL);
-    w.nodes[0].taken = false;
-    w.repaired = 1;
-    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-    world_run(&w, 60000);
-    ck_assert_int_eq(w.repaired, ERR_OK);
-    ck_assert_uint_eq(holders(&w, 700), 3);
-    world_close(&w);
+
+    for (int taken = 0; taken < 2; taken++) {
+        struct world w;
+        world_open(&w, 1);
+        publish(&w.nodes[1], &info);
+        w.nodes[0].taken = taken == 1;
+        w.nodes[0].refuses_all = taken == 0;
+        uint64_t before = w.net.now_ns;
+        snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
+        world_run(&w, 60000);
+        ck_assert_int_eq(w.repaired, ERR_TIMEOUT);
+        ck_assert((w.net.now_ns - before < CLOCK_NS_PER_S) == (taken == 1));
+        ck_assert(kept(&w.nodes[2], 700) != NULL);
+        ck_assert(kept(&w.nodes[0], 700) == NULL);
+        w.nodes[0].taken = w.nodes[0].refuses_all = false;
+        w.repaired = 1;
+        snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
+        world_run(&w, 60000);
+        ck_assert_int_eq(w.repaired, ERR_OK);
+        ck_assert_uint_eq(holders(&w, 700), 3);
+        world_close(&w);
+    }
 }
 END_TEST
 
