@@ -1,5 +1,13 @@
 #include "logsvc/client/retention.h"
 
+/* A Redis that is made anew is given so long to go over to the newest one: at that rate, and within
+ * bounds. */
+enum {
+    RETENTION_SPARE_MIN_MS = 60 * 1000,
+    RETENTION_SPARE_MAX_MS = 3600 * 1000,
+    RETENTION_SPARE_BYTES_PER_MS = (8 << 20) / 1000
+};
+
 static bool is_younger(uint64_t wall_ms, uint64_t then_ms, uint64_t span_ms)
 {
     return wall_ms < then_ms || wall_ms - then_ms < span_ms;
@@ -12,9 +20,25 @@ static bool retention_is_good(const struct catalogue_entry *e)
     return e->proven || (e->stored && e->on != 0 && e->counts == e->on);
 }
 
+/* Whether one more is kept, behind those that are wanted for themselves. */
+static bool retention_is_spare(const struct retention_config *config,
+                               const struct catalogue_view *view,
+                               const struct catalogue_entry *newest,
+                               const struct catalogue_entry *e, uint64_t wall_ms)
+{
+    uint64_t size = newest->info.size_bytes, span_ms = size / RETENTION_SPARE_BYTES_PER_MS;
+    uint64_t log_bytes = view->commit > e->info.offset ? view->commit - e->info.offset : 0;
+
+    span_ms = span_ms > RETENTION_SPARE_MIN_MS ? span_ms : RETENTION_SPARE_MIN_MS;
+    span_ms = span_ms < RETENTION_SPARE_MAX_MS ? span_ms : RETENTION_SPARE_MAX_MS;
+    return config->rebuilding && is_younger(wall_ms, newest->info.verified_ms, span_ms) &&
+           log_bytes <= (size > config->spare_bytes ? size : config->spare_bytes);
+}
+
 /* The index of the oldest entry that is kept; view->count: all are, for what may be restored. */
 static unsigned retention_oldest(const struct retention_config *config,
-                                 const struct catalogue_view *view, uint64_t wall_ms)
+                                 const struct catalogue_view *view,
+                                 const struct catalogue_entry *newest, uint64_t wall_ms)
 {
     unsigned kept = 0, oldest = view->count;
     bool reaches = config->pitr_ms == 0; /* down to the begin of the window for restores */
@@ -26,7 +50,8 @@ static unsigned retention_oldest(const struct retention_config *config,
         }
         bool young =
             config->keep_age_ms > 0 && is_younger(wall_ms, e->info.taken_ms, config->keep_age_ms);
-        if (kept >= config->keep && !young && reaches) {
+        bool spare = kept == 1 && retention_is_spare(config, view, newest, e, wall_ms);
+        if (kept >= config->keep && !young && reaches && !spare) {
             break;
         }
         kept++;
@@ -60,6 +85,29 @@ static bool retention_is_left(const struct retention_config *config,
                : !all;
 }
 
+/* The index of one that is kept and may go as there are too many; view->count: none. */
+static unsigned retention_thin(const struct retention_config *config,
+                               const struct catalogue_view *view, unsigned oldest)
+{
+    unsigned kept[CATALOGUE_ENTRIES_MAX], count = 0, thin = view->count;
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < view->count && i <= oldest; i++) {
+        if (retention_is_good(&view->entries[i])) {
+            kept[count++] = i;
+        }
+    }
+    for (unsigned i = config->keep; count > RETENTION_MANY && i + 1 < count; i++) {
+        uint64_t span =
+            view->entries[kept[i - 1]].info.offset - view->entries[kept[i + 1]].info.offset;
+        if (span <= least) {
+            least = span;
+            thin = kept[i];
+        }
+    }
+    return thin;
+}
+
 void retention_plan(const struct retention_config *config, const struct catalogue_view *view,
                     uint64_t wall_ms, struct retention_plan *out)
 {
@@ -69,8 +117,9 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     if (!view->quorum || newest == NULL) {
         return;
     }
-    unsigned oldest = retention_oldest(config, view, wall_ms);
+    unsigned oldest = retention_oldest(config, view, newest, wall_ms);
     bool all = oldest == view->count;
+    unsigned thin = retention_thin(config, view, oldest);
     out->by = newest->info;
     if (!all) {
         out->to = view->entries[oldest].info.offset;
@@ -78,7 +127,7 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     }
     for (unsigned i = 0; i < view->count; i++) {
         const struct catalogue_entry *e = &view->entries[i];
-        if ((!all && e->info.offset < out->to) ||
+        if ((!all && e->info.offset < out->to) || i == thin ||
             retention_is_left(config, e, newest, all, wall_ms)) {
             out->deletes[out->delete_count++] = e->info;
         }

@@ -3,13 +3,19 @@
  *
  * Kept are the newest ones that are proven (verified on a quorum) or what the log was begun with,
  * as many as `keep`; younger ones than keep_age_ms; and what any moment of the last pitr_ms can be
- * restored from. The log is kept from the oldest of those on. In doubt (no quorum has answered,
- * nothing is proven, the window for restores begins before the oldest that is proven) nothing goes.
+ * restored from. Where these are more than RETENTION_MANY, those go, one at a time, whose
+ * neighbours are nearest to each other: neither the `keep` newest nor the oldest, so that every
+ * moment can be restored as before, if with more log. While a Redis is made anew one more is kept
+ * for a time: the one that it has perhaps begun with. The log is kept from the oldest of those on.
+ * In doubt (no quorum has answered, nothing is proven, the window for restores begins before the
+ * oldest that is proven) nothing else goes.
  */
 #ifndef LOGSVC_CLIENT_RETENTION_H
 #define LOGSVC_CLIENT_RETENTION_H
 
 #include "logsvc/client/catalogue.h"
+
+enum { RETENTION_MANY = 32 }; /* half of what a node holds */
 
 struct retention_config {
     unsigned keep;          /* at least 1 */
@@ -17,6 +23,9 @@ struct retention_config {
     uint64_t pitr_ms;       /* 0: nothing is kept for restores */
     bool trim;              /* whether the log is ever trimmed */
     uint64_t unverified_ms; /* one that nobody verifies goes after so long */
+    bool rebuilding;        /* a Redis is made anew, and no disk is short */
+    uint64_t spare_bytes;   /* the one more has at most so much log behind it, or as much as the
+                               newest   one's size */
 };
 
 struct retention_plan {

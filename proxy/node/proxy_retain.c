@@ -20,12 +20,33 @@ enum {
     RETAIN_TIMEOUT_MS = 1000,
     RETAIN_RETRY_MS = 50,
     RETAIN_LACKING_ROUNDS = 8,
+    RETAIN_THERE_MS = 10000,
     RETAIN_UNVERIFIED_MS = 3600 * 1000,
 };
 
-static struct retention_config retain_config(const struct settings *s)
+/* Whether another proxy's Redis does not go along with the log, though the proxy is there: it may
+ * be at a snapshot, or about to be. */
+static bool retain_sees_rebuild(const struct proxy *p, uint64_t now_ns)
 {
-    return (struct retention_config){.keep = (unsigned)s->snapshot_keep,
+    bool any = false;
+
+    for (size_t i = 0; i < p->outlook.peer_count; i++) {
+        const struct leader_peer *peer = &p->outlook.peers[i];
+        bool there =
+            now_ns < peer->seen_ns || now_ns - peer->seen_ns < RETAIN_THERE_MS * CLOCK_NS_PER_MS;
+        any = any || (there && !peer->synced);
+    }
+    return any;
+}
+
+static struct retention_config retain_config(const struct proxy *p, uint64_t now_ns)
+{
+    const struct settings *s = p->settings;
+
+    return (struct retention_config){.rebuilding =
+                                         !p->retain.no_room && retain_sees_rebuild(p, now_ns),
+                                     .spare_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
+                                     .keep = (unsigned)s->snapshot_keep,
                                      .keep_age_ms = (uint64_t)s->snapshot_keep_age_ms,
                                      .pitr_ms = (uint64_t)s->snapshot_pitr_ms,
                                      .trim = s->snapshot_trim,
@@ -85,9 +106,9 @@ static void retain_says_listed(void *ctx, int err)
 {
     struct proxy *p = ctx;
     struct proxy_retain *r = &p->retain;
-    struct retention_config config = retain_config(p->settings);
-    struct catalogue_view view;
     uint64_t now_ns = clock_now_ns();
+    struct retention_config config = retain_config(p, now_ns);
+    struct catalogue_view view;
 
     if (err != ERR_OK || !retain_leads(p)) {
         return;

@@ -427,8 +427,24 @@ static void run_watch_memory(struct run *r, uint64_t now_ns)
     }
 }
 
-static void run_listed_for_take(struct run *r, uint64_t commit)
+/* How many nodes hold as many snapshots as they may, and would refuse another when it is made. */
+static unsigned run_full_nodes(const struct catalogue_view *list)
 {
+    unsigned full = 0;
+
+    for (unsigned node = 0; node < CATALOGUE_NODES_MAX; node++) {
+        unsigned held = 0;
+        for (unsigned i = 0; i < list->count; i++) {
+            held += list->entries[i].on >> node & 1;
+        }
+        full += held >= SNAPINFO_LIST_MAX;
+    }
+    return full;
+}
+
+static void run_listed_for_take(struct run *r, const struct catalogue_view *list, uint64_t commit)
+{
+    unsigned members = (unsigned)__builtin_popcount(lognodes_members(r->config.leg.nodes));
     const struct catalogue_entry *newest =
         catalogue_newest(lognodes_catalogue(r->config.leg.nodes), UINT64_MAX);
 
@@ -439,6 +455,15 @@ static void run_listed_for_take(struct run *r, uint64_t commit)
     if (newest != NULL && newest->info.offset >= commit) {
         r->result.info = newest->info;
         run_done(r);
+        return;
+    }
+    if (members - run_full_nodes(list) < members / 2 + 1) {
+        char why[LEG_WHY_MAX];
+        (void)snprintf(why, sizeof why,
+                       "the log nodes hold %d snapshots, and take no more: delete some, or keep "
+                       "fewer (snapshot.keep, keep_age_ms, pitr_ms)",
+                       (int)SNAPINFO_LIST_MAX);
+        run_fail(r, why);
         return;
     }
     r->result.taken = true;
@@ -502,7 +527,7 @@ static void run_says_listed(void *ctx, int err)
     } else if (r->verify) {
         run_listed_for_verify(r, &list);
     } else {
-        run_listed_for_take(r, view.commit > list.commit ? view.commit : list.commit);
+        run_listed_for_take(r, &list, view.commit > list.commit ? view.commit : list.commit);
     }
 }
 

@@ -3,15 +3,17 @@
 
 #include "tests/lib/unit.h"
 
-enum { NOW = 1000000 };
+enum { NOW = 10000000 };
 
 static struct catalogue_entry entries[4];
 static struct retention_config config;
 static struct retention_plan plan;
+static uint64_t commit;
 
 /* Proven snapshots at 400, 300, 200, 100, each 1000 ms older than the one before. */
 static void setup(void)
 {
+    commit = 500;
     config = (struct retention_config){.keep = 1, .trim = true, .unverified_ms = 5000};
     for (unsigned i = 0; i < 4; i++) {
         entries[i] = (struct catalogue_entry){
@@ -24,8 +26,12 @@ static void setup(void)
 
 static void decide(bool quorum)
 {
-    struct catalogue_view view = {
-        .answered = 7, .quorum = quorum, .count = 4, .entries = entries, .begin = 50};
+    struct catalogue_view view = {.answered = 7,
+                                  .quorum = quorum,
+                                  .count = 4,
+                                  .entries = entries,
+                                  .begin = 50,
+                                  .commit = commit};
 
     retention_plan(&config, &view, NOW, &plan);
 }
@@ -120,8 +126,88 @@ START_TEST(the_first_one)
 }
 END_TEST
 
+/* While a Redis is made anew the one before the newest stays, but neither for long nor with more
+ * log behind it than there may be, nor one more than that, nor if two are kept anyway. */
+START_TEST(one_more_for_a_while)
+{
+    config.rebuilding = true;
+    config.spare_bytes = 10;
+    entries[0].info.verified_ms = NOW - 59999;
+    entries[0].info.size_bytes = 700;
+    commit = 1000;
+    decide(true);
+    expect(300, 2);
+    config.rebuilding = false;
+    decide(true);
+    expect(400, 3);
+    config.rebuilding = true;
+    commit = 1001; /* 701 bytes of log */
+    decide(true);
+    expect(400, 3);
+    config.spare_bytes = 701;
+    decide(true);
+    expect(300, 2);
+    entries[0].info.verified_ms = NOW - 60000;
+    decide(true);
+    expect(400, 3);
+    entries[0].info.size_bytes = UINT64_C(600) << 20; /* that takes 75 s */
+    decide(true);
+    expect(300, 2);
+    entries[0].info.size_bytes = UINT64_C(1) << 60;
+    entries[0].info.verified_ms = NOW - 3600 * 1000;
+    decide(true);
+    expect(400, 3);
+    entries[0].info.verified_ms = NOW;
+    config.keep = 2;
+    decide(true);
+    expect(300, 2);
+}
+END_TEST
+
+/* Of more than 32 one goes at a time, the one whose neighbours are nearest to each other, the older
+ * of several: not one of the newest that are kept by number, not the oldest, and nothing of the
+ * log. */
+START_TEST(many_are_thinned_out)
+{
+    static struct catalogue_entry many[64];
+    struct catalogue_view view = {
+        .answered = 7, .quorum = true, .count = 33, .entries = many, .begin = 50};
+
+    for (unsigned i = 0; i < 64; i++) {
+        many[i] = entries[0];
+        many[i].info.offset = 10000 - 100 * i;
+    }
+    config.keep_age_ms = 1000000;
+    for (int all = 0; all < 2; all++) {
+        config.pitr_ms = all == 0 ? 0 : NOW; /* older than all */
+        view.count = 32;
+        retention_plan(&config, &view, NOW, &plan);
+        ck_assert_uint_eq(plan.delete_count, 0);
+        view.count = 33;
+        many[32].info.offset = 100; /* so that the last but one has a distant neighbour */
+        retention_plan(&config, &view, NOW, &plan);
+        ck_assert_uint_eq(plan.delete_count, 1);
+        ck_assert_uint_eq(plan.deletes[0].offset, many[30].info.offset);
+        ck_assert(all == 1 || plan.to == 100);
+        many[2].info.offset += 50; /* nearer to the first */
+        retention_plan(&config, &view, NOW, &plan);
+        ck_assert_uint_eq(plan.deletes[0].offset, many[1].info.offset);
+        config.keep = 2;
+        retention_plan(&config, &view, NOW, &plan);
+        ck_assert_uint_eq(plan.deletes[0].offset, many[30].info.offset);
+        config.keep = 40;
+        retention_plan(&config, &view, NOW, &plan);
+        ck_assert_uint_eq(plan.delete_count, 0);
+        config.keep = 1;
+        many[2].info.offset -= 50;
+        many[32].info.offset = 10000 - 3200;
+    }
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
-                    unverified_and_lacking, the_first_one);
+                    unverified_and_lacking, the_first_one, one_more_for_a_while,
+                    many_are_thinned_out);
 }
