@@ -95,16 +95,17 @@ static void ctl_snapshot_choose(const struct ctl_text *info, char *host, size_t 
     }
 }
 
-/* *committed: what the leader knows to be, and so all that was acknowledged before; if nobody
- * leads, what the proxy that was asked knows. */
+/* *committed: what the leader knows to be, and so all that was acknowledged before; if it can't be
+ * reached (*led: it could), what the proxy that was asked knows. */
 static int ctl_snapshot_open_worker(const struct ctl *ctl, struct ctl_link *link,
-                                    unsigned long long *committed)
+                                    unsigned long long *committed, bool *led)
 {
     char host[256];
     int port = ctl->port;
     struct ctl_text info;
     int rc = ctl_link_open_leader(link, ctl, false, &info);
 
+    *led = rc == CTL_EXIT_DONE;
     if (rc != CTL_EXIT_DONE &&
         (rc = ctl_link_open(link, ctl, ctl->host, ctl->port, true)) == CTL_EXIT_DONE) {
         rc = ctl_link_info(link, true, &info);
@@ -193,11 +194,17 @@ static int ctl_snapshot_run(const struct ctl *ctl, const char *verb, const char 
     struct ctl_link link;
     struct ctl_text status;
     unsigned long long committed;
+    bool led;
     char *text = NULL;
-    int rc = ctl_snapshot_open_worker(ctl, &link, &committed);
+    int rc = ctl_snapshot_open_worker(ctl, &link, &committed, &led);
 
     if (rc != CTL_EXIT_DONE) {
         return rc;
+    }
+    if (!led && offset == NULL) {
+        ctl_complain(
+            "the proxy that leads can't be reached: what was acknowledged last may not be in "
+            "the snapshot");
     }
     (void)snprintf(reach, sizeof reach, "%llu", committed);
     rc = ctl_snapshot_status(&link, true, &status);

@@ -118,7 +118,8 @@ static void snapshots_nodes(const struct proxy *p, struct buf *out)
 }
 
 /* verify: the snapshot of that offset; else one is made of what is committed at least there. */
-static int snapshots_start(struct proxy *p, bool verify, uint64_t offset, const char *why)
+static int snapshots_start(struct proxy *p, bool asked, bool verify, uint64_t offset,
+                           const char *why)
 {
     struct lookout_view view;
     struct buf nodes = BUF_INIT;
@@ -131,7 +132,8 @@ static int snapshots_start(struct proxy *p, bool verify, uint64_t offset, const 
                        number & 255);
     }
     snapshots_nodes(p, &nodes);
-    const struct snapper_order order = {.verify = verify,
+    const struct snapper_order order = {.asked = asked,
+                                        .verify = verify,
                                         .offset = offset,
                                         .engine = engine,
                                         .nodes = (const char *)buf_head(&nodes)};
@@ -183,7 +185,7 @@ void proxy_tick_snapshots(struct proxy *p, uint64_t now_ns)
                        "%" PRIu64 " bytes of log are behind the newest one of %" PRIu64 " bytes",
                        freshness_log_bytes(&v), v.size_bytes);
         /* What fails is in its status, and logged. */
-        (void)snapshots_start(p, false, 0, why);
+        (void)snapshots_start(p, false, false, 0, why);
     }
 }
 
@@ -259,7 +261,7 @@ static void snapshots_status(struct proxy *p, struct buf *out)
 /* The offset that an argument says; false: it is none. */
 static bool snapshots_offset(const struct resp_arg *arg, uint64_t *out)
 {
-    char text[21], *end;
+    char text[20], *end; /* holdfast-snapshot takes as many digits */
 
     if (arg->len == 0 || arg->len >= sizeof text || arg->bytes[0] < '0' || arg->bytes[0] > '9') {
         return false;
@@ -267,7 +269,7 @@ static bool snapshots_offset(const struct resp_arg *arg, uint64_t *out)
     memcpy(text, arg->bytes, arg->len);
     text[arg->len] = '\0';
     *out = strtoull(text, &end, 10);
-    return *end == '\0' && *out < WIRE_NO_SNAPSHOT;
+    return *end == '\0';
 }
 
 static void snapshots_begin(struct proxy *p, bool verify, uint64_t offset, struct buf *out)
@@ -275,7 +277,7 @@ static void snapshots_begin(struct proxy *p, bool verify, uint64_t offset, struc
     struct snapper_status status;
     char text[SNAPPER_WHY_MAX + 16];
 
-    switch (snapshots_start(p, verify, offset, "asked for")) {
+    switch (snapshots_start(p, true, verify, offset, "asked for")) {
     case ERR_OK:
         resp_put_simple(out, "OK");
         break;

@@ -29,6 +29,7 @@ struct snapper {
     pid_t pid;
     int out_fd, pid_fd;
     struct event *out_event, *exit_event;
+    bool asked;     /* what runs, or ran last, was asked for */
     bool said_done; /* the child has said that it came off */
     size_t line_len;
     char line[SNAPPER_LINE_MAX];
@@ -121,7 +122,7 @@ static void snapper_failed(struct snapper *s, const char *why)
         (void)snprintf(s->status.why, sizeof s->status.why, "%s", why);
     }
     s->status.failures++;
-    s->status.failures_in_a_row++;
+    s->status.failures_in_a_row += s->asked ? 0 : 1;
     log_warn("the %s came to nothing: %s",
              s->status.verify ? "rehearsal of a snapshot" : "snapshot", s->status.why);
 }
@@ -219,6 +220,7 @@ int snapper_start(struct snapper *s, const struct snapper_order *order)
         return ERR_STATE;
     }
     s->status.verify = order->verify;
+    s->asked = order->asked;
     s->status.why[0] = '\0';
     s->said_done = false;
     s->line_len = 0;

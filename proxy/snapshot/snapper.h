@@ -30,7 +30,8 @@ void snapper_destroy(struct snapper *s);
 
 /* What a run is to do; strings live as long as the call. */
 struct snapper_order {
-    bool verify;     /* the rehearsal of a snapshot that is stored: … */
+    bool asked;  /* by somebody, who is told what becomes of it: it says nothing about the next */
+    bool verify; /* the rehearsal of a snapshot that is stored: … */
     uint64_t offset; /* … that one; else a snapshot of this place, which is committed, or later */
     const char *engine; /* "7.0.15"; "": not known */
     const char *nodes;  /* "host:port,…" */
@@ -45,8 +46,8 @@ struct snapper_status {
     char phase[SNAPPER_TEXT_MAX + 1], what[SNAPPER_TEXT_MAX + 1]; /* of what runs */
     uint64_t done_bytes, total_bytes;                             /* 0: not known */
     uint64_t started_ns, ended_ns;                                /* 0: never */
-    uint64_t runs, failures; /* that ended, and of them those that came to nothing */
-    unsigned failures_in_a_row;
+    uint64_t runs, failures;       /* that ended, and of them those that came to nothing */
+    unsigned failures_in_a_row;    /* of those that nobody had asked for */
     uint64_t last_offset;          /* of the last that came off; 0: none did */
     char why[SNAPPER_WHY_MAX + 1]; /* the last one came to nothing; "": it did not */
 };
