@@ -694,7 +694,8 @@ static void router_pass(struct router *router, struct client *c, const struct co
     if (!command->plain && strcmp(command->name, "info") == 0) {
         route = router_route_info(router, route);
     }
-    if (router_turns_away(router, c, route, writes, may_follow)) {
+    bool reads = route == ROUTE_ENGINE && router_runs_as_reader(c, command);
+    if (router_turns_away(router, c, route, writes && !reads, may_follow)) {
         return;
     }
     if (blocks && c->unanswered > 0) {
@@ -708,12 +709,13 @@ static void router_pass(struct router *router, struct client *c, const struct co
     }
     c->blocks = blocks;
     flags = (own ? flags : 0) | router_flags(command, route, writes, argv, argc);
-    struct resp_arg *words = router_paused_words(router, c, command, argv, argc);
+    struct resp_arg *words = router_reader_words(c, command, reads, argv, argc);
     struct request *r =
         router_send(router, c, route, flags, !known, harmless, words != NULL ? words : argv, argc);
     free(words);
     if (r != NULL) {
         r->big_key = router_big_key(command, key);
+        r->amend = reads ? router_reader_wrote : NULL;
     }
     if (r != NULL && !command->plain && strcmp(command->name, "script|load") == 0 &&
         readers_says_so(&argv[2])) {

@@ -130,11 +130,15 @@ bool router_may_replicate(const struct command *command);
  * ever add to it, even if it is only queued (processCommand in server.c). */
 bool router_is_paused(const struct router *router, const struct client *c,
                       const struct command *command, const struct resp_arg *argv, size_t argc);
-/* The words (free them) that go to Redis in place of a request that is let through such a pause,
- * since it is known not to write: it can't then. NULL: as they are. */
-struct resp_arg *router_paused_words(const struct router *router, const struct client *c,
-                                     const struct command *command, const struct resp_arg *argv,
-                                     size_t argc);
+/* Whether it is a script that has to do without writing, since there are too few replicas. */
+bool router_runs_as_reader(const struct client *c, const struct command *command);
+/* The words (free them) that go to Redis in place of a script that can't write then: one like that
+ * (`reads`), or one that is let through such a pause, since it is known not to write. NULL: as they
+ * are. */
+struct resp_arg *router_reader_words(const struct client *c, const struct command *command,
+                                     bool reads, const struct resp_arg *argv, size_t argc);
+/* For `amend`, where replicas lack: that a script wrote is told as Redis tells it then. */
+void router_reader_wrote(struct request *r);
 
 /* Whether requests are executed here now: we lead, hold the lease, and Redis is there. */
 bool router_serves(const struct router *router);

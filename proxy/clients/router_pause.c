@@ -40,19 +40,62 @@ static bool router_is_reader(const struct client *c, const struct command *comma
            (c->user == NULL || !readers_is_function(command));
 }
 
-struct resp_arg *router_paused_words(const struct router *router, const struct client *c,
-                                     const struct command *command, const struct resp_arg *argv,
-                                     size_t argc)
+/* What a script is run as that may not write, or NULL. */
+static const char *router_reader_name(const struct command *command)
+{
+    static const char *const names[][2] = {
+        {"eval", "EVAL_RO"}, {"evalsha", "EVALSHA_RO"}, {"fcall", "FCALL_RO"}};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(command->name, names[i][0]) == 0) {
+            return names[i][1];
+        }
+    }
+    return NULL;
+}
+
+bool router_runs_as_reader(const struct client *c, const struct command *command)
+{
+    return c->user == NULL && router_reader_name(command) != NULL &&
+           client_config_replicas_lack(&c->all->config);
+}
+
+struct resp_arg *router_reader_words(const struct client *c, const struct command *command,
+                                     bool reads, const struct resp_arg *argv, size_t argc)
 {
     struct resp_arg *words;
 
-    if (router->clients->now_ns >= c->all->pause_until_ns || !readers_is_function(command)) {
+    if (!reads && (c->all->now_ns >= c->all->pause_until_ns || !readers_is_function(command))) {
         return NULL;
     }
+    const char *name = router_reader_name(command);
     words = mem_alloc(argc * sizeof *words);
     memcpy(words, argv, argc * sizeof *words);
-    words[0] = (struct resp_arg){(const uint8_t *)"FCALL_RO", 8};
+    words[0] = (struct resp_arg){(const uint8_t *)name, strlen(name)};
     return words;
+}
+
+/* In front of what the script is called and where it wrote. */
+void router_reader_wrote(struct request *r)
+{
+    static const char *const errors[] = {
+        "-ERR Write commands are not allowed from read-only scripts.",
+        "-ERR Can not execute a script with write flag using *_ro command."};
+    static const char lack[] = "-NOREPLICAS Not enough good replicas to write.";
+    struct buf reply = BUF_INIT, told = BUF_INIT;
+
+    request_move_reply(r, &reply);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        size_t len = strlen(errors[i]);
+        if (reply.len >= len && memcmp(buf_head(&reply), errors[i], len) == 0) {
+            buf_append(&told, lack, sizeof lack - 1);
+            buf_append(&told, buf_head(&reply) + len, reply.len - len);
+        }
+    }
+    const struct buf *out = told.len > 0 ? &told : &reply;
+    request_set_reply(r, buf_head(out), out->len);
+    buf_release(&told);
+    buf_release(&reply);
 }
 
 bool router_is_paused(const struct router *router, const struct client *c,

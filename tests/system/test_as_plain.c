@@ -411,7 +411,8 @@ static bool redis_has(const char *setting, const char *text)
 START_TEST(replicas_to_write)
 {
     DUEL("A SET k 1", "A CONFIG SET min-replicas-to-write 1", "A SET k 2", "B GET k",
-         "A EVAL_RO return\tredis.call('get','k') 0",
+         "A EVAL_RO return\tredis.call('get','k') 0", "A EVAL return\tredis.call('get','k') 0",
+         "A EVAL return(redis.call('set','k',3)) 0",
          "B EVAL #!lua\nreturn(redis.call('set','k',3)) 0", "A CONFIG GET min-replicas-to-write",
          "A CONFIG GET min-slaves-to-write", "B MULTI", "B SET k 3", "B EXEC");
     ck_assert(redis_has("min-replicas-to-write", "0"));

@@ -133,17 +133,25 @@ START_TEST(test_paused_function)
 }
 END_TEST
 
-/* Fewer replicas than somebody wants: writes, and scripts that may write, are refused here, also as
- * MULTI queues them and at EXEC; Redis is told nothing. All else goes on, and so do writes once
- * there are enough. */
+static void expect_reader(const char *said, const char *sent, const char *answer, const char *told)
+{
+    world_say(0, said);
+    world_expect_sent(sent);
+    world_redis(answer);
+    world_expect(0, told);
+}
+
+/* Fewer replicas than somebody wants: writes are refused here, also as MULTI queues them and at
+ * EXEC (there, scripts as well); Redis is told nothing. Scripts run and can't write, which is told
+ * as Redis does. All else goes on, and so do writes once there are enough. */
 START_TEST(test_replicas_lack)
 {
     static const struct exchange lack[] = {
         {"CONFIG SET min-replicas-to-write 1", "+OK\r\n"},
         {"SET a b", NO_QUORUM},
-        {"EVAL x 0", NO_QUORUM},
         {"MULTI", "+OK\r\n"},
         {"SET a b", NO_QUORUM},
+        {"EVAL x 0", NO_QUORUM},
         {"EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"},
     };
 
@@ -158,8 +166,16 @@ START_TEST(test_replicas_lack)
                     "replicas to write.\r\n");
     world_asks(0, "GET a", "$-1\r\n");
     world_asks(0, "EVAL_RO x 0", "$-1\r\n");
+    expect_reader("EVAL x 0", "EVAL_RO x 0", "$1\r\nx\r\n", "$1\r\nx\r\n");
+    expect_reader("evalsha y 0", "EVALSHA_RO y 0",
+                  "-ERR Write commands are not allowed from read-only scripts. script: y\r\n",
+                  "-NOREPLICAS Not enough good replicas to write. script: y\r\n");
+    expect_reader("FCALL f 0", "FCALL_RO f 0",
+                  "-ERR Can not execute a script with write flag using *_ro command.\r\n",
+                  NO_QUORUM);
     world.all.config.replicas = 1;
     world_asks(0, "SET a b", "+OK\r\n");
+    expect_reader("EVAL x 0", "EVAL x 0", ":1\r\n", ":1\r\n");
 }
 END_TEST
 
