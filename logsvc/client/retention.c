@@ -125,10 +125,14 @@ void retention_plan(const struct retention_config *config, const struct catalogu
         out->to = view->entries[oldest].info.offset;
         out->trim = config->trim && view->begin < out->to;
     }
-    for (unsigned i = 0; i < view->count; i++) {
+    uint32_t newer = 0; /* nodes where one counts that is newer than the entry */
+    for (unsigned i = 0; i < view->count; newer |= view->entries[i++].counts) {
         const struct catalogue_entry *e = &view->entries[i];
-        if ((!all && e->info.offset < out->to) || i == thin ||
-            retention_is_left(config, e, newest, all, wall_ms)) {
+        bool goes = (!all && e->info.offset < out->to) || i == thin ||
+                    retention_is_left(config, e, newest, all, wall_ms);
+        /* A node refuses to part with the newest that counts there: it lacks what all others have,
+         * and is asked when it has that. */
+        if (goes && (e->on & ~(e->counts & ~newer)) != 0) {
             out->deletes[out->delete_count++] = e->info;
         }
     }

@@ -164,6 +164,27 @@ START_TEST(one_more_for_a_while)
 }
 END_TEST
 
+/* A node that lacks the newest is not asked to delete the newest that it has: it would refuse. The
+ * others are, and it is as soon as it has a newer one. */
+START_TEST(what_a_node_needs_is_not_asked_for)
+{
+    entries[0].on = entries[0].counts = 3;
+    decide(true);
+    expect(400, 3);
+    entries[1].on = entries[1].counts = 4;
+    decide(true);
+    expect(400, 2);
+    ck_assert_uint_eq(plan.deletes[0].offset, 200);
+    entries[1].counts = 0; /* nobody is brought up from it there: it goes */
+    decide(true);
+    expect(400, 3);
+    entries[1].counts = 4;
+    entries[0].on = entries[0].counts = 7;
+    decide(true);
+    expect(400, 3);
+}
+END_TEST
+
 /* Of more than 32 one goes at a time, the one whose neighbours are nearest to each other, the older
  * of several: not one of the newest that are kept by number, not the oldest, and nothing of the
  * log. */
@@ -209,5 +230,5 @@ int main(void)
 {
     return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
                     unverified_and_lacking, the_first_one, one_more_for_a_while,
-                    many_are_thinned_out);
+                    what_a_node_needs_is_not_asked_for, many_are_thinned_out);
 }
