@@ -12,6 +12,7 @@
 #include "common/config.h"
 
 #include "common/buf.h"
+#include "common/hex.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -213,19 +214,9 @@ static int config_set_strings(struct config_load *load, uint32_t line, const str
     return ERR_OK;
 }
 
-static int config_hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)tolower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int config_set_hex(struct config_load *load, uint32_t line, const struct config_row *row,
                           const cJSON *value)
 {
-    uint8_t *field = config_field(row, load->target);
     const char *digits = value->valuestring;
     char what[64];
 
@@ -233,13 +224,8 @@ static int config_set_hex(struct config_load *load, uint32_t line, const struct 
         snprintf(what, sizeof what, "has %zu bytes", strlen(digits));
         return config_refuse(load, line, row, what);
     }
-    for (int64_t i = 0; i < row->max; i++) {
-        int high = config_hex_digit(digits[2 * i]);
-        int low = config_hex_digit(digits[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return config_refuse(load, line, row, "has other characters");
-        }
-        field[i] = (uint8_t)(high << 4 | low);
+    if (!hex_parse(digits, config_field(row, load->target), (size_t)row->max)) {
+        return config_refuse(load, line, row, "has other characters");
     }
     return ERR_OK;
 }

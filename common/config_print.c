@@ -1,6 +1,7 @@
 /* The other direction of common/config.c: a configuration as JSON, and the help of its keys. */
 #include "common/config.h"
 
+#include "common/hex.h"
 #include "common/mem.h"
 
 #include <cjson/cJSON.h>
@@ -23,6 +24,7 @@ static void config_print_value(const struct config_row *row, const void *field, 
 {
     const struct config_strings *strings = field;
     const uint8_t *bytes = field;
+    char digits[3];
 
     switch (row->type) {
     case CONFIG_TYPE_BOOL:
@@ -45,7 +47,8 @@ static void config_print_value(const struct config_row *row, const void *field, 
     case CONFIG_TYPE_HEX:
         fputs("\"", out);
         for (int64_t i = 0; i < row->max; i++) {
-            fprintf(out, "%02x", bytes[i]);
+            hex_print(digits, &bytes[i], 1);
+            fputs(digits, out);
         }
         fputs("\"", out);
         return;

@@ -1,5 +1,6 @@
 #include "common/random.h"
 
+#include "common/hex.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -21,14 +22,12 @@ void random_bytes(void *bytes, size_t size)
 
 void random_hex(char *out, size_t digits)
 {
-    static const char digit[] = "0123456789abcdef";
     uint8_t byte;
 
     MUST(digits % 2 == 0);
     for (size_t i = 0; i < digits; i += 2) {
         random_bytes(&byte, 1);
-        out[i] = digit[byte >> 4];
-        out[i + 1] = digit[byte & 15];
+        hex_print(out + i, &byte, 1);
     }
     out[digits] = '\0';
 }

@@ -1,5 +1,6 @@
 #include "logsvc/node_dir.h"
 
+#include "common/hex.h"
 #include "common/log.h"
 
 #include <cjson/cJSON.h>
@@ -10,13 +11,6 @@
 #define NODE_DIR_FILE "node.json"
 
 enum { NODE_DIR_FILE_BYTES_MAX = 4096, NODE_DIR_FORMAT = 1, CLUSTER_HEX_BYTES = 33 };
-
-static void node_dir_hex(const uint8_t id[16], char out[CLUSTER_HEX_BYTES])
-{
-    for (size_t i = 0; i < 16; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", id[i]);
-    }
-}
 
 static const char *node_dir_text(const cJSON *json, const char *key)
 {
@@ -95,7 +89,7 @@ int node_dir_open(struct disk *d, const char *folder, const char *node_id,
 {
     char path[DISK_PATH_BYTES], cluster[CLUSTER_HEX_BYTES];
 
-    node_dir_hex(cluster_id, cluster);
+    hex_print(cluster, cluster_id, 16);
     *lock = NULL;
     int rc = d->ops->make_folder(d, folder);
     if (rc == ERR_OK) {

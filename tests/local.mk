@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	test_freshness \
 	test_glob \
 	test_held \
+	test_hex \
 	test_histogram \
 	test_history \
 	test_hurry \
@@ -130,6 +131,7 @@ test_credentials_SOURCES = tests/unit/test_credentials.c
 test_err_SOURCES = tests/unit/test_err.c
 test_freshness_SOURCES = tests/unit/test_freshness.c
 test_glob_SOURCES = tests/unit/test_glob.c
+test_hex_SOURCES = tests/unit/test_hex.c
 test_histogram_SOURCES = tests/unit/test_histogram.c
 test_history_SOURCES = tests/unit/test_history.c
 test_hurry_SOURCES = tests/unit/test_hurry.c

@@ -1,6 +1,7 @@
 #include "proxy/ctl/ctl_nodes.h"
 
 #include "common/clock.h"
+#include "common/hex.h"
 #include "common/mem.h"
 #include "common/random.h"
 #include "proxy/ctl/ctl_link.h"
@@ -27,15 +28,7 @@ enum {
 
 static bool nodes_hex(const char *text, uint8_t out[16])
 {
-    for (size_t i = 0; i < 16; i++) {
-        unsigned byte;
-        if (strspn(text + 2 * i, "0123456789abcdefABCDEF") < 2 ||
-            sscanf(text + 2 * i, "%2x", &byte) != 1) {
-            return false;
-        }
-        out[i] = (uint8_t)byte;
-    }
-    return text[32] == '\0';
+    return hex_parse(text, out, 16) && text[32] == '\0';
 }
 
 static bool nodes_add(struct ctl_nodes *n, const char *address, size_t len)

@@ -1,6 +1,7 @@
 #include "proxy/ctl/manifest.h"
 
 #include "common/crc32c.h"
+#include "common/hex.h"
 #include "common/mem.h"
 
 #include <cjson/cJSON.h>
@@ -89,9 +90,7 @@ void manifest_print(const struct manifest *m, struct buf *out)
     char name[MANIFEST_NAME_BYTES];
 
     buf_printf(out, "{\n  \"holdfast_export\": %d,\n  \"cluster_id\": \"", MANIFEST_FORMAT);
-    for (size_t i = 0; i < sizeof m->cluster_id; i++) {
-        buf_printf(out, "%02x", m->cluster_id[i]);
-    }
+    hex_put(out, m->cluster_id, sizeof m->cluster_id);
     buf_printf(out,
                "\",\n  \"log_id\": %" PRIu64 ",\n  \"begun_ms\": %" PRIu64
                ",\n  \"ended_ms\": %" PRIu64 ",\n",
@@ -123,18 +122,9 @@ static bool manifest_number(const cJSON *object, const char *key, uint64_t *out)
 static bool manifest_hex(const cJSON *object, const char *key, uint8_t *out, size_t size)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-    unsigned byte;
 
-    if (text == NULL || strlen(text) != 2 * size || strspn(text, "0123456789abcdef") != 2 * size) {
-        return false;
-    }
-    for (size_t i = 0; i < size; i++) {
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1) {
-            return false;
-        }
-        out[i] = (uint8_t)byte;
-    }
-    return true;
+    return text != NULL && strlen(text) == 2 * size &&
+           strspn(text, "0123456789abcdef") == 2 * size && hex_parse(text, out, size);
 }
 
 static bool manifest_crc(const cJSON *object, const char *key, uint32_t *out)

@@ -1,5 +1,6 @@
 #include "proxy/ctl/target_mark.h"
 
+#include "common/hex.h"
 #include "common/mem.h"
 
 #include <stdio.h>
@@ -42,9 +43,7 @@ void target_mark_print(const struct target_mark *m, struct buf *out)
     buf_printf(out, "%s:%s", m->secret, m->empty ? "empty" : "full");
     for (size_t i = 0; i < TARGET_SETTINGS; i++) {
         buf_append_str(out, ":");
-        for (const char *at = m->settings[i]; *at != '\0'; at++) {
-            buf_printf(out, "%02x", (unsigned char)*at);
-        }
+        hex_put(out, m->settings[i], strlen(m->settings[i]));
     }
     buf_append(out, "", 1);
 }
@@ -60,18 +59,13 @@ static char *mark_copy(const char *text, size_t len)
 /* len hexadecimal digits; NULL: they are none. */
 static char *mark_unhex(const char *text, size_t len)
 {
-    unsigned byte;
-
     if (len % 2 != 0 || strspn(text, "0123456789abcdef") < len) {
         return NULL;
     }
     char *out = mem_calloc(1, len / 2 + 1);
-    for (size_t i = 0; i < len / 2; i++) {
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1 || byte == 0) {
-            free(out);
-            return NULL;
-        }
-        out[i] = (char)byte;
+    if (!hex_parse(text, out, len / 2) || strlen(out) < len / 2) {
+        free(out);
+        return NULL;
     }
     return out;
 }

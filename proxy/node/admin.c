@@ -3,11 +3,11 @@
 #include "proxy/node/proxy.h"
 
 #include "common/clock.h"
+#include "common/hex.h"
 #include "common/log.h"
 #include "proxy/protocol/resp.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +43,7 @@ static void admin_status(const struct proxy *p, struct buf *out)
     struct buf text = BUF_INIT;
 
     buf_append_str(&text, "cluster_id:");
-    for (size_t i = 0; i < sizeof p->settings->cluster_id; i++) {
-        buf_printf(&text, "%02x", p->settings->cluster_id[i]);
-    }
+    hex_put(&text, p->settings->cluster_id, sizeof p->settings->cluster_id);
     buf_printf(&text, "\r\nlog_id:%" PRId64 "\r\n", p->settings->log_id);
     buf_printf(&text, "leader:%s\r\n",
                proposer_state(p->proposer) == PROPOSER_LEADING ? "yes" : "no");

@@ -3,11 +3,11 @@
 #include "proxy/node/proxy.h"
 
 #include "common/clock.h"
+#include "common/hex.h"
 #include "common/log.h"
 #include "proxy/clients/session.h"
 #include "proxy/engine/acl.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { PROXY_LEAVE_LINK_MS = 300, PROXY_REPLICA_WAIT_MS = 1000, PROXY_FORWARD_SPARE = 4 };
@@ -461,9 +461,7 @@ void proxy_open_forward(struct proxy *p, const struct settings *s)
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
     };
 
-    for (size_t i = 0; i < sizeof s->cluster_id; i++) {
-        (void)snprintf(p->cluster_hex + 2 * i, 3, "%02x", s->cluster_id[i]);
-    }
+    hex_print(p->cluster_hex, s->cluster_id, sizeof s->cluster_id);
     p->forward = forward_create(p->base, &config, &forward_events, p, &p->pool);
     config.uplink.kind = UPLINK_REPLICA;
     config.uplink.password = p->credentials.link_password;
