@@ -228,10 +228,10 @@ void client_config_correct(const struct client_config *config, struct buf *reply
     struct resp_arg name, value;
     char text[VALUE_MAX];
     const uint8_t *bytes = buf_head(reply);
-    const uint8_t *head = reply->len > 0 ? memchr(bytes, '\n', reply->len) : NULL;
-    size_t at = head != NULL ? (size_t)(head + 1 - bytes) : 0;
+    char type = reply->len > 0 && bytes[0] == '%' ? '%' : '*';
+    size_t at = 0, elements;
 
-    if (head == NULL || (*bytes != '*' && *bytes != '%')) {
+    if (!resp_read_number(bytes, reply->len, &at, type, &elements)) {
         return; /* an error */
     }
     buf_append(&out, bytes, at);

@@ -662,14 +662,12 @@ static enum route router_route_info(const struct router *router, enum route rout
 static void router_script_loaded(struct request *r)
 {
     struct buf reply = BUF_INIT;
-    const uint8_t *line;
+    struct resp_arg sha;
+    size_t at = 0;
 
     request_move_reply(r, &reply);
-    line = reply.len > 0 && *buf_head(&reply) == '$' ? memchr(buf_head(&reply), '\n', reply.len)
-                                                     : NULL;
-    if (line != NULL) {
-        size_t head = (size_t)(line + 1 - buf_head(&reply));
-        readers_add_script(&r->client->all->readers, line + 1, reply.len - head - 2);
+    if (resp_read_bulk(buf_head(&reply), reply.len, &at, &sha)) {
+        readers_add_script(&r->client->all->readers, sha.bytes, sha.len);
     }
     request_set_reply(r, buf_head(&reply), reply.len);
     buf_release(&reply);

@@ -92,43 +92,24 @@ static void tally_put_entry(const struct tally_entry *e, char type, struct buf *
     }
 }
 
-/* One element of a reply at *at, which is moved behind it. */
-static bool take_element(const uint8_t *bytes, size_t size, size_t *at)
-{
-    struct resp_reply_framer framer = {0};
-    bool done = false;
-    long taken = *at < size ? resp_reply_take(&framer, bytes + *at, size - *at, &done) : -1;
-
-    if (taken <= 0 || !done) {
-        return false;
-    }
-    *at += (size_t)taken;
-    return true;
-}
-
 void tally_correct_histogram(const struct tally *t, const struct resp_arg *words, size_t count,
                              struct buf *reply)
 {
     const uint8_t *bytes = buf_head(reply);
-    const uint8_t *line = reply->len > 0 ? memchr(bytes, '\n', reply->len) : NULL;
+    char type = reply->len > 0 && bytes[0] == '%' ? '%' : '*';
     struct buf kept = BUF_INIT;
-    size_t pairs = 0, at;
+    size_t pairs = 0, at = 0, elements;
+    struct resp_arg name;
 
-    if (t->count == 0 || line == NULL || (bytes[0] != '*' && bytes[0] != '%')) {
-        return;
+    if (t->count == 0 || !resp_read_number(bytes, reply->len, &at, type, &elements)) {
+        return; /* nothing of ours; an error */
     }
-    char type = (char)bytes[0];
     bool whole = true;
-    at = (size_t)(line + 1 - bytes);
     while (whole && at < reply->len) {
         size_t begin = at;
-        whole = take_element(bytes, reply->len, &at);
-        const uint8_t *name = memchr(bytes + begin, '\n', at - begin);
-        size_t head = name != NULL ? (size_t)(name + 1 - bytes) : at;
-        struct tally_entry *e =
-            at - head >= 2 ? tally_find(t, (const char *)bytes + head, at - head - 2) : NULL;
-        whole = whole && take_element(bytes, reply->len, &at);
-        if (e == NULL) {
+        whole = resp_read_bulk(bytes, reply->len, &at, &name) &&
+                resp_read_reply(bytes, reply->len, &at);
+        if (whole && tally_find(t, (const char *)name.bytes, name.len) == NULL) {
             buf_append(&kept, bytes + begin, at - begin);
             pairs++;
         }

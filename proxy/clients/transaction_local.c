@@ -6,7 +6,6 @@
 #include "proxy/clients/transaction_session.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* One noted request; its bytes (RESP) stand behind it. */
@@ -189,33 +188,28 @@ static void local_run(const struct exec_note *note, struct request *exec, const 
     local_words_release(&w);
 }
 
-/* The length of the reply at the head of bytes; they are whole. */
-static size_t local_element(const uint8_t *bytes, size_t size)
+/* The length of the element at `at` of EXEC's array, which is whole. */
+static size_t local_element(const struct buf *reply, size_t at)
 {
-    struct resp_reply_framer framer = {0};
-    size_t at = 0;
+    size_t end = at;
+    bool whole = resp_read_reply(buf_head(reply), reply->len, &end);
 
-    for (bool done = false; !done && at < size;) {
-        long took = resp_reply_take(&framer, bytes + at, size - at, &done);
-        MUST(took > 0);
-        at += (size_t)took;
-    }
-    return at;
+    MUST(whole);
+    return end - at;
 }
 
-/* EXEC's array with the answers in their places. */
+/* EXEC's array, whose elements begin at `at`, with the answers in their places. */
 static void local_fill_in(const struct exec_note *note, struct request *exec,
-                          const struct buf *reply, struct buf *out)
+                          const struct buf *reply, size_t at, struct buf *out)
 {
     const uint8_t *bytes = buf_head(reply);
-    size_t at = (size_t)((const uint8_t *)memchr(bytes, '\n', reply->len) + 1 - bytes), next = 0;
+    size_t next = 0;
     struct local local = {.index = UINT32_MAX};
     bool silent = (exec->flags & REQUEST_SILENT) != 0;
 
-    exec->client->all->capture_length = (int)strtol((const char *)bytes + 1, NULL, 10);
     buf_append(out, bytes, silent ? 0 : at);
     for (uint32_t i = 0; at < reply->len; i++) {
-        size_t len = local_element(bytes + at, reply->len - at);
+        size_t len = local_element(reply, at);
         if (next < note->len) {
             memcpy(&local, note->locals + next, sizeof local);
         }
@@ -251,18 +245,19 @@ static void transaction_amend(struct request *r)
 {
     const struct exec_note *note = r->note;
     struct buf reply = BUF_INIT, out = BUF_INIT;
-    uint8_t type = request_reply_type(r);
+    struct client *c = r->client;
+    size_t at = 0, count;
 
-    if (type != '-' && note->len == 0) {
+    if (request_reply_type(r) != '-' && note->len == 0) {
         return; /* most of them */
     }
     request_move_reply(r, &reply);
-    if (type == '*' && reply.len > 2 && buf_head(&reply)[1] != '-') {
-        struct client *c = r->client;
+    if (resp_read_number(buf_head(&reply), reply.len, &at, '*', &count)) { /* it was executed */
+        c->all->capture_length = (int)count;
         if (c->link != NULL) { /* not given back before the last of them */
             private_keep(c->link, PRIVATE_EXEC);
         }
-        local_fill_in(note, r, &reply, &out);
+        local_fill_in(note, r, &reply, at, &out);
         if (c->link != NULL) {
             if (c->lane == CLIENT_LANE_PRIVATE) {
                 private_set_db(c->link, c->db);
@@ -282,13 +277,12 @@ static void transaction_learn(struct request *r)
 {
     const struct exec_note *note = r->note;
     struct buf reply = BUF_INIT;
-    size_t next = 0;
+    size_t at = 0, next = 0, count;
 
     request_move_reply(r, &reply);
-    const uint8_t *bytes = buf_head(&reply),
-                  *line = reply.len > 0 ? memchr(bytes, '\n', reply.len) : NULL;
-    size_t at = line != NULL && bytes[0] == '*' ? (size_t)(line + 1 - bytes) : reply.len;
-    for (uint32_t i = 0; at < reply.len && next < note->len; i++) {
+    const uint8_t *bytes = buf_head(&reply);
+    bool executed = resp_read_number(bytes, reply.len, &at, '*', &count);
+    for (uint32_t i = 0; executed && at < reply.len && next < note->len; i++) {
         struct local local;
         struct local_words w;
         memcpy(&local, note->locals + next, sizeof local);
@@ -300,7 +294,7 @@ static void transaction_learn(struct request *r)
             local_words_release(&w);
             next += sizeof local + local.len;
         }
-        at += local_element(bytes + at, reply.len - at);
+        at += local_element(&reply, at);
     }
     buf_release(&reply);
 }

@@ -84,9 +84,11 @@ long resp_reply_take(struct resp_reply_framer *f, const uint8_t *bytes, size_t s
 
 /* Reading a reply that is whole, from *at on, which is moved behind what was read: a line of that
  * type and a number (":7", "*3"; of a bulk, its length); a bulk string, which stays where it
- * stands. False: it is something else (a null, a negative number), and *at stays. */
+ * stands; any reply with all its elements. False: it is something else (a null, a negative number),
+ * or not whole, and *at stays. */
 bool resp_read_number(const uint8_t *bytes, size_t size, size_t *at, char type, size_t *number);
 bool resp_read_bulk(const uint8_t *bytes, size_t size, size_t *at, struct resp_arg *bulk);
+bool resp_read_reply(const uint8_t *bytes, size_t size, size_t *at);
 
 /* Composing. */
 void resp_put_array(struct buf *b, size_t count);

@@ -225,3 +225,16 @@ bool resp_read_bulk(const uint8_t *bytes, size_t size, size_t *at, struct resp_a
     *at = begin + len + 2;
     return true;
 }
+
+bool resp_read_reply(const uint8_t *bytes, size_t size, size_t *at)
+{
+    struct resp_reply_framer framer = {0};
+    bool done = false;
+    long taken = *at < size ? resp_reply_take(&framer, bytes + *at, size - *at, &done) : 0;
+
+    if (taken <= 0 || !done) {
+        return false;
+    }
+    *at += (size_t)taken;
+    return true;
+}

@@ -627,6 +627,29 @@ START_TEST(reading)
 }
 END_TEST
 
+/* A whole reply is passed over with all that is in it; a part of one is none. */
+START_TEST(reading_on)
+{
+    static const char text[] = "*2\r\n$1\r\na\r\n%1\r\n+k\r\n*-1\r\n_\r\n:7\r\n";
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t size = sizeof text - 1, at = 0;
+
+    for (size_t part = 0; part < size - 7; part++) {
+        ck_assert(!resp_read_reply(bytes, part, &at));
+        ck_assert_uint_eq(at, 0);
+    }
+    ck_assert(resp_read_reply(bytes, size, &at));
+    ck_assert_uint_eq(at, size - 7);
+    ck_assert(resp_read_reply(bytes, size, &at));
+    ck_assert_uint_eq(at, size - 4);
+    ck_assert(resp_read_reply(bytes, size, &at));
+    ck_assert_uint_eq(at, size);
+    ck_assert(!resp_read_reply(bytes, size, &at) && at == size);
+    at = 0;
+    ck_assert(!resp_read_reply((const uint8_t *)"x\r\n", 3, &at) && at == 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("resp");
@@ -645,6 +668,7 @@ int main(void)
     tcase_add_test(tc, composing);
     tcase_add_test(tc, arguments);
     tcase_add_test(tc, reading);
+    tcase_add_test(tc, reading_on);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
