@@ -4,6 +4,7 @@
 #include "proxy/clients/pubsub_link.h"
 
 #include "common/mem.h"
+#include "proxy/clients/transaction.h"
 #include "proxy/protocol/glob.h"
 
 #include <stdio.h>
@@ -419,13 +420,15 @@ static bool pubsub_subscriber_says(struct router *router, struct client *c,
     if (strcmp(command->name, "quit") == 0 || strcmp(command->name, "reset") == 0) {
         return false;
     }
-    (void)snprintf(
-        text, sizeof text,
-        "%s Can't execute '%.80s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
-        "QUIT / RESET are allowed in this context",
-        strcmp(command->name, "exec") == 0 ? "EXECABORT Transaction discarded because of:" : "ERR",
-        command->name);
-    client_answer_error(c, text);
+    (void)snprintf(text, sizeof text,
+                   "ERR Can't execute '%.80s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                   "QUIT / RESET are allowed in this context",
+                   command->name);
+    if (strcmp(command->name, "exec") == 0) {
+        transaction_answer_abort(c, text);
+    } else {
+        client_answer_error(c, text);
+    }
     return true;
 }
 

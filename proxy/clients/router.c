@@ -786,12 +786,9 @@ static void router_request_early(struct router *router, struct client *c,
     client_answer_error(c, "LOADING Redis is loading the dataset in memory");
 }
 
-/* A request that is not even looked at spoils the transaction that it is in; an EXEC ends it, and
- * says so without the code of an ordinary error (rejectCommand and execCommandAbort in Redis). */
+/* A request that is not even looked at spoils the transaction that it is in; an EXEC ends it. */
 static void router_reject(struct client *c, const struct command *command, const char *error)
 {
-    char text[256];
-
     if (command == NULL || strcmp(command->name, "exec") != 0) {
         transaction_spoil(c);
         client_answer_error(c, error);
@@ -799,9 +796,7 @@ static void router_reject(struct client *c, const struct command *command, const
     }
     transaction_unwatch(c);
     transaction_discard(c);
-    (void)snprintf(text, sizeof text, "EXECABORT Transaction discarded because of: %s",
-                   strncmp(error, "ERR ", 4) == 0 ? error + 4 : error);
-    client_answer_error(c, text);
+    transaction_answer_abort(c, error);
 }
 
 /* What Redis answers while a script takes too long, and our own section of INFO. */

@@ -32,6 +32,26 @@ struct transaction {
     uint64_t big_key; /* of all its commands */
 };
 
+void transaction_put_abort(struct buf *reply, const char *error)
+{
+    struct buf text = BUF_INIT;
+
+    buf_append_str(&text, "EXECABORT Transaction discarded because of: ");
+    buf_append_str(&text, strncmp(error, "ERR ", 4) == 0 ? error + 4 : error);
+    buf_append(&text, "", 1);
+    resp_put_error(reply, (const char *)buf_head(&text));
+    buf_release(&text);
+}
+
+void transaction_answer_abort(struct client *c, const char *error)
+{
+    struct buf reply = BUF_INIT;
+
+    transaction_put_abort(&reply, error);
+    client_answer(c, buf_head(&reply), reply.len, 0);
+    buf_release(&reply);
+}
+
 int transaction_length(const struct client *c)
 {
     if (c->all->capture_for != NULL && c->all->capture_for->client == c) {
@@ -348,7 +368,6 @@ static void transaction_exec(struct router *router, struct client *c)
     enum route route = router_route(router, c, t->writes, t->may_follow, false);
     bool large = t->alone || t->taken.len + t->commands.len >= BIGS_BYTES ||
                  bigs_has(&c->all->bigs, t->big_key);
-    char text[160];
 
     if (!t->spoiled && refusal == NULL) {
         bool alone = large && router_can_go_alone(router, c, route);
@@ -363,9 +382,7 @@ static void transaction_exec(struct router *router, struct client *c)
     if (t->spoiled) {
         client_answer_error(c, "EXECABORT Transaction discarded because of previous errors.");
     } else if (refusal != NULL) {
-        strcpy(text, "EXECABORT Transaction discarded because of: ");
-        strncat(text, refusal, sizeof text - strlen(text) - 1);
-        client_answer_error(c, text);
+        transaction_answer_abort(c, refusal);
     } else {
         struct request *r = client_queue(c, transaction_flags(t, route));
         buf_append_str(&t->commands, "*1\r\n$4\r\nEXEC\r\n");

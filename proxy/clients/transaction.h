@@ -23,6 +23,11 @@ void transaction_watch_ends(struct client *c);
 /* Forgets the transaction, if there is one. */
 void transaction_discard(struct client *c);
 
+/* How an EXEC is refused for what would be this error ("CODE words") of another command. Its ERR is
+ * not told (rejectCommand in server.c, execCommandAbort in multi.c). */
+void transaction_put_abort(struct buf *reply, const char *error);
+void transaction_answer_abort(struct client *c, const char *error);
+
 /* Queued commands, or those that EXEC carries out, or -1 outside of a transaction (as CLIENT LIST
  * shows it). */
 int transaction_length(const struct client *c);

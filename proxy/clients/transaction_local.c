@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session_impl.h"
+#include "proxy/clients/transaction.h"
 #include "proxy/clients/transaction_session.h"
 
 #include <stdio.h>
@@ -232,10 +233,13 @@ static void local_refused(const struct exec_note *note, const struct buf *reply,
     static const char previous[] =
         "-EXECABORT Transaction discarded because of previous errors.\r\n";
 
+    char error[REQUEST_ERROR_BYTES];
+
     if (note->error[0] == '-' && reply->len == sizeof previous - 1 &&
         memcmp(buf_head(reply), previous, reply->len) == 0) {
-        buf_printf(out, "-EXECABORT Transaction discarded because of: %.*s\r\n",
-                   (int)strcspn(note->error + 1, "\r\n"), note->error + 1);
+        (void)snprintf(error, sizeof error, "%.*s", (int)strcspn(note->error + 1, "\r\n"),
+                       note->error + 1);
+        transaction_put_abort(out, error);
     } else {
         buf_append(out, buf_head(reply), reply->len);
     }

@@ -337,22 +337,25 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
  * even to be refused. */
 static void acl_refuse(struct request *r, const char *said)
 {
-    struct buf text = BUF_INIT;
+    struct buf error = BUF_INIT, reply = BUF_INIT;
+    const char *name = r->note;
 
     if (strstr(said, "the '") != NULL && strstr(said, "' command") != NULL) {
-        buf_printf(&text, "-%sNOPERM this user has no permissions to run the '%s' command\r\n",
-                   strcmp((const char *)r->note, "exec") == 0
-                       ? "EXECABORT Transaction discarded because of: "
-                       : "",
-                   (const char *)r->note);
+        buf_printf(&error, "NOPERM this user has no permissions to run the '%s' command", name);
     } else {
-        buf_printf(&text,
-                   "-NOPERM this user has no permissions to access one of the %s used as "
-                   "arguments\r\n",
+        buf_printf(&error,
+                   "NOPERM this user has no permissions to access one of the %s used as arguments",
                    strstr(said, "' channel") != NULL ? "channels" : "keys");
     }
-    request_set_reply(r, buf_head(&text), text.len);
-    buf_release(&text);
+    buf_append(&error, "", 1);
+    if (strcmp(name, "exec") == 0) {
+        transaction_put_abort(&reply, (const char *)buf_head(&error));
+    } else {
+        resp_put_error(&reply, (const char *)buf_head(&error));
+    }
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&error);
+    buf_release(&reply);
 }
 
 void acl_become(struct client *c, const char *user)

@@ -6,21 +6,12 @@
 #include "common/hex.h"
 #include "common/log.h"
 #include "proxy/clients/session.h"
+#include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
 
 #include <string.h>
 
 enum { PROXY_LEAVE_LINK_MS = 300, PROXY_REPLICA_WAIT_MS = 1000, PROXY_FORWARD_SPARE = 4 };
-
-static void proxy_reply_error(struct proxy *p, struct request *r, const char *text)
-{
-    struct buf reply = BUF_INIT;
-
-    resp_put_error(&reply, text);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
-    proxy_reply(p, r);
-}
 
 void proxy_reply(struct proxy *p, struct request *r)
 {
@@ -42,13 +33,16 @@ void proxy_reply(struct proxy *p, struct request *r)
 
 void proxy_refuse(struct proxy *p, struct request *r, const char *error)
 {
-    char text[256] = "EXECABORT Transaction discarded because of: ";
+    struct buf reply = BUF_INIT;
 
     if ((r->flags & REQUEST_BLOCK) != 0) {
-        strncat(text, error, sizeof text - strlen(text) - 1);
-        error = text;
+        transaction_put_abort(&reply, error);
+    } else {
+        resp_put_error(&reply, error);
     }
-    proxy_reply_error(p, r, error);
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+    proxy_reply(p, r);
 }
 
 void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica)
