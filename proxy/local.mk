@@ -68,6 +68,9 @@ libproxyio_a_SOURCES += \
 	proxy/clients/session_wait.c \
 	proxy/clients/router_alone.c \
 	proxy/clients/router_debug.c \
+	proxy/clients/router_impl.h \
+	proxy/clients/router_own.c \
+	proxy/clients/router_special.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \

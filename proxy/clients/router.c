@@ -1,19 +1,14 @@
-#include "proxy/clients/router.h"
+#include "proxy/clients/router_impl.h"
 
-#include "common/mem.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
-#include "proxy/clients/session_impl.h"
+#include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* More keys than this, watched by one client, are "the keyspace": waiting longer is safe. */
-enum { ROUTER_WATCHED_MAX_BYTES = 4096 * sizeof(uint64_t) };
 
 void router_init(struct router *router, const struct router_config *config)
 {
@@ -85,6 +80,25 @@ bool router_writes(const struct command *command)
     return (command->flags & COMMAND_FLAG_WRITE) != 0 ||
            ((command->categories & COMMAND_CAT_SCRIPTING) != 0 &&
             (command->flags & COMMAND_FLAG_READONLY) == 0 && command->spec_count > 0);
+}
+
+/* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
+ * t_stream.c): a group may be called "streams" or "block". A blocked link would be everybody's. */
+bool router_would_block(const struct command *command, const struct resp_arg *argv, size_t argc)
+{
+    if ((command->flags & COMMAND_FLAG_BLOCKING) == 0) {
+        return false;
+    }
+    if (strncmp(command->name, "xread", 5) != 0) {
+        return true;
+    }
+    for (size_t i = 1; i < argc && !resp_arg_is(&argv[i], "streams"); i++) {
+        if (resp_arg_is(&argv[i], "block")) {
+            return true;
+        }
+        i += resp_arg_is(&argv[i], "group") ? 2 : resp_arg_is(&argv[i], "count") ? 1 : 0;
+    }
+    return false;
 }
 
 /* The role looks at the lease once a turn; a request that was read later is judged by its own time.
@@ -165,9 +179,8 @@ const char *router_gave_up(const struct request *r, bool replica)
     return (r->flags & REQUEST_PATIENT) != 0 ? router_no_replicas : router_master_down;
 }
 
-/* Whether the route leads nowhere; then it has been answered. */
-static bool router_turns_away(struct router *router, struct client *c, enum route route,
-                              bool writes, bool may_follow)
+bool router_turns_away(struct router *router, struct client *c, enum route route, bool writes,
+                       bool may_follow)
 {
     if (route == ROUTE_MOVED) {
         router_answer_moved(router, c);
@@ -240,340 +253,7 @@ void router_send_bytes(struct router *router, enum route route, struct request *
     }
 }
 
-/* ---- links of other proxies ---- */
-
-static void router_put_moved(const struct router *router, const struct client *c, struct buf *out)
-{
-    const struct leader_info *info = router->leader != NULL ? leader_info(router->leader) : NULL;
-
-    buf_printf(out, "-HOLDFASTMOVED %s %" PRIu64 " ", c->nonce,
-               info != NULL ? info->term.n : (uint64_t)0);
-    if (info != NULL && info->known && !info->self) {
-        buf_printf(out, "%s:%d\r\n", info->address.host, info->address.port);
-    } else {
-        buf_append_str(out, "-\r\n");
-    }
-}
-
-void router_answer_moved(struct router *router, struct client *c)
-{
-    c->moved = true;
-    buf_clear(&router->text);
-    router_put_moved(router, c, &router->text);
-    router_answer(router, c, 0);
-}
-
-void router_set_moved(struct router *router, struct request *r)
-{
-    r->client->moved = true;
-    buf_clear(&router->text);
-    router_put_moved(router, r->client, &router->text);
-    request_set_reply(r, buf_head(&router->text), router->text.len);
-    buf_clear(&router->text);
-}
-
-/* HOLDFAST LINK cluster log name nonce: the client is another proxy from now on. */
-static void router_link(struct router *router, struct client *c, const struct resp_arg *argv,
-                        size_t argc)
-{
-    const char *own = router->config.cluster_id;
-    long long log_id = 0;
-
-    if (!client_may_ask(c) && !session_may_link(router, c)) {
-        client_answer_error(c, "NOAUTH Authentication required.");
-    } else if (argc != 6 || argv[5].len != sizeof c->nonce - 1) {
-        client_answer_error(c, "ERR HOLDFAST LINK needs a cluster, a log, a name and a nonce");
-    } else if (own == NULL || argv[2].len != strlen(own) || !resp_arg_is(&argv[2], own) ||
-               !resp_arg_integer(&argv[3], &log_id) || (uint64_t)log_id != router->config.log_id) {
-        client_answer_error(c, "ERR this proxy belongs to another cluster or log");
-    } else {
-        memcpy(c->nonce, argv[5].bytes, sizeof c->nonce - 1);
-        c->authenticated = true;
-        c->async = false; /* whoever comes over it says what he wants */
-        session_name_link(c, &argv[4]);
-        router_answer_ok(c);
-    }
-}
-
-/* Redis knows no rights to HOLDFAST. A user other than the link's own needs the right to say
- * REPLICAOF, which on a plain Redis does as much. True: to be asked for, or refused. */
-static bool router_own_gate(struct router *router, struct client *c)
-{
-    static const struct resp_arg words[] = {
-        {(const uint8_t *)"REPLICAOF", 9}, {(const uint8_t *)"NO", 2}, {(const uint8_t *)"ONE", 3}};
-    const struct command *command;
-
-    if (c->user == NULL) {
-        return false;
-    }
-    command = command_find(router->table, words, 3, NULL);
-    if (command == NULL) { /* it was renamed */
-        client_answer_error(c, "NOPERM this user has no permissions to run the 'holdfast' command");
-        return true;
-    }
-    bool waits = acl_gate(router, c, command, words, 3);
-    if (!c->postponed) {
-        c->gate = CLIENT_GATE_NONE;
-    }
-    return waits;
-}
-
-/* WAITAOF, where the engine is older than that command. Who may WAIT may do this. */
-static bool router_wait_aof(struct router *router, struct client *c, const struct resp_arg *argv,
-                            size_t argc)
-{
-    static const struct resp_arg words[] = {
-        {(const uint8_t *)"WAIT", 4}, {(const uint8_t *)"0", 1}, {(const uint8_t *)"0", 1}};
-    const struct command *wait = command_find(router->table, words, 3, NULL);
-
-    if (argc != 4 || !client_may_ask(c) || wait == NULL) {
-        return false;
-    }
-    if (!acl_gate(router, c, wait, words, 3) &&
-        (c->transaction == NULL || !transaction_handle(router, c, session_waitaof(), argv, argc))) {
-        session_wait(router, c, argv, argc);
-    }
-    if (!c->postponed) {
-        c->gate = CLIENT_GATE_NONE;
-    }
-    return true;
-}
-
-/* HOLDFAST …: a command of our own, which Redis does not know. False: nor do we. */
-static bool router_own(struct router *router, struct client *c, const struct resp_arg *argv,
-                       size_t argc)
-{
-    if (router->table != NULL && resp_arg_is(&argv[0], "waitaof")) {
-        return router_wait_aof(router, c, argv, argc);
-    }
-    if (argc < 2 || !resp_arg_is(&argv[0], "holdfast")) {
-        return false;
-    }
-    if (resp_arg_is(&argv[1], "link") && c->user == NULL) {
-        router_link(router, c, argv, argc);
-        return true;
-    }
-    if (!client_may_ask(c) || c->transaction != NULL) {
-        return false; /* refused like anything that is not known */
-    }
-    if (resp_arg_is(&argv[1], "sync")) {
-        session_sync(c, argv, argc); /* it is about this connection alone */
-        return true;
-    }
-    if (router->admin == NULL) {
-        return false;
-    }
-    if (router_own_gate(router, c)) {
-        return true;
-    }
-    struct buf reply = BUF_INIT; /* router->text holds Redis' error, for what is not known either */
-    bool known = router->admin(router->info_ctx, argv, argc, &reply);
-    if (known) {
-        client_answer(c, buf_head(&reply), reply.len, 0);
-    }
-    buf_release(&reply);
-    return known;
-}
-
-/* ---- what is not passed on ---- */
-
-struct router_rule {
-    const char *name;  /* "x|" stands for all subcommands of x */
-    const char *error; /* NULL: as if Redis did not know it */
-};
-
-/* docs/COMPATIBILITY.md gives the reason for each. */
-static const struct router_rule router_rules[] = {
-    {"shutdown", "ERR SHUTDOWN is disabled by the proxy"},
-    {"replicaof", "ERR REPLICAOF is disabled by the proxy"},
-    {"slaveof", "ERR SLAVEOF is disabled by the proxy"},
-    {"failover", "ERR FAILOVER is disabled by the proxy"},
-    {"psync", "ERR PSYNC is disabled by the proxy"},
-    {"sync", "ERR SYNC is disabled by the proxy"},
-    {"replconf", "ERR REPLCONF is disabled by the proxy"},
-    {"migrate", "ERR MIGRATE is disabled by the proxy"},
-    {"script|debug", "ERR SCRIPT DEBUG is disabled by the proxy"},
-};
-
-static const struct router_rule *router_rule_of(const char *name)
-{
-    for (size_t i = 0; i < sizeof router_rules / sizeof *router_rules; i++) {
-        if (strcmp(router_rules[i].name, name) == 0) {
-            return &router_rules[i];
-        }
-    }
-    return NULL;
-}
-
-bool router_never_passes(const char *name)
-{
-    return router_rule_of(name) != NULL || strcmp(name, "debug") == 0;
-}
-
-/* XREAD and XREADGROUP block only if they say so. Read as Redis reads them (xreadCommand in
- * t_stream.c): a group may be called "streams" or "block". A blocked link would be everybody's. */
-bool router_would_block(const struct command *command, const struct resp_arg *argv, size_t argc)
-{
-    if ((command->flags & COMMAND_FLAG_BLOCKING) == 0) {
-        return false;
-    }
-    if (strncmp(command->name, "xread", 5) != 0) {
-        return true;
-    }
-    for (size_t i = 1; i < argc && !resp_arg_is(&argv[i], "streams"); i++) {
-        if (resp_arg_is(&argv[i], "block")) {
-            return true;
-        }
-        i += resp_arg_is(&argv[i], "group") ? 2 : resp_arg_is(&argv[i], "count") ? 1 : 0;
-    }
-    return false;
-}
-
-/* As if Redis did not have the command. */
-static void router_answer_unknown(struct router *router, struct client *c,
-                                  const struct command *command, const struct resp_arg *argv,
-                                  size_t argc)
-{
-    buf_clear(&router->text);
-    command_unknown_text(command, argv, argc, &router->text);
-    buf_append(&router->text, "", 1);
-    client_answer_error(c, (const char *)buf_head(&router->text));
-    buf_clear(&router->text);
-}
-
-/* REPLICAOF NO ONE where that is so. (Arity was checked.) */
-static bool router_is_master_already(const struct router *router, const struct client *c,
-                                     const struct command *command, const struct resp_arg *argv)
-{
-    bool replicaof =
-        strcmp(command->name, "replicaof") == 0 || strcmp(command->name, "slaveof") == 0;
-
-    return replicaof && resp_arg_is(&argv[1], "no") && resp_arg_is(&argv[2], "one") &&
-           router_serves(router) && c->transaction == NULL;
-}
-
-static bool router_refuse(struct router *router, struct client *c, const struct command *command,
-                          const struct resp_arg *argv, size_t argc)
-{
-    const struct router_rule *rule = router_rule_of(command->name);
-
-    if (router_debug_is_harmful(command, argv, argc) ||
-        (c->transaction != NULL && router_would_push(command, c, argv, argc))) {
-        client_answer_error(c, "ERR this DEBUG subcommand is disabled by the proxy");
-        transaction_spoil(c);
-        return true;
-    }
-    if (rule == NULL || (c->transaction != NULL && (command->flags & COMMAND_FLAG_NO_MULTI) != 0)) {
-        return false; /* such as SHUTDOWN, which no transaction takes */
-    }
-    if (router_is_master_already(router, c, command, argv)) {
-        router_answer_ok(c);
-        return true;
-    }
-    if (rule->error != NULL) {
-        client_answer_error(c, rule->error);
-    } else {
-        router_answer_unknown(router, c, command, argv, argc);
-    }
-    transaction_spoil(c);
-    return true;
-}
-
-/* ---- INFO and ROLE ---- */
-
-/* Whether our Redis can be asked, as the one that serves or as a replica. */
-static bool router_has_redis(const struct router *router)
-{
-    return (router->service == SERVICE_FULL && engine_is_up(router->engine)) ||
-           (router->replica != NULL && forward_links_up(router->replica) > 0);
-}
-
-static bool router_info_local(struct router *router, struct client *c, const struct resp_arg *argv,
-                              size_t argc)
-{
-    bool only_ours = argc == 2 && resp_arg_is(&argv[1], "holdfast");
-    bool only_replication = argc == 2 && resp_arg_is(&argv[1], "replication");
-    struct buf text = BUF_INIT;
-
-    if (!only_ours && (c->transaction != NULL || (!only_replication && router_has_redis(router)))) {
-        return false;
-    }
-    if (!only_ours && !only_replication) {
-        /* What clients look for while they wait for a server (their ready checks). */
-        buf_printf(&text, "# Persistence\r\nloading:%d\r\n\r\n", !router->others);
-    }
-    if (!only_ours) {
-        router->replication_text(router->info_ctx, &text);
-    }
-    if (only_replication) {
-        buf_truncate(&text, text.len - 2); /* the empty line stands between sections */
-    } else {
-        router->info_text(router->info_ctx, &text);
-    }
-    buf_clear(&router->text);
-    if (c->resp == 3) {
-        buf_printf(&router->text, "=%zu\r\ntxt:", text.len + 4);
-        buf_append(&router->text, buf_head(&text), text.len);
-        buf_append_str(&router->text, "\r\n");
-    } else {
-        resp_put_bulk(&router->text, buf_head(&text), text.len);
-    }
-    buf_release(&text);
-    router_answer(router, c, 0);
-    return true;
-}
-
-void router_role(struct router *router, struct client *c)
-{
-    buf_clear(&router->text);
-    router->role_reply(router->info_ctx, &router->text);
-    router_answer(router, c, 0);
-}
-
-bool router_info_wants_ours(const struct resp_arg *argv, size_t argc)
-{
-    for (size_t i = 1; i < argc; i++) {
-        if (resp_arg_is(&argv[i], "all") || resp_arg_is(&argv[i], "everything") ||
-            resp_arg_is(&argv[i], "holdfast")) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- the way of one request ---- */
-
-static bool router_is_kill(const struct command *command)
-{
-    return strcmp(command->name, "script|kill") == 0 || strcmp(command->name, "function|kill") == 0;
-}
-
-bool router_is_plain(const struct command *command)
-{
-    static const char *const special[] = {"multi",       "exec",       "discard",
-                                          "unwatch",     "watch",      "select",
-                                          "hello",       "auth",       "reset",
-                                          "quit",        "wait",       "waitaof",
-                                          "info",        "debug",      "role",
-                                          "readonly",    "readwrite",  "monitor",
-                                          "config|set",  "config|get", "config|resetstat",
-                                          "acl|setuser", "acl|load",   "slowlog|get",
-                                          "slowlog|len"};
-
-    for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
-        if (strcmp(command->name, special[i]) == 0) {
-            return false;
-        }
-    }
-    if ((command->flags & COMMAND_FLAG_PUBSUB) != 0) {
-        return false;
-    }
-    return router_rule_of(command->name) == NULL && !router_is_kill(command) &&
-           (command->flags & COMMAND_FLAG_BLOCKING) == 0 &&
-           strncmp(command->name, "client|", 7) != 0 &&
-           strcmp(command->name, "latency|histogram") != 0 &&
-           strcmp(command->name, "script|load") != 0;
-}
 
 static bool router_is_publish(const struct command *command)
 {
@@ -673,8 +353,8 @@ static void router_script_loaded(struct request *r)
     buf_release(&reply);
 }
 
-static void router_pass(struct router *router, struct client *c, const struct command *command,
-                        const struct resp_arg *argv, size_t argc)
+void router_pass(struct router *router, struct client *c, const struct command *command,
+                 const struct resp_arg *argv, size_t argc)
 {
     bool harmless = false;
     bool known = router_scope(router, c->db, command, argv, argc, &harmless);
@@ -727,53 +407,14 @@ static void router_pass(struct router *router, struct client *c, const struct co
     }
 }
 
-/* ---- WATCH ---- */
-
-/* What EXEC reveals besides its own commands' keys: whether these were changed. */
-static void router_watch(struct router *router, struct client *c, const struct command *command,
-                         const struct resp_arg *argv, size_t argc)
-{
-    bool harmless = false;
-    enum route route = router_route(router, c, false, false, false);
-
-    if (router_turns_away(router, c, route, false, false) ||
-        !router_choose_lane(router, c, true, route)) {
-        return;
-    }
-    private_keep(c->link, PRIVATE_WATCH);
-    c->watches = true;
-    if (!router_scope(router, c->db, command, argv, argc, &harmless) ||
-        c->watched.len + router->hashes.len > ROUTER_WATCHED_MAX_BYTES) {
-        c->watches_many = true;
-    } else {
-        buf_append(&c->watched, buf_head(&router->hashes), router->hashes.len);
-    }
-    buf_clear(&router->hashes);
-    router_send(router, c, route, 0, false, true, argv, argc);
-}
-
-static void router_unwatch(struct router *router, struct client *c, const struct resp_arg *argv)
-{
-    enum route route = router_route(router, c, false, false, false);
-
-    if (!c->watches) {
-        router_answer_ok(c);
-        return;
-    }
-    if (!router_choose_lane(router, c, true, route)) {
-        return;
-    }
-    buf_clear(&router->hashes);
-    router_send(router, c, route, 0, false, true, argv, 1);
-    transaction_watch_ends(c);
-}
+/* ---- what comes in ---- */
 
 /* Before the engine was ever asked what it knows, only the session itself can be served. */
 static void router_request_early(struct router *router, struct client *c,
                                  const struct resp_arg *argv, size_t argc)
 {
     if (resp_arg_is(&argv[0], "info") && client_may_ask(c) &&
-        router_info_local(router, c, argv, argc)) {
+        router_info(router, c, NULL, argv, argc)) {
         return;
     }
     if (router_own(router, c, argv, argc)) {
@@ -808,99 +449,6 @@ static bool router_may_be_busy(const struct client *c, const struct command *com
     }
     return (command->flags & COMMAND_FLAG_ALLOW_BUSY) != 0 ||
            (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));
-}
-
-/* At once: what this client asked before may wait for the script, too. Also when the links to Redis
- * were given up because of it: nobody else could end it. */
-static void router_kill(struct router *router, struct client *c, const struct command *command,
-                        const struct resp_arg *argv, size_t argc)
-{
-    enum route route = router_route(router, c, false, false, true);
-
-    if (route == ROUTE_ENGINE || router->busy[0] != '\0') {
-        router->kill(router->info_ctx, client_queue(c, 0), command->name);
-    } else if (!router_turns_away(router, c, route, false, false) &&
-               router_choose_lane(router, c, true, route)) {
-        buf_clear(&router->hashes);
-        (void)router_send(router, c, route, 0, false, true, argv, argc);
-    }
-}
-
-/* Who monitors already gets no answer, as in Redis. What scripts do Redis tells us, once it was
- * asked to; if it can't be, that is not shown. */
-static void router_monitor(const struct router *router, struct client *c)
-{
-    bool waited = c->waits_for_link;
-
-    c->waits_for_link = false;
-    if (!waited && !c->monitors && !router->monitors_scripts && router_serves(router) &&
-        router->scripts_can_be_monitored) {
-        c->all->monitor_wanted = c->waits_for_link = true;
-        monitor_join_early(c);
-        client_postpone(c);
-        return;
-    }
-    if (waited || !c->monitors) {
-        client_answer(c, "+OK\r\n", 5, REQUEST_ACK);
-        monitor_join(c);
-    }
-}
-
-/* What is not simply passed on, or not by everybody. */
-static void router_special(struct router *router, struct client *c, const struct command *command,
-                           const struct resp_arg *argv, size_t argc)
-{
-    argv = router_debug_argv(command, argv, &argc);
-    if (acl_gate(router, c, command, argv, argc)) {
-        return;
-    }
-    router->cron_paused = router->cron_paused || router_debug_pauses_cron(command, argv, argc);
-    if (strcmp(command->name, "config|set") == 0) { /* maybe maxmemory */
-        router->memory_tight = true;
-        router->memory_asked_ns = router->clients->now_ns;
-    }
-    if (router_refuse(router, c, command, argv, argc) ||
-        pubsub_handle(router, c, command, argv, argc) ||
-        transaction_handle(router, c, command, argv, argc) ||
-        session_handle(router, c, command, argv, argc)) {
-        return;
-    }
-    if (strncmp(command->name, "config|", 7) == 0 &&
-        session_config(router, c, command, argv, argc)) {
-        return;
-    }
-    if ((strcmp(command->name, "slowlog|get") == 0 || strcmp(command->name, "slowlog|len") == 0) &&
-        session_slowlog(router, c, command, argv, argc)) {
-        return;
-    }
-    if (strcmp(command->name, "latency|histogram") == 0 &&
-        session_latency(router, c, command, argv, argc)) {
-        return;
-    }
-    if (strcmp(command->name, "info") == 0 && router_info_local(router, c, argv, argc)) {
-        return;
-    }
-    if (strcmp(command->name, "watch") == 0) {
-        router_watch(router, c, command, argv, argc);
-        return;
-    }
-    if (strcmp(command->name, "role") == 0) {
-        router_role(router, c);
-        return;
-    }
-    if (router_is_kill(command)) {
-        router_kill(router, c, command, argv, argc);
-        return;
-    }
-    if (strcmp(command->name, "monitor") == 0) {
-        router_monitor(router, c);
-        return;
-    }
-    if (strcmp(command->name, "unwatch") == 0) {
-        router_unwatch(router, c, argv);
-        return;
-    }
-    router_pass(router, c, command, argv, argc);
 }
 
 static void router_take(struct router *router, struct client *c, const struct resp_arg *argv,
@@ -938,7 +486,7 @@ static void router_take(struct router *router, struct client *c, const struct re
     }
     if (router->busy[0] != '\0' && strcmp(command->name, "function|stats") == 0 &&
         c->transaction == NULL) {
-        router_kill(router, c, command, argv, argc);
+        (void)router_kill(router, c, command, argv, argc);
         return;
     }
     if (router->busy[0] != '\0' && !router_may_be_busy(c, command, argv, argc) &&
