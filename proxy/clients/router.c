@@ -1,5 +1,6 @@
 #include "proxy/clients/router_impl.h"
 
+#include "common/mem.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session.h"
@@ -39,6 +40,25 @@ void router_answer(struct router *router, struct client *c, uint32_t request_fla
 void router_answer_ok(struct client *c)
 {
     client_answer(c, "+OK\r\n", 5, 0);
+}
+
+struct router_words *router_words_create(struct router *router, const struct resp_arg *argv,
+                                         size_t argc)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < argc; i++) {
+        size += argv[i].len;
+    }
+    struct router_words *words = mem_alloc(sizeof *words + argc * sizeof *argv + size);
+    *words = (struct router_words){.router = router, .argc = argc};
+    uint8_t *to = (uint8_t *)&words->argv[argc];
+    for (size_t i = 0; i < argc; i++) {
+        memcpy(to, argv[i].bytes, argv[i].len);
+        words->argv[i] = (struct resp_arg){to, argv[i].len};
+        to += argv[i].len;
+    }
+    return words;
 }
 
 /* ---- what a request touches ---- */

@@ -217,6 +217,15 @@ bool router_info_wants_ours(const struct resp_arg *argv, size_t argc);
 /* ROLE; answered. */
 void router_role(struct router *router, struct client *c);
 
+/* The note of a request whose words are needed when it is answered, in one piece. */
+struct router_words {
+    struct router *router;
+    size_t argc;
+    struct resp_arg argv[]; /* their bytes stand behind them */
+};
+struct router_words *router_words_create(struct router *router, const struct resp_arg *argv,
+                                         size_t argc);
+
 /* Answers that session.c and transaction.c give. router_answer sends router->text. */
 void router_answer(struct router *router, struct client *c, uint32_t request_flags);
 void router_answer_ok(struct client *c);

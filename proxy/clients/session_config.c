@@ -31,39 +31,11 @@ static bool config_fits(struct router *router, struct client *c, const struct cl
     return false;
 }
 
-/* The note of CONFIG SET (and LATENCY HISTOGRAM): the words, for what is ours of them is set when
- * Redis has set the rest; what others have set meanwhile stays. */
-struct config_note {
-    struct router *router;
-    size_t argc;
-    struct resp_arg argv[]; /* their bytes stand behind them */
-};
-
-static struct config_note *config_note_create(struct router *router, const struct resp_arg *argv,
-                                              size_t argc)
-{
-    struct config_note *note;
-    size_t size = 0;
-
-    for (size_t i = 0; i < argc; i++) {
-        size += argv[i].len;
-    }
-    note = mem_alloc(sizeof *note + argc * sizeof *argv + size);
-    note->router = router;
-    note->argc = argc;
-    uint8_t *to = (uint8_t *)&note->argv[argc];
-    for (size_t i = 0; i < argc; i++) {
-        memcpy(to, argv[i].bytes, argv[i].len);
-        note->argv[i] = (struct resp_arg){to, argv[i].len};
-        to += argv[i].len;
-    }
-    return note;
-}
-
-/* Also if its client has gone. */
+/* What is ours of its words is set when Redis has set the rest; what others have set meanwhile
+ * stays. Also if its client has gone. */
 static void config_was_set(struct request *r)
 {
-    const struct config_note *note = r->note;
+    const struct router_words *note = r->note;
     struct clients *all = note->router->clients;
     struct resp_arg *rest = mem_alloc(note->argc * sizeof *rest);
     struct client_config next = all->config;
@@ -104,7 +76,7 @@ static void config_stats_reset(struct request *r)
 /* note: for amend, or NULL; it is taken over. */
 static void config_send(struct router *router, struct client *c, enum route route,
                         const struct command *command, const struct resp_arg *argv, size_t argc,
-                        void (*amend)(struct request *), struct config_note *note)
+                        void (*amend)(struct request *), struct router_words *note)
 {
     bool harmless = false;
 
@@ -132,7 +104,7 @@ static void config_set(struct router *router, struct client *c, enum route route
 
     if (!client_config_take(&next, argv, argc, rest, &count)) {
         config_send(router, c, route, command, argv, argc, config_was_set,
-                    config_note_create(router, argv, argc));
+                    router_words_create(router, argv, argc));
     } else if (!config_fits(router, c, &next)) {
         /* answered */
     } else if (count == 2) {
@@ -140,7 +112,7 @@ static void config_set(struct router *router, struct client *c, enum route route
         router_answer_ok(c);
     } else {
         config_send(router, c, route, command, rest, count, config_was_set,
-                    config_note_create(router, argv, argc));
+                    router_words_create(router, argv, argc));
     }
     free(rest);
 }
@@ -235,7 +207,7 @@ bool session_slowlog(struct router *router, struct client *c, const struct comma
 
 static void latency_got(struct request *r)
 {
-    const struct config_note *note = r->note;
+    const struct router_words *note = r->note;
     struct buf reply = BUF_INIT;
 
     request_move_reply(r, &reply);
@@ -253,7 +225,7 @@ bool session_latency(struct router *router, struct client *c, const struct comma
         return false;
     }
     config_send(router, c, route, command, argv, argc, latency_got,
-                config_note_create(router, argv + 2, argc - 2));
+                router_words_create(router, argv + 2, argc - 2));
     return true;
 }
 

@@ -300,7 +300,7 @@ static bool server_answered(struct router *router, struct client *c, enum route 
         }
     } else if (acl_changes_rights(command)) {
         if (own && ok) {
-            acl_rights_changed(router, c->all, argv, argc);
+            acl_rights_changed(router, argv, argc);
         }
     } else {
         return false;

@@ -35,8 +35,7 @@ bool acl_changes_rights(const struct command *command);
 void acl_rights_change(struct router *router, struct request *r, const struct resp_arg *argv,
                        size_t argc);
 /* The same of words that Redis has carried out, in a transaction. */
-void acl_rights_changed(struct router *router, struct clients *all, const struct resp_arg *argv,
-                        size_t argc);
+void acl_rights_changed(struct router *router, const struct resp_arg *argv, size_t argc);
 
 /* A request of the client has been answered, not postponed: a login that did not begin is over. */
 void acl_request_done(struct client *c);

@@ -13,33 +13,6 @@
 
 static const char *const rights_words[TOPIC_KINDS] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"};
 
-/* The note of what changes them: the words, whose bytes stand behind them. */
-struct rights_change {
-    struct router *router;
-    bool asked; /* who has subscribed was asked about right behind it */
-    size_t argc;
-    struct resp_arg argv[]; /* [2]: whose; without it everybody's */
-};
-
-static struct rights_change *rights_change_create(struct router *router,
-                                                  const struct resp_arg *argv, size_t argc)
-{
-    size_t size = 0;
-
-    for (size_t i = 0; i < argc; i++) {
-        size += argv[i].len;
-    }
-    struct rights_change *change = mem_alloc(sizeof *change + argc * sizeof *argv + size);
-    *change = (struct rights_change){.router = router, .argc = argc};
-    uint8_t *to = (uint8_t *)&change->argv[argc];
-    for (size_t i = 0; i < argc; i++) {
-        memcpy(to, argv[i].bytes, argv[i].len);
-        change->argv[i] = (struct resp_arg){to, argv[i].len};
-        to += argv[i].len;
-    }
-    return change;
-}
-
 static const char *rights_user(const struct router *router, const struct client *c)
 {
     return c->user != NULL ? c->user : session_own_user(router);
@@ -84,13 +57,13 @@ static void rights_ask(struct router *router, struct client *c, enum topic_kind 
     free(words);
 }
 
-static void rights_ask_all(struct router *router, struct clients *all, const struct resp_arg *argv,
-                           size_t argc)
+/* argv[2]: whose rights; without it everybody's. */
+static void rights_ask_all(struct router *router, const struct resp_arg *argv, size_t argc)
 {
     const char *user = argc > 2 ? (const char *)argv[2].bytes : "";
     size_t len = argc > 2 ? argv[2].len : 0;
 
-    for (struct client *c = all->list; c != NULL; c = c->next) {
+    for (struct client *c = router->clients->list; c != NULL; c = c->next) {
         const char *its = rights_user(router, c);
         if (c->closing || c->subscriber == NULL ||
             (len > 0 && (strlen(its) != len || memcmp(its, user, len) != 0))) {
@@ -104,34 +77,31 @@ static void rights_ask_all(struct router *router, struct clients *all, const str
     }
 }
 
-static void rights_changed(struct request *r)
-{
-    const struct rights_change *change = r->note;
-
-    if (request_reply_type(r) == '-') {
-        return;
-    }
-    session_acl_credentials(change->router, change->argv, change->argc);
-    if (!change->asked && router_serves(change->router)) {
-        rights_ask_all(change->router, r->client->all, change->argv, change->argc);
-    }
-}
-
+/* Also if its client has gone. */
 static void rights_learn(struct request *r)
 {
-    const struct rights_change *change = r->note;
+    const struct router_words *words = r->note;
 
     if (request_reply_type(r) == '+') {
-        session_acl_credentials(change->router, change->argv, change->argc);
+        session_acl_credentials(words->router, words->argv, words->argc);
     }
 }
 
-void acl_rights_changed(struct router *router, struct clients *all, const struct resp_arg *argv,
-                        size_t argc)
+/* Who has subscribed was not asked about behind it. */
+static void rights_changed(struct request *r)
+{
+    const struct router_words *words = r->note;
+
+    if (request_reply_type(r) == '+') {
+        acl_rights_changed(words->router, words->argv, words->argc);
+    }
+}
+
+void acl_rights_changed(struct router *router, const struct resp_arg *argv, size_t argc)
 {
     session_acl_credentials(router, argv, argc);
     if (router_serves(router)) {
-        rights_ask_all(router, all, argv, argc);
+        rights_ask_all(router, argv, argc);
     }
 }
 
@@ -143,13 +113,12 @@ bool acl_changes_rights(const struct command *command)
 void acl_rights_change(struct router *router, struct request *r, const struct resp_arg *argv,
                        size_t argc)
 {
-    struct rights_change *change = rights_change_create(router, argv, argc);
+    bool shared = r->client->lane == CLIENT_LANE_SHARED;
 
-    change->asked = r->client->lane == CLIENT_LANE_SHARED;
-    r->note = change;
-    r->amend = rights_changed;
+    r->note = router_words_create(router, argv, argc);
+    r->amend = shared ? rights_learn : rights_changed;
     r->learn = rights_learn;
-    if (change->asked) {
-        rights_ask_all(router, r->client->all, argv, argc);
+    if (shared) { /* right behind it, on the same link */
+        rights_ask_all(router, argv, argc);
     }
 }
