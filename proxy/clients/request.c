@@ -93,14 +93,27 @@ size_t request_reply_bytes(const struct request *r)
     return r->inline_len + r->reply.len;
 }
 
+/* Its first bytes: all of an inline one, and more than a kind of error takes of another. */
+static const uint8_t *request_reply_head(const struct request *r, size_t *size)
+{
+    *size = r->inline_len;
+    return r->inline_len > 0 ? r->inline_reply : chain_head(&r->reply, size);
+}
+
 uint8_t request_reply_type(const struct request *r)
 {
     size_t size;
+    const uint8_t *bytes = request_reply_head(r, &size);
 
-    if (r->inline_len > 0) {
-        return r->inline_reply[0];
-    }
-    return r->reply.len > 0 ? *chain_head(&r->reply, &size) : 0;
+    return size > 0 ? bytes[0] : 0;
+}
+
+bool request_reply_begins(const struct request *r, const char *with)
+{
+    size_t size, len = strlen(with);
+    const uint8_t *bytes = request_reply_head(r, &size);
+
+    return size >= len && memcmp(bytes, with, len) == 0;
 }
 
 void request_move_reply(struct request *r, struct buf *out)

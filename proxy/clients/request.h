@@ -98,6 +98,8 @@ void request_move_reply(struct request *r, struct buf *out);
 void request_send_reply(struct request *r, struct chain *out);
 /* The reply's first byte tells its type; 0 if there is none. */
 uint8_t request_reply_type(const struct request *r);
+/* Whether it begins with that, a few characters. */
+bool request_reply_begins(const struct request *r, const char *with);
 /* Takes away what stands behind its first line (an error). */
 void request_cut_reply(struct request *r);
 /* Its client has gone: calls learn, if it has one. */

@@ -82,20 +82,20 @@ void router_reader_wrote(struct request *r)
         "-ERR Write commands are not allowed from read-only scripts.",
         "-ERR Can not execute a script with write flag using *_ro command."};
     static const char lack[] = "-NOREPLICAS Not enough good replicas to write.";
-    struct buf reply = BUF_INIT, told = BUF_INIT;
+    struct buf reply = BUF_INIT, rest = BUF_INIT;
 
-    request_move_reply(r, &reply);
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
-        size_t len = strlen(errors[i]);
-        if (reply.len >= len && memcmp(buf_head(&reply), errors[i], len) == 0) {
-            buf_append(&told, lack, sizeof lack - 1);
-            buf_append(&told, buf_head(&reply) + len, reply.len - len);
+        if (request_reply_begins(r, errors[i])) {
+            request_move_reply(r, &rest);
+            buf_consume(&rest, strlen(errors[i]));
+            buf_append_str(&reply, lack);
+            buf_append(&reply, buf_head(&rest), rest.len);
+            request_set_reply(r, buf_head(&reply), reply.len);
+            buf_release(&reply);
+            buf_release(&rest);
+            return;
         }
     }
-    const struct buf *out = told.len > 0 ? &told : &reply;
-    request_set_reply(r, buf_head(out), out->len);
-    buf_release(&told);
-    buf_release(&reply);
 }
 
 bool router_is_paused(const struct router *router, const struct client *c,

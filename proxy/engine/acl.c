@@ -2,8 +2,8 @@
  * Redis agrees, the asking is silent and the request presented again (CLIENT_GATE_GRANTED). What
  * DRYRUN says no to stands in no ACL LOG: so the request is presented again, too, and Redis is
  * made to refuse it on the client's own link (CLIENT_GATE_REFUSED), but what may not be answered
- * soon if it does not (REQUEST_LATE). Any other answer is the
- * client's, and the request passed over (CLIENT_GATE_DENIED). */
+ * soon if it does not (REQUEST_LATE). Any other answer is the client's, and the request passed over
+ * (CLIENT_GATE_DENIED). */
 #include "proxy/engine/acl.h"
 
 #include "common/mem.h"
@@ -186,41 +186,29 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
 
 /* ---- what a user may not do ---- */
 
-static bool acl_reply_begins(struct request *r, const char *with)
-{
-    struct buf said = BUF_INIT;
-    size_t len = strlen(with);
-
-    request_move_reply(r, &said);
-    bool begins = said.len >= len && memcmp(buf_head(&said), with, len) == 0;
-    request_set_reply(r, buf_head(&said), said.len);
-    buf_release(&said);
-    return begins;
-}
-
 /* Errors of who carries out nothing, for now: they tell of no data. */
 static const char *const acl_transient[] = {"-MASTERDOWN ", "-LOADING ", "-BUSY "};
 
 /* Redis has refused it on the user's link. An EXEC is refused by EXECABORT. */
-static bool acl_is_refusal(struct request *r)
+static bool acl_is_refusal(const struct request *r)
 {
-    bool is = acl_reply_begins(r, "-NOPERM ") || acl_reply_begins(r, "-EXECABORT ");
+    bool is = request_reply_begins(r, "-NOPERM ") || request_reply_begins(r, "-EXECABORT ");
 
     for (size_t i = 0; i < sizeof acl_transient / sizeof *acl_transient && !is; i++) {
-        is = acl_reply_begins(r, acl_transient[i]);
+        is = request_reply_begins(r, acl_transient[i]);
     }
     return is;
 }
 
 /* What the first error inside MULTI says of the whole. Not even that may have begun, where nothing
  * is carried out for now: then nobody knows what has become of what stood behind it. */
-static bool acl_is_refusal_inside(struct request *r, const char *error)
+static bool acl_is_refusal_inside(const struct request *r, const char *error)
 {
     bool is = strncmp(error, "-NOPERM ", 8) == 0;
 
     for (size_t i = 0; i < sizeof acl_transient / sizeof *acl_transient && !is; i++) {
         is = strncmp(error, acl_transient[i], strlen(acl_transient[i])) == 0 &&
-             !acl_reply_begins(r, "-EXECABORT ");
+             !request_reply_begins(r, "-EXECABORT ");
         r->client->close_when_sent = r->client->close_when_sent || is;
     }
     return is && request_reply_type(r) == '-';
@@ -391,9 +379,9 @@ static void acl_login_answered(struct client *c, const char *user)
 
 /* transaction.c asks for memory alone: the link's user need not be allowed the command with which
  * it does, nor the key be of its type. */
-static bool acl_is_not_oom(struct request *r)
+static bool acl_is_not_oom(const struct request *r)
 {
-    return r->note == NULL && !acl_reply_begins(r, "-OOM");
+    return r->note == NULL && !request_reply_begins(r, "-OOM");
 }
 
 void acl_answered(struct request *r)

@@ -63,6 +63,28 @@ START_TEST(test_set_reply)
 }
 END_TEST
 
+/* What a reply begins with is seen wherever it lies, and not beyond its end. */
+START_TEST(test_begins)
+{
+    struct request_pool pool = {0};
+    struct request *r = request_take(&pool);
+
+    ck_assert(!request_reply_begins(r, "-ERR "));
+    request_add_reply(r, "-ERR", 4);
+    ck_assert(!request_reply_begins(r, "-ERR "));
+    ck_assert(request_reply_begins(r, "-ERR"));
+    request_add_reply(r, " x", 2);
+    ck_assert(request_reply_begins(r, "-ERR "));
+    for (int i = 0; i < 100; i++) {
+        request_add_reply(r, " and more", 9);
+    }
+    ck_assert(request_reply_begins(r, "-ERR x and"));
+    ck_assert(!request_reply_begins(r, "-ERX"));
+    request_give(&pool, r);
+    request_pool_release(&pool);
+}
+END_TEST
+
 /* Keys are copied, however many, and may be set again. */
 START_TEST(test_keys)
 {
@@ -122,5 +144,6 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("request", NULL, NULL, test_reply, test_set_reply, test_keys, test_pool);
+    return UNIT_RUN("request", NULL, NULL, test_reply, test_set_reply, test_begins, test_keys,
+                    test_pool);
 }
