@@ -85,8 +85,10 @@ struct router {
     bool (*admin)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
     /* What the log nodes have. */
     void (*log_state)(void *ctx, struct waits_log *log);
-    /* Redis' whole reply to INFO is put right. May be NULL. */
-    void (*correct_info)(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *reply);
+    /* Redis' whole reply to INFO is put right; here: it is our own that said it, not the leader's.
+     * May be NULL. */
+    void (*correct_info)(void *ctx, const struct resp_arg *argv, size_t argc, bool here,
+                         struct buf *reply);
     /* How many clients the system lets connect, so many being wanted. May be NULL: all of them. */
     size_t (*clients_room)(void *ctx, size_t wanted);
     void (*replication_text)(void *ctx, struct buf *out);

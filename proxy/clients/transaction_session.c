@@ -333,13 +333,15 @@ void transaction_session_answered(struct router *router, struct client *c, enum 
     } else if (is_named(command, "client|trackinginfo")) {
         session_put_redirect(c, &out);
     } else if (is_named(command, "publish") || is_named(command, "spublish")) {
-        pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
+        if (route == ROUTE_ENGINE) { /* elsewhere it is the leader's clients who are counted */
+            pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
+        }
     } else if (strncmp(command->name, "slowlog|", 8) == 0) {
         session_put_slowlog(command, argv, argc, &out);
     } else if (server_answered(router, c, route, command, argv, argc, &out)) {
         /* that is all */
     } else if (is_named(command, "info") && router->correct_info != NULL) {
-        router->correct_info(router->info_ctx, argv, argc, &out);
+        router->correct_info(router->info_ctx, argv, argc, route != ROUTE_FORWARD, &out);
     }
     if (out.len > 0) {
         client_answer(c, buf_head(&out), out.len, 0);

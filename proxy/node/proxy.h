@@ -308,7 +308,7 @@ void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
 /* Puts right what Redis says in INFO; here: our own, not the leader's. */
 void proxy_correct_info(struct proxy *p, struct request *r, bool here);
 /* router.correct_info */
-void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc,
+void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc, bool here,
                               struct buf *reply);
 
 /* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */

@@ -416,10 +416,10 @@ void proxy_correct_info(struct proxy *p, struct request *r, bool here)
     buf_release(&whole);
 }
 
-void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc,
+void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc, bool here,
                               struct buf *reply)
 {
-    proxy_correct_info_bulk(ctx, router_info_wants_ours(argv, argc), true, reply);
+    proxy_correct_info_bulk(ctx, router_info_wants_ours(argv, argc), here, reply);
 }
 
 /* ---- set-up ---- */

@@ -749,6 +749,34 @@ START_TEST(test_info)
 }
 END_TEST
 
+static bool told_here;
+
+static void correct_info(void *ctx, const struct resp_arg *argv, size_t argc, bool here,
+                         struct buf *reply)
+{
+    (void)ctx;
+    (void)argv;
+    (void)argc;
+    (void)reply;
+    told_here = here;
+}
+
+/* INFO inside MULTI is the leader's, which has put its own counts in: ours must not take their
+ * places. */
+START_TEST(test_info_inside)
+{
+    told_here = true;
+    world.router.correct_info = correct_info;
+    world_other_joins(true);
+    world_say_raw(0, "MULTI\r\nINFO\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_expect_other("MULTI|INFO|EXEC");
+    world_other("+OK\r\n+QUEUED\r\n*1\r\n$1\r\nx\r\n");
+    world_expect(0, "*1\r\n$1\r\nx\r\n");
+    ck_assert(!told_here);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("forward");
@@ -787,6 +815,7 @@ int main(void)
     tcase_add_test(tc, test_replica_cut);
     tcase_add_loop_test(tc, test_replica_stranger, 0, 4);
     tcase_add_test(tc, test_info);
+    tcase_add_test(tc, test_info_inside);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }

@@ -265,6 +265,36 @@ START_TEST(test_follows)
 }
 END_TEST
 
+/* Another proxy leads: who publishes hears of its subscribers only, inside MULTI as outside. */
+START_TEST(test_publish_to_leader)
+{
+    world.router.service = SERVICE_LOADING;
+    world.router.others = world.router.had_others = true;
+    world_other_joins(true);
+    pubsub_follow(world.pubsub, 7777);
+    world_say(0, "SUBSCRIBE c");
+    world_link_up_as(0, REPLICA);
+    world_link_expect_unfenced(0, "HELLO 3|SUBSCRIBE c|PING");
+    world_link_redis_raw(0, HELLO ACK "+PONG\r\n");
+    world_expect(0, SUBSCRIBED);
+    world_join(1);
+    world_say(1, "SUBSCRIBE c");
+    world_link_expect_unfenced(0, "SUBSCRIBE c|PING");
+    world_link_redis_raw(0, ACK "+PONG\r\n");
+    world_expect(1, SUBSCRIBED);
+    world_join(2);
+    world_say(2, "PUBLISH c m");
+    world_expect_other("PUBLISH c m");
+    world_other(":1\r\n");
+    world_expect(2, ":1\r\n");
+    world_say_raw(2, "MULTI\r\nPUBLISH c m\r\nEXEC\r\n");
+    world_expect(2, "+OK\r\n+QUEUED\r\n");
+    world_expect_other("MULTI|PUBLISH c m|EXEC");
+    world_other("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    world_expect(2, "*1\r\n:1\r\n");
+}
+END_TEST
+
 /* A replica of another server, on another port or host, has other data. */
 START_TEST(test_follows_no_strangers_replica)
 {
@@ -310,6 +340,7 @@ int main(void)
     return UNIT_RUN("pubsub", world_setup, world_teardown, test_fan_out, test_withheld,
                     test_begins_where_it_stands, test_client_leaves, test_refused, test_link_ends,
                     test_publish, test_publish_behind_subscribe, test_asks_behind_subscribe,
-                    test_publish_without_link, test_follows, test_follows_no_strangers_replica,
-                    test_left_before_publish, test_follows_no_replica, test_follows_then_leads);
+                    test_publish_without_link, test_follows, test_publish_to_leader,
+                    test_follows_no_strangers_replica, test_left_before_publish,
+                    test_follows_no_replica, test_follows_then_leads);
 }
