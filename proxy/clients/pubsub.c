@@ -411,15 +411,24 @@ void pubsub_send(struct pubsub *ps, struct request *r, struct pubsub_op *op,
     engine_add_block(ps->engine, r, 0, 3, commands, 1, false);
 }
 
-bool pubsub_holds(struct pubsub *ps, struct client *c, const struct command *command)
+enum pubsub_behind pubsub_behind(const struct command *command)
 {
-    bool asks = strncmp(command->name, "pubsub|", 7) == 0;
+    if (command->plain) {
+        return PUBSUB_BEHIND_NOTHING;
+    }
+    if (strcmp(command->name, "publish") == 0 || strcmp(command->name, "spublish") == 0) {
+        return PUBSUB_BEHIND_SUBSCRIBES;
+    }
+    return strncmp(command->name, "pubsub|", 7) == 0 ? PUBSUB_BEHIND_ALL : PUBSUB_BEHIND_NOTHING;
+}
 
-    if (!asks && strcmp(command->name, "publish") != 0 && strcmp(command->name, "spublish") != 0) {
+bool pubsub_holds(struct pubsub *ps, struct client *c, enum pubsub_behind behind)
+{
+    if (behind == PUBSUB_BEHIND_NOTHING) {
         return false;
     }
     if (c->publishes_after == 0) {
-        c->publishes_after = asks ? ps->sent_count : ps->subscribe_count;
+        c->publishes_after = behind == PUBSUB_BEHIND_ALL ? ps->sent_count : ps->subscribe_count;
     }
     if (c->publishes_after <= ps->done_count) {
         c->publishes_after = 0;

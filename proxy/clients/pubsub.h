@@ -53,10 +53,13 @@ bool pubsub_reset(struct pubsub *ps, struct client *c, const char *reply);
 /* Whether the client is subscribed to anything. */
 bool pubsub_has(const struct client *c);
 
-/* PUBLISH: SUBSCRIBEs that clients sent before it come first at Redis, too, though they go over
- * another link. PUBSUB tells what they have changed by then, and UNSUBSCRIBEs. True: postponed
- * until then. */
-bool pubsub_holds(struct pubsub *ps, struct client *c, const struct command *command);
+/* What clients sent before that comes first at Redis, too, though it goes over another link: for
+ * PUBLISH their SUBSCRIBEs; for PUBSUB, which tells what they have changed, UNSUBSCRIBEs as well. A
+ * transaction waits for what one of its commands waits for. */
+enum pubsub_behind { PUBSUB_BEHIND_NOTHING, PUBSUB_BEHIND_SUBSCRIBES, PUBSUB_BEHIND_ALL };
+enum pubsub_behind pubsub_behind(const struct command *command);
+/* True: postponed until then. */
+bool pubsub_holds(struct pubsub *ps, struct client *c, enum pubsub_behind behind);
 
 /* PUBLISH: the number in the reply is made the number of clients that it goes to. */
 void pubsub_publish(const struct pubsub *ps, struct request *r, const struct resp_arg *argv,

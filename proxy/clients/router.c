@@ -275,11 +275,6 @@ void router_send_bytes(struct router *router, enum route route, struct request *
 
 /* ---- the way of one request ---- */
 
-static bool router_is_publish(const struct command *command)
-{
-    return strcmp(command->name, "publish") == 0 || strcmp(command->name, "spublish") == 0;
-}
-
 void router_wait(struct router *router, struct client *c)
 {
     uint64_t now_ns = router->clients->now_ns;
@@ -419,7 +414,7 @@ void router_pass(struct router *router, struct client *c, const struct command *
         readers_says_so(&argv[2])) {
         r->amend = router_script_loaded;
     }
-    if (r != NULL && !command->plain && route == ROUTE_ENGINE && router_is_publish(command)) {
+    if (r != NULL && route == ROUTE_ENGINE && pubsub_behind(command) == PUBSUB_BEHIND_SUBSCRIBES) {
         pubsub_publish(router->pubsub, r, argv, command);
     }
     if (r != NULL && !command->plain && route == ROUTE_ENGINE && acl_changes_rights(command)) {
@@ -469,6 +464,15 @@ static bool router_may_be_busy(const struct client *c, const struct command *com
     }
     return (command->flags & COMMAND_FLAG_ALLOW_BUSY) != 0 ||
            (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));
+}
+
+/* What this carries out: inside MULTI, nothing before EXEC. */
+static enum pubsub_behind router_behind(const struct client *c, const struct command *command)
+{
+    if (c->transaction == NULL) {
+        return pubsub_behind(command);
+    }
+    return strcmp(command->name, "exec") == 0 ? transaction_behind(c) : PUBSUB_BEHIND_NOTHING;
 }
 
 static void router_take(struct router *router, struct client *c, const struct resp_arg *argv,
@@ -528,7 +532,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         client_postpone(c);
         return;
     }
-    if (c->transaction == NULL && pubsub_holds(router->pubsub, c, command)) {
+    if (pubsub_holds(router->pubsub, c, router_behind(c, command))) {
         return;
     }
     if (command->plain && c->transaction == NULL && c->lane == CLIENT_LANE_SHARED) {

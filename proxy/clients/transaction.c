@@ -26,8 +26,9 @@ struct transaction {
     bool may_change; /* it may add to the stream (router_may_change) */
     bool keyspace;
     bool harmless;
-    bool may_follow;  /* all of it: a replica's answer would do */
-    bool may_repeat;  /* all of it changes nothing */
+    bool may_follow; /* all of it: a replica's answer would do */
+    bool may_repeat; /* all of it changes nothing */
+    enum pubsub_behind behind;
     bool alone;       /* something of it, or of its answer, is large: see router_alone */
     uint64_t big_key; /* of all its commands */
 };
@@ -58,6 +59,11 @@ int transaction_length(const struct client *c)
         return c->all->capture_length;
     }
     return c->transaction != NULL ? (int)c->transaction->count : -1;
+}
+
+enum pubsub_behind transaction_behind(const struct client *c)
+{
+    return c->transaction != NULL ? c->transaction->behind : PUBSUB_BEHIND_NOTHING;
 }
 
 size_t transaction_bytes(const struct client *c)
@@ -273,6 +279,7 @@ static void transaction_queue(struct router *router, struct client *c,
         return;
     }
     uint32_t index = t->count++;
+    t->behind = pubsub_behind(command) > t->behind ? pubsub_behind(command) : t->behind;
     if (transaction_note(t, command, index, argv, argc)) {
         transaction_account(c);
         client_answer(c, "+QUEUED\r\n", 9, 0);

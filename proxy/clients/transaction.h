@@ -3,6 +3,7 @@
 #ifndef PROXY_CLIENTS_TRANSACTION_H
 #define PROXY_CLIENTS_TRANSACTION_H
 
+#include "proxy/clients/pubsub.h"
 #include "proxy/clients/router.h"
 
 /* MULTI, EXEC, DISCARD, and whatever comes in between. True: handled (answered or queued). */
@@ -27,6 +28,9 @@ void transaction_discard(struct client *c);
  * not told (rejectCommand in server.c, execCommandAbort in multi.c). */
 void transaction_put_abort(struct buf *reply, const char *error);
 void transaction_answer_abort(struct client *c, const char *error);
+
+/* What EXEC has to wait for. */
+enum pubsub_behind transaction_behind(const struct client *c);
 
 /* Queued commands, or those that EXEC carries out, or -1 outside of a transaction (as CLIENT LIST
  * shows it). */

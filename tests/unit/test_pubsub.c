@@ -242,6 +242,32 @@ START_TEST(test_asks_behind_subscribe)
 }
 END_TEST
 
+/* So it is inside MULTI, where that is carried out by EXEC. */
+START_TEST(test_transaction_behind_subscribe)
+{
+    world_join(1);
+    world_join(2);
+    world_join(3);
+    subscribe_first();
+    world_say_raw(2, "MULTI\r\nPUBLISH c m\r\n");
+    world_say_raw(3, "MULTI\r\nPUBSUB NUMSUB c\r\n");
+    world_expect(2, "+OK\r\n+QUEUED\r\n");
+    world_expect(3, "+OK\r\n+QUEUED\r\n");
+    world_say(1, "SUBSCRIBE c");
+    world_link_expect_sent(0, "SUBSCRIBE c|PING");
+    world_say(2, "EXEC");
+    world_expect_nothing_sent();
+    world_say(3, "EXEC");
+    world_expect_nothing_sent();
+    world_link_redis(0, ACK "+PONG\r\n");
+    world_expect(1, SUBSCRIBED);
+    world_expect_sent_bare("MULTI|PUBLISH c m|EXEC|MULTI|PING|EXEC");
+    world_redis("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    world_expect(2, "*1\r\n:2\r\n");
+    world_expect(3, "*1\r\n*2\r\n$1\r\nc\r\n:2\r\n");
+}
+END_TEST
+
 #define REPLICA_OF(host, port)                                                                     \
     "+OK\r\n$76\r\nrole:slave\r\nmaster_host:" host "\r\nmaster_port:" port                        \
     "\r\nmaster_link_status:up\r\n\r\n"
@@ -340,7 +366,7 @@ int main(void)
     return UNIT_RUN("pubsub", world_setup, world_teardown, test_fan_out, test_withheld,
                     test_begins_where_it_stands, test_client_leaves, test_refused, test_link_ends,
                     test_publish, test_publish_behind_subscribe, test_asks_behind_subscribe,
-                    test_publish_without_link, test_follows, test_publish_to_leader,
-                    test_follows_no_strangers_replica, test_left_before_publish,
-                    test_follows_no_replica, test_follows_then_leads);
+                    test_transaction_behind_subscribe, test_publish_without_link, test_follows,
+                    test_publish_to_leader, test_follows_no_strangers_replica,
+                    test_left_before_publish, test_follows_no_replica, test_follows_then_leads);
 }
