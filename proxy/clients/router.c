@@ -219,11 +219,7 @@ bool router_turns_away(struct router *router, struct client *c, enum route route
 /* Too much waits for a leader already. */
 static void router_turn_down(struct request *r, bool replica)
 {
-    struct buf reply = BUF_INIT;
-
-    resp_put_error(&reply, router_gave_up(r, replica));
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    transaction_refuse(r, router_gave_up(r, replica));
     r->stage = REQUEST_ANSWERED;
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);

@@ -53,6 +53,19 @@ void transaction_answer_abort(struct client *c, const char *error)
     buf_release(&reply);
 }
 
+void transaction_refuse(struct request *r, const char *error)
+{
+    struct buf reply = BUF_INIT;
+
+    if ((r->flags & REQUEST_BLOCK) != 0) {
+        transaction_put_abort(&reply, error);
+    } else {
+        resp_put_error(&reply, error);
+    }
+    request_set_reply(r, buf_head(&reply), reply.len);
+    buf_release(&reply);
+}
+
 int transaction_length(const struct client *c)
 {
     if (c->all->capture_for != NULL && c->all->capture_for->client == c) {

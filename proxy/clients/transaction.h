@@ -28,6 +28,8 @@ void transaction_discard(struct client *c);
  * not told (rejectCommand in server.c, execCommandAbort in multi.c). */
 void transaction_put_abort(struct buf *reply, const char *error);
 void transaction_answer_abort(struct client *c, const char *error);
+/* The reply of a request that is never executed: the error, or, to a whole transaction, that. */
+void transaction_refuse(struct request *r, const char *error);
 
 /* What EXEC has to wait for. */
 enum pubsub_behind transaction_behind(const struct client *c);

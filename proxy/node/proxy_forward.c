@@ -33,15 +33,7 @@ void proxy_reply(struct proxy *p, struct request *r)
 
 void proxy_refuse(struct proxy *p, struct request *r, const char *error)
 {
-    struct buf reply = BUF_INIT;
-
-    if ((r->flags & REQUEST_BLOCK) != 0) {
-        transaction_put_abort(&reply, error);
-    } else {
-        resp_put_error(&reply, error);
-    }
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    transaction_refuse(r, error);
     proxy_reply(p, r);
 }
 

@@ -347,6 +347,10 @@ START_TEST(test_waits_too_much)
     world_expect(1, MASTERDOWN "\r\n");
     world_say(1, "SET a 1");
     world_expect(1, "-NOREPLICAS Not enough good replicas to write.\r\n");
+    world_say_raw(1, "MULTI\r\nGET a\r\nEXEC\r\n");
+    world_expect(1, "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: "
+                    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to "
+                    "'no'.\r\n");
     world_expect(0, "-EXPIRED\r\n-EXPIRED\r\n-EXPIRED\r\n");
     memset(big + 6, 'x', sizeof big - 7);
     world_say(2, big);
