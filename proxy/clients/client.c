@@ -14,6 +14,8 @@
 enum { CLIENT_READ_BYTES = 256 * 1024, CLIENT_BIG_READ_BYTES = 1 << 20 };
 /* Written to one client's socket in one turn: who reads fast must not keep the loop busy. */
 enum { CLIENT_WRITE_BYTES = 1 << 20 };
+/* How soon it is asked whether who says nothing more is still there. */
+enum { CLIENT_ENDED_ASK_S = 20 };
 enum { CLIENT_OUT_KEEP_BYTES = 16 * 1024, CLIENT_REPLY_GUESS_BYTES = 512 * 1024 };
 
 static void client_read_cb(evutil_socket_t fd, short what, void *arg);
@@ -382,6 +384,16 @@ static bool client_only_blocks(const struct client *c)
     return c->first->stage == REQUEST_SENT && (c->wait != NULL || (c->unanswered > 0 && c->blocks));
 }
 
+/* Whether it still listens nobody can tell: a connection that was closed altogether looks the same
+ * as half of one until something is sent. So its system is asked now and then, which says that
+ * there is no such connection once it has forgotten a closed one (after a minute: tcp(7),
+ * tcp_fin_timeout); clients_hold_limits hears that. */
+static void client_hangs_up(struct client *c)
+{
+    c->hung_up = true;
+    net_keep_alive(c->fd, CLIENT_ENDED_ASK_S);
+}
+
 /* It says nothing more, and may still listen ("printf … | nc -N"): Redis has answered all that it
  * has read when it sees the end, unless the client blocks, so it gets its answers here as well.
  * Another proxy knows of each request what its link's end means. */
@@ -391,7 +403,8 @@ static void client_end(struct client *c)
         client_close(c, "by the client");
         return;
     }
-    c->ended = c->hung_up = true;
+    c->ended = true;
+    client_hangs_up(c);
     c->all->ended_count++;
     client_set_reading(c, false);
     client_needs_flush(c);
@@ -592,7 +605,7 @@ static void client_hangup_cb(evutil_socket_t fd, short what, void *arg)
     if (gives_up || client_only_blocks(c) || c->nonce[0] != '\0') {
         client_close(c, "by the client");
     } else {
-        c->hung_up = true;
+        client_hangs_up(c);
     }
 }
 

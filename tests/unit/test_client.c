@@ -979,6 +979,49 @@ START_TEST(test_reset_unread)
 }
 END_TEST
 
+/* So is, in the end, who has closed the connection altogether, which no event tells from having
+ * closed half of it: its system is asked, and has forgotten it. */
+START_TEST(test_closed_unread)
+{
+    for (int ended = 0; ended < 2; ended++) {
+        int idle_s = 0, asks = 0, soon = 1;
+        socklen_t size = sizeof idle_s;
+        struct client *c;
+        int fd = join(&c), half = join(NULL);
+        w.postpones = true;
+        say(half, "HOLD\r\n");
+        ck_assert_int_eq(shutdown(half, SHUT_WR), 0);
+        say(fd, ended != 0 ? "HOLD\r\n" : "HOLD\r\nlater\r\n");
+        ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &soon, sizeof soon), 0);
+        (void)close(fd);
+        for (int waits = 0; !(c->hung_up && w.all.ended_count > 0) && waits < WAITS_MAX; waits++) {
+            turn();
+            sockets_wait(-1, 0, 1);
+        }
+        ck_assert(c->hung_up && c->ended == (ended != 0));
+        ck_assert_int_eq(getsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &asks, &size), 0);
+        ck_assert_int_eq(getsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &size), 0);
+        ck_assert(asks != 0 && idle_s > 0 && idle_s <= 60);
+        for (struct client *each = w.all.list; each != NULL;
+             each = each->next) { /* a test's time */
+            ck_assert_int_eq(setsockopt(each->fd, IPPROTO_TCP, TCP_KEEPIDLE, &soon, sizeof soon),
+                             0);
+            ck_assert_int_eq(setsockopt(each->fd, IPPROTO_TCP, TCP_KEEPINTVL, &soon, sizeof soon),
+                             0);
+        }
+        for (int waits = 0; w.all.count > 1 && waits < 100 * WAITS_MAX; waits++) {
+            clients_hold_limits(&w.all);
+            clients_flush(&w.all);
+            sockets_wait(-1, 0, 1);
+        }
+        ck_assert_uint_eq(w.all.count, 1);
+        finish(2 * (size_t)ended, "+half\r\n");
+        hear(half, "+half\r\n", true);
+        (void)close(half);
+    }
+}
+END_TEST
+
 /* Once all is answered nothing blocks any more. */
 START_TEST(test_blocks_no_more)
 {
@@ -1113,6 +1156,7 @@ int main(void)
     tcase_add_test(ends, test_end_blocked);
     tcase_add_test(ends, test_end_postponed);
     tcase_add_test(ends, test_reset_unread);
+    tcase_add_test(ends, test_closed_unread);
     tcase_add_test(ends, test_blocks_no_more);
     tcase_add_test(ends, test_close_in_request);
     tcase_add_test(ends, test_pause);
