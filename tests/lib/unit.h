@@ -1,7 +1,9 @@
-/* The main function of a unit test: one suite, run with CK_RUN_CASE and friends as check has them.
- */
+/* The main function of a unit test: one suite, run with CK_RUN_CASE and friends as check has them;
+ * and what most of them say of a buffer. */
 #ifndef TESTS_LIB_UNIT_H
 #define TESTS_LIB_UNIT_H
+
+#include "common/buf.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -20,6 +22,14 @@ static inline int unit_main(Suite *suite)
 {
     return unit_main_as(suite, CK_FORK_GETENV, CK_ENV);
 }
+
+/* The buffer holds exactly this text; it is released. */
+#define UNIT_TEXT_IS(b, text)                                                                      \
+    do {                                                                                           \
+        buf_append((b), "", 1);                                                                    \
+        ck_assert_str_eq((const char *)buf_head(b), (text));                                       \
+        buf_release(b);                                                                            \
+    } while (0)
 
 /* Tests by name, as START_TEST has them; NULL: none. */
 #define UNIT_TESTS(...) ((const TTest *const[]){__VA_ARGS__, NULL})

@@ -121,9 +121,7 @@ static void expect_corrected(const char *reply, const char *corrected)
 
     buf_append_str(&b, reply);
     client_config_correct(&config, &b);
-    buf_append(&b, "", 1);
-    ck_assert_str_eq((const char *)buf_head(&b), corrected);
-    buf_release(&b);
+    UNIT_TEXT_IS(&b, corrected);
 }
 
 /* CONFIG GET has what was set, and Redis' own for the rest. */

@@ -258,9 +258,7 @@ START_TEST(texts_are_those_of_redis)
         ck_assert_int_eq(command_check(table, cases[i].argv, cases[i].argc, &c, &text),
                          cases[i].rc);
         ck_assert_int_eq(c == NULL, cases[i].rc == ERR_NOT_FOUND);
-        buf_append(&text, "", 1);
-        ck_assert_str_eq((const char *)buf_head(&text), cases[i].text);
-        buf_release(&text);
+        UNIT_TEXT_IS(&text, cases[i].text);
     }
 }
 END_TEST

@@ -103,9 +103,7 @@ static void unsent(const char *expected)
         }
         at = line + 1;
     }
-    buf_append(&text, "", 1);
-    ck_assert_str_eq((const char *)buf_head(&text), expected);
-    buf_release(&text);
+    UNIT_TEXT_IS(&text, expected);
 }
 
 static void send_all(void)
