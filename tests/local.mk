@@ -80,13 +80,16 @@ UNIT_TESTS = \
 	test_slowlog \
 	test_snapship \
 	test_store \
+	test_store_crash \
 	test_store_mend \
+	test_store_mend_cut \
 	test_tally \
 	test_target_mark \
 	test_topics \
 	test_tracker \
 	test_transaction \
 	test_transport \
+	test_transport_strangers \
 	test_vectors \
 	test_waits \
 	test_will \
@@ -102,10 +105,13 @@ EXTRA_DIST += tests/lsan.suppressions \
 	tests/lib/commands.h \
 	tests/lib/fake_disk.h \
 	tests/lib/fake_storage.h \
+	tests/lib/mend_case.h \
 	tests/lib/proposer_case.h \
 	tests/lib/redis_server.h \
 	tests/lib/script_net.h \
 	tests/lib/sockets.h \
+	tests/lib/store_case.h \
+	tests/lib/transport_case.h \
 	tests/lib/unit.h
 KNOWS_DATA_DIR = -DTESTS_DATA_DIR='"$(abs_top_srcdir)/tests/data"'
 AM_TESTS_ENVIRONMENT = \
@@ -162,7 +168,9 @@ test_slots_SOURCES = tests/unit/test_slots.c tests/lib/fake_disk.c
 test_slowlog_SOURCES = tests/unit/test_slowlog.c
 test_snapship_SOURCES = tests/unit/test_snapship.c
 test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c
+test_store_crash_SOURCES = tests/unit/test_store_crash.c tests/lib/fake_disk.c
 test_store_mend_SOURCES = tests/unit/test_store_mend.c tests/lib/fake_disk.c
+test_store_mend_cut_SOURCES = tests/unit/test_store_mend_cut.c tests/lib/fake_disk.c
 test_tally_SOURCES = tests/unit/test_tally.c
 test_topics_SOURCES = tests/unit/test_topics.c
 test_tracker_SOURCES = tests/unit/test_tracker.c
@@ -260,6 +268,8 @@ test_server_SOURCES = tests/unit/test_server.c
 test_server_LDADD = $(LOGSVC_LIBS) $(CHECK_LIBS)
 test_transport_SOURCES = tests/unit/test_transport.c
 test_transport_LDADD = $(TRANSPORT_LIBS) $(CHECK_LIBS)
+test_transport_strangers_SOURCES = tests/unit/test_transport_strangers.c
+test_transport_strangers_LDADD = $(TRANSPORT_LIBS) $(CHECK_LIBS)
 test_psync_redis_SOURCES = tests/system/test_psync_redis.c tests/lib/redis_server.c \
 	tests/lib/cluster.c tests/lib/cluster.h tests/lib/relay.c tests/lib/relay.h
 test_psync_redis_LDADD = $(PROXY_UNIT_LDADD)

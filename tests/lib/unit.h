@@ -4,6 +4,7 @@
 #define TESTS_LIB_UNIT_H
 
 #include "common/buf.h"
+#include "common/log.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -42,19 +43,30 @@ static inline void unit_add(TCase *tc, const TTest *const *tests)
 }
 
 /* All there is to say for most: one case, its tests in this order, each between setup and teardown
- * (or NULL). */
+ * (or NULL). timeout_s: of each test; 0: check's own. */
 static inline int unit_run(const char *name, void (*setup)(void), void (*teardown)(void),
-                           const TTest *const *tests)
+                           int timeout_s, const TTest *const *tests)
 {
     Suite *suite = suite_create(name);
     TCase *tc = tcase_create(name);
 
+    if (timeout_s > 0) {
+        tcase_set_timeout(tc, timeout_s);
+    }
     tcase_add_checked_fixture(tc, setup, teardown);
     unit_add(tc, tests);
     suite_add_tcase(suite, tc);
     return unit_main(suite);
 }
-#define UNIT_RUN(name, setup, teardown, ...)                                                       \
-    unit_run(name, setup, teardown, UNIT_TESTS(__VA_ARGS__))
+#define UNIT_RUN_FOR(name, setup, teardown, timeout_s, ...)                                        \
+    unit_run(name, setup, teardown, timeout_s, UNIT_TESTS(__VA_ARGS__))
+#define UNIT_RUN(name, setup, teardown, ...) UNIT_RUN_FOR(name, setup, teardown, 0, __VA_ARGS__)
+
+/* For tests that do damage: what is logged of it would only hide other messages. VERBOSE in the
+ * environment shows it. */
+static inline void unit_hush(void)
+{
+    log_init("test", getenv("VERBOSE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR + 1);
+}
 
 #endif

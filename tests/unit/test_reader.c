@@ -662,24 +662,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("reader");
-    TCase *tc = tcase_create("reader");
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, reads_everything_in_order);
-    tcase_add_test(tc, cuts_at_any_offset);
-    tcase_add_test(tc, respects_the_room);
-    tcase_add_test(tc, survives_a_bad_network);
-    tcase_add_test(tc, switches_nodes);
-    tcase_add_test(tc, goes_on_with_one_node);
-    tcase_add_test(tc, asks_for_a_newer_snapshot);
-    tcase_add_test(tc, is_fenced_by_term);
-    tcase_add_test(tc, passes_over_rot);
-    tcase_add_test(tc, passes_over_a_diverged_node);
-    tcase_add_test(tc, waits_for_what_is_not_there_yet);
-    tcase_add_test(tc, fetches_ahead);
-    tcase_add_test(tc, asks_for_what_it_needs);
-    tcase_add_test(tc, ignores_what_is_not_meant_for_it);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN_FOR("reader", NULL, NULL, 60, reads_everything_in_order, cuts_at_any_offset,
+                        respects_the_room, survives_a_bad_network, switches_nodes,
+                        goes_on_with_one_node, asks_for_a_newer_snapshot, is_fenced_by_term,
+                        passes_over_rot, passes_over_a_diverged_node,
+                        waits_for_what_is_not_there_yet, fetches_ahead, asks_for_what_it_needs,
+                        ignores_what_is_not_meant_for_it);
 }

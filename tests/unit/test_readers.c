@@ -111,13 +111,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("readers");
-    TCase *tc = tcase_create("readers");
-
-    tcase_add_test(tc, test_says_so);
-    tcase_add_test(tc, test_have);
-    tcase_add_test(tc, test_pauses);
-    tcase_add_test(tc, test_bound);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN("readers", NULL, NULL, test_says_so, test_have, test_pauses, test_bound);
 }

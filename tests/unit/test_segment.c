@@ -404,19 +404,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("segment");
-    TCase *tc = tcase_create("segment");
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, header_and_footer);
-    tcase_add_test(tc, names);
-    tcase_add_test(tc, clean);
-    tcase_add_test(tc, until_an_offset);
-    tcase_add_test(tc, torn_anywhere);
-    tcase_add_test(tc, rot_that_is_covered);
-    tcase_add_test(tc, rot_that_is_not_covered);
-    tcase_add_test(tc, idle_record_covers);
-    tcase_add_test(tc, foreign_record);
-    tcase_add_test(tc, index_marks);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN_FOR("segment", NULL, NULL, 60, header_and_footer, names, clean, until_an_offset,
+                        torn_anywhere, rot_that_is_covered, rot_that_is_not_covered,
+                        idle_record_covers, foreign_record, index_marks);
 }

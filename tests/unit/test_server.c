@@ -4,7 +4,6 @@
 
 #include "common/clock.h"
 #include "common/crc32c.h"
-#include "common/log.h"
 #include "logsvc/client/transport.h"
 #include "logsvc/wire.h"
 #include "tests/lib/unit.h"
@@ -406,15 +405,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("server");
-    TCase *tc = tcase_create("server");
-    /* The program's messages about the damage that these tests do would only hide others. */
-    log_init("test_server", getenv("VERBOSE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR + 1);
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, keeps_what_it_acknowledged);
-    tcase_add_test(tc, refuses_and_lives);
-    tcase_add_test(tc, foreign_data);
-    tcase_add_test(tc, damaged_log);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    unit_hush();
+    return UNIT_RUN_FOR("server", NULL, NULL, 60, keeps_what_it_acknowledged, refuses_and_lives,
+                        foreign_data, damaged_log);
 }

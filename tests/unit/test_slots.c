@@ -2,7 +2,6 @@
  * not guessed over. */
 #include "logsvc/slots.h"
 
-#include "common/log.h"
 #include "tests/lib/fake_disk.h"
 #include "tests/lib/unit.h"
 
@@ -182,15 +181,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("slots");
-    /* The program's messages about the damage that these tests do would only hide others. */
-    log_init("test_slots", getenv("VERBOSE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR + 1);
-    TCase *tc = tcase_create("slots");
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, save_and_load);
-    tcase_add_test(tc, crash_at_every_operation);
-    tcase_add_test(tc, rot);
-    tcase_add_test(tc, missing);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    unit_hush();
+    return UNIT_RUN_FOR("slots", NULL, NULL, 60, save_and_load, crash_at_every_operation, rot,
+                        missing);
 }

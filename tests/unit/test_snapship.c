@@ -911,29 +911,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("snapship");
-    TCase *tc = tcase_create("snapship");
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, uploads_to_all);
-    tcase_add_test(tc, waits_for_a_quorum);
-    tcase_add_test(tc, uploads_over_a_bad_network);
-    tcase_add_test(tc, resumes_uploads);
-    tcase_add_test(tc, finds_out_that_it_was_published);
-    tcase_add_test(tc, uploads_end);
-    tcase_add_test(tc, waits_for_its_source);
-    tcase_add_test(tc, ignores_answers_to_an_earlier_upload);
-    tcase_add_test(tc, downloads_the_newest);
-    tcase_add_test(tc, respects_the_room);
-    tcase_add_test(tc, downloads_over_a_bad_network);
-    tcase_add_test(tc, switches_nodes);
-    tcase_add_test(tc, remembers_rot);
-    tcase_add_test(tc, is_deleted_meanwhile);
-    tcase_add_test(tc, asks_a_quorum);
-    tcase_add_test(tc, stops_from_within);
-    tcase_add_test(tc, repairs);
-    tcase_add_test(tc, repairs_give_up);
-    tcase_add_test(tc, repairs_pass_over_a_node_that_is_stuck);
-    suite_add_tcase(suite, tc);
-    return unit_main(suite);
+    return UNIT_RUN_FOR("snapship", NULL, NULL, 60, uploads_to_all, waits_for_a_quorum,
+                        uploads_over_a_bad_network, resumes_uploads,
+                        finds_out_that_it_was_published, uploads_end, waits_for_its_source,
+                        ignores_answers_to_an_earlier_upload, downloads_the_newest,
+                        respects_the_room, downloads_over_a_bad_network, switches_nodes,
+                        remembers_rot, is_deleted_meanwhile, asks_a_quorum, stops_from_within,
+                        repairs, repairs_give_up, repairs_pass_over_a_node_that_is_stuck);
 }
