@@ -1,6 +1,7 @@
 #include "tests/lib/router_world.h"
 
 #include "common/clock.h"
+#include "proxy/clients/credentials.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
@@ -492,6 +493,16 @@ void world_teardown(void)
     if (world.other >= 0) {
         (void)close(world.other);
     }
+}
+
+struct credentials *world_credentials(const char *configured)
+{
+    static struct credentials credentials;
+
+    credentials_init(&credentials, configured);
+    world.router.config.credentials = &credentials;
+    world.router.config.password = credentials.password;
+    return &credentials;
 }
 
 void world_join(int i)

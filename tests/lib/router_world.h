@@ -43,6 +43,9 @@ void world_setup(void);
 /* Nothing is left of requests and transactions. */
 void world_teardown(void);
 
+/* The links' own user has this password, which may be set anew at run time. */
+struct credentials *world_credentials(const char *configured);
+
 /* A new client in this place (the one that was there leaves). */
 void world_join(int i);
 

@@ -397,16 +397,23 @@ START_TEST(test_resyncs_what_is_no_prefix)
 }
 END_TEST
 
+/* Redis is made anew: the snapshot goes through, and the log behind it, up to 1800, is fetched
+ * meanwhile, but has no room yet. */
+static void resync(void)
+{
+    start();
+    see(1800);
+    psync('?', 0);
+    follow_snapshot_found(w.follow, 1002, &snapshot);
+    expect("download 0 1800 0|resync 1000 10|read|ship room 100|");
+}
+
 /* The snapshot goes through the feed, then the log behind it, with progress. */
 START_TEST(test_resync)
 {
     struct follow_status status;
 
-    start();
-    see(1800);
-    psync('?', 0);
-    follow_snapshot_found(w.follow, 1002, &snapshot);
-    expect("download 0 1800 0|resync 1000 10|read|ship room 100|"); /* but has no room yet */
+    resync();
     ck_assert_int_eq(w.label.hex[0], 'b');
     ck_assert(w.range.from == 1000 && w.range.to == 1800);
     ck_assert(w.range.chain_known && w.range.chain_crc == 4711);
@@ -444,11 +451,7 @@ START_TEST(test_fetching_ahead_fails)
 {
     static const struct snapshot_info newest = {.offset = 1800, .size_bytes = 5, .term = {3}};
 
-    start();
-    see(1800);
-    psync('?', 0);
-    follow_snapshot_found(w.follow, 1002, &snapshot);
-    expect("download 0 1800 0|resync 1000 10|read|ship room 100|");
+    resync();
     follow_log_end(w.follow, 1003, ERR_CORRUPT);
     follow_bytes(w.follow, "REDIS00112", 10);
     expect("write REDIS00112|");
@@ -474,11 +477,7 @@ END_TEST
  * is taken at once. */
 START_TEST(test_trimmed_while_fetching_ahead)
 {
-    start();
-    see(1800);
-    psync('?', 0);
-    follow_snapshot_found(w.follow, 1002, &snapshot);
-    buf_clear(&w.log);
+    resync();
     follow_log_end(w.follow, 1003, ERR_NOT_FOUND);
     expect("ship stop|reader stop|drop|");
     see(1900);
@@ -491,11 +490,7 @@ END_TEST
  * RDB is read by the term's leave. */
 START_TEST(test_elected_while_fetching_ahead)
 {
-    start();
-    see(1800);
-    psync('?', 0);
-    follow_snapshot_found(w.follow, 1002, &snapshot);
-    buf_clear(&w.log);
+    resync();
     promote();
     expect("reader stop|");
     follow_bytes(w.follow, "REDIS00112", 10);

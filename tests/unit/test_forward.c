@@ -71,15 +71,12 @@ END_TEST
  * and clients go on with what they had. */
 START_TEST(test_transaction_configures_the_leader)
 {
-    static struct credentials credentials;
     static const char *const sets[] = {"CONFIG SET requirepass x timeout 7",
                                        "ACL SETUSER default >x"};
     uint64_t accepted = world.all.accepted;
+    const struct credentials *credentials = world_credentials("");
     char text[128];
 
-    credentials_init(&credentials, "");
-    world.router.config.credentials = &credentials;
-    world.router.config.password = credentials.password;
     world_other_joins(true);
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         (void)snprintf(text, sizeof text, "MULTI\r\n%s\r\nEXEC\r\n", sets[i]);
@@ -89,7 +86,7 @@ START_TEST(test_transaction_configures_the_leader)
         world_expect_other(text);
         world_other("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
         world_expect(0, "*1\r\n+OK\r\n");
-        ck_assert_str_eq(credentials.password, "");
+        ck_assert_str_eq(credentials->password, "");
         ck_assert(!world.all.auth_required);
     }
     ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 0);
@@ -509,15 +506,11 @@ END_TEST
  * until then. Where none is configured, LINK alone will do. */
 START_TEST(test_link_knows_what_is_configured)
 {
-    static struct credentials credentials;
     struct resp_arg set = {(const uint8_t *)"new", 3};
 
     world.router.service = SERVICE_FULL;
-    world.router.config.credentials = &credentials;
-    world.router.config.password = credentials.password;
     for (int i = 0; i < 2; i++) {
-        credentials_init(&credentials, i == 0 ? "old" : "");
-        credentials_set(&credentials, &set);
+        credentials_set(world_credentials(i == 0 ? "old" : ""), &set);
         world.all.auth_required = true;
         world_join(1 + i);
         if (i == 0) {
@@ -555,14 +548,10 @@ END_TEST
 /* Where none is needed any more, others go on with the configured one. */
 START_TEST(test_link_without_password)
 {
-    static struct credentials credentials;
     struct resp_arg none = {(const uint8_t *)"", 0};
 
     world.router.service = SERVICE_FULL;
-    world.router.config.credentials = &credentials;
-    world.router.config.password = credentials.password;
-    credentials_init(&credentials, "old");
-    credentials_set(&credentials, &none);
+    credentials_set(world_credentials("old"), &none);
     world_join(1);
     world_say(1, "AUTH bad");
     world_expect(1, "-ERR AUTH <password> called without any password configured for the default "

@@ -222,17 +222,23 @@ START_TEST(test_idle_limit)
 }
 END_TEST
 
+/* Client 0 has had link 0, which is nobody's now. */
+static void one_idle_link(void)
+{
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_link_redis(0, "*-1\r\n");
+    world_expect(0, "*-1\r\n");
+}
+
 /* Where Redis ends idle connections, idle links are asked something in time; and so are clients
  * ended, as there. */
 START_TEST(test_timeout)
 {
     uint64_t now_ns = clock_now_ns();
 
-    world_say(0, "BLPOP a 0");
-    world_link_up(0);
-    world_link_expect_sent(0, "BLPOP a 0");
-    world_link_redis(0, "*-1\r\n");
-    world_expect(0, "*-1\r\n");
+    one_idle_link();
     private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
     private_keep_alive(world.privates, CLOCK_NS_PER_S);
     private_tick(world.privates, now_ns + CLOCK_NS_PER_S / 2);
@@ -294,11 +300,7 @@ START_TEST(test_busy_while_idle)
 {
     uint64_t now_ns = clock_now_ns();
 
-    world_say(0, "BLPOP a 0");
-    world_link_up(0);
-    world_link_expect_sent(0, "BLPOP a 0");
-    world_link_redis(0, "*-1\r\n");
-    world_expect(0, "*-1\r\n");
+    one_idle_link();
     private_keep_alive(world.privates, CLOCK_NS_PER_S);
     private_tick(world.privates, now_ns + 2 * CLOCK_NS_PER_S);
     world_link_expect_sent(0, "");
