@@ -12,6 +12,7 @@ UNIT_TESTS = \
 	test_catalogue \
 	test_chain \
 	test_changes \
+	test_choice \
 	test_client \
 	test_client_config \
 	test_command \
@@ -83,6 +84,7 @@ UNIT_TESTS = \
 	test_store_crash \
 	test_store_mend \
 	test_store_mend_cut \
+	test_storing \
 	test_tally \
 	test_target_mark \
 	test_topics \
@@ -130,6 +132,7 @@ test_acceptor_trim_SOURCES = tests/unit/test_acceptor_trim.c tests/lib/fake_stor
 test_buf_SOURCES = tests/unit/test_buf.c
 test_catalogue_SOURCES = tests/unit/test_catalogue.c
 test_chain_SOURCES = tests/unit/test_chain.c
+test_choice_SOURCES = tests/unit/test_choice.c
 test_client_config_SOURCES = tests/unit/test_client_config.c
 test_config_SOURCES = tests/unit/test_config.c
 test_crc32c_SOURCES = tests/unit/test_crc32c.c
@@ -167,6 +170,7 @@ test_sentinel_SOURCES = tests/unit/test_sentinel.c
 test_slots_SOURCES = tests/unit/test_slots.c tests/lib/fake_disk.c
 test_slowlog_SOURCES = tests/unit/test_slowlog.c
 test_snapship_SOURCES = tests/unit/test_snapship.c
+test_storing_SOURCES = tests/unit/test_storing.c
 test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c
 test_store_crash_SOURCES = tests/unit/test_store_crash.c tests/lib/fake_disk.c
 test_store_mend_SOURCES = tests/unit/test_store_mend.c tests/lib/fake_disk.c

@@ -3,8 +3,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/snapshot/choice.h"
 #include "proxy/snapshot/haste.h"
 #include "proxy/snapshot/room.h"
+#include "proxy/snapshot/storing.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -15,10 +17,6 @@
 #include <unistd.h>
 
 enum { RUN_TICK_MS = 20, RUN_ROOM_MS = 1000, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
-/* A node that does not even answer is waited for so much shorter. */
-enum { RUN_AWAY_PART = 10 };
-/* One that is being given another snapshot, and is needed for a quorum, so much longer. */
-enum { RUN_BUSY_TIMES = 30 };
 
 enum run_step {
     RUN_IDLE,
@@ -42,14 +40,8 @@ struct run {
     struct event *tick_event;
     int fd; /* the RDB; -1: none */
     uint64_t since_ns;
-    uint64_t stored_bytes, retry_ns;
-    uint32_t to_store; /* log nodes whose turn is to come */
-    uint32_t later;    /* … after these, because they were being given another snapshot … */
-    uint64_t busy_ns;  /* … since when nobody has taken anything; 0: not so */
-    uint32_t turn;     /* whose turn it is: one, or, in a hurry, all */
-    bool shipped;      /* enough of these have it */
-    unsigned no_room;  /* nodes that have refused it for want of room */
-    unsigned stored, members; /* nodes that have it, of so many */
+    struct storing storing; /* on the log nodes */
+    uint64_t retry_ns;      /* when it begins anew there; 0: not so */
     int64_t tokens; /* bytes that may be sent now; below 0: the last piece was more than that */
     uint64_t refilled_ns;
     unsigned stale;
@@ -140,22 +132,15 @@ static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
     return true;
 }
 
-static void run_store_next(struct run *r);
-
-/* Of several, more than half have it: the others are waited for, see run_watch_store. */
+/* More than half of those whose turn it is have it: run_watch_store sees that, and waits for the
+ * others. */
 static void run_says_shipped(void *ctx, int err)
 {
     struct run *r = ctx;
-    unsigned nodes = (unsigned)__builtin_popcount(r->turn);
 
-    if (err == ERR_OK && nodes > 1) {
-        r->shipped = true;
-    } else if (err == ERR_OK) {
-        r->stored++;
-        run_store_next(r);
-    } else if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
+    if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
         r->retry_ns = clock_now_ns() + RUN_STALE_RETRY_MS * CLOCK_NS_PER_MS;
-    } else {
+    } else if (err != ERR_OK) {
         run_fail(r,
                  err == ERR_STALE ? "leaders change too often to store anything" : err_text(err));
     }
@@ -179,49 +164,41 @@ static void run_upload(struct run *r)
 
     lognodes_view(r->config.leg.nodes, &view);
     r->retry_ns = 0;
-    r->since_ns = r->refilled_ns = clock_now_ns();
-    r->stored_bytes = 0;
-    r->shipped = false;
+    r->refilled_ns = clock_now_ns();
     lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
-    snapship_nodes(ship, r->turn);
+    snapship_nodes(ship, r->storing.turn);
     snapship_upload(ship, clock_now_ns(), view.term, &r->result.info);
 }
 
-/* One log node after the other: while one writes a snapshot and syncs its disk, the others are
- * still enough for the leader to commit with. One that is away is left out; it is repaired when
- * it is back. */
+static uint32_t run_answering(const struct run *r)
+{
+    uint32_t set = 0;
+
+    for (uint32_t left = lognodes_members(r->config.leg.nodes); left != 0; left &= left - 1) {
+        bool answers = lognodes_answers(r->config.leg.nodes, (unsigned)__builtin_ctz(left));
+        set |= answers ? left & -left : 0;
+    }
+    return set;
+}
+
 static void run_store_next(struct run *r)
 {
-    unsigned quorum = r->members / 2 + 1;
+    char why[LEG_WHY_MAX];
 
-    if (r->to_store == 0) {
-        r->to_store = r->later;
-        r->later = 0;
-    }
-    while (r->to_store != 0) {
-        r->turn = r->hurry ? r->to_store : r->to_store & -r->to_store;
-        r->to_store &= ~r->turn;
-        for (uint32_t left = r->turn; left != 0; left &= left - 1) {
-            if (!lognodes_answers(r->config.leg.nodes, (unsigned)__builtin_ctz(left))) {
-                r->turn &= ~(left & -left);
-            }
-        }
-        if (r->turn != 0) {
-            run_upload(r);
-            return;
-        }
+    if (storing_next(&r->storing, clock_now_ns(), run_answering(r), r->hurry)) {
+        run_upload(r);
+        return;
     }
     snapship_nodes(lognodes_snapship(r->config.leg.nodes), lognodes_members(r->config.leg.nodes));
-    if (r->stored >= quorum) {
+    if (storing_is_enough(&r->storing)) {
         run_done(r);
-    } else {
-        char why[LEG_WHY_MAX];
-        (void)snprintf(why, sizeof why,
-                       "too few log nodes take the snapshot: %u of %u have stored it, and %u have "
-                       "no room on their disks (reserve_bytes counts)",
-                       r->stored, r->members, r->no_room);
-        run_fail(r, why);
+        return;
     }
+    (void)snprintf(why, sizeof why,
+                   "too few log nodes take the snapshot: %u of %u have stored it, and %u have "
+                   "no room on their disks (reserve_bytes counts)",
+                   r->storing.stored, r->storing.members, r->storing.no_room);
+    run_fail(r, why);
 }
 
 static void run_store(struct run *r)
@@ -242,8 +219,8 @@ static void run_store(struct run *r)
     (void)snprintf(info->engine_version, sizeof info->engine_version, "%s", r->made.engine_version);
     run_to(r, RUN_STORE);
     r->tokens = 0;
-    r->to_store = lognodes_members(r->config.leg.nodes);
-    r->members = (unsigned)__builtin_popcount(r->to_store);
+    storing_init(&r->storing, lognodes_members(r->config.leg.nodes),
+                 r->config.store_ms * CLOCK_NS_PER_MS);
     run_store_next(r);
 }
 
@@ -427,38 +404,24 @@ static void run_watch_memory(struct run *r, uint64_t now_ns)
     }
 }
 
-/* How many nodes hold as many snapshots as they may, and would refuse another when it is made. */
-static unsigned run_full_nodes(const struct catalogue_view *list)
-{
-    unsigned full = 0;
-
-    for (unsigned node = 0; node < CATALOGUE_NODES_MAX; node++) {
-        unsigned held = 0;
-        for (unsigned i = 0; i < list->count; i++) {
-            held += list->entries[i].on >> node & 1;
-        }
-        full += held >= SNAPINFO_LIST_MAX;
-    }
-    return full;
-}
-
 static void run_listed_for_take(struct run *r, const struct catalogue_view *list, uint64_t commit)
 {
-    unsigned members = (unsigned)__builtin_popcount(lognodes_members(r->config.leg.nodes));
     const struct catalogue_entry *newest =
         catalogue_newest(lognodes_catalogue(r->config.leg.nodes), UINT64_MAX);
+    enum choice choice =
+        choice_take(list, newest, lognodes_members(r->config.leg.nodes), commit);
+    char why[LEG_WHY_MAX];
 
     if (newest != NULL) {
         r->newest = newest->info;
         r->newest_known = true;
     }
-    if (newest != NULL && newest->info.offset >= commit) {
-        r->result.info = newest->info;
+    if (choice == CHOICE_IS_THERE) {
+        r->result.info = r->newest;
         run_done(r);
         return;
     }
-    if (members - run_full_nodes(list) < members / 2 + 1) {
-        char why[LEG_WHY_MAX];
+    if (choice == CHOICE_LISTS_ARE_FULL) {
         (void)snprintf(why, sizeof why,
                        "the log nodes hold %d snapshots, and take no more: delete some, or keep "
                        "fewer (snapshot.keep, keep_age_ms, pitr_ms)",
@@ -473,36 +436,27 @@ static void run_listed_for_take(struct run *r, const struct catalogue_view *list
 }
 
 /* What stands below it is compared with it, at the place of the one above it if there is one. */
-static void run_listed_for_verify(struct run *r, const struct catalogue_view *list)
+static void run_listed_for_verify(struct run *r, const struct catalogue_view *list, uint64_t commit)
 {
-    const struct catalogue_entry *entry = NULL;
+    struct choice_trial trial;
+    enum choice choice = choice_verify(list, r->verify_offset, &trial);
 
-    r->alone = true;
-    for (unsigned i = 0; i < list->count; i++) {
-        const struct catalogue_entry *e = &list->entries[i];
-        if (e->info.offset == r->verify_offset) {
-            entry = e;
-        } else if (entry == NULL) {
-            r->on_to = e->info.offset;
-        } else if (e->counts != 0) {
-            r->alone = false;
-        }
-    }
-    if (entry == NULL || entry->counts == 0) {
-        run_fail(r, entry == NULL ? "the log nodes have no snapshot of that offset"
-                                  : "that snapshot does not count: it was never verified");
+    if (choice != CHOICE_GO_ON) {
+        run_fail(r, choice == CHOICE_NO_SUCH
+                        ? "the log nodes have no snapshot of that offset"
+                        : "that snapshot does not count: it was never verified");
         return;
     }
+    r->alone = trial.alone;
+    r->on_to = trial.on_to;
     r->result.taken = true;
-    if (!run_has_room(r, entry->info.size_bytes)) {
+    if (!run_has_room(r, trial.entry->info.size_bytes)) {
         return;
     }
     if (r->alone) {
-        struct lognodes_view view;
-        lognodes_view(r->config.leg.nodes, &view);
         log_info("no older snapshot is there to compare it with: it is loaded, and the log behind "
                  "it must fit");
-        r->made.last.offset = r->on_to != 0 ? r->on_to : view.commit;
+        r->made.last.offset = r->on_to != 0 ? r->on_to : commit;
         run_try(r);
     } else {
         run_make(r, r->verify_offset);
@@ -525,7 +479,7 @@ static void run_says_listed(void *ctx, int err)
         catalogue_verified(lognodes_catalogue(r->config.leg.nodes), clock_now_ns(), &r->result.info,
                            r->result.info.verified_ms);
     } else if (r->verify) {
-        run_listed_for_verify(r, &list);
+        run_listed_for_verify(r, &list, view.commit);
     } else {
         run_listed_for_take(r, &list, view.commit > list.commit ? view.commit : list.commit);
     }
@@ -555,69 +509,23 @@ static void run_look(struct run *r, uint64_t now_ns)
     }
 }
 
-/* All of those whose turn it is that have not got it are being given another: the others come
- * first. False: there are no others, or it has taken too long. */
-static bool run_put_off(struct run *r, uint64_t now_ns)
+static bool run_turn_is_over(struct run *r, const struct storing_view *v)
 {
-    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
-    uint32_t busy = snapship_busy(ship);
-    unsigned done = snapship_stored(ship) + (unsigned)__builtin_popcount(busy);
-
-    if (busy == 0 || done < (unsigned)__builtin_popcount(r->turn)) {
+    switch (storing_look(&r->storing, v)) {
+    case STORING_ON:
         return false;
-    }
-    r->busy_ns = r->busy_ns != 0 ? r->busy_ns : now_ns;
-    if ((r->to_store | r->later) == 0 ||
-        now_ns - r->busy_ns > RUN_BUSY_TIMES * r->config.store_ms * CLOCK_NS_PER_MS) {
-        return false;
-    }
-    r->later |= busy;
-    r->stored += snapship_stored(ship);
-    return true;
-}
-
-static uint64_t run_patience_ns(const struct run *r, bool answers)
-{
-    const struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
-    uint64_t patience_ns = r->config.store_ms * CLOCK_NS_PER_MS;
-
-    if (!answers) {
-        return patience_ns / RUN_AWAY_PART;
-    }
-    bool enough = r->stored + snapship_stored(ship) > r->members / 2;
-    return snapship_busy(ship) != 0 && !enough ? RUN_BUSY_TIMES * patience_ns : patience_ns;
-}
-
-/* How those fare whose turn it is. False: their turn is over. */
-static bool run_watch_turn(struct run *r, uint64_t now_ns)
-{
-    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
-    uint32_t full = snapship_full(ship);
-    unsigned done = snapship_stored(ship) + (unsigned)__builtin_popcount(full);
-    bool answers = false;
-
-    if (full != 0 && done == (unsigned)__builtin_popcount(r->turn)) {
+    case STORING_NO_ROOM:
         log_warn("%d log node(s) have no room for the snapshot on their disks",
-                 __builtin_popcount(full));
-        r->no_room += (unsigned)__builtin_popcount(full);
-        r->stored += snapship_stored(ship);
-        return false;
-    }
-    if (r->shipped && !snapship_active(ship)) {
-        r->stored += snapship_stored(ship);
-        return false;
-    }
-    if (run_put_off(r, now_ns)) {
-        return false;
-    }
-    for (uint32_t left = r->turn; left != 0; left &= left - 1) {
-        unsigned node = (unsigned)__builtin_ctz(left);
-        answers = answers || lognodes_answers(r->config.leg.nodes, node);
-    }
-    if (now_ns - r->since_ns > run_patience_ns(r, answers)) {
+                 __builtin_popcount(v->full));
+        break;
+    case STORING_SILENT:
         log_warn("a log node does not take the snapshot: another one may");
-        r->stored += snapship_stored(ship);
-        return false;
+        break;
+    case STORING_BUSY:
+        log_info("a log node is being given another snapshot");
+        break;
+    case STORING_DONE:
+        break;
     }
     return true;
 }
@@ -629,24 +537,29 @@ static void run_watch_store(struct run *r, uint64_t now_ns)
 
     if (r->retry_ns != 0) {
         if (now_ns >= r->retry_ns) {
+            storing_again(&r->storing, now_ns);
             run_upload(r);
         }
         return;
     }
     run_refill(r, now_ns);
     snapship_tick(ship, now_ns); /* sends what it may now */
-    if (r->step != RUN_STORE) {
+    if (r->step != RUN_STORE || r->retry_ns != 0) {
         return;
     }
+    const struct storing_view v = {.now_ns = now_ns,
+                                   .active = snapship_active(ship),
+                                   .stored = snapship_stored(ship),
+                                   .full = snapship_full(ship),
+                                   .busy = snapship_busy(ship),
+                                   .answering = run_answering(r),
+                                   .taken_bytes = snapship_taken(ship)};
     snapship_progress(ship, &done, &total);
-    uint64_t taken = snapship_taken(ship); /* by any of them */
-    if (taken != r->stored_bytes) {
-        r->stored_bytes = taken;
-        r->since_ns = now_ns;
-        r->busy_ns = 0;
-        r->events->progress(r->ctx, "store", "store", r->stored * total + done, r->members * total);
+    if (v.active && v.taken_bytes != r->storing.taken_bytes) {
+        r->events->progress(r->ctx, "store", "store", r->storing.stored * total + done,
+                            r->storing.members * total);
     }
-    if (!run_watch_turn(r, now_ns)) {
+    if (run_turn_is_over(r, &v)) {
         run_store_next(r);
     }
 }

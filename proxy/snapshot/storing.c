@@ -1,0 +1,105 @@
+#include "proxy/snapshot/storing.h"
+
+enum {
+    /* A node that does not even answer is waited for so much shorter … */
+    STORING_AWAY_PART = 10,
+    /* … and one that is needed for a quorum, and is being given another, so much longer. */
+    STORING_BUSY_TIMES = 30,
+};
+
+static unsigned storing_count(uint32_t set)
+{
+    return (unsigned)__builtin_popcount(set);
+}
+
+void storing_init(struct storing *s, uint32_t members, uint64_t patience_ns)
+{
+    *s = (struct storing){
+        .to_store = members, .members = storing_count(members), .patience_ns = patience_ns};
+}
+
+void storing_again(struct storing *s, uint64_t now_ns)
+{
+    s->taken_bytes = 0;
+    s->moved_ns = now_ns;
+}
+
+bool storing_next(struct storing *s, uint64_t now_ns, uint32_t answering, bool all)
+{
+    s->turn = 0;
+    while (s->turn == 0 && (s->to_store | s->later) != 0) {
+        if (s->to_store == 0) {
+            s->to_store = s->later;
+            s->later = 0;
+        }
+        uint32_t next = all ? s->to_store : s->to_store & -s->to_store;
+        s->to_store &= ~next;
+        s->turn = next & answering;
+    }
+    storing_again(s, now_ns);
+    return s->turn != 0;
+}
+
+bool storing_is_enough(const struct storing *s)
+{
+    return s->stored > s->members / 2;
+}
+
+static enum storing_end storing_end(struct storing *s, const struct storing_view *v,
+                                    enum storing_end why)
+{
+    s->stored += v->stored;
+    s->no_room += storing_count(v->full);
+    return why;
+}
+
+/* Ends the turn of nodes of which some are being given another. */
+static enum storing_end storing_put_back(struct storing *s, const struct storing_view *v,
+                                         enum storing_end why)
+{
+    why = storing_end(s, v, why);
+    s->later |= storing_is_enough(s) ? 0 : v->busy;
+    return why;
+}
+
+/* All that have not got it have refused it, some because they are being given another. */
+static enum storing_end storing_look_at_busy(struct storing *s, const struct storing_view *v)
+{
+    bool enough = s->stored + v->stored > s->members / 2;
+
+    s->busy_ns = s->busy_ns != 0 ? s->busy_ns : v->now_ns;
+    if (v->now_ns - s->busy_ns > STORING_BUSY_TIMES * s->patience_ns) {
+        return storing_end(s, v, STORING_SILENT);
+    }
+    if (enough || (s->to_store | s->later) != 0) {
+        return storing_put_back(s, v, STORING_BUSY);
+    }
+    return STORING_ON; /* there is nobody else */
+}
+
+enum storing_end storing_look(struct storing *s, const struct storing_view *v)
+{
+    unsigned refused = storing_count(v->full | v->busy);
+    bool answers = (s->turn & v->answering) != 0;
+
+    if (v->taken_bytes != s->taken_bytes) {
+        s->taken_bytes = v->taken_bytes;
+        s->moved_ns = v->now_ns;
+        s->busy_ns = 0;
+    }
+    if (!v->active) {
+        return storing_end(s, v, STORING_DONE);
+    }
+    if (refused > 0 && v->stored + refused >= storing_count(s->turn)) {
+        if (v->busy == 0) {
+            return storing_end(s, v, STORING_NO_ROOM);
+        }
+        if (answers) {
+            return storing_look_at_busy(s, v);
+        }
+    }
+    if (v->now_ns - s->moved_ns > s->patience_ns / (answers ? 1 : STORING_AWAY_PART)) {
+        return storing_put_back(s, v, STORING_SILENT);
+    }
+    return STORING_ON;
+}
