@@ -22,6 +22,7 @@ libproxy_a_SOURCES += \
 libproxy_a_SOURCES += proxy/snapshot/choice.c proxy/snapshot/choice.h
 libproxy_a_SOURCES += proxy/snapshot/freshness.c proxy/snapshot/freshness.h
 libproxy_a_SOURCES += proxy/snapshot/hurry.c proxy/snapshot/hurry.h
+libproxy_a_SOURCES += proxy/snapshot/rate.c proxy/snapshot/rate.h
 libproxy_a_SOURCES += proxy/snapshot/storing.c proxy/snapshot/storing.h
 libproxy_a_SOURCES += proxy/forward/route.c proxy/forward/route.h
 libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h

@@ -56,6 +56,7 @@ UNIT_TESTS = \
 	test_psync_redis \
 	test_pubsub \
 	test_random \
+	test_rate \
 	test_rdb_head \
 	test_reader \
 	test_readers \
@@ -159,6 +160,7 @@ test_psync_SOURCES = tests/unit/test_psync.c
 test_random_SOURCES = tests/unit/test_random.c
 test_reader_SOURCES = tests/unit/test_reader.c
 test_readers_SOURCES = tests/unit/test_readers.c
+test_rate_SOURCES = tests/unit/test_rate.c
 test_record_SOURCES = tests/unit/test_record.c
 test_replinfo_SOURCES = tests/unit/test_replinfo.c
 test_resp_SOURCES = tests/unit/test_resp.c

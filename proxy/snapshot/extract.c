@@ -4,6 +4,7 @@
 #include "common/crc32c.h"
 #include "common/mem.h"
 #include "proxy/engine/capture.h"
+#include "proxy/snapshot/rate.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -30,7 +31,7 @@ struct extract {
     struct capture *capture;
     struct event *end_event; /* tells the outcome from outside of the capture's events */
     struct event *go_event;  /* reading goes on */
-    uint64_t due_ns;         /* when what has come was to come, at the rate */
+    struct rate rate;        /* at which it is read */
     uint64_t pushed_bytes;
     struct extract_result result;
     bool ended;
@@ -112,14 +113,9 @@ static void extract_push(struct extract *e)
 /* Reading rests as long as these bytes take at the rate; Redis' child waits with what it has. */
 static void extract_rest(struct extract *e, size_t size)
 {
-    uint64_t now_ns = clock_now_ns();
-
-    if (e->config.rate_max_bytes == 0) {
-        return;
-    }
-    e->due_ns = e->due_ns > now_ns ? e->due_ns : now_ns;
-    e->due_ns += (uint64_t)((double)size / (double)e->config.rate_max_bytes * 1e9);
-    uint64_t ms = (e->due_ns - now_ns) / CLOCK_NS_PER_MS;
+    rate_tick(&e->rate, clock_now_ns());
+    rate_take(&e->rate, size);
+    uint64_t ms = rate_debt_ns(&e->rate) / CLOCK_NS_PER_MS;
     if (ms > 0) {
         struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                              .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
@@ -210,6 +206,7 @@ struct extract *extract_start(const struct extract_config *config,
                                      .read_max_bytes = EXTRACT_READ_BYTES};
 
     e->config = *config;
+    rate_init(&e->rate, config->rate_max_bytes, 0, clock_now_ns());
     e->events = events;
     e->ctx = ctx;
     e->end_event = event_new(config->base, -1, 0, extract_end_cb, e);
@@ -241,7 +238,7 @@ uint64_t extract_bytes(const struct extract *e)
 
 void extract_hurry(struct extract *e)
 {
-    e->config.rate_max_bytes = 0;
+    e->rate.per_s = 0;
     if (event_pending(e->go_event, EV_TIMEOUT, NULL)) {
         event_active(e->go_event, EV_TIMEOUT, 0);
     }

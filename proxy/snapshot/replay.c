@@ -7,6 +7,7 @@
 #include "common/random.h"
 #include "proxy/engine/control.h"
 #include "proxy/follow/feed.h"
+#include "proxy/snapshot/rate.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -44,7 +45,7 @@ struct replay {
     uint32_t file_crc;
     uint64_t file_at;
 
-    uint64_t tokens, refilled_ns; /* of the rate: bytes that may go now */
+    struct rate rate; /* at which it is fed */
     uint64_t done_bytes, told_bytes, told_ns;
     uint64_t moved_ns; /* when something last moved, or Redis answered */
     uint64_t asked_ns; /* Redis: where it is */
@@ -88,32 +89,26 @@ static void replay_fail(struct replay *r, bool again, const char *why)
 
 /* ---- how much may be fed ---- */
 
-static void replay_refill(struct replay *r, uint64_t now_ns)
+static void replay_set_rate(struct replay *r)
 {
-    uint64_t rate = r->config.rate_max_bytes, burst = rate * REPLAY_BURST_MS / 1000;
-    uint64_t span_ns = now_ns - r->refilled_ns;
+    uint64_t burst = r->config.rate_max_bytes * REPLAY_BURST_MS / 1000;
 
-    span_ns = span_ns < CLOCK_NS_PER_S ? span_ns : CLOCK_NS_PER_S;
-    uint64_t more = (uint64_t)((double)rate * (double)span_ns / 1e9);
-    if (more > 0) {
-        burst = burst > REPLAY_PIECE_BYTES ? burst : REPLAY_PIECE_BYTES;
-        r->tokens = r->tokens + more < burst ? r->tokens + more : burst;
-        r->refilled_ns = now_ns;
-    }
+    rate_init(&r->rate, r->config.rate_max_bytes,
+              burst > REPLAY_PIECE_BYTES ? burst : REPLAY_PIECE_BYTES, clock_now_ns());
 }
 
 static size_t replay_room(const struct replay *r)
 {
-    size_t room = feed_room(r->feed);
+    size_t room = feed_room(r->feed), allowed = rate_room(&r->rate);
 
-    return r->config.rate_max_bytes > 0 && r->tokens < room ? (size_t)r->tokens : room;
+    return allowed < room ? allowed : room;
 }
 
 static void replay_write(struct replay *r, const void *bytes, size_t size)
 {
     feed_write(r->feed, bytes, size);
     r->done_bytes += size;
-    r->tokens -= size < r->tokens ? size : r->tokens;
+    rate_take(&r->rate, size);
     r->moved_ns = clock_now_ns();
 }
 
@@ -477,8 +472,8 @@ static void replay_tick_cb(evutil_socket_t fd, short what, void *arg)
     if (r->step == REPLAY_IDLE || r->step >= REPLAY_STANDING) {
         return;
     }
-    if (r->config.rate_max_bytes > 0) {
-        replay_refill(r, now_ns);
+    if (r->rate.per_s > 0) {
+        rate_tick(&r->rate, now_ns);
         replay_pump(r);
     }
     replay_tell_progress(r, now_ns);
@@ -549,8 +544,8 @@ void replay_start(struct replay *r, uint64_t to, const struct replay_base *base)
     r->point = (struct replay_point){0};
     r->file_crc = 0;
     r->file_at = r->done_bytes = r->told_bytes = r->told_ns = 0;
-    r->tokens = 0;
-    r->refilled_ns = r->moved_ns = clock_now_ns();
+    replay_set_rate(r);
+    r->moved_ns = clock_now_ns();
     r->asked_ns = 0;
     r->step = REPLAY_CALL;
     (void)snprintf(port, sizeof port, "%d", feed_port(r->feed));
@@ -572,7 +567,7 @@ void replay_on(struct replay *r, uint64_t to)
 void replay_hurry(struct replay *r)
 {
     if (r->config.rate_max_bytes > 0) {
-        r->config.rate_max_bytes = 0;
+        r->config.rate_max_bytes = r->rate.per_s = 0;
         replay_pump(r);
     }
 }

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "proxy/snapshot/choice.h"
 #include "proxy/snapshot/haste.h"
+#include "proxy/snapshot/rate.h"
 #include "proxy/snapshot/room.h"
 #include "proxy/snapshot/storing.h"
 
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 enum { RUN_TICK_MS = 20, RUN_ROOM_MS = 1000, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
+enum { RUN_BURST_PART = 10 /* of a second: what may be sent at once */ };
 
 enum run_step {
     RUN_IDLE,
@@ -42,8 +44,7 @@ struct run {
     uint64_t since_ns;
     struct storing storing; /* on the log nodes */
     uint64_t retry_ns;      /* when it begins anew there; 0: not so */
-    int64_t tokens; /* bytes that may be sent now; below 0: the last piece was more than that */
-    uint64_t refilled_ns;
+    struct rate rate;       /* of what they are sent */
     unsigned stale;
     struct snapshot_info newest; /* take: the newest stored one when this began … */
     bool newest_known;           /* … if there is one */
@@ -95,27 +96,16 @@ static void run_done(struct run *r)
 
 /* ---- storing ---- */
 
-static void run_refill(struct run *r, uint64_t now_ns)
-{
-    int64_t rate = (int64_t)r->config.store_rate_max_bytes;
-    uint64_t span_ns = now_ns - r->refilled_ns;
-
-    span_ns = span_ns < CLOCK_NS_PER_S / 10 ? span_ns : CLOCK_NS_PER_S / 10;
-    r->refilled_ns = now_ns;
-    r->tokens += (int64_t)((double)rate * (double)span_ns / 1e9);
-    r->tokens = r->tokens < rate / 10 ? r->tokens : rate / 10;
-}
-
 /* The file's bytes, at the pace that is set: one piece may go beyond what there is room for. */
 static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
 {
     struct run *r = ctx;
     size_t got = 0;
 
-    if (r->config.store_rate_max_bytes > 0 && r->tokens <= 0 && !r->hurry) {
+    if (rate_room(&r->rate) == 0) {
         return true; /* asked again at the next tick */
     }
-    r->tokens -= (int64_t)size;
+    rate_take(&r->rate, size);
     uint8_t *to = buf_reserve(out, size);
 
     while (got < size) {
@@ -164,7 +154,6 @@ static void run_upload(struct run *r)
 
     lognodes_view(r->config.leg.nodes, &view);
     r->retry_ns = 0;
-    r->refilled_ns = clock_now_ns();
     lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
     snapship_nodes(ship, r->storing.turn);
     snapship_upload(ship, clock_now_ns(), view.term, &r->result.info);
@@ -218,7 +207,8 @@ static void run_store(struct run *r)
                                    .verified_ms = clock_wall_ms()};
     (void)snprintf(info->engine_version, sizeof info->engine_version, "%s", r->made.engine_version);
     run_to(r, RUN_STORE);
-    r->tokens = 0;
+    rate_init(&r->rate, r->hurry ? 0 : r->config.store_rate_max_bytes,
+              r->config.store_rate_max_bytes / RUN_BURST_PART, clock_now_ns());
     storing_init(&r->storing, lognodes_members(r->config.leg.nodes),
                  r->config.store_ms * CLOCK_NS_PER_MS);
     run_store_next(r);
@@ -408,8 +398,7 @@ static void run_listed_for_take(struct run *r, const struct catalogue_view *list
 {
     const struct catalogue_entry *newest =
         catalogue_newest(lognodes_catalogue(r->config.leg.nodes), UINT64_MAX);
-    enum choice choice =
-        choice_take(list, newest, lognodes_members(r->config.leg.nodes), commit);
+    enum choice choice = choice_take(list, newest, lognodes_members(r->config.leg.nodes), commit);
     char why[LEG_WHY_MAX];
 
     if (newest != NULL) {
@@ -542,7 +531,7 @@ static void run_watch_store(struct run *r, uint64_t now_ns)
         }
         return;
     }
-    run_refill(r, now_ns);
+    rate_tick(&r->rate, now_ns);
     snapship_tick(ship, now_ns); /* sends what it may now */
     if (r->step != RUN_STORE || r->retry_ns != 0) {
         return;
@@ -578,6 +567,7 @@ static void run_look_at_log(struct run *r)
         .nodes = (unsigned)__builtin_popcount(lognodes_members(r->config.leg.nodes))};
     if (hurry_is_due(&r->config.hurry, &v)) {
         r->hurry = true;
+        r->rate.per_s = 0;
         log_info("%" PRIu64 " bytes of log are behind the newest snapshot of %" PRIu64
                  " bytes: this one hurries",
                  v.log_bytes, v.size_bytes);
