@@ -258,20 +258,6 @@ static void snapshots_status(struct proxy *p, struct buf *out)
     p->snapshots.list_ns = 0; /* who asks again soon sees what is news */
 }
 
-/* The offset that an argument says; false: it is none. */
-static bool snapshots_offset(const struct resp_arg *arg, uint64_t *out)
-{
-    char text[20], *end; /* holdfast-snapshot takes as many digits */
-
-    if (arg->len == 0 || arg->len >= sizeof text || arg->bytes[0] < '0' || arg->bytes[0] > '9') {
-        return false;
-    }
-    memcpy(text, arg->bytes, arg->len);
-    text[arg->len] = '\0';
-    *out = strtoull(text, &end, 10);
-    return *end == '\0';
-}
-
 static void snapshots_begin(struct proxy *p, bool verify, uint64_t offset, struct buf *out)
 {
     struct snapper_status status;
@@ -323,15 +309,13 @@ void proxy_answer_snapshot(struct proxy *p, const struct resp_arg *argv, size_t 
     if (argc == 3 && resp_arg_is(&argv[2], "status")) {
         snapshots_status(p, out);
     } else if ((argc == 3 || argc == 4) && resp_arg_is(&argv[2], "now") &&
-               (argc == 3 || snapshots_offset(&argv[3], &offset))) {
+               (argc == 3 || resp_arg_offset(&argv[3], &offset))) {
         /* Whoever asks us knows what was answered here, or says what was elsewhere. */
         uint64_t ours = snapshots_commit(p);
         snapshots_begin(p, false, argc == 4 && offset > ours ? offset : ours, out);
-    } else if (argc == 4 && resp_arg_is(&argv[2], "verify") &&
-               snapshots_offset(&argv[3], &offset)) {
+    } else if (argc == 4 && resp_arg_is(&argv[2], "verify") && resp_arg_offset(&argv[3], &offset)) {
         snapshots_begin(p, true, offset, out);
-    } else if (argc == 4 && resp_arg_is(&argv[2], "delete") &&
-               snapshots_offset(&argv[3], &offset)) {
+    } else if (argc == 4 && resp_arg_is(&argv[2], "delete") && resp_arg_offset(&argv[3], &offset)) {
         snapshots_delete(p, offset, out);
     } else {
         resp_put_error(out, "ERR try HOLDFAST SNAPSHOT STATUS, NOW [OFFSET], VERIFY OFFSET or "

@@ -487,3 +487,14 @@ bool resp_arg_integer(const struct resp_arg *arg, long long *value)
 {
     return integer_parse(arg->bytes, arg->len, value);
 }
+
+bool resp_arg_offset(const struct resp_arg *arg, uint64_t *offset)
+{
+    long long value;
+
+    if (!resp_arg_integer(arg, &value) || value < 0) {
+        return false;
+    }
+    *offset = (uint64_t)value;
+    return true;
+}

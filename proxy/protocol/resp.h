@@ -104,5 +104,7 @@ void resp_put_null(struct buf *b, int resp);
 bool resp_arg_is(const struct resp_arg *arg, const char *word);
 /* A canonical signed 64-bit number as Redis' string2ll takes it. */
 bool resp_arg_integer(const struct resp_arg *arg, long long *value);
+/* Such a number that is a place in a log: it is not negative. */
+bool resp_arg_offset(const struct resp_arg *arg, uint64_t *offset);
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/options.h"
 #include "proxy/follow/lineage.h"
 #include "proxy/node/settings.h"
+#include "proxy/protocol/resp.h"
 #include "proxy/snapshot/haste.h"
 #include "proxy/snapshot/run.h"
 
@@ -58,6 +59,11 @@ static const struct options_program main_program = {
     .extras = main_extras,
     .extra_count = MAIN_EXTRAS,
     .more_help = main_help,
+};
+
+struct main_command {
+    bool verify;
+    uint64_t offset; /* verify: of the snapshot; else what it is to reach, at least */
 };
 
 struct main_state {
@@ -230,9 +236,8 @@ static struct lognodes *main_open_nodes(struct main_state *m, const struct setti
 }
 
 static void main_run(struct main_state *m, const struct settings *s, struct lognodes *nodes,
-                     const char *const extras[], const char *verify_offset)
+                     const char *engine, const struct main_command *command)
 {
-    const char *engine = extras[MAIN_ENGINE], *reach = extras[MAIN_REACH];
     struct event *signals[2];
     const int numbers[2] = {SIGTERM, SIGINT};
     struct run_config config = {
@@ -244,7 +249,7 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
                 .disk_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes},
         .folder = s->data_dir,
         .look_ms = MAIN_LOOK_MS,
-        .reach = reach != NULL && verify_offset == NULL ? strtoull(reach, NULL, 10) : 0,
+        .reach = command->verify ? 0 : command->offset,
         .store_ms = MAIN_STORE_MS,
         .store_rate_max_bytes = (uint64_t)s->snapshot_store_rate_max_bytes,
         .memory_reserve_bytes = (uint64_t)s->snapshot_memory_reserve_bytes,
@@ -259,8 +264,8 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
         signals[i] = event_new(m->base, numbers[i], EV_SIGNAL | EV_PERSIST, main_signal_cb, m);
         MUST(signals[i] != NULL && event_add(signals[i], NULL) == 0);
     }
-    if (verify_offset != NULL) {
-        run_verify(run, strtoull(verify_offset, NULL, 10));
+    if (command->verify) {
+        run_verify(run, command->offset);
     } else {
         run_take(run);
     }
@@ -270,34 +275,31 @@ static void main_run(struct main_state *m, const struct settings *s, struct logn
     event_free(signals[1]);
 }
 
-static bool main_is_offset(const char *text)
+/* As HOLDFAST SNAPSHOT takes it. */
+static bool main_offset(const char *text, uint64_t *out)
 {
-    return text[0] != '\0' && strspn(text, "0123456789") == strlen(text) && strlen(text) < 20;
+    const struct resp_arg arg = {.bytes = (const uint8_t *)text, .len = strlen(text)};
+
+    return resp_arg_offset(&arg, out);
 }
 
-/* The command: *offset is what to verify, or NULL. False: complained. */
-static bool main_command(int argc, char **argv, const char **offset)
+/* False: complained. */
+static bool main_parse(int argc, char **argv, const char *reach, struct main_command *out)
 {
-    *offset = NULL;
+    *out = (struct main_command){.verify = argc == 2 && strcmp(argv[0], "verify") == 0};
+    if (reach != NULL && !main_offset(reach, &out->offset)) {
+        fprintf(stderr, "holdfast-snapshot: --reach: not an offset: %s\n", reach);
+        return false;
+    }
     if (argc == 1 && strcmp(argv[0], "take") == 0) {
         return true;
     }
-    if (argc == 2 && strcmp(argv[0], "verify") == 0 && main_is_offset(argv[1])) {
-        *offset = argv[1];
+    if (out->verify && main_offset(argv[1], &out->offset)) {
         return true;
     }
     fputs("holdfast-snapshot: a command is needed: take, or verify OFFSET\n"
           "Try 'holdfast-snapshot --help'.\n",
           stderr);
-    return false;
-}
-
-static bool main_check_reach(const char *text)
-{
-    if (text == NULL || main_is_offset(text)) {
-        return true;
-    }
-    fprintf(stderr, "holdfast-snapshot: --reach: not an offset: %s\n", text);
     return false;
 }
 
@@ -308,7 +310,7 @@ int main(int argc, char **argv)
     struct settings settings = {0};
     struct main_state m = {.status = MAIN_EXIT_FAILED};
     enum log_level level = LOG_LEVEL_INFO;
-    const char *offset;
+    struct main_command command;
     int status;
 
     program.schema_count = settings_schema_count;
@@ -316,8 +318,8 @@ int main(int argc, char **argv)
         !options_load(&program, &options, &settings, &status, stdout, stderr)) {
         return status;
     }
-    if (!main_command(argc - options.operands_at, argv + options.operands_at, &offset) ||
-        !main_check_reach(options.extras[MAIN_REACH])) {
+    if (!main_parse(argc - options.operands_at, argv + options.operands_at,
+                    options.extras[MAIN_REACH], &command)) {
         config_free(settings_schema, settings_schema_count, &settings);
         return OPTIONS_EXIT_USAGE;
     }
@@ -340,7 +342,7 @@ int main(int argc, char **argv)
     m.json = options.extras[MAIN_JSON] != NULL;
     struct lognodes *nodes = main_open_nodes(&m, &settings, options.extras[MAIN_NODES]);
     if (nodes != NULL) {
-        main_run(&m, &settings, nodes, options.extras, offset);
+        main_run(&m, &settings, nodes, options.extras[MAIN_ENGINE], &command);
         lognodes_close(nodes);
     }
     event_base_free(m.base);

@@ -575,8 +575,12 @@ START_TEST(arguments)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct resp_arg arg = {(const uint8_t *)numbers[i].text, strlen(numbers[i].text)};
         long long n = 0;
+        uint64_t offset = 7;
         ck_assert_msg(resp_arg_integer(&arg, &n) == numbers[i].ok, "%s", numbers[i].text);
         ck_assert_int_eq(n, numbers[i].n);
+        bool place = numbers[i].ok && numbers[i].n >= 0;
+        ck_assert_msg(resp_arg_offset(&arg, &offset) == place, "%s", numbers[i].text);
+        ck_assert_uint_eq(offset, place ? (uint64_t)numbers[i].n : 7);
     }
     struct resp_arg arg = {(const uint8_t *)"GetEx", 3};
     ck_assert(resp_arg_is(&arg, "get"));
