@@ -17,6 +17,7 @@
 enum {
     TARGET_POLL_MS = 100,
     TARGET_END_MS = 5000,
+    TARGET_GONE_MS = 1000,    /* Redis may see late that a connection is closed */
     TARGET_ANSWER_MS = 60000, /* a large dataset is loaded, or emptied, in one step */
     TARGET_RANDOM_DIGITS = 32
 };
@@ -242,6 +243,49 @@ static int target_check_proxy(struct ctl_target *t)
     return proxy ? CTL_EXIT_FAILED : CTL_EXIT_DONE;
 }
 
+/* Gives our connection the name that other restores look for. */
+static int target_announce(struct ctl_target *t)
+{
+    redisReply *reply = redisCommand(t->link.redis, "CLIENT SETNAME %s", target_mark_user);
+    redisReply *id = reply != NULL ? redisCommand(t->link.redis, "CLIENT ID") : NULL;
+    bool good = reply != NULL && reply->type == REDIS_REPLY_STATUS && id != NULL &&
+                id->type == REDIS_REPLY_INTEGER;
+
+    t->client = good ? (uint64_t)id->integer : 0;
+    freeReplyObject(reply);
+    freeReplyObject(id);
+    if (!good) {
+        ctl_complain("%s:%d does not take CLIENT SETNAME and CLIENT ID, which are needed",
+                     t->link.host, t->link.port);
+    }
+    return good ? CTL_EXIT_DONE : CTL_EXIT_FAILED;
+}
+
+/* Whether no other restore is at work there. Each announces itself before it looks, so of two that
+ * begin together at least one sees the other; the later one goes, and the earlier one waits for
+ * that. */
+static int target_be_alone(struct ctl_target *t)
+{
+    const char *argv[] = {"CLIENT", "LIST"};
+    uint64_t begun_ns = clock_now_ns(), patience_ms;
+    enum target_others others;
+    char *text;
+
+    do {
+        int rc = ctl_link_ask(&t->link, true, &text, 2, argv);
+        others = rc == CTL_EXIT_DONE ? target_mark_others(text, t->client) : TARGET_ALONE;
+        free(text);
+        if (rc != CTL_EXIT_DONE || others == TARGET_ALONE) {
+            return rc;
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = TARGET_POLL_MS * 1000000L}, NULL);
+        patience_ms = others == TARGET_BEFORE_OTHERS ? TARGET_END_MS : TARGET_GONE_MS;
+    } while (clock_now_ns() - begun_ns < patience_ms * CLOCK_NS_PER_MS);
+    ctl_complain("%s:%d: another restore is under way; nothing was changed", t->link.host,
+                 t->link.port);
+    return CTL_EXIT_FAILED;
+}
+
 /* A replica of a restore that was killed sees the end of the link, if not at once: it may load what
  * it was sent before. One of a restore that has just begun is soon sent something. */
 static int target_left_alone(struct ctl_target *t, struct target_role *role)
@@ -260,7 +304,8 @@ static int target_left_alone(struct ctl_target *t, struct target_role *role)
 }
 
 /* What an earlier restore has left with it, if it has: its masterauth is that one's secret then. A
- * mark without it is of one that ended before it began, or was put right by hand. */
+ * mark without it is of one that ended before it began, or was put right by hand: one that is about
+ * to begin is still connected, see target_be_alone. */
 static int target_find_mark(struct ctl_target *t, struct target_mark *found, bool *ours)
 {
     redisReply *reply = redisCommand(t->link.redis, "ACL LIST");
@@ -302,6 +347,7 @@ static int target_check_role(struct ctl_target *t, bool force, struct target_mar
     rc = rc == CTL_EXIT_DONE ? target_role(t, &role) : rc;
     if (rc == CTL_EXIT_DONE && ours) {
         rc = target_left_alone(t, &role);
+        rc = rc == CTL_EXIT_DONE ? target_be_alone(t) : rc; /* that one may be about to end */
     }
     if (rc != CTL_EXIT_DONE) {
         return rc;
@@ -424,6 +470,7 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
     }
     rc = CTL_EXIT_FAILED;
     if (target_our_host(t) && (rc = target_check_proxy(t)) == CTL_EXIT_DONE &&
+        (rc = target_announce(t)) == CTL_EXIT_DONE && (rc = target_be_alone(t)) == CTL_EXIT_DONE &&
         (rc = target_keep_settings(t)) == CTL_EXIT_DONE &&
         (rc = target_check_role(t, ctl->force, &found)) == CTL_EXIT_DONE &&
         (rc = target_check_empty(t, ctl->force)) == CTL_EXIT_DONE &&
@@ -451,8 +498,9 @@ static int target_reach(struct ctl_target *t)
     if (rc != CTL_EXIT_DONE) {
         ctl_complain("%s:%d is a replica of nobody that answers: run the restore again", host,
                      port);
+        return rc;
     }
-    return rc;
+    return target_announce(t);
 }
 
 int ctl_target_finish(struct ctl_target *t, bool clear)

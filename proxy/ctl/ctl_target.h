@@ -3,7 +3,8 @@
  *
  * While it is a replica of ours, its masterauth is ours too, and a user of its says what it was
  * before (target_mark.h): so after a kill at any point the next restore knows what it finds, and
- * puts it right. */
+ * puts it right. From the beginning until then, and at the end, our connection has a name, by which
+ * other restores know that we are there: of several at most one changes anything. */
 #ifndef PROXY_CTL_CTL_TARGET_H
 #define PROXY_CTL_CTL_TARGET_H
 
@@ -17,6 +18,7 @@ struct ctl_target {
     char version[32];        /* "7.0.15" */
     struct target_mark mark; /* what it was */
     bool marked;             /* it keeps that for us, and nothing was changed yet */
+    uint64_t client;         /* our connection's id there */
 };
 
 /* Connects; what an earlier restore has left behind is put right first. Refuses (complained,

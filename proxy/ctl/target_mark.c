@@ -125,3 +125,24 @@ bool target_mark_parse_user(const char *line, struct target_mark *m)
     free(text);
     return good;
 }
+
+enum target_others target_mark_others(const char *clients, uint64_t self)
+{
+    enum target_others found = TARGET_ALONE;
+    unsigned long long id;
+    char name[sizeof target_mark_user + 1];
+
+    for (const char *line = clients, *end; *line != '\0'; line = *end != '\0' ? end + 1 : end) {
+        end = line + strcspn(line, "\n");
+        const char *at = memmem(line, (size_t)(end - line), " name=", 6);
+        if (at == NULL || sscanf(line, "id=%llu ", &id) != 1 || id == self) {
+            continue;
+        }
+        (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 6, " \n"), at + 6);
+        if (strcmp(name, target_mark_user) == 0) {
+            found = id < self || found == TARGET_BEHIND_OTHERS ? TARGET_BEHIND_OTHERS
+                                                               : TARGET_BEFORE_OTHERS;
+        }
+    }
+    return found;
+}

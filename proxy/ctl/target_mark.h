@@ -8,6 +8,7 @@
 #include "common/buf.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { TARGET_SETTINGS = 3, TARGET_MARK_BYTES_MAX = 64 << 10 };
 
@@ -19,7 +20,7 @@ struct target_mark {
 
 /* Their names: masterauth, masteruser, replica-read-only. */
 extern const char *const target_mark_settings[TARGET_SETTINGS];
-/* The user's name. */
+/* The user's name, and that of a restore's connection. */
 extern const char target_mark_user[];
 
 /* {0} is one to begin with. */
@@ -36,5 +37,10 @@ bool target_mark_parse(const char *text, struct target_mark *m);
 bool target_mark_is_user(const char *line);
 /* target_mark_parse of a line of ACL LIST. */
 bool target_mark_parse_user(const char *line, struct target_mark *m);
+
+enum target_others { TARGET_ALONE, TARGET_BEFORE_OTHERS, TARGET_BEHIND_OTHERS };
+/* Whether a CLIENT LIST tells of restores besides the one whose connection has the id `self`, and
+ * whether one of them connected before it. */
+enum target_others target_mark_others(const char *clients, uint64_t self);
 
 #endif

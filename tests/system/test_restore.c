@@ -272,6 +272,39 @@ START_TEST(restore_is_killed)
 }
 END_TEST
 
+/* Of several restores into one Redis at most one goes on, and what keeps the Redis' settings for it
+ * stays: one that is about to begin is known by its connection. */
+START_TEST(restores_keep_apart)
+{
+    char digest[CLUSTER_DIGEST_MAX], target[64], reply[200];
+
+    cluster_digest_of(cluster, "redis1", digest);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "masterauth", "mine", NULL});
+    redisContext *other = cluster_connect(cluster, "plain1");
+    cluster_command(other, "CLIENT SETNAME holdfast-restore");
+    cluster_command(other, "ACL SETUSER holdfast-restore reset off "
+                           "~holdfast-restore:0123:empty:::");
+    ck_assert_int_eq(CTL("restore", "--at", "now", "--to", target), 1);
+    expect_said("another restore is under way; nothing was changed");
+    redisReply *r = redisCommand(other, "ACL USERS");
+    ck_assert_uint_eq(r->elements, 2);
+    freeReplyObject(r);
+    redisFree(other);
+
+    for (unsigned i = 0; i < 8; i++) {
+        pid_t pids[2] = {CTL_START("restore", "--at", "now", "--to", target),
+                         CTL_START("restore", "--at", "now", "--to", target)};
+        int first = ctl_wait(pids[0]), second = ctl_wait(pids[1]);
+        ck_assert_msg(first + second > 0 && first <= 1 && second <= 1, "%d, %d", first, second);
+        expect_let_go(digest);
+        ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+        ck_assert((strcmp(reply, "0") == 0) == (first + second == 2));
+        ask_plain(reply, (const char *[]){"FLUSHALL", NULL});
+    }
+}
+END_TEST
+
 /* What somebody else has made or set there stays: a user of the name that restore needs, and a
  * masterauth that is set while it is filled. */
 START_TEST(restore_leaves_others_alone)
@@ -439,7 +472,7 @@ int main(void)
 
     SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log);
     SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed,
-                restore_leaves_others_alone);
+                restores_keep_apart, restore_leaves_others_alone);
     SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
                 tail_ends_with_its_reader);
     return unit_main(suite);

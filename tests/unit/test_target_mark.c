@@ -2,6 +2,7 @@
 #include "proxy/ctl/target_mark.h"
 #include "tests/lib/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,8 +108,43 @@ START_TEST(secret_tells_nothing)
 }
 END_TEST
 
+/* Other restores are known by the names of their connections, and who came first by the ids; others
+ * of other names don't matter, nor what stands in other places. */
+START_TEST(who_else_is_there)
+{
+    static const char us[] = "id=7 addr=127.0.0.1:1 name=holdfast-restore age=1\n";
+    static const struct {
+        const char *clients;
+        enum target_others others;
+    } cases[] = {
+        {"", TARGET_ALONE},
+        {"id=3 addr=127.0.0.1:2 name= age=0\n", TARGET_ALONE},
+        {"id=3 addr=127.0.0.1:2 name=holdfast-restore2 age=0\n", TARGET_ALONE},
+        {"id=3 addr=127.0.0.1:2 name=holdfast-restor age=0\n", TARGET_ALONE},
+        {"id=3 addr=127.0.0.1:2 name= user=holdfast-restore\n", TARGET_ALONE},
+        {"a strange line name=holdfast-restore\n", TARGET_ALONE},
+        {"id=3 addr=127.0.0.1:2 name=holdfast-restore age=0\n", TARGET_BEHIND_OTHERS},
+        {"id=3 addr=127.0.0.1:2 name=holdfast-restore", TARGET_BEHIND_OTHERS},
+        {"id=10 addr=127.0.0.1:2 name=holdfast-restore age=0\n", TARGET_BEFORE_OTHERS},
+        {"id=3 addr=127.0.0.1:2 name=holdfast-restore age=0\n"
+         "id=10 addr=127.0.0.1:3 name=holdfast-restore age=0\n",
+         TARGET_BEHIND_OTHERS},
+    };
+    char text[400];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        (void)snprintf(text, sizeof text, "%s%s", us, cases[i].clients);
+        ck_assert_msg(target_mark_others(text, 7) == cases[i].others, "%s", text);
+        if (strchr(cases[i].clients, '\n') != NULL) {
+            (void)snprintf(text, sizeof text, "%s%s", cases[i].clients, us);
+            ck_assert_msg(target_mark_others(text, 7) == cases[i].others, "%s", text);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("target_mark", NULL, NULL, reads_what_it_prints, refuses_others,
-                    refuses_other_users, secret_tells_nothing);
+                    refuses_other_users, secret_tells_nothing, who_else_is_there);
 }
