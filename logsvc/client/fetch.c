@@ -54,13 +54,16 @@ void fetch_extend(struct fetch *f, uint64_t to)
     f->to = to;
 }
 
-/* Another piece behind the others, if there is room and need. */
+/* Another piece behind the others, if there is room and need. Far ahead only whole ones: what grows
+ * little by little would fill all places with next to nothing. */
 static bool slot_add(struct fetch *f, uint64_t piece_bytes)
 {
-    if (f->count == f->config.ahead_max || f->assigned >= f->to) {
+    uint64_t left = f->to - f->assigned;
+
+    if (f->count == f->config.ahead_max || left == 0 ||
+        (f->count >= f->config.inflight_max && left < piece_bytes)) {
         return false;
     }
-    uint64_t left = f->to - f->assigned;
     struct fetch_slot *slot = slot_at(f, f->count++);
     buf_clear(&slot->data);
     slot->state = FETCH_WANTED;

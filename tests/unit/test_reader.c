@@ -591,6 +591,37 @@ START_TEST(fetches_ahead)
 }
 END_TEST
 
+/* A log that grows little by little while there is no room does not fill the places with next to
+ * nothing: beyond the first few only whole pieces are fetched. */
+START_TEST(fetches_whole_pieces_ahead)
+{
+    struct world w;
+    world_open_ahead(&w, 1, 8);
+    w.room_each = 0;
+    world_start(&w, LOG_FROM, LOG_FROM + 20);
+    for (uint64_t to = LOG_FROM + 40; to <= LOG_TO; to += 20) {
+        reader_extend(w.reader, w.net.now_ns, to);
+        world_run(&w, 2);
+    }
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.expected, LOG_FROM);
+    ck_assert_uint_le(w.net.asked[0], 8);
+    for (unsigned i = 0; i < NET_NODES; i++) {
+        w.net.silent[i] = true;
+    }
+    w.room_each = w.room_left = LOG_TO;
+    reader_room(w.reader, w.net.now_ns, LOG_TO);
+    ck_assert_uint_gt(w.expected, LOG_FROM + 2000);
+    for (unsigned i = 0; i < NET_NODES; i++) {
+        w.net.silent[i] = false;
+    }
+    reader_extend(w.reader, w.net.now_ns, LOG_TO);
+    world_run(&w, 5000);
+    expect_done(&w, LOG_TO);
+    world_close(&w);
+}
+END_TEST
+
 /* Records take a good part of each answer: pieces are made as large as answers are, so next to
  * nothing is asked for twice; and at the end, or for a little, no more than that. */
 START_TEST(asks_for_what_it_needs)
@@ -666,6 +697,6 @@ int main(void)
                         respects_the_room, survives_a_bad_network, switches_nodes,
                         goes_on_with_one_node, asks_for_a_newer_snapshot, is_fenced_by_term,
                         passes_over_rot, passes_over_a_diverged_node,
-                        waits_for_what_is_not_there_yet, fetches_ahead, asks_for_what_it_needs,
-                        ignores_what_is_not_meant_for_it);
+                        waits_for_what_is_not_there_yet, fetches_ahead, fetches_whole_pieces_ahead,
+                        asks_for_what_it_needs, ignores_what_is_not_meant_for_it);
 }
