@@ -25,7 +25,7 @@ struct retention_config {
     uint64_t unverified_ms; /* one that nobody verifies goes after so long */
     bool rebuilding;        /* a Redis is made anew, and no disk is short */
     uint64_t spare_bytes;   /* the one more has at most so much log behind it, or as much as the
-                               newest   one's size */
+                               newest one's size */
 };
 
 struct retention_plan {

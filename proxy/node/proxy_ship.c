@@ -92,8 +92,9 @@ static const struct snapship_events ship_events = {.send = proxy_send,
                                                    .fetched = ship_says_fetched,
                                                    .repaired = ship_says_repaired};
 
-/* A node that was away when a snapshot was stored gets it from another, so that losing one more
- * node does not lose the beginning of the log. */
+/* A node that has no snapshot at all gets one from another, so that losing one more node does not
+ * lose the beginning of the log: also one that is being taken in, which needs it for that, and
+ * which retention does not ask (proxy_retain.c), since it counts nowhere yet. */
 void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns)
 {
     bool some = false, lacking = false;
