@@ -49,7 +49,7 @@ void snap_upload_start(struct snap_upload *u, uint64_t now_ns, struct term term,
     for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         struct snap_peer *p = &u->peers[i];
         p->next = 0;
-        p->full = p->busy = false;
+        p->refused = 0;
         peer_retry(u, p, (nodes >> i & 1) != 0 ? PEER_ASK : PEER_NONE, 0);
     }
     snap_upload_pump(u, now_ns);
@@ -161,7 +161,7 @@ static void peer_progress(struct snap_upload *u, struct snap_peer *p, uint64_t n
                           const struct wire_msg *msg)
 {
     p->next = msg->snap_reply.next;
-    p->full = p->busy = false;
+    p->refused = 0;
     if (p->next > u->info.size_bytes) { /* cannot be: begin again */
         p->next = 0;
         peer_retry(u, p, PEER_BEGIN, now_ns + u->line->config.retry_ms * CLOCK_NS_PER_MS);
@@ -181,9 +181,10 @@ static void peer_refused(struct snap_upload *u, struct snap_peer *p, uint64_t no
     uint64_t retry_ns = now_ns + u->line->config.retry_ms * CLOCK_NS_PER_MS;
     uint64_t later_ns = now_ns + u->line->config.timeout_ms * CLOCK_NS_PER_MS;
 
-    p->full = msg->refused.code == WIRE_REFUSED_SPACE;
-    if (p->step != PEER_ASK) {
-        p->busy = p->step == PEER_BEGIN && msg->refused.code == WIRE_REFUSED_SESSION;
+    /* When asked whether it has it, it says nothing of whether it would take it; and one that does
+     * not know of what was begun may still take it. */
+    if (p->step == PEER_BEGIN || msg->refused.code == WIRE_REFUSED_SPACE) {
+        p->refused = msg->refused.code;
     }
     switch ((enum wire_refusal)msg->refused.code) {
     case WIRE_REFUSED_TERM:
@@ -323,26 +324,14 @@ bool snap_upload_complete(const struct snap_upload *u)
     return true;
 }
 
-uint32_t snap_upload_full(const struct snap_upload *u)
+uint32_t snap_upload_refused(const struct snap_upload *u, enum wire_refusal why)
 {
     uint32_t set = 0;
 
     for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
         const struct snap_peer *p = &u->peers[i];
         bool open = p->step != PEER_NONE && p->step != PEER_DONE;
-        set |= open && p->full ? 1u << i : 0;
-    }
-    return set;
-}
-
-uint32_t snap_upload_busy(const struct snap_upload *u)
-{
-    uint32_t set = 0;
-
-    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
-        const struct snap_peer *p = &u->peers[i];
-        bool open = p->step != PEER_NONE && p->step != PEER_DONE;
-        set |= open && p->busy ? 1u << i : 0;
+        set |= open && p->refused == why ? 1u << i : 0;
     }
     return set;
 }

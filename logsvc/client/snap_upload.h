@@ -16,8 +16,7 @@ enum snap_peer_step { PEER_NONE, PEER_ASK, PEER_BEGIN, PEER_WRITE, PEER_COMMIT, 
 
 struct snap_peer {
     bool up;
-    bool full; /* it has said last that it has no room */
-    bool busy; /* … that it is being given another snapshot */
+    uint32_t refused; /* why it did not take it last (enum wire_refusal); 0: it did */
     enum snap_peer_step step;
     uint64_t next;        /* the node has this many bytes */
     uint64_t sent;        /* and this many were sent */
@@ -68,12 +67,10 @@ uint64_t snap_upload_next_tick_ns(const struct snap_upload *u);
 /* How many nodes have it, and whether all that should have. */
 unsigned snap_upload_done(const struct snap_upload *u);
 bool snap_upload_complete(const struct snap_upload *u);
-/* The nodes that have refused it last because their disks are full. They are asked again now and
- * then. */
-uint32_t snap_upload_full(const struct snap_upload *u);
-/* The nodes that have refused it last because somebody else gives them one. They are asked again
- * soon. */
-uint32_t snap_upload_busy(const struct snap_upload *u);
+/* The nodes that have refused it last because their disks are full (WIRE_REFUSED_SPACE): they are
+ * asked again now and then; or because somebody else gives them one (WIRE_REFUSED_SESSION): they
+ * are asked again soon. */
+uint32_t snap_upload_refused(const struct snap_upload *u, enum wire_refusal why);
 /* Bytes that the nodes have, together: changes whenever one of them takes something. */
 uint64_t snap_upload_taken(const struct snap_upload *u);
 /* Bytes that at least `nodes` nodes have. */

@@ -188,9 +188,10 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
     }
     repair_go_on(s, now_ns);
     bool up = s->upload.peers[s->target].up;
-    bool full = snap_upload_full(&s->upload) != 0;
+    bool full = snap_upload_refused(&s->upload, WIRE_REFUSED_SPACE) != 0;
     /* One that is being given a snapshot by somebody else may soon need no repair. */
-    bool stuck = repair_is_stuck(s, now_ns) || snap_upload_busy(&s->upload) != 0;
+    bool stuck =
+        repair_is_stuck(s, now_ns) || snap_upload_refused(&s->upload, WIRE_REFUSED_SESSION) != 0;
     if (s->download.ended && s->download.result != ERR_OK) {
         repair_end(s, s->download.result);
     } else if (s->upload.failed == ERR_STALE) {
@@ -357,12 +358,12 @@ void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t 
 
 uint32_t snapship_full(const struct snapship *s)
 {
-    return s->job == SHIP_UPLOAD ? snap_upload_full(&s->upload) : 0;
+    return s->job == SHIP_UPLOAD ? snap_upload_refused(&s->upload, WIRE_REFUSED_SPACE) : 0;
 }
 
 uint32_t snapship_busy(const struct snapship *s)
 {
-    return s->job == SHIP_UPLOAD ? snap_upload_busy(&s->upload) : 0;
+    return s->job == SHIP_UPLOAD ? snap_upload_refused(&s->upload, WIRE_REFUSED_SESSION) : 0;
 }
 
 uint64_t snapship_taken(const struct snapship *s)

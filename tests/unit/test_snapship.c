@@ -325,6 +325,15 @@ static void world_run(struct world *w, uint64_t ms)
     }
 }
 
+/* One repair, from its beginning; how it ended. */
+static int world_repair(struct world *w, uint64_t ms)
+{
+    w->repaired = 1;
+    snapship_repair(w->ship, w->net.now_ns, (struct term){TERM}, 800);
+    world_run(w, ms);
+    return w->repaired;
+}
+
 static void world_link(struct world *w, unsigned node, bool up)
 {
     w->net.down[node] = !up;
@@ -803,18 +812,14 @@ START_TEST(repairs)
         }
         w.net.loss_percent = seed % 10;
         w.net.twice_percent = seed % 20;
-        snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-        world_run(&w, 600000);
-        ck_assert_int_eq(w.repaired, ERR_OK);
+        ck_assert_int_eq(world_repair(&w, 600000), ERR_OK);
         if (seed == 0) {
             ck_assert_uint_eq(holders(&w, 700), 3);
             ck_assert_uint_eq(w.nodes[2].begins, 0);
         }
         /* a lost answer to the question may leave one out: the next repair finds it */
         for (int i = 0; i < 10 && holders(&w, 700) < 3; i++) {
-            w.repaired = 1;
-            snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-            world_run(&w, 600000);
+            (void)world_repair(&w, 600000);
         }
         ck_assert_uint_eq(holders(&w, 700), 3);
         world_close(&w);
@@ -825,9 +830,7 @@ START_TEST(repairs)
     world_open(&w, 1);
     publish(&w.nodes[1], &info);
     world_link(&w, 2, false);
-    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-    world_run(&w, 1000);
-    ck_assert_int_eq(w.repaired, ERR_OK);
+    ck_assert_int_eq(world_repair(&w, 1000), ERR_OK);
     ck_assert_uint_eq(holders(&w, 700), 2);
     world_close(&w);
 }
@@ -842,9 +845,7 @@ START_TEST(repairs_give_up)
     world_open(&w, 1);
     publish(&w.nodes[1], &info);
     w.nodes[1].rotten_offset = 700;
-    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-    world_run(&w, 5000);
-    ck_assert_int_eq(w.repaired, ERR_CORRUPT);
+    ck_assert_int_eq(world_repair(&w, 5000), ERR_CORRUPT);
     ck_assert_uint_eq(holders(&w, 700), 1);
     world_close(&w);
 
@@ -870,10 +871,7 @@ START_TEST(repairs_give_up)
     world_run(&w, 5000);
     ck_assert_int_eq(w.repaired, ERR_OK);
     ck_assert_uint_eq(holders(&w, 700), 2);
-    w.repaired = 1;
-    snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-    world_run(&w, 5000);
-    ck_assert_int_eq(w.repaired, ERR_OK);
+    ck_assert_int_eq(world_repair(&w, 5000), ERR_OK);
     ck_assert_uint_eq(holders(&w, 700), 3);
     world_close(&w);
 }
@@ -892,17 +890,12 @@ START_TEST(repairs_pass_over_a_node_that_is_stuck)
         w.nodes[0].taken = taken == 1;
         w.nodes[0].refuses_all = taken == 0;
         uint64_t before = w.net.now_ns;
-        snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-        world_run(&w, 60000);
-        ck_assert_int_eq(w.repaired, ERR_TIMEOUT);
+        ck_assert_int_eq(world_repair(&w, 60000), ERR_TIMEOUT);
         ck_assert((w.net.now_ns - before < CLOCK_NS_PER_S) == (taken == 1));
         ck_assert(kept(&w.nodes[2], 700) != NULL);
         ck_assert(kept(&w.nodes[0], 700) == NULL);
         w.nodes[0].taken = w.nodes[0].refuses_all = false;
-        w.repaired = 1;
-        snapship_repair(w.ship, w.net.now_ns, (struct term){TERM}, 800);
-        world_run(&w, 60000);
-        ck_assert_int_eq(w.repaired, ERR_OK);
+        ck_assert_int_eq(world_repair(&w, 60000), ERR_OK);
         ck_assert_uint_eq(holders(&w, 700), 3);
         world_close(&w);
     }
