@@ -3,9 +3,9 @@
 /* A Redis that is made anew is given so long to go over to the newest one: at that rate, and within
  * bounds. */
 enum {
-    RETENTION_SPARE_MIN_MS = 60 * 1000,
-    RETENTION_SPARE_MAX_MS = 3600 * 1000,
-    RETENTION_SPARE_BYTES_PER_MS = (8 << 20) / 1000
+    RETENTION_NEEDED_MIN_MS = 60 * 1000,
+    RETENTION_NEEDED_MAX_MS = 3600 * 1000,
+    RETENTION_NEEDED_BYTES_PER_MS = (8 << 20) / 1000
 };
 
 static bool is_younger(uint64_t wall_ms, uint64_t then_ms, uint64_t span_ms)
@@ -20,25 +20,10 @@ static bool retention_is_good(const struct catalogue_entry *e)
     return e->proven || (e->stored && e->on != 0 && e->counts == e->on);
 }
 
-/* Whether one more is kept, behind those that are wanted for themselves. */
-static bool retention_is_spare(const struct retention_config *config,
-                               const struct catalogue_view *view,
-                               const struct catalogue_entry *newest,
-                               const struct catalogue_entry *e, uint64_t wall_ms)
-{
-    uint64_t size = newest->info.size_bytes, span_ms = size / RETENTION_SPARE_BYTES_PER_MS;
-    uint64_t log_bytes = view->commit > e->info.offset ? view->commit - e->info.offset : 0;
-
-    span_ms = span_ms > RETENTION_SPARE_MIN_MS ? span_ms : RETENTION_SPARE_MIN_MS;
-    span_ms = span_ms < RETENTION_SPARE_MAX_MS ? span_ms : RETENTION_SPARE_MAX_MS;
-    return config->rebuilding && is_younger(wall_ms, newest->info.verified_ms, span_ms) &&
-           log_bytes <= (size > config->spare_bytes ? size : config->spare_bytes);
-}
-
-/* The index of the oldest entry that is kept; view->count: all are, for what may be restored. */
+/* The index of the oldest entry that is wanted for itself; view->count: all are, for what may be
+ * restored. */
 static unsigned retention_oldest(const struct retention_config *config,
-                                 const struct catalogue_view *view,
-                                 const struct catalogue_entry *newest, uint64_t wall_ms)
+                                 const struct catalogue_view *view, uint64_t wall_ms)
 {
     unsigned kept = 0, oldest = view->count;
     bool reaches = config->pitr_ms == 0; /* down to the begin of the window for restores */
@@ -50,8 +35,7 @@ static unsigned retention_oldest(const struct retention_config *config,
         }
         bool young =
             config->keep_age_ms > 0 && is_younger(wall_ms, e->info.taken_ms, config->keep_age_ms);
-        bool spare = kept == 1 && retention_is_spare(config, view, newest, e, wall_ms);
-        if (kept >= config->keep && !young && reaches && !spare) {
+        if (kept >= config->keep && !young && reaches) {
             break;
         }
         kept++;
@@ -59,6 +43,48 @@ static unsigned retention_oldest(const struct retention_config *config,
         reaches = reaches || !is_younger(wall_ms, e->info.wall_ms, config->pitr_ms);
     }
     return reaches ? oldest : view->count;
+}
+
+/* Whether the entry is good, and what a Redis needs that is made anew: no other good one is nearer
+ * to the place where that is. */
+static bool retention_is_needed(const struct retention_config *config,
+                                const struct catalogue_view *view, unsigned index)
+{
+    const struct catalogue_entry *e = &view->entries[index];
+    uint64_t above = UINT64_MAX; /* the next good one */
+    bool needed = false;
+
+    for (unsigned i = 0; i < index; i++) {
+        above = retention_is_good(&view->entries[i]) ? view->entries[i].info.offset : above;
+    }
+    for (unsigned i = 0; i < config->needed_count; i++) {
+        needed = needed || (config->needed[i] >= e->info.offset && config->needed[i] < above);
+    }
+    return needed && retention_is_good(e);
+}
+
+/* The index of the oldest that is kept for that; `oldest` if there is none. */
+static unsigned retention_oldest_needed(const struct retention_config *config,
+                                        const struct catalogue_view *view,
+                                        const struct catalogue_entry *newest, uint64_t wall_ms,
+                                        unsigned oldest)
+{
+    uint64_t size = newest->info.size_bytes, span_ms = size / RETENTION_NEEDED_BYTES_PER_MS;
+    uint64_t most = size > config->needed_max_bytes ? size : config->needed_max_bytes;
+
+    span_ms = span_ms > RETENTION_NEEDED_MIN_MS ? span_ms : RETENTION_NEEDED_MIN_MS;
+    span_ms = span_ms < RETENTION_NEEDED_MAX_MS ? span_ms : RETENTION_NEEDED_MAX_MS;
+    if (!is_younger(wall_ms, newest->info.verified_ms, span_ms)) {
+        return oldest;
+    }
+    for (unsigned i = view->count; i > oldest + 1; i--) {
+        const struct catalogue_entry *e = &view->entries[i - 1];
+        uint64_t log_bytes = view->commit > e->info.offset ? view->commit - e->info.offset : 0;
+        if (log_bytes <= most && retention_is_needed(config, view, i - 1)) {
+            return i - 1;
+        }
+    }
+    return oldest;
 }
 
 static const struct catalogue_entry *retention_newest(const struct catalogue_view *view)
@@ -117,18 +143,20 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     if (!view->quorum || newest == NULL) {
         return;
     }
-    unsigned oldest = retention_oldest(config, view, newest, wall_ms);
+    unsigned oldest = retention_oldest(config, view, wall_ms);
     bool all = oldest == view->count;
-    unsigned thin = retention_thin(config, view, oldest);
+    unsigned thin = retention_thin(config, view, oldest), from = oldest;
     out->by = newest->info;
     if (!all) {
-        out->to = view->entries[oldest].info.offset;
+        from = retention_oldest_needed(config, view, newest, wall_ms, oldest);
+        out->to = view->entries[from].info.offset;
         out->trim = config->trim && view->begin < out->to;
     }
     uint32_t newer = 0; /* nodes where one counts that is newer than the entry */
     for (unsigned i = 0; i < view->count; newer |= view->entries[i++].counts) {
         const struct catalogue_entry *e = &view->entries[i];
-        bool goes = (!all && e->info.offset < out->to) || i == thin ||
+        bool between = i > oldest && i < from && !retention_is_needed(config, view, i);
+        bool goes = (!all && i > from) || between || i == thin ||
                     retention_is_left(config, e, newest, all, wall_ms);
         /* A node refuses to part with the newest that counts there: it lacks what all others have,
          * and is asked when it has that. */

@@ -5,17 +5,17 @@
  * as many as `keep`; younger ones than keep_age_ms; and what any moment of the last pitr_ms can be
  * restored from. Where these are more than RETENTION_MANY, those go, one at a time, whose
  * neighbours are nearest to each other: neither the `keep` newest nor the oldest, so that every
- * moment can be restored as before, if with more log. While a Redis is made anew one more is kept
- * for a time: the one that it has perhaps begun with. The log is kept from the oldest of those on.
- * In doubt (no quorum has answered, nothing is proven, the window for restores begins before the
- * oldest that is proven) nothing else goes.
+ * moment can be restored as before, if with more log. What a Redis needs that is made anew is kept
+ * besides, for a time: the snapshot that it began with. The log is kept from the oldest of those
+ * on. In doubt (no quorum has answered, nothing is proven, the window for restores begins before
+ * the oldest that is proven) nothing else goes.
  */
 #ifndef LOGSVC_CLIENT_RETENTION_H
 #define LOGSVC_CLIENT_RETENTION_H
 
 #include "logsvc/client/catalogue.h"
 
-enum { RETENTION_MANY = 32 }; /* half of what a node holds */
+enum { RETENTION_MANY = 32 /* half of what a node holds */, RETENTION_NEEDED_MAX = 16 };
 
 struct retention_config {
     unsigned keep;          /* at least 1 */
@@ -23,9 +23,12 @@ struct retention_config {
     uint64_t pitr_ms;       /* 0: nothing is kept for restores */
     bool trim;              /* whether the log is ever trimmed */
     uint64_t unverified_ms; /* one that nobody verifies goes after so long */
-    bool rebuilding;        /* a Redis is made anew, and no disk is short */
-    uint64_t spare_bytes;   /* the one more has at most so much log behind it, or as much as the
-                               newest one's size */
+    /* Where Redis are that don't go along with the log: each needs the snapshot at or below that
+     * place, and the log from there on. That has at most so much log behind it, or as much as the
+     * newest one's size. */
+    unsigned needed_count;
+    uint64_t needed[RETENTION_NEEDED_MAX];
+    uint64_t needed_max_bytes;
 };
 
 struct retention_plan {

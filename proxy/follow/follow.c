@@ -645,12 +645,14 @@ void follow_status(const struct follow *f, uint64_t now_ns, struct follow_status
     static const char *const states[] = {"idle",      "connecting", "judging",  "resync",
                                          "following", "promoting",  "promoting"};
 
-    *out = (struct follow_status){.state = states[f->step],
-                                  .applied = f->applied,
-                                  .lag_ms = lag_ms(&f->lag, now_ns),
-                                  .done_bytes = f->done_bytes,
-                                  .total_bytes = f->total_bytes,
-                                  .resyncs = f->resyncs};
+    *out = (struct follow_status){
+        .state = states[f->step],
+        .applied = f->applied,
+        .needs = f->applied_known || f->total_bytes == 0 ? f->applied : f->snapshot.offset,
+        .lag_ms = lag_ms(&f->lag, now_ns),
+        .done_bytes = f->done_bytes,
+        .total_bytes = f->total_bytes,
+        .resyncs = f->resyncs};
     out->lag_bytes = f->commit > f->applied ? f->commit - f->applied : 0;
     out->steady = f->step == FOLLOW_STREAM && f->applied_known && f->whole;
     out->synced =

@@ -77,6 +77,8 @@ struct follow_status {
     bool steady;          /* Redis holds committed bytes only and goes along: it may be read */
     bool synced;          /* and is not far behind */
     uint64_t applied;     /* by Redis; 0: not known */
+    uint64_t needs;       /* the log from there on: what is applied, or, until that is known, where
+                             the snapshot is that Redis is made anew from; 0: nothing yet */
     uint64_t lag_bytes;   /* behind what is known to be committed */
     uint64_t lag_ms;      /* since when it is behind */
     uint64_t done_bytes;  /* of a resync: snapshot and log … */

@@ -158,7 +158,7 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     o->term = view.term;
     o->leader_term = view.leader_term;
     (void)snprintf(o->leader, sizeof o->leader, "%s", view.leader);
-    struct leader_peer self = {.synced = status.synced, .offset = status.applied};
+    struct leader_peer self = {.synced = status.synced, .offset = status.needs};
     (void)snprintf(self.name, sizeof self.name, "%s", p->settings->name);
     peers_take(o, p->address, view.roster);
     peers_judge(o, &self, view.heir, now_ns);
@@ -207,7 +207,7 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view)
                  .lag_ms = leads ? 0 : status.lag_ms},
         .peers = o->peers,
         .peer_count = o->peer_count,
-        .offset = leads ? view->stream_offset : status.applied,
+        .offset = leads ? view->stream_offset : status.needs,
         .synced = leads ? !view->lease_is_over : status.synced,
         .now_ns = view->now_ns,
     };

@@ -24,33 +24,35 @@ enum {
     RETAIN_UNVERIFIED_MS = 3600 * 1000,
 };
 
-/* Whether another proxy's Redis does not go along with the log, though the proxy is there: it may
- * be at a snapshot, or about to be. */
-static bool retain_sees_rebuild(const struct proxy *p, uint64_t now_ns)
+/* Where other proxies' Redis are that do not go along with the log, though the proxies are there:
+ * at a snapshot, or behind. */
+static void retain_look_for_rebuilds(const struct proxy *p, uint64_t now_ns,
+                                     struct retention_config *config)
 {
-    bool any = false;
-
     for (size_t i = 0; i < p->outlook.peer_count; i++) {
         const struct leader_peer *peer = &p->outlook.peers[i];
         bool there =
             now_ns < peer->seen_ns || now_ns - peer->seen_ns < RETAIN_THERE_MS * CLOCK_NS_PER_MS;
-        any = any || (there && !peer->synced);
+        if (there && !peer->synced && config->needed_count < RETENTION_NEEDED_MAX) {
+            config->needed[config->needed_count++] = peer->offset;
+        }
     }
-    return any;
 }
 
 static struct retention_config retain_config(const struct proxy *p, uint64_t now_ns)
 {
     const struct settings *s = p->settings;
+    struct retention_config config = {.needed_max_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
+                                      .keep = (unsigned)s->snapshot_keep,
+                                      .keep_age_ms = (uint64_t)s->snapshot_keep_age_ms,
+                                      .pitr_ms = (uint64_t)s->snapshot_pitr_ms,
+                                      .trim = s->snapshot_trim,
+                                      .unverified_ms = RETAIN_UNVERIFIED_MS};
 
-    return (struct retention_config){.rebuilding =
-                                         !p->retain.no_room && retain_sees_rebuild(p, now_ns),
-                                     .spare_bytes = 2 * (uint64_t)s->snapshot_log_min_bytes,
-                                     .keep = (unsigned)s->snapshot_keep,
-                                     .keep_age_ms = (uint64_t)s->snapshot_keep_age_ms,
-                                     .pitr_ms = (uint64_t)s->snapshot_pitr_ms,
-                                     .trim = s->snapshot_trim,
-                                     .unverified_ms = RETAIN_UNVERIFIED_MS};
+    if (!p->retain.no_room) {
+        retain_look_for_rebuilds(p, now_ns, &config);
+    }
+    return config;
 }
 
 static bool retain_leads(const struct proxy *p)

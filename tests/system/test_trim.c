@@ -41,8 +41,10 @@ static const char *const nodes[] = {"log1", "log2", "log3"};
 struct kept {
     uint64_t begin;    /* of the first segment; UINT64_MAX: there is none */
     uint64_t last;     /* of the last one */
-    uint64_t snapshot; /* offset of the newest one */
-    uint64_t bytes;    /* of segments and snapshots, those to come included */
+    uint64_t snapshot; /* offset of the newest one … */
+    uint64_t oldest_snapshot;
+    unsigned snapshots; /* … of so many */
+    uint64_t bytes;     /* of segments and snapshots, those to come included */
 };
 
 static struct kept kept_by(const char *node)
@@ -63,8 +65,12 @@ static struct kept kept_by(const char *node)
             k.begin = offset < k.begin ? offset : k.begin;
             k.last = offset > k.last ? offset : k.last;
         } else if (sscanf(entry->d_name, "snap-%20" SCNu64 ".", &offset) == 1) {
-            k.snapshot =
-                strstr(entry->d_name, ".meta") != NULL && offset > k.snapshot ? offset : k.snapshot;
+            bool whole = strstr(entry->d_name, ".meta") != NULL;
+            k.snapshot = whole && offset > k.snapshot ? offset : k.snapshot;
+            k.oldest_snapshot = whole && (k.snapshots == 0 || offset < k.oldest_snapshot)
+                                    ? offset
+                                    : k.oldest_snapshot;
+            k.snapshots += whole;
         } else if (strncmp(entry->d_name, "spare", 5) != 0 &&
                    strncmp(entry->d_name, "snap-", 5) != 0) { /* made, or received, at present */
             continue;
@@ -291,6 +297,106 @@ static void scheduled_serve(void)
     system_serve_with(&scheduled_options);
 }
 
+/* ---- a follower that is slow ---- */
+
+enum { SLOW_KEYS = 300, SLOW_KEY_US = 300000, SLOW_ROUNDS = 3 };
+
+/* Little is fetched ahead: what comes behind the snapshot is fetched when that is loaded. */
+static const struct cluster_options narrow_options = {
+    .pairs = 2,
+    .redis_args = redis_args,
+    .log_json = "\"segment_bytes\": 8388608, \"message_max_bytes\": 2097152, "
+                "\"reserve_bytes\": 1048576, \"lease_ms\": 3000",
+    .proxy_json = "\"lease_ms\": 3000, \"snapshot\": {\"nice\": 0, \"schedule\": false}, "
+                  "\"feed\": {\"queue_max_bytes\": 65536, \"ahead_max_bytes\": 1048576}"};
+
+static void narrow_serve(void)
+{
+    system_serve_with(&narrow_options);
+}
+
+static bool is_loading(void *arg)
+{
+    char text[8192];
+
+    cluster_ask(cluster, arg, text, sizeof text,
+                (const char *const[]){"INFO", "persistence", NULL});
+    return strstr(text, "\nloading:1") != NULL;
+}
+
+static void set_load_delay(const char *redis, const char *us)
+{
+    char reply[64];
+
+    cluster_ask(cluster, redis, reply, sizeof reply,
+                (const char *const[]){"CONFIG", "SET", "key-load-delay", us,
+                                      "loading-process-events-interval-bytes", "4096", NULL});
+    ck_assert_str_eq(reply, "OK");
+}
+
+struct held {
+    unsigned count;  /* snapshots that each node has */
+    uint64_t oldest; /* one of them, if it is told */
+    uint64_t newer;  /* the newest is newer than that */
+};
+
+static bool is_held(void *arg)
+{
+    const struct held *h = arg;
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct kept k = kept_by(nodes[i]);
+        if (k.snapshots != h->count || (h->oldest != 0 && k.oldest_snapshot != h->oldest) ||
+            k.snapshot <= h->newer) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A follower's Redis is made anew, and takes longer to load the snapshot than it takes to make
+ * others, again and again, which nobody needs any more as soon as there is a newer one. What it
+ * began with stays, with the log behind it, and goes when it is there: it began once only. */
+START_TEST(slow_follower_keeps_what_it_loads)
+{
+    unsigned round = 0;
+    char number[16];
+
+    write_dataset(SLOW_KEYS, false);
+    overwrite_and_trim(++round, 7);
+    cluster_wait_followers(cluster);
+    struct held h = {.count = 1};
+    cluster_wait("one snapshot to be kept", WAIT_MS, is_held, &h);
+    h.oldest = h.newer = kept_by("log1").snapshot;
+
+    const char *proxy = cluster_follower(cluster), *redis = cluster_redis_of(cluster, proxy);
+    long long resyncs = cluster_info_number_of(cluster, proxy, "holdfast_full_resyncs");
+    cluster_pause(cluster, proxy);
+    cluster_kill(cluster, redis);
+    cluster_wipe(cluster, redis);
+    cluster_spawn(cluster, redis);
+    (void)snprintf(number, sizeof number, "%d", (int)SLOW_KEY_US);
+    set_load_delay(redis, number);
+    cluster_resume(cluster, proxy);
+    cluster_wait("the follower's Redis to load", WAIT_MS, is_loading, (void *)(uintptr_t)redis);
+    h.count = 2;
+    for (int i = 0; i < SLOW_ROUNDS; i++) {
+        overwrite(++round);
+        take_snapshot();
+        cluster_wait("the newest and what it loads to be kept", WAIT_MS, is_held, &h);
+        h.newer = kept_by("log1").snapshot;
+        ck_assert_uint_le(kept_by("log1").begin, h.oldest);
+    }
+    ck_assert(is_loading((void *)(uintptr_t)redis));
+    set_load_delay(redis, "0");
+    cluster_wait_followers(cluster);
+    ck_assert_int_eq(cluster_info_number_of(cluster, proxy, "holdfast_full_resyncs"), resyncs + 1);
+    cluster_wait_equal(cluster);
+    h = (struct held){.count = 1, .newer = h.newer - 1};
+    cluster_wait("one snapshot to be kept again", WAIT_MS, is_held, &h);
+}
+END_TEST
+
 /* Nobody asks for snapshots. A dataset is overwritten ten times without a pause; when that is over,
  * a node holds four times the dataset at most, log and snapshots together; the same with values
  * that an RDB compresses to nothing. */
@@ -319,6 +425,7 @@ int main(void)
     Suite *suite = suite_create("trim");
 
     SYSTEM_CASE(suite, "trim", system_serve, 900, forgets_and_comes_back);
+    SYSTEM_CASE(suite, "slow follower", narrow_serve, 900, slow_follower_keeps_what_it_loads);
     SYSTEM_CASE(suite, "bounded", scheduled_serve, 600, bounded_by_itself);
     random_init(&dice, (uint64_t)getpid());
     return unit_main(suite);

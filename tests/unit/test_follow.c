@@ -424,6 +424,7 @@ START_TEST(test_resync)
     expect("write REDIS|ship room 50|write 00112|");
     follow_status(w.follow, 1004, &status);
     ck_assert(status.done_bytes == 10 && status.total_bytes == 810 && !status.steady);
+    ck_assert(status.applied == 0 && status.needs == 1000);
     see(1810);
     expect("");
     follow_snapshot_end(w.follow, 1004, true, NULL);
@@ -437,6 +438,7 @@ START_TEST(test_resync)
     answer_role(7777, 1809);
     follow_status(w.follow, 1000 * MS, &status);
     ck_assert(status.steady && status.total_bytes == 810 && status.resyncs == 1);
+    ck_assert(status.applied == 1809 && status.needs == 1809);
     follow_tick(w.follow, 1010 * MS); /* asked more often than usual */
     see(2000);
     answer_role(7777, 1900);

@@ -126,41 +126,66 @@ START_TEST(the_first_one)
 }
 END_TEST
 
-/* While a Redis is made anew the one before the newest stays, but neither for long nor with more
- * log behind it than there may be, nor one more than that, nor if two are kept anyway. */
-START_TEST(one_more_for_a_while)
+/* What a Redis needs that is made anew stays, however many came since, but neither for long nor
+ * with more log behind it than there may be. */
+START_TEST(what_is_needed)
 {
-    config.rebuilding = true;
-    config.spare_bytes = 10;
+    config.needed[config.needed_count++] = 400; /* goes along from the newest on */
+    config.needed_max_bytes = 10;
     entries[0].info.verified_ms = NOW - 59999;
-    entries[0].info.size_bytes = 700;
+    entries[0].info.size_bytes = 800;
     commit = 1000;
     decide(true);
-    expect(300, 2);
-    config.rebuilding = false;
-    decide(true);
     expect(400, 3);
-    config.rebuilding = true;
-    commit = 1001; /* 701 bytes of log */
-    decide(true);
-    expect(400, 3);
-    config.spare_bytes = 701;
+    config.needed[config.needed_count++] = 300; /* loads that one */
     decide(true);
     expect(300, 2);
+    config.needed[1] = 299; /* has loaded the one before, and replays */
+    decide(true);
+    expect(200, 2);
+    ck_assert_uint_eq(plan.deletes[0].offset, 300); /* of no use to it */
+    ck_assert_uint_eq(plan.deletes[1].offset, 100);
+    config.needed[0] = 300; /* but to another one */
+    decide(true);
+    expect(200, 1);
+    config.needed[1] = 99; /* needs what has gone */
+    decide(true);
+    expect(300, 2);
+    config.needed_count = 0;
+    decide(true);
+    expect(400, 3);
+
+    config.needed[config.needed_count++] = 200;
+    commit = 1001; /* 801 bytes of log */
+    decide(true);
+    expect(400, 3);
+    config.needed_max_bytes = 801;
+    decide(true);
+    expect(200, 2);
     entries[0].info.verified_ms = NOW - 60000;
     decide(true);
     expect(400, 3);
     entries[0].info.size_bytes = UINT64_C(600) << 20; /* that takes 75 s */
     decide(true);
-    expect(300, 2);
+    expect(200, 2);
     entries[0].info.size_bytes = UINT64_C(1) << 60;
     entries[0].info.verified_ms = NOW - 3600 * 1000;
     decide(true);
     expect(400, 3);
+
     entries[0].info.verified_ms = NOW;
-    config.keep = 2;
+    entries[2].proven = false; /* not whichever node is lost: the one below it is */
+    entries[2].counts = 3;
+    decide(true);
+    expect(100, 2);
+    config.keep = 2; /* wanted for itself */
+    config.needed[0] = 300;
     decide(true);
     expect(300, 2);
+    config.pitr_ms = 60000; /* everything stays */
+    config.needed[0] = 200;
+    decide(true);
+    expect(0, 0);
 }
 END_TEST
 
@@ -229,6 +254,6 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
-                    unverified_and_lacking, the_first_one, one_more_for_a_while,
+                    unverified_and_lacking, the_first_one, what_is_needed,
                     what_a_node_needs_is_not_asked_for, many_are_thinned_out);
 }
