@@ -139,7 +139,7 @@ static void session_auth(struct router *router, struct client *c, const struct r
         client_answer_error(c, "ERR AUTH <password> called without any password configured for the "
                                "default user. Are you sure your configuration is correct?");
     } else if (argc == 3 && !session_user_ok(router, &argv[1])) {
-        if (!acl_login(router, c, &argv[1], &argv[2])) {
+        if (!acl_login(router, c, &argv[0], &argv[1], &argv[2])) {
             router_answer_ok(c);
         }
     } else if (session_password_ok(router, &argv[argc - 1])) {
@@ -274,10 +274,11 @@ static void session_hello_there(struct router *router, struct client *c)
 }
 
 /* False: answered, or postponed. */
-static bool session_hello_auth(struct router *router, struct client *c, const struct resp_arg *argv)
+static bool session_hello_auth(struct router *router, struct client *c, const struct resp_arg *said,
+                               const struct resp_arg *argv)
 {
     if (!session_user_ok(router, &argv[0])) {
-        return !acl_login(router, c, &argv[0], &argv[1]);
+        return !acl_login(router, c, said, &argv[0], &argv[1]);
     }
     if (!session_password_ok(router, &argv[1])) {
         client_answer_error(c, session_wrongpass);
@@ -315,7 +316,7 @@ static void session_hello(struct router *router, struct client *c, const struct 
     for (size_t i = 2; i < argc; i++) {
         size_t more = argc - 1 - i;
         if (resp_arg_is(&argv[i], "auth") && more >= 2) {
-            if (!session_hello_auth(router, c, &argv[i + 1])) {
+            if (!session_hello_auth(router, c, &argv[0], &argv[i + 1])) {
                 return;
             }
             i += 2;

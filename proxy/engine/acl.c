@@ -92,10 +92,10 @@ void acl_client_gone(struct client *c)
     }
 }
 
-/* Sends AUTH on that link; the request that is handed over now waits for the answer. name: "" for
- * the link's own user. */
+/* Sends AUTH or HELLO on that link; the request that is handed over now waits for the answer. name:
+ * "" for the link's own user. */
 static void acl_send_login(struct client *c, struct private_link *link,
-                           const struct resp_arg words[3], const struct resp_arg *name)
+                           const struct resp_arg *words, size_t count, const struct resp_arg *name)
 {
     c->lane = CLIENT_LANE_PRIVATE;
     struct request *r = client_queue_ours(c, REQUEST_AUTH);
@@ -104,7 +104,7 @@ static void acl_send_login(struct client *c, struct private_link *link,
     copy[name->len] = '\0';
     r->note = copy;
     r->waiter.harmless = true;
-    private_add(link, r, words, 3);
+    private_add(link, r, words, count);
     client_postpone(c);
 }
 
@@ -113,7 +113,7 @@ static bool acl_keeps_link(const struct client *c)
     return c->link != NULL && (private_kept(c->link) & PRIVATE_OUTLASTS_USER) != 0;
 }
 
-static void acl_login_there(struct client *c, const struct resp_arg words[3],
+static void acl_login_there(struct client *c, const struct resp_arg *words, size_t count,
                             const struct resp_arg *name)
 {
     if (c->unanswered > 0) {
@@ -121,7 +121,7 @@ static void acl_login_there(struct client *c, const struct resp_arg words[3],
         return;
     }
     private_unfence(c->link);
-    acl_send_login(c, c->link, words, name);
+    acl_send_login(c, c->link, words, count, name);
 }
 
 bool acl_login_own(struct client *c)
@@ -141,20 +141,39 @@ bool acl_login_own(struct client *c)
         return false;
     }
     private_own_login(c->link, words);
-    acl_login_there(c, words, &none);
+    acl_login_there(c, words, 3, &none);
     return true;
 }
 
-bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
-               const struct resp_arg *password)
+/* In the words of the client, which ACL LOG has if they are refused. The protocol is the one that
+ * its link has by then (private_add). */
+static size_t acl_login_words(const struct client *c, const struct resp_arg *said,
+                              const struct resp_arg *user, const struct resp_arg *password,
+                              struct resp_arg words[5])
 {
-    struct resp_arg words[3] = {{(const uint8_t *)"AUTH", 4}, *user, *password};
+    size_t count = 0;
+
+    words[count++] = *said;
+    if (resp_arg_is(said, "hello")) {
+        words[count++] = (struct resp_arg){(const uint8_t *)(c->resp == 3 ? "3" : "2"), 1};
+        words[count++] = (struct resp_arg){(const uint8_t *)"AUTH", 4};
+    }
+    words[count++] = *user;
+    words[count++] = *password;
+    return count;
+}
+
+bool acl_login(struct router *router, struct client *c, const struct resp_arg *said,
+               const struct resp_arg *user, const struct resp_arg *password)
+{
+    struct resp_arg words[5];
+    size_t count = acl_login_words(c, said, user, password, words);
 
     if (c->gate == CLIENT_GATE_GRANTED) {
         return false;
     }
     if (acl_keeps_link(c)) {
-        acl_login_there(c, words, user);
+        acl_login_there(c, words, count, user);
         return true;
     }
     /* At a proxy that does not lead, the leader is asked, and has all that this user says. */
@@ -180,7 +199,7 @@ bool acl_login(struct router *router, struct client *c, const struct resp_arg *u
     if (!c->logs_in) {
         acl_login_begins(c);
     }
-    acl_send_login(c, c->trial, words, user);
+    acl_send_login(c, c->trial, words, count, user);
     return true;
 }
 
@@ -389,7 +408,8 @@ void acl_answered(struct request *r)
     struct client *c = r->client;
     uint8_t type = request_reply_type(r);
     struct buf said = BUF_INIT;
-    bool granted = type == '+' || type == ':' || (type == '-' && acl_is_not_oom(r));
+    bool logged_in = (r->flags & REQUEST_AUTH) != 0 && (type == '+' || type == '*' || type == '%');
+    bool granted = logged_in || type == '+' || type == ':' || (type == '-' && acl_is_not_oom(r));
 
     bool refused = type == '$' && c->link != NULL && (r->flags & REQUEST_LATE) == 0 &&
                    !router_never_passes(r->note);
@@ -399,7 +419,7 @@ void acl_answered(struct request *r)
         r->flags |= REQUEST_SILENT;
     }
     if ((r->flags & REQUEST_AUTH) != 0) {
-        acl_login_answered(c, type == '+' ? r->note : NULL);
+        acl_login_answered(c, logged_in ? r->note : NULL);
     } else if (type == '$' && !refused) {
         request_move_reply(r, &said);
         buf_append(&said, "", 1);

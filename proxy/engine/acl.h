@@ -10,12 +10,12 @@
 
 #include "proxy/clients/router.h"
 
-/* AUTH, or HELLO's AUTH, with the name of another user: true if the request must wait for Redis'
- * word (it is presented again then), or is answered with an error. False, once Redis has agreed.
- * What the client watches or tracks stays, as with Redis: then it logs in on the link where that
- * is. */
-bool acl_login(struct router *router, struct client *c, const struct resp_arg *user,
-               const struct resp_arg *password);
+/* AUTH, or HELLO's AUTH (said: that word), with the name of another user: true if the request must
+ * wait for Redis' word (it is presented again then), or is answered with an error. False, once
+ * Redis has agreed. What the client watches or tracks stays, as with Redis: then it logs in on the
+ * link where that is. */
+bool acl_login(struct router *router, struct client *c, const struct resp_arg *said,
+               const struct resp_arg *user, const struct resp_arg *password);
 /* The same as the link's own user, whose password was right. */
 bool acl_login_own(struct client *c);
 /* The client is the link's own user (again), or nobody; its link goes, with what is watched and

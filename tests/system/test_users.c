@@ -80,7 +80,8 @@ START_TEST(users_refusals_are_logged)
                {"GET b:1", "multi", "key", "b:1"},
                {"CLIENT LIST", "toplevel", "command", "client|list"},
                {"SUBSCRIBE x", "toplevel", "channel", "x"},
-               {"WATCH b:1", "toplevel", "key", "b:1"}};
+               {"WATCH b:1", "toplevel", "key", "b:1"},
+               {"hello", "toplevel", "auth", "hello"}};
     enum { COUNT = sizeof log / sizeof *log };
     struct wire w, other;
     struct buf reply = BUF_INIT;
@@ -106,7 +107,11 @@ START_TEST(users_refusals_are_logged)
         if (second != NULL) {
             *second++ = '\0';
         }
-        wire_command(&w, word, second);
+        if (strcmp(word, "hello") == 0) {
+            wire_command(&w, word, "3", "AUTH", "alice", "bad");
+        } else {
+            wire_command(&w, word, second);
+        }
         buf_clear(&reply);
         ck_assert_int_eq(wire_reply(&w, &reply, 20000), ERR_OK);
         ck_assert_int_eq(*buf_head(&reply), '-');

@@ -102,18 +102,18 @@ START_TEST(test_login)
 }
 END_TEST
 
-/* HELLO logs in as well, and goes on then. */
+/* HELLO logs in as well, by its own word, and goes on then. */
 START_TEST(test_hello)
 {
     world_say(0, "HELLO 3 AUTH joe pw SETNAME me");
     world_link_up(0);
-    world_link_expect_bare(0, "AUTH joe pw");
-    world_link_redis_raw(0, "+OK\r\n");
+    world_link_expect_bare(0, "HELLO 2 AUTH joe pw");
+    world_link_redis_raw(0, "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     ck_assert_int_eq(*world_hear(0), '%');
     ck_assert_str_eq(world.clients[0]->name, "me");
-    world_say(0, "HELLO 2 AUTH joe bad");
+    world_say(0, "hello 2 AUTH joe bad");
     world_link_up(1);
-    world_link_expect_bare(1, "HELLO 3|CLIENT SETNAME me|AUTH joe bad");
+    world_link_expect_bare(1, "HELLO 3|CLIENT SETNAME me|hello 3 AUTH joe bad");
     world_link_redis_raw(1, "%0\r\n+OK\r\n" WRONGPASS);
     world_expect(0, WRONGPASS);
     ck_assert_uint_eq(world.clients[0]->resp, 3);
@@ -384,8 +384,8 @@ START_TEST(test_refused_late_resp3)
 {
     world_say(0, "HELLO 3 AUTH joe pw");
     world_link_up(0);
-    world_link_expect_bare(0, "AUTH joe pw");
-    world_link_redis_raw(0, "+OK\r\n");
+    world_link_expect_bare(0, "HELLO 2 AUTH joe pw");
+    world_link_redis_raw(0, "*0\r\n");
     ck_assert_int_eq(*world_hear(0), '%');
     world_say(0, "SUBSCRIBE c");
     world_expect_sent_bare("HELLO 3|ACL DRYRUN joe SUBSCRIBE c");
