@@ -45,6 +45,7 @@ UNIT_TESTS = \
 	test_net \
 	test_options \
 	test_outbox \
+	test_outlet \
 	test_pace \
 	test_private \
 	test_proposer \
@@ -150,6 +151,7 @@ test_log_SOURCES = tests/unit/test_log.c
 test_log_conf_SOURCES = tests/unit/test_log_conf.c
 test_lookout_SOURCES = tests/unit/test_lookout.c
 test_options_SOURCES = tests/unit/test_options.c
+test_outlet_SOURCES = tests/unit/test_outlet.c
 test_pace_SOURCES = tests/unit/test_pace.c
 test_proposer_SOURCES = tests/unit/test_proposer.c
 test_proposer_append_SOURCES = tests/unit/test_proposer_append.c

@@ -1,10 +1,10 @@
 #include "proxy/engine/engine.h"
 
-#include "common/chain.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
+#include "proxy/engine/outlet.h"
 #include "proxy/forward/outbox.h"
 #include "proxy/node/net.h"
 
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ENGINE_BATCHES_MAX = 4, ENGINE_FENCE_BYTES = 512 };
+enum { ENGINE_BATCHES_MAX = OUTLET_BATCHES_MAX, ENGINE_FENCE_BYTES = 512 };
 enum { ENGINE_OUT_KEEP_BYTES = 1 << 20, ENGINE_IDENTITY_BYTES_MAX = 64 * 1024 };
 enum { ENGINE_WRITE_BYTES = 1 << 20 };
 enum { ENGINE_PRIVATE_KEEP_BYTES = 4096, ENGINE_SETUP_MAX = 8 };
@@ -35,6 +35,7 @@ struct batch {
     struct request *waiting; /* the first one without its whole reply; NULL: the fence is next */
     bool bare;               /* there is no fence behind it: nothing in it tells of data, or the
                                 link has none (engine_set_fenced) */
+    uint64_t sent_ns;
 };
 
 struct engine {
@@ -58,9 +59,8 @@ struct engine {
     const char *prefix; /* of the next request; NULL: none */
     char *name;         /* to be set before the next request; NULL: it has its name */
 
-    struct chain ahead; /* engine_add_taken: goes before what is gathered behind it … */
-    bool ahead_due;     /* … which is in out already */
-    struct buf out;     /* what the socket has not taken yet */
+    char address[64];                        /* of our end */
+    struct outlet outlet;                    /* what the socket has not taken, and what it has */
     struct batch flight[ENGINE_BATCHES_MAX]; /* ring, oldest at flight_head */
     unsigned flight_head, flight_count;
 
@@ -105,7 +105,6 @@ void engine_destroy(struct engine *e)
     }
     engine_stop(e, "the proxy ends");
     buf_release(&e->gathered);
-    buf_release(&e->out);
     buf_release(&e->identity);
     buf_release(&e->push);
     if (e->config.scratch == NULL) {
@@ -136,8 +135,13 @@ static struct request *batch_join(struct request *head, struct batch *b)
         end = &(*end)->next_in_batch;
     }
     *end = b->first;
-    *b = (struct batch){NULL, NULL, NULL, false};
+    *b = (struct batch){.bare = false};
     return head;
+}
+
+static size_t engine_keep_bytes(const struct engine *e)
+{
+    return e->config.kind == ENGINE_SHARED ? ENGINE_OUT_KEEP_BYTES : ENGINE_PRIVATE_KEEP_BYTES;
 }
 
 void engine_stop(struct engine *e, const char *reason)
@@ -160,9 +164,7 @@ void engine_stop(struct engine *e, const char *reason)
     unsent = batch_join(unsent, &e->next);
     e->urgent = false;
     buf_swap(&e->unsent, &e->gathered);
-    buf_release(&e->out);
-    chain_release(&e->ahead);
-    e->ahead_due = false;
+    outlet_release(&e->outlet);
     buf_release(&e->push);
     e->id = 0;
     e->events->down(e->ctx, unknown, unsent, reason);
@@ -240,7 +242,8 @@ static bool engine_fences(const struct engine *e)
 
 static void engine_batch_done(struct engine *e)
 {
-    e->flight[e->flight_head] = (struct batch){NULL, NULL, NULL, false};
+    outlet_answered(&e->outlet, e->flight_head, engine_keep_bytes(e));
+    e->flight[e->flight_head] = (struct batch){.bare = false};
     e->flight_head = (e->flight_head + 1) % ENGINE_BATCHES_MAX;
     e->flight_count--;
 }
@@ -383,8 +386,22 @@ static bool engine_is_before_pong(const struct engine *e, const struct request *
     return (r->flags & REQUEST_PONG) != 0 && e->framer.first == '-';
 }
 
+/* Of the oldest batch. */
+static void engine_tell_slow(struct engine *e, const struct request *r, uint64_t took_ns)
+{
+    size_t size = r->command_len;
+    const uint8_t *bytes = outlet_sent(&e->outlet, e->flight_head, r->command_at, &size);
+
+    e->events->slow(e->ctx, r, e->address, bytes, size, took_ns);
+}
+
 static void engine_answered(struct engine *e, struct batch *b, struct request *r)
 {
+    uint64_t took_ns = e->progress_ns - b->sent_ns;
+
+    if (e->config.slow_ns != NULL && took_ns >= *e->config.slow_ns) {
+        engine_tell_slow(e, r, took_ns);
+    }
     b->waiting = r->next_in_batch;
     if (e->events->answered != NULL) {
         e->events->answered(e->ctx, r);
@@ -495,36 +512,15 @@ static void engine_read_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- sending ---- */
 
-/* What goes out next. */
-static const uint8_t *engine_next_out(const struct engine *e, size_t *size)
-{
-    if (e->ahead_due) {
-        return chain_head(&e->ahead, size);
-    }
-    *size = e->out.len;
-    return buf_head(&e->out);
-}
-
-static void engine_wrote(struct engine *e, size_t size)
-{
-    if (!e->ahead_due) {
-        buf_consume(&e->out, size);
-        return;
-    }
-    chain_consume(&e->ahead, size);
-    if (e->ahead.len == 0) {
-        chain_release(&e->ahead);
-        e->ahead_due = false;
-    }
-}
-
 static void engine_write(struct engine *e)
 {
+    unsigned newest = (e->flight_head + e->flight_count - 1) % ENGINE_BATCHES_MAX;
     size_t size;
     const uint8_t *next;
+    bool taken;
 
-    while (next = engine_next_out(e, &size), size > 0) {
-        bool one_part = e->ahead_due && size >= ENGINE_WRITE_BYTES;
+    while ((next = outlet_next(&e->outlet, &size, &taken)) != NULL) {
+        bool one_part = taken && size >= ENGINE_WRITE_BYTES;
         ssize_t put = write(e->fd, next, size < ENGINE_WRITE_BYTES ? size : ENGINE_WRITE_BYTES);
         if (put < 0) {
             if (errno == EINTR) {
@@ -536,14 +532,14 @@ static void engine_write(struct engine *e)
             /* Any other error is seen by the reader as well, which ends the link. */
             return;
         }
-        engine_wrote(e, (size_t)put);
+        outlet_wrote(&e->outlet, (size_t)put);
         if (one_part) {
             (void)event_add(e->writable, NULL); /* others have their turn between its parts */
             return;
         }
     }
-    buf_trim(&e->out,
-             e->config.kind == ENGINE_SHARED ? ENGINE_OUT_KEEP_BYTES : ENGINE_PRIVATE_KEEP_BYTES);
+    outlet_all_written(&e->outlet, e->flight_count > 0 ? newest : ENGINE_BATCHES_MAX,
+                       engine_keep_bytes(e));
 }
 
 static void engine_put_words(struct engine *e, const char *const *words)
@@ -554,7 +550,7 @@ static void engine_put_words(struct engine *e, const char *const *words)
     for (; *words != NULL; words++, argc++) {
         argv[argc] = (struct resp_arg){(const uint8_t *)*words, strlen(*words)};
     }
-    resp_put_request(&e->out, argv, argc);
+    resp_put_request(&e->outlet.out, argv, argc);
     e->setup_left++;
 }
 
@@ -607,6 +603,7 @@ static void engine_setup(struct engine *e)
     const char *const *const *commands = of_kind[e->config.kind];
 
     e->state = ENGINE_SETUP;
+    net_local_name(e->fd, e->address, sizeof e->address);
     e->framer = (struct resp_reply_framer){0};
     e->fence_len = 0;
     e->setup_left = 0;
@@ -766,13 +763,12 @@ void engine_add(struct engine *e, struct request *r, unsigned db, unsigned resp,
 void engine_add_taken(struct engine *e, struct request *r, unsigned db, unsigned resp,
                       struct chain *commands, uint32_t skips)
 {
-    MUST(e->config.kind != ENGINE_SHARED && engine_is_idle(e) && e->ahead.len == 0);
+    MUST(e->config.kind != ENGINE_SHARED && engine_is_idle(e));
     engine_gather(e, r, db, resp);
     r->command_len = commands->len;
     r->block_skips = skips;
     r->replies_to_skip += skips;
-    chain_take(&e->ahead, &e->gathered);
-    chain_move(&e->ahead, commands);
+    outlet_put_ahead(&e->outlet, e->flight_head, &e->gathered, commands);
     if ((r->flags & REQUEST_SELECTS) != 0) {
         e->link_db = e->link_resp = -1; /* as below */
     }
@@ -809,7 +805,7 @@ const uint8_t *engine_command(const struct engine *e, const struct request *r)
 bool engine_may_flush(const struct engine *e)
 {
     return e->state == ENGINE_UP && e->next.first != NULL &&
-           e->flight_count < e->config.batches_in_flight && e->out.len == 0 && !e->ahead_due;
+           e->flight_count < e->config.batches_in_flight && outlet_is_empty(&e->outlet);
 }
 
 bool engine_is_urgent(const struct engine *e)
@@ -823,18 +819,18 @@ static void engine_send(struct engine *e, uint64_t now_ns)
     struct batch *b = &e->flight[(e->flight_head + e->flight_count) % ENGINE_BATCHES_MAX];
     *b = e->next;
     b->waiting = b->first;
-    e->next = (struct batch){NULL, NULL, NULL, false};
+    b->sent_ns = now_ns;
+    e->next = (struct batch){.bare = false};
     e->urgent = false;
     if (e->flight_count++ == 0) {
         e->progress_ns = now_ns;
     }
-    e->ahead_due = e->ahead.len > 0;
-    b->bare = !engine_fences(e) || (b->bare && !e->ahead_due);
+    b->bare = !engine_fences(e) || (b->bare && e->outlet.ahead.len == 0);
     if (!b->bare) {
         buf_append_str(&e->gathered, ENGINE_FENCE);
         e->fences_sent++;
     }
-    buf_swap(&e->out, &e->gathered);
+    outlet_begin(&e->outlet, &e->gathered);
     engine_write(e);
 }
 
@@ -871,7 +867,7 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 
     if (e->fence_due && e->state == ENGINE_UP) {
         e->fence_due = false;
-        buf_append_str(&e->out, ENGINE_FENCE);
+        buf_append_str(&e->outlet.out, ENGINE_FENCE);
         engine_write(e);
     }
     if (e->state == ENGINE_UP && e->config.kind != ENGINE_SHARED) {
@@ -959,5 +955,5 @@ uint64_t engine_batches(const struct engine *e)
 
 size_t engine_gathered_bytes(const struct engine *e)
 {
-    return e->gathered.len + e->out.len;
+    return e->gathered.len + e->outlet.out.len - e->outlet.out_at;
 }

@@ -47,6 +47,7 @@ struct engine_config {
     uint32_t connect_timeout_ms;
     uint32_t stall_ms; /* a batch without any reply for this long: the link is given up */
     unsigned batches_in_flight;
+    const uint64_t *slow_ns; /* from how long on events.slow is told of; NULL: never */
 };
 
 struct engine_events {
@@ -70,6 +71,12 @@ struct engine_events {
     /* A request's reply is whole, its batch not yet fenced: where it stands among the pushes. May
      * be NULL. */
     void (*answered)(void *ctx, struct request *r);
+    /* The same, before it: the reply has come config.slow_ns or more after its batch was sent.
+     * bytes: what was sent of it, or how that began; NULL, if that isn't there any more. address:
+     * the link's own end.
+     */
+    void (*slow)(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
+                 size_t size, uint64_t took_ns);
 };
 
 struct engine *engine_create(struct event_base *base, const struct engine_config *config,

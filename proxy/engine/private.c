@@ -246,11 +246,19 @@ static void link_push(void *ctx, const uint8_t *bytes, size_t size, struct reque
     }
 }
 
+static void link_slow(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
+                      size_t size, uint64_t took_ns)
+{
+    const struct private_link *link = ctx;
+    link->pool->events->slow(link->pool->ctx, r, address, bytes, size, took_ns);
+}
+
 static const struct engine_events link_events = {.up = link_up,
                                                  .fenced = link_fenced,
                                                  .down = link_down,
                                                  .stranger = link_stranger,
-                                                 .push = link_push};
+                                                 .push = link_push,
+                                                 .slow = link_slow};
 
 /* ---- life ---- */
 
@@ -349,6 +357,7 @@ static struct private_link *link_create(struct private_pool *pool)
         .log_id = pool->config.log_id,
         .connect_timeout_ms = pool->config.connect_timeout_ms,
         .batches_in_flight = 1,
+        .slow_ns = pool->config.slow_ns,
     };
 
     link->pool = pool;

@@ -44,6 +44,7 @@ struct private_config {
     size_t idle_max;
     size_t spare; /* idle ones that are there before anybody asks for them, within links_max */
     uint32_t connect_timeout_ms;
+    const uint64_t *slow_ns; /* as engine_config */
 };
 
 /* Called from the event loop only, but for down, which also comes from private_stop. */
@@ -61,6 +62,9 @@ struct private_events {
                  struct request *before);
     /* As engine_events.stranger. May be NULL. */
     void (*stranger)(void *ctx, const char *reason);
+    /* As engine_events.slow. May be NULL if config.slow_ns is. */
+    void (*slow)(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
+                 size_t size, uint64_t took_ns);
     /* A push on c->redirect; and that some client's is up, or has ended. May be NULL. */
     void (*redirected)(void *ctx, struct client *c, const uint8_t *bytes, size_t size);
     void (*redirect_settled)(void *ctx);

@@ -96,8 +96,22 @@ static void says_stranger(void *ctx, const char *reason)
     buf_append_str(&w.told, "[stranger]");
 }
 
-static const struct engine_events owner_events = {
-    .up = says_up, .fenced = says_fenced, .down = says_down, .stranger = says_stranger};
+static void says_slow(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
+                      size_t size, uint64_t took_ns)
+{
+    (void)ctx;
+    (void)took_ns;
+    ck_assert_int_eq(strncmp(address, "127.0.0.1:", 10), 0);
+    buf_printf(&w.told, "[slow %llu %.*s]", (unsigned long long)r->waiter.bound, (int)size,
+               bytes != NULL ? (const char *)bytes : "");
+}
+
+static const struct engine_events owner_events = {.up = says_up,
+                                                  .fenced = says_fenced,
+                                                  .down = says_down,
+                                                  .stranger = says_stranger,
+                                                  .slow = says_slow};
+static uint64_t slow_ns;
 
 static void setup_with(const char *user, const char *password, unsigned in_flight)
 {
@@ -107,8 +121,10 @@ static void setup_with(const char *user, const char *password, unsigned in_fligh
                                    .name = "unit",
                                    .connect_timeout_ms = 1000,
                                    .stall_ms = 2000,
-                                   .batches_in_flight = in_flight};
+                                   .batches_in_flight = in_flight,
+                                   .slow_ns = &slow_ns};
 
+    slow_ns = UINT64_MAX;
     memset(&w, 0, sizeof w);
     w.redis = -1;
     w.base = event_base_new();
@@ -472,6 +488,35 @@ START_TEST(test_batches_in_flight)
 }
 END_TEST
 
+/* Of a reply that takes long it is told what was sent, as it was added; of others nothing. */
+START_TEST(test_slow)
+{
+    char text[256];
+
+    teardown();
+    setup_with(NULL, NULL, 2);
+    link_up();
+    slow_ns = 0;
+    add(1, "A", 3, 2);
+    flush();
+    add(2, "BB", 3, 2);
+    add(3, "C", 3, 2);
+    flush();
+    hear(SELECT_3 "*1\r\n$1\r\nA\r\n" ROLE "*1\r\n$2\r\nBB\r\n*1\r\n$1\r\nC\r\n" ROLE);
+    fence(text, sizeof text, 10);
+    say(OK "+1\r\n");
+    say(text);
+    told("[slow 1 *1\r\n$1\r\nA\r\n][fenced 10 1=+1\r\n]");
+    say("+2\r\n");
+    told("[slow 2 *1\r\n$2\r\nBB\r\n]");
+    slow_ns = 60 * CLOCK_NS_PER_S;
+    say("+3\r\n");
+    fence(text, sizeof text, 20);
+    say(text);
+    told("[fenced 20 2=+2\r\n|3=+3\r\n]");
+}
+END_TEST
+
 /* The replies of a batch, cut at every byte: switches of database and protocol are skipped, as are
  * the inner replies of a transaction; inline replies and long ones, nested ones and RESP3. */
 START_TEST(test_reply_pieces)
@@ -769,6 +814,7 @@ int main(void)
     tcase_add_test(batches, test_batches);
     tcase_add_test(batches, test_bare);
     tcase_add_test(batches, test_batches_in_flight);
+    tcase_add_test(batches, test_slow);
     tcase_add_test(batches, test_reply_pieces);
     tcase_add_test(batches, test_block_selects);
     tcase_add_test(batches, test_gone_client);
