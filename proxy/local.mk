@@ -80,6 +80,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
 	proxy/clients/transaction_session.c proxy/clients/transaction_session.h \
 	proxy/clients/client_limits.c proxy/clients/session_config.c \
+	proxy/clients/session_slowlog.c \
 	proxy/snapshot/snapper.c proxy/snapshot/snapper.h \
 	proxy/clients/transaction.c proxy/clients/transaction.h \
 	proxy/forward/uplink.c proxy/forward/uplink.h
@@ -110,6 +111,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy_busy.c \
 	proxy/node/proxy_memory.c \
 	proxy/node/proxy_readers.c \
+	proxy/node/proxy_slowlog.c \
 	proxy/node/proxy_monitor.c \
 	proxy/node/proxy_clients.c \
 	proxy/node/proxy_forward.c \

@@ -26,6 +26,7 @@ void clients_init(struct clients *all, struct event_base *base, const struct cli
 {
     *all = (struct clients){
         .base = base, .limits = *limits, .events = events, .ctx = ctx, .pool = pool, .next_id = 1};
+    slowlog_init(&all->slowlog);
     all->framer = resp_framer_create();
     all->scratch = mem_alloc(CLIENT_READ_BYTES);
 }
@@ -61,6 +62,7 @@ void clients_fini(struct clients *all)
     all->to_flush = NULL;
     clients_free_closed(all);
     tally_reset(&all->tally);
+    slowlog_fini(&all->slowlog);
     readers_release(&all->readers);
     resp_framer_destroy(all->framer);
     free(all->scratch);
@@ -138,8 +140,32 @@ static void client_free(struct client *c)
     buf_release(&c->watched);
     resp_framer_destroy(c->framer);
     free(c->name);
+    slowlog_who_release(c->who);
     free(c->user);
     free(c);
+}
+
+struct slowlog_who *client_who(struct client *c)
+{
+    const char *name = c->name != NULL ? c->name : "";
+    char address[SLOWLOG_ADDRESS_BYTES];
+
+    if (c->who == NULL || strcmp(slowlog_who_name(c->who), name) != 0) {
+        slowlog_who_release(c->who);
+        c->who = net_peer_name(c->fd, address, sizeof address) ? slowlog_who_create(address, name)
+                                                               : NULL;
+    }
+    return c->who;
+}
+
+/* Redis answers it to nobody; whose it was is remembered as long as somebody may ask. */
+static void client_leave_request(struct client *c, struct request *r)
+{
+    if (r->stage == REQUEST_SENT && c->all->slowlog.slower_ns != UINT64_MAX) {
+        r->who = slowlog_who_share(client_who(c));
+    }
+    r->client = NULL;
+    r->next_of_client = NULL;
 }
 
 static void client_abandon_requests(struct client *c)
@@ -147,8 +173,7 @@ static void client_abandon_requests(struct client *c)
     while (c->first != NULL) {
         struct request *r = c->first;
         c->first = r->next_of_client;
-        r->client = NULL;
-        r->next_of_client = NULL;
+        client_leave_request(c, r);
         c->all->events->abandoned(c->all->ctx, r);
     }
     c->last = NULL;
@@ -715,8 +740,7 @@ void client_answer_early(struct request *r, const void *bytes, size_t size)
     }
     *at = answer;
     c->last = c->last == r ? answer : c->last;
-    r->client = NULL;
-    r->next_of_client = NULL;
+    client_leave_request(c, r);
     client_answered(answer);
     client_release(answer);
 }

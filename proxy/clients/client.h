@@ -11,6 +11,7 @@
 #include "proxy/clients/client_config.h"
 #include "proxy/clients/readers.h"
 #include "proxy/clients/request.h"
+#include "proxy/clients/slowlog.h"
 #include "proxy/clients/tally.h"
 #include "proxy/protocol/resp.h"
 
@@ -82,28 +83,29 @@ struct client {
     unsigned resp;           /* 2 or 3 */
     uint64_t waits_since_ns; /* postponed since then, until somebody leads; 0: it isn't */
     uint64_t written;        /* offset that covers all that it has written, as far as answered */
-    bool readonly;           /* READONLY: reads may come from our own Redis while it is a replica */
-    bool replica_port;       /* it came in there: reads only */
-    bool authenticated;
-    bool may_link;        /* it has said what the configuration has, which other proxies know */
-    bool async;           /* HOLDFAST SYNC OFF: its replies wait for no commit */
-    bool moved;           /* of a link: it was told so; nothing more of it is executed */
-    bool logs_in;         /* one of all->logins is its */
-    bool waits_to_log_in; /* in all->logins_first, by next_login */
-    bool waits_for_link;  /* for that of another client to come up */
-    bool tracks_bcast;    /* CLIENT TRACKING … BCAST */
-    bool no_evict;        /* CLIENT NO-EVICT, for CLIENT LIST */
-    bool tracking;        /* CLIENT TRACKING: on the private link */
-    bool monitors;        /* MONITOR */
-    bool watches;         /* WATCH: on the private link */
-    bool watches_many;    /* more keys than are remembered */
-    char nonce[17];       /* of a link from another proxy (HOLDFAST LINK); "": it is none */
+    bool authenticated : 1;
+    bool readonly : 1;     /* READONLY: reads may come from our own Redis while it is a replica */
+    bool replica_port : 1; /* it came in there: reads only */
+    bool may_link : 1;     /* it has said what the configuration has, which other proxies know */
+    bool async : 1;        /* HOLDFAST SYNC OFF: its replies wait for no commit */
+    bool moved : 1;        /* of a link: it was told so; nothing more of it is executed */
+    bool logs_in : 1;      /* one of all->logins is its */
+    bool waits_to_log_in : 1; /* in all->logins_first, by next_login */
+    bool waits_for_link : 1;  /* for that of another client to come up */
+    bool tracks_bcast : 1;    /* CLIENT TRACKING … BCAST */
+    bool no_evict : 1;        /* CLIENT NO-EVICT, for CLIENT LIST */
+    bool tracking : 1;        /* CLIENT TRACKING: on the private link */
+    bool monitors : 1;        /* MONITOR */
+    bool watches : 1;         /* WATCH: on the private link */
+    bool watches_many : 1;    /* more keys than are remembered */
+    char nonce[17];           /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode : 8;
     enum client_gate gate : 8;
     bool hung_up;         /* it says nothing more: closed when all that it said is answered … */
     bool ended;           /* … and all of it has been read */
     uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
     char *name;           /* CLIENT SETNAME; NULL: none */
+    struct slowlog_who *who;         /* client_who, when that was asked last; or NULL */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
     struct private_link *trial;      /* on which it logs in; NULL: none */
@@ -187,6 +189,7 @@ struct clients {
     uint64_t accepted, rejected, evicted;
     struct readers readers;
     struct tally tally;          /* of what is answered without Redis */
+    struct slowlog slowlog;      /* whose requests took long */
     uint64_t timeout_s;          /* Redis' own; what config says comes first */
     struct client_config config; /* what CONFIG SET said of clients */
 };
@@ -219,6 +222,9 @@ void client_configure(const struct client *c);
 /* Closes who is over those limits, and who is not read and has reset the connection. A few times a
  * second. */
 void clients_hold_limits(struct clients *all);
+/* Its address and name, for the slow log; not the caller's. NULL: it is not connected any more. */
+struct slowlog_who *client_who(struct client *c);
+
 /* What a client takes up. */
 size_t client_memory(const struct client *c);
 

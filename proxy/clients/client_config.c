@@ -7,13 +7,10 @@
 
 enum { NAME_OUTPUT = CLIENT_CONFIG_NUMBERS, NAMES, VALUE_MAX = 512 };
 
-static const char *const names[NAMES] = {"maxclients",
-                                         "timeout",
-                                         "tcp-keepalive",
-                                         "client-query-buffer-limit",
-                                         "maxmemory-clients",
-                                         "min-replicas-to-write",
-                                         "client-output-buffer-limit"};
+static const char *const names[NAMES] = {"maxclients",        "timeout",
+                                         "tcp-keepalive",     "client-query-buffer-limit",
+                                         "maxmemory-clients", "min-replicas-to-write",
+                                         "slowlog-max-len",   "client-output-buffer-limit"};
 static const char *const classes[CLIENT_CONFIG_CLASSES] = {"normal", "slave", "pubsub"};
 
 static int name_of(const struct resp_arg *word)
@@ -70,6 +67,13 @@ static bool take_integer(const struct resp_arg *word, long long least, long long
     return true;
 }
 
+/* What Redis is given instead of so much: with a small slowlog-log-slower-than there may be a
+ * fence, a SELECT and a HELLO for each command. NULL: the same; in a large log enough is left. */
+static const char *slowlog_given(uint64_t most)
+{
+    return most == 0 || most > 1024 ? NULL : most <= 128 ? "1024" : "8192";
+}
+
 static bool take_number(struct client_config *config, int name, const struct resp_arg *word)
 {
     struct resp_arg number = *word;
@@ -84,6 +88,12 @@ static bool take_number(struct client_config *config, int name, const struct res
     case CLIENT_CONFIG_KEEPALIVE_S:
     case CLIENT_CONFIG_REPLICAS:
         return take_integer(word, 0, INT_MAX, value);
+    case CLIENT_CONFIG_SLOWLOG:
+        if (!take_integer(word, 0, LONG_MAX, value)) {
+            return false;
+        }
+        config->numbers[name].set = slowlog_given(*value) != NULL;
+        return true;
     case CLIENT_CONFIG_QUERY_BYTES:
         return take_memory(word, value) && *value >= 1024 * 1024 && *value <= LONG_MAX;
     default:
@@ -95,6 +105,27 @@ static bool take_number(struct client_config *config, int name, const struct res
         return take_integer(&number, 0, 100, value);
     }
     return take_memory(word, value) && *value <= LONG_MAX;
+}
+
+/* Whether that is what Redis was given. */
+static bool slowlog_is_given(const struct client_config *config, const struct resp_arg *value)
+{
+    return config->numbers[CLIENT_CONFIG_SLOWLOG].set &&
+           resp_arg_is(value, slowlog_given(config->numbers[CLIENT_CONFIG_SLOWLOG].value));
+}
+
+size_t client_config_slowlog_len(const struct client_config *config)
+{
+    return config->numbers[CLIENT_CONFIG_SLOWLOG].set
+               ? (size_t)config->numbers[CLIENT_CONFIG_SLOWLOG].value
+               : SIZE_MAX;
+}
+
+void client_config_slowlog_found(struct client_config *config, const char *value)
+{
+    struct resp_arg word = {(const uint8_t *)value, strlen(value)};
+
+    config->numbers[CLIENT_CONFIG_SLOWLOG].set = slowlog_is_given(config, &word);
 }
 
 bool client_config_replicas_lack(const struct client_config *config)
@@ -172,6 +203,12 @@ bool client_config_take(struct client_config *config, const struct resp_arg *arg
         if (name == CLIENT_CONFIG_REPLICAS && next.numbers[name].value == 0) {
             rest[(*rest_count)++] = argv[i];
             rest[(*rest_count)++] = argv[i + 1];
+        } else if (name == CLIENT_CONFIG_SLOWLOG) {
+            const char *given = slowlog_given(next.numbers[name].value);
+            rest[(*rest_count)++] = argv[i];
+            rest[(*rest_count)++] = given != NULL
+                                        ? (struct resp_arg){(const uint8_t *)given, strlen(given)}
+                                        : argv[i + 1];
         }
     }
     if (ours) {
@@ -214,7 +251,8 @@ static bool put_value(const struct client_config *config, int name, const struct
         put_output(config, before, out);
         return true;
     }
-    if (name < 0 || !config->numbers[name].set) {
+    if (name < 0 || !config->numbers[name].set ||
+        (name == CLIENT_CONFIG_SLOWLOG && !slowlog_is_given(config, before))) {
         return false;
     }
     (void)snprintf(out, VALUE_MAX, "%" PRIu64 "%s", config->numbers[name].value,

@@ -2,8 +2,9 @@
  * must not hold it against our links. Nor is its one replica, which is the proxy, what somebody
  * means who says min-replicas-to-write: those that INFO shows are counted, and the router refuses
  * writes. Redis never hears of it, so that it takes writes again whatever becomes of the proxy; but
- * for 0, which takes back what its own configuration says. Read as config.c of Redis 7.0 does; what
- * is wrong in any way is left to Redis, which says so and sets nothing of the request. */
+ * for 0, which takes back what its own configuration says. Of slowlog-max-len Redis is given more,
+ * for what the proxy asks takes places there, too (slowlog.h). Read as config.c of Redis 7.0 does;
+ * what is wrong in any way is left to Redis, which says so and sets nothing of the request. */
 #ifndef PROXY_CLIENTS_CLIENT_CONFIG_H
 #define PROXY_CLIENTS_CLIENT_CONFIG_H
 
@@ -20,6 +21,7 @@ enum client_config_number {
     CLIENT_CONFIG_QUERY_BYTES,
     CLIENT_CONFIG_MEMORY,   /* bytes, or a percentage of maxmemory */
     CLIENT_CONFIG_REPLICAS, /* min-replicas-to-write */
+    CLIENT_CONFIG_SLOWLOG,  /* slowlog-max-len */
     CLIENT_CONFIG_NUMBERS,
 };
 
@@ -44,6 +46,11 @@ struct client_config {
  * nothing is ours, or Redis has a reason to refuse it; config is as it was. */
 bool client_config_take(struct client_config *config, const struct resp_arg *argv, size_t argc,
                         struct resp_arg *rest, size_t *rest_count);
+
+/* What a client sees of Redis' slow log: as much as it asked for; SIZE_MAX: all. And: Redis' own
+ * slowlog-max-len is this; if it is not what it was given, somebody else has set it. */
+size_t client_config_slowlog_len(const struct client_config *config);
+void client_config_slowlog_found(struct client_config *config, const char *value);
 
 /* Whether there are fewer replicas than min-replicas-to-write wants. */
 bool client_config_replicas_lack(const struct client_config *config);

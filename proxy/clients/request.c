@@ -1,6 +1,7 @@
 #include "proxy/clients/request.h"
 
 #include "common/mem.h"
+#include "proxy/clients/slowlog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ void request_give(struct request_pool *pool, struct request *r)
     MUST(r->waiter.state == TRACKER_OUT);
     request_free_keys(r);
     free(r->note);
+    slowlog_who_release(r->who);
     chain_release(&r->reply);
     MUST(pool->live_count > 0);
     pool->live_count--;

@@ -14,6 +14,7 @@
 
 struct client;
 struct pubsub_op;
+struct slowlog_who;
 
 enum request_stage {
     REQUEST_SENT,     /* at the engine, or gathered for it; the engine's until it is fenced */
@@ -70,7 +71,8 @@ struct request {
     /* In place of amend when the client has gone: what the proxy itself has to know of the reply,
      * which is kept whole for that. NULL: nothing, and it isn't. */
     void (*learn)(struct request *r);
-    struct chain reply; /* used once the reply outgrows inline_reply */
+    struct slowlog_who *who; /* whose it was, if that one has gone and may be asked for; or NULL */
+    struct chain reply;      /* used once the reply outgrows inline_reply */
     uint64_t inline_hashes[REQUEST_INLINE_KEYS];
     uint8_t inline_reply[REQUEST_INLINE_BYTES];
 };

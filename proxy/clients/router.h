@@ -72,8 +72,8 @@ struct router {
     bool monitors_scripts; /* what scripts do is told to those who monitor (proxy_monitor.c) */
     /* Redis may be out of memory soon, or is: it is asked before MULTI queues what needs some. */
     bool memory_tight;
-    uint64_t memory_asked_ns; /* CONFIG SET was seen then: what was known before is void */
-    bool cron_paused;         /* DEBUG PAUSE-CRON may be; until Redis has said that it isn't */
+    uint64_t config_set_ns; /* CONFIG SET was seen then: what was known before is void */
+    bool cron_paused;       /* DEBUG PAUSE-CRON may be; until Redis has said that it isn't */
     char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
     /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
      * r is queued, and answered later. */

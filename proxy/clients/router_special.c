@@ -211,6 +211,7 @@ static const struct special specials[] = {
     {"config|resetstat", session_config, NULL},
     {"slowlog|get", session_slowlog, NULL},
     {"slowlog|len", session_slowlog, NULL},
+    {"slowlog|reset", session_slowlog, NULL},
     {"latency|histogram", session_latency, NULL},
 
     /* Passed on, but what they do is heeded, or what they say put right. */
@@ -292,9 +293,8 @@ static void special_heed(struct router *router, const struct command *command,
                          const struct resp_arg *argv, size_t argc)
 {
     router->cron_paused = router->cron_paused || router_debug_pauses_cron(command, argv, argc);
-    if (strcmp(command->name, "config|set") == 0) { /* maybe maxmemory */
-        router->memory_tight = true;
-        router->memory_asked_ns = router->clients->now_ns;
+    if (strcmp(command->name, "config|set") == 0) {
+        session_config_seen(router, argv, argc);
     }
 }
 

@@ -24,6 +24,8 @@ bool session_config(struct router *router, struct client *c, const struct comman
                     const struct resp_arg *argv, size_t argc);
 
 /* SLOWLOG GET and LEN, likewise. */
+/* CONFIG SET is on its way, maybe only as it is queued. */
+void session_config_seen(struct router *router, const struct resp_arg *argv, size_t argc);
 bool session_slowlog(struct router *router, struct client *c, const struct command *command,
                      const struct resp_arg *argv, size_t argc);
 

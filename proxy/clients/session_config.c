@@ -1,10 +1,8 @@
-/* CONFIG SET, GET and RESETSTAT, as far as they are about clients (client_config.h), and SLOWLOG
- * GET and LEN without what the proxy asks, LATENCY HISTOGRAM with what it answers. Where another
- * proxy leads, they are for that one. */
+/* CONFIG SET, GET and RESETSTAT, as far as they are about clients (client_config.h), and LATENCY
+ * HISTOGRAM with what the proxy answers. Where another proxy leads, they are for that one. */
 #include "proxy/clients/session_impl.h"
 
 #include "common/mem.h"
-#include "proxy/clients/slowlog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +71,20 @@ static void config_stats_reset(struct request *r)
     }
 }
 
+void session_config_seen(struct router *router, const struct resp_arg *argv, size_t argc)
+{
+    long long slower_us;
+
+    router->memory_tight = true; /* maybe maxmemory */
+    router->config_set_ns = router->clients->now_ns;
+    for (size_t i = 2; i + 1 < argc; i += 2) {
+        if (resp_arg_is(&argv[i], "slowlog-log-slower-than") &&
+            resp_arg_integer(&argv[i + 1], &slower_us)) {
+            slowlog_maybe_threshold(&router->clients->slowlog, slower_us);
+        }
+    }
+}
+
 /* note: for amend, or NULL; it is taken over. */
 static void config_send(struct router *router, struct client *c, enum route route,
                         const struct command *command, const struct resp_arg *argv, size_t argc,
@@ -115,92 +127,6 @@ static void config_set(struct router *router, struct client *c, enum route route
                     router_words_create(router, argv, argc));
     }
     free(rest);
-}
-
-/* ---- SLOWLOG ---- */
-
-enum { SLOWLOG_DEFAULT = 10 };
-
-/* How many entries are asked for; false: Redis says what is wrong. */
-static bool slowlog_count(const struct command *command, const struct resp_arg *argv, size_t argc,
-                          size_t *most)
-{
-    long long count = -1;
-
-    if (strcmp(command->name, "slowlog|get") == 0) {
-        count = SLOWLOG_DEFAULT;
-        if (argc > 3 || (argc == 3 && (!resp_arg_integer(&argv[2], &count) || count < -1))) {
-            return false;
-        }
-    } else if (argc != 2) {
-        return false;
-    }
-    *most = count < 0 ? SIZE_MAX : (size_t)count;
-    return true;
-}
-
-bool session_slowlog_words(const struct command *command, const struct resp_arg *argv, size_t argc,
-                           struct resp_arg words[3])
-{
-    size_t most;
-
-    words[0] = (struct resp_arg){(const uint8_t *)"SLOWLOG", 7};
-    words[1] = (struct resp_arg){(const uint8_t *)"GET", 3};
-    words[2] = (struct resp_arg){(const uint8_t *)"-1", 2};
-    return slowlog_count(command, argv, argc, &most);
-}
-
-void session_put_slowlog(const struct command *command, const struct resp_arg *argv, size_t argc,
-                         struct buf *reply)
-{
-    size_t most;
-
-    if (slowlog_count(command, argv, argc, &most)) {
-        slowlog_correct(reply, most, strcmp(command->name, "slowlog|len") == 0);
-    }
-}
-
-struct slowlog_note {
-    size_t most;
-    bool len_only;
-};
-
-static void slowlog_got(struct request *r)
-{
-    const struct slowlog_note *note = r->note;
-    struct buf reply = BUF_INIT;
-
-    request_move_reply(r, &reply);
-    slowlog_correct(&reply, note->most, note->len_only);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
-}
-
-bool session_slowlog(struct router *router, struct client *c, const struct command *command,
-                     const struct resp_arg *argv, size_t argc)
-{
-    enum route route = router_route(router, c, false, false, true);
-    struct slowlog_note *note;
-    struct resp_arg words[3];
-    size_t most;
-
-    if (route != ROUTE_ENGINE || !session_slowlog_words(command, argv, argc, words) ||
-        !slowlog_count(command, argv, argc, &most)) {
-        return false;
-    }
-    if (!router_choose_lane(router, c, false, route)) {
-        return true;
-    }
-    bool harmless = false;
-    bool known = router_scope(router, c->db, command, argv, argc, &harmless);
-    struct request *r = router_send(router, c, route, 0, !known, harmless, words, 3);
-    if (r != NULL) {
-        note = mem_alloc(sizeof *note);
-        *note = (struct slowlog_note){most, strcmp(command->name, "slowlog|len") == 0};
-        r->note = note;
-        r->amend = slowlog_got;
-    }
-    return true;
 }
 
 /* ---- LATENCY HISTOGRAM ---- */

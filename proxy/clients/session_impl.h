@@ -37,8 +37,8 @@ void session_config_here(struct router *router, struct client *c, const struct r
  * reply to them is put right. */
 bool session_slowlog_words(const struct command *command, const struct resp_arg *argv, size_t argc,
                            struct resp_arg words[3]);
-void session_put_slowlog(const struct command *command, const struct resp_arg *argv, size_t argc,
-                         struct buf *reply);
+void session_put_slowlog(struct clients *all, const struct command *command,
+                         const struct resp_arg *argv, size_t argc, struct buf *reply);
 /* CONFIG RESETSTAT. */
 void session_reset_stats(struct clients *all);
 

@@ -241,7 +241,7 @@ bool transaction_session_put(struct router *router, struct client *c, enum route
         auth_put(router, c, command, argv, argc, commands);
         return true;
     }
-    if (strncmp(command->name, "slowlog|", 8) == 0 &&
+    if (strncmp(command->name, "slowlog|", 8) == 0 && route == ROUTE_ENGINE &&
         session_slowlog_words(command, argv, argc, slowlog)) {
         resp_put_request(commands, slowlog, 3);
         return true;
@@ -337,7 +337,9 @@ void transaction_session_answered(struct router *router, struct client *c, enum 
             pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
         }
     } else if (strncmp(command->name, "slowlog|", 8) == 0) {
-        session_put_slowlog(command, argv, argc, &out);
+        if (route == ROUTE_ENGINE) { /* elsewhere the leader has put it right */
+            session_put_slowlog(c->all, command, argv, argc, &out);
+        }
     } else if (server_answered(router, c, route, command, argv, argc, &out)) {
         /* that is all */
     } else if (is_named(command, "info") && router->correct_info != NULL) {

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "proxy/node/net.h"
 #include "proxy/protocol/resp.h"
 
 #include <hiredis/adapters/libevent.h>
@@ -62,6 +63,11 @@ void control_destroy(struct control *c)
 bool control_is_up(const struct control *c)
 {
     return c->up;
+}
+
+void control_address(const struct control *c, char *out, size_t size)
+{
+    net_local_name(c->link->c.fd, out, size);
 }
 
 unsigned control_waiting(const struct control *c)

@@ -36,6 +36,8 @@ struct control *control_create(struct event_base *base, const struct control_con
                                const struct control_events *events, void *ctx);
 void control_destroy(struct control *c);
 bool control_is_up(const struct control *c);
+/* The address of our end of the connection, which is up. */
+void control_address(const struct control *c, char *out, size_t size);
 /* Commands without an answer yet. */
 unsigned control_waiting(const struct control *c);
 

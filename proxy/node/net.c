@@ -107,13 +107,14 @@ int net_port(int fd)
     return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
-void net_peer_name(int fd, char *out, size_t size)
+bool net_peer_name(int fd, char *out, size_t size)
 {
     union address a = {0};
     socklen_t len = sizeof a;
+    bool connected = getpeername(fd, &a.any, &len) == 0;
 
-    (void)getpeername(fd, &a.any, &len);
     net_format(&a, out, size);
+    return connected;
 }
 
 void net_local_name(int fd, char *out, size_t size)

@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Starts connecting to an IP address; the descriptor (the caller's to close), or -1 with errno.
@@ -15,8 +16,8 @@ int net_connect_result(int fd);
 int net_listen(const char *host, int port, int backlog);
 int net_port(int fd);
 
-/* "address:port" of the peer or of our own end. */
-void net_peer_name(int fd, char *out, size_t size);
+/* "address:port" of the peer (false: it is not connected any more) or of our own end. */
+bool net_peer_name(int fd, char *out, size_t size);
 void net_local_name(int fd, char *out, size_t size);
 
 /* For an accepted connection: non-blocking, no delay, keep-alive. 0 or -1 with errno. */

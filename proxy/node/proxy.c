@@ -278,6 +278,7 @@ static void proxy_slow_tick(struct proxy *p, uint64_t now_ns)
     engine_tick(p->engine, now_ns);
     proxy_busy_tick(p, now_ns);
     proxy_tick_memory(p, now_ns);
+    proxy_tick_slowlog(p, now_ns);
     proxy_tick_readers(p);
     private_tick(p->privates, now_ns);
     proxy_tick_forward(p, now_ns);

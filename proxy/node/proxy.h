@@ -189,6 +189,9 @@ struct proxy {
     bool nudged;               /* something was put into the stream, since it was silent for long */
     bool memory_asked;         /* how much memory is left; likewise */
     uint64_t memory_ns;        /* when that was done last */
+    bool slowlog_asked;        /* for a look at the slow log; likewise … */
+    uint64_t slowlog_mark;     /* … when so much was noted */
+    uint64_t slowlog_ns;       /* when that was thought of last */
     uint64_t timeout_asked_ns; /* when Redis was asked for its `timeout` */
     struct request *unbounded_first, *unbounded_last; /* pushes; see proxy_private.c */
     struct credentials credentials;
@@ -266,6 +269,12 @@ void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
 /* How much memory Redis may still take: asks now and then; proxy_memory.c. */
 void proxy_tick_memory(struct proxy *p, uint64_t now_ns);
+/* Whose requests Redis may call slow; proxy_slowlog.c. As engine_events.slow; now and then; and
+ * when the control connection is up. */
+void proxy_slow(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
+                size_t size, uint64_t took_ns);
+void proxy_tick_slowlog(struct proxy *p, uint64_t now_ns);
+void proxy_slowlog_control_up(struct proxy *p);
 /* Whom CLIENT PAUSE … WRITE does not hold back, asked when it begins; proxy_readers.c. */
 void proxy_tick_readers(struct proxy *p);
 /* router.kill */

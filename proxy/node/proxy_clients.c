@@ -254,7 +254,8 @@ void proxy_accept_cb(int fd, short what, void *arg)
 static const struct engine_events proxy_engine_events = {.up = proxy_engine_up,
                                                          .fenced = proxy_engine_fenced,
                                                          .down = proxy_engine_down,
-                                                         .stranger = proxy_engine_stranger};
+                                                         .stranger = proxy_engine_stranger,
+                                                         .slow = proxy_slow};
 static const struct client_events proxy_client_events = {.request = proxy_client_request,
                                                          .abandoned = proxy_client_abandoned,
                                                          .closed = proxy_client_closed,
@@ -341,6 +342,7 @@ void proxy_open_engine(struct proxy *p, const struct settings *s)
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
         .stall_ms = (uint32_t)s->redis_stall_ms,
         .batches_in_flight = (unsigned)s->redis_batches_in_flight,
+        .slow_ns = &p->clients.slowlog.slower_ns,
     };
     p->engine = engine_create(p->base, &engine, &proxy_engine_events, p);
 }

@@ -29,7 +29,7 @@ static bool memory_is_tight(const char *info)
 static void memory_cb(void *ctx, const struct redisReply *reply)
 {
     struct proxy *p = ctx;
-    uint64_t since_ns = clock_now_ns() - p->router.memory_asked_ns;
+    uint64_t since_ns = clock_now_ns() - p->router.config_set_ns;
 
     p->memory_asked = false;
     if (reply != NULL && reply->type == REDIS_REPLY_STRING &&

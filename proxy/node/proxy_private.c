@@ -180,6 +180,7 @@ static const struct private_events proxy_private_events = {.fenced = proxy_priva
                                                            .down = proxy_private_down,
                                                            .push = proxy_private_push,
                                                            .stranger = proxy_private_stranger,
+                                                           .slow = proxy_slow,
                                                            .redirected = proxy_private_redirected,
                                                            .redirect_settled =
                                                                proxy_redirect_settled};
@@ -196,6 +197,7 @@ void proxy_open_privates(struct proxy *p, const struct settings *s)
         .idle_max = PROXY_PRIVATE_IDLE_MAX,
         .spare = PROXY_PRIVATE_SPARE,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
+        .slow_ns = &p->clients.slowlog.slower_ns,
     };
 
     p->privates = private_create(p->base, &config, &proxy_private_events, p, &p->pool);

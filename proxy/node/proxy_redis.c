@@ -67,6 +67,7 @@ static void redis_take_run_id(struct proxy *p, const char *info)
         for (int i = 0; i < PROXY_REDIS_SETTINGS; i++) {
             p->redis_settings[i].known = false;
         }
+        slowlog_forget(&p->clients.slowlog);
         proxy_found_load(p);
     }
 }
@@ -320,6 +321,7 @@ static void redis_up(void *ctx)
     struct proxy *p = ctx;
 
     p->prepare_ns = clock_now_ns();
+    proxy_slowlog_control_up(p);
     (void)control_send(p->control, NULL, NULL, "CLIENT SETNAME %s", p->control_name);
     (void)control_send(p->control, redis_clients_cb, p, "CLIENT LIST TYPE normal");
     (void)control_send(p->control, redis_check_cb, p, "PING");

@@ -78,7 +78,8 @@ struct rules_loose {
 };
 
 #define RULES_CLIENTS   "| About the proxy's clients, not the link"
-#define RULES_SHOWN     "`ACL LOG` and `MONITOR` on Redis itself show"
+#define RULES_SHOWN     "- `ACL LOG`, and `SLOWLOG` and `MONITOR` on Redis itself, show"
+#define RULES_SLOW      "- `SLOWLOG GET` through the proxy that leads shows"
 #define RULES_ROLE      "| `ROLE`, `INFO replication` |"
 #define RULES_RIGHTS    "by the rights that the client had when it was queued"
 #define RULES_LINK      "A link that was used for this before may bring one"
@@ -89,8 +90,8 @@ static const struct rules_loose loose[] = {
     {"wait", NULL, FRAMES_TYPE, false, "| `WAIT`, `WAITAOF` |"},
     {"role", NULL, FRAMES_TYPE, false, RULES_ROLE},
     {"info", NULL, FRAMES_TYPE, false, RULES_ROLE},
-    {"slowlog", "get", FRAMES_TYPE, false, RULES_SHOWN},
-    {"slowlog", "len", FRAMES_TYPE, false, RULES_SHOWN},
+    {"slowlog", "get", FRAMES_TYPE, false, RULES_SLOW},
+    {"slowlog", "len", FRAMES_TYPE, false, RULES_SLOW},
     {"acl", "log", FRAMES_TYPE, false, RULES_SHOWN},
     {"client", "list", FRAMES_CLIENTS, false, RULES_CLIENTS},
     {"client", "info", FRAMES_CLIENTS, false, RULES_CLIENTS},

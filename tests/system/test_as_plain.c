@@ -5,6 +5,8 @@
 #include "tests/lib/system.h"
 #include "tests/lib/wire.h"
 
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -301,6 +303,19 @@ static void config_set(struct wire *w, const char *name, const char *value)
     wire_expect(w, "+OK\r\n");
 }
 
+/* Whether what redis1 has for the setting holds this text. */
+static bool redis_has(const char *setting, const char *text)
+{
+    redisContext *redis = cluster_connect(cluster, "redis1");
+    redisReply *reply = redisCommand(redis, "CONFIG GET %s", setting);
+
+    ck_assert(reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2);
+    bool has = strstr(reply->element[1]->str, text) != NULL;
+    freeReplyObject(reply);
+    redisFree(redis);
+    return has;
+}
+
 static bool is_alone(void *arg)
 {
     return cluster_info_number(cluster, "holdfast_clients") == *(long long *)arg;
@@ -324,6 +339,130 @@ START_TEST(slow_commands)
          "A GET k", "A CONFIG SET slowlog-log-slower-than -1", "A SLOWLOG LEN", "A SLOWLOG GET x",
          "A SLOWLOG GET -2", "A SLOWLOG GET 1 2", "A SLOWLOG LEN x", "A SLOWLOG GET 0", "A MULTI",
          "A SLOWLOG GET 0", "A EXEC", "A SLOWLOG RESET", "A SLOWLOG LEN", "A SLOWLOG GET");
+}
+END_TEST
+
+static void name_client(struct wire *w, const char *name)
+{
+    wire_open(w, cluster_port(cluster, "proxy1"));
+    wire_command(w, "CLIENT", "SETNAME", name);
+    wire_expect(w, "+OK\r\n");
+}
+
+static void address_of(const struct wire *w, char address[32])
+{
+    struct sockaddr_in own;
+    socklen_t len = sizeof own;
+
+    ck_assert_int_eq(getsockname(w->fd, (struct sockaddr *)&own, &len), 0);
+    (void)snprintf(address, 32, "127.0.0.1:%d", ntohs(own.sin_port));
+}
+
+/* The log has this command (in RESP, without its head) as that client's, and nothing else like it.
+ */
+static void is_whose(const char *log, const char *words, const char *address, const char *name)
+{
+    char wanted[256];
+
+    (void)snprintf(wanted, sizeof wanted, "%s$%zu\r\n%s\r\n$%zu\r\n%s\r\n", words, strlen(address),
+                   address, strlen(name), name);
+    const char *at = strstr(log, words);
+    ck_assert_msg(at != NULL && strncmp(at, wanted, strlen(wanted)) == 0, "not %s in %s", wanted,
+                  log);
+    ck_assert_msg(strstr(at + 1, words) == NULL, "twice %s in %s", words, log);
+}
+
+struct asker {
+    struct wire *w;
+    struct buf log;
+};
+
+static bool sleep_is_logged(void *arg)
+{
+    struct asker *asker = arg;
+
+    wire_command(asker->w, "SLOWLOG", "GET");
+    ck_assert_int_eq(wire_reply(asker->w, &asker->log, WIRE_PATIENCE_MS), ERR_OK);
+    return strstr((const char *)buf_head(&asker->log), "SLEEP") != NULL;
+}
+
+/* Whose they were is shown, wherever they went: over the link that all share, in a transaction,
+ * over a link of the client's own, also as a large request; and when the client has gone meanwhile.
+ */
+START_TEST(slow_commands_of_whom)
+{
+    struct wire a, b, c;
+    struct asker asker = {&a, BUF_INIT};
+    char anna[32], ben[32], carl[32], *large = mem_calloc(1, 2 << 20);
+
+    memset(large, 'x', (2 << 20) - 1);
+    name_client(&a, "anna");
+    name_client(&b, "ben");
+    address_of(&a, anna);
+    address_of(&b, ben);
+    config_set(&a, "slowlog-log-slower-than", "0");
+    wire_command(&a, "SLOWLOG", "RESET");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&a, "SET", "slow", "1");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&b, "GET", "slow");
+    wire_expect(&b, "$1\r\n1\r\n");
+    wire_command(&b, "MULTI");
+    wire_expect(&b, "+OK\r\n");
+    wire_command(&b, "INCR", "slow");
+    wire_expect(&b, "+QUEUED\r\n");
+    wire_command(&b, "EXEC");
+    wire_expect(&b, "*1\r\n:2\r\n");
+    wire_command(&a, "WATCH", "slow");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&a, "STRLEN", "slow");
+    wire_expect(&a, ":1\r\n");
+    wire_command(&a, "UNWATCH");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&b, "SETNX", "slow_large", large);
+    wire_expect(&b, ":1\r\n");
+    wire_command(&a, "CONFIG", "SET", "masterauth", "");
+    wire_expect(&a, "+OK\r\n");
+    wire_command(&a, "SLOWLOG", "GET", "100");
+    ck_assert_int_eq(wire_reply(&a, &asker.log, WIRE_PATIENCE_MS), ERR_OK);
+    const char *text = (const char *)buf_head(&asker.log);
+    is_whose(text, "$3\r\nSET\r\n$4\r\nslow\r\n$1\r\n1\r\n", anna, "anna");
+    is_whose(text, "$3\r\nGET\r\n$4\r\nslow\r\n", ben, "ben");
+    is_whose(text, "$4\r\nINCR\r\n$4\r\nslow\r\n", ben, "ben");
+    is_whose(text, "$6\r\nSTRLEN\r\n$4\r\nslow\r\n", anna, "anna");
+    is_whose(text, "$10\r\nmasterauth\r\n$10\r\n(redacted)\r\n", anna, "anna");
+    is_whose(text, "... (2097023 more bytes)\r\n", ben, "ben");
+    ck_assert_ptr_null(strstr(text, "holdfast"));
+
+    config_set(&a, "slowlog-log-slower-than", "50000");
+    wire_command(&a, "SLOWLOG", "RESET");
+    wire_expect(&a, "+OK\r\n");
+    name_client(&c, "carl");
+    address_of(&c, carl);
+    wire_command(&c, "DEBUG", "SLEEP", "0.2");
+    wire_close(&c);
+    wire_command(&a, "DEL", "slow", "slow_large");
+    wire_expect(&a, ":2\r\n");
+    cluster_wait("what was slow to be logged", 10000, sleep_is_logged, &asker);
+    is_whose((const char *)buf_head(&asker.log), "$5\r\nSLEEP\r\n$3\r\n0.2\r\n", carl, "carl");
+    config_set(&a, "slowlog-log-slower-than", "10000");
+    wire_close(&a);
+    wire_close(&b);
+    buf_release(&asker.log);
+    free(large);
+}
+END_TEST
+
+/* As long as it was asked to be, though in Redis it is longer: what the proxy asks stands there. */
+START_TEST(slow_commands_kept)
+{
+    DUEL("A CONFIG SET slowlog-log-slower-than 0 slowlog-max-len 3", "A SET k 1", "A GET k",
+         "A GET k", "A GET k", "A GET k", "A SLOWLOG LEN", "A CONFIG GET slowlog-max-len",
+         "A CONFIG SET slowlog-max-len x", "A CONFIG GET slowlog-max-len", "A MULTI",
+         "A CONFIG SET slowlog-max-len 2", "A CONFIG GET slowlog-max-len", "A EXEC", "A GET k",
+         "A SLOWLOG LEN", "A CONFIG SET slowlog-max-len 0", "A SLOWLOG LEN",
+         "A CONFIG SET slowlog-max-len 128 slowlog-log-slower-than 10000");
+    ck_assert(redis_has("slowlog-max-len", "1024"));
 }
 END_TEST
 
@@ -392,19 +531,6 @@ START_TEST(debug_commands)
          "A DEBUG PROTOCOL true", "A GET k");
 }
 END_TEST
-
-/* Whether what redis1 has for the setting holds this text. */
-static bool redis_has(const char *setting, const char *text)
-{
-    redisContext *redis = cluster_connect(cluster, "redis1");
-    redisReply *reply = redisCommand(redis, "CONFIG GET %s", setting);
-
-    ck_assert(reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2);
-    bool has = strstr(reply->element[1]->str, text) != NULL;
-    freeReplyObject(reply);
-    redisFree(redis);
-    return has;
-}
 
 /* The proxy is no replica of those that somebody asks for. Inside MULTI as well. Redis itself is
  * not told: without the proxy it would refuse writes. */
@@ -536,9 +662,10 @@ int main(void)
     SYSTEM_CASE(suite, "as plain", system_serve, 120, busy_scripts, transactions_out_of_memory,
                 sessions_in_transactions, connections_in_transactions, databases_after_transactions,
                 others_in_transactions, info_in_transactions, what_clients_are_said_to_do,
-                who_ends_is_answered, client_settings, no_cluster, slow_commands, client_limits,
-                debug_commands, loadaof_loses_nothing, debug_reloads, replicas_to_write,
-                nosave_loses_nothing, commands_are_counted);
+                who_ends_is_answered, client_settings, no_cluster, slow_commands,
+                slow_commands_of_whom, slow_commands_kept, client_limits, debug_commands,
+                loadaof_loses_nothing, debug_reloads, replicas_to_write, nosave_loses_nothing,
+                commands_are_counted);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }

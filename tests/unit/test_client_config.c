@@ -115,6 +115,43 @@ START_TEST(test_replicas)
 }
 END_TEST
 
+static void expect_corrected(const char *reply, const char *corrected);
+
+/* Redis' slow log is longer than it was asked to be, and nobody sees that: as long as nobody else
+ * sets it. */
+START_TEST(test_slowlog)
+{
+    static const char given[] = "*2\r\n$15\r\nslowlog-max-len\r\n$4\r\n1024\r\n";
+
+    config = (struct client_config){0};
+    ck_assert_uint_eq(client_config_slowlog_len(&config), SIZE_MAX);
+    client_config_slowlog_found(&config, "1024");
+    ck_assert_uint_eq(client_config_slowlog_len(&config), SIZE_MAX);
+    ck_assert(set("slowlog-max-len=10|maxmemory=1"));
+    ck_assert_uint_eq(rest_count, 6);
+    ck_assert(resp_arg_is(&rest[2], "slowlog-max-len") && resp_arg_is(&rest[3], "1024"));
+    ck_assert_uint_eq(client_config_slowlog_len(&config), 10);
+    expect_corrected(given, "*2\r\n$15\r\nslowlog-max-len\r\n$2\r\n10\r\n");
+    client_config_slowlog_found(&config, "1024");
+    ck_assert_uint_eq(client_config_slowlog_len(&config), 10);
+    expect_corrected("*2\r\n$15\r\nslowlog-max-len\r\n$3\r\n128\r\n",
+                     "*2\r\n$15\r\nslowlog-max-len\r\n$3\r\n128\r\n");
+    client_config_slowlog_found(&config, "128");
+    ck_assert_uint_eq(client_config_slowlog_len(&config), SIZE_MAX);
+    expect_corrected(given, given);
+
+    ck_assert(set("slowlog-max-len=1024"));
+    ck_assert(resp_arg_is(&rest[3], "8192"));
+    ck_assert_uint_eq(client_config_slowlog_len(&config), 1024);
+    ck_assert(set("slowlog-max-len=1025"));
+    ck_assert(resp_arg_is(&rest[3], "1025"));
+    ck_assert_uint_eq(client_config_slowlog_len(&config), SIZE_MAX);
+    ck_assert(set("slowlog-max-len=0"));
+    ck_assert(resp_arg_is(&rest[3], "0"));
+    ck_assert(!set("slowlog-max-len=-1"));
+}
+END_TEST
+
 static void expect_corrected(const char *reply, const char *corrected)
 {
     struct buf b = BUF_INIT;
@@ -155,5 +192,5 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("client_config", NULL, NULL, test_take, test_left_to_redis, test_replicas,
-                    test_correct);
+                    test_slowlog, test_correct);
 }
