@@ -37,6 +37,15 @@ void router_answer(struct router *router, struct client *c, uint32_t request_fla
     buf_trim(&router->text, 1 << 20);
 }
 
+void router_answer_error(struct client *c, const char *error)
+{
+    if (c->transaction != NULL) {
+        transaction_answer_abort(c, error);
+    } else {
+        client_answer_error(c, error);
+    }
+}
+
 void router_answer_ok(struct client *c)
 {
     client_answer(c, "+OK\r\n", 5, 0);
@@ -279,7 +288,7 @@ void router_wait(struct router *router, struct client *c)
         c->waits_since_ns = now_ns;
     }
     if (now_ns - c->waits_since_ns > router->wait_ns) {
-        client_answer_error(c, router_master_down);
+        router_answer_error(c, router_master_down);
         return;
     }
     router->waiting++;
@@ -320,7 +329,7 @@ bool router_choose_lane(struct router *router, struct client *c, bool needs_priv
         return false;
     }
     if (needs_private && !private_lend(pool, c)) {
-        client_answer_error(c, "ERR max number of private connections reached, see "
+        router_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");
         return false;
     }

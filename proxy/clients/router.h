@@ -231,5 +231,7 @@ struct router_words *router_words_create(struct router *router, const struct res
 /* Answers that session.c and transaction.c give. router_answer sends router->text. */
 void router_answer(struct router *router, struct client *c, uint32_t request_flags);
 void router_answer_ok(struct client *c);
+/* What is not queued by MULTI, but EXEC, finds no way: the error, or EXEC's. */
+void router_answer_error(struct client *c, const char *error);
 
 #endif

@@ -219,7 +219,7 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
         return false;
     }
     if ((waited && target->redirect == NULL) || !private_redirect(pool, target)) {
-        client_answer_error(c, "ERR max number of private connections reached, see "
+        router_answer_error(c, "ERR max number of private connections reached, see "
                                "limits.private_max");
         return false;
     }

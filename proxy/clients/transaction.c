@@ -373,9 +373,6 @@ static bool transaction_complete(struct router *router, struct client *c, enum r
     if (ready) {
         buf_swap(&t->commands, &whole);
         transaction_account(c);
-    } else if (!c->postponed) { /* it has had its answer */
-        transaction_unwatch(c);
-        transaction_discard(c);
     }
     buf_release(&whole);
     return ready;
@@ -396,7 +393,11 @@ static void transaction_exec(struct router *router, struct client *c)
             if (c->link != NULL) {
                 private_unkeep(c->link, 0); /* lent just now, for nothing; not that of a WATCH */
             }
-            return; /* postponed, or answered */
+            if (!c->postponed) { /* it has had its answer */
+                transaction_unwatch(c);
+                transaction_discard(c);
+            }
+            return;
         }
     }
     if (t->spoiled) {

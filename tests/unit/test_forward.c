@@ -243,6 +243,16 @@ START_TEST(test_blocking_waits)
 }
 END_TEST
 
+/* An EXEC that waited in vain for a link to the leader has ended its transaction. */
+START_TEST(test_transaction_waits)
+{
+    world_say_raw(0, "MULTI\r\nHELLO 2\r\nEXEC\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: MASTERDOWN "
+                    "Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
+                    "-ERR EXEC without MULTI\r\n");
+}
+END_TEST
+
 /* WATCH keeps its link to the leader until EXEC. If that ends, so does the client: what it watched
  * is not watched any more. */
 START_TEST(test_watch)
@@ -785,6 +795,7 @@ int main(void)
     tcase_add_test(tc, test_blocking);
     tcase_add_test(tc, test_blocking_moved);
     tcase_add_test(tc, test_blocking_waits);
+    tcase_add_test(tc, test_transaction_waits);
     tcase_add_test(tc, test_watch);
     tcase_add_test(tc, test_users);
     tcase_add_test(tc, test_waits);

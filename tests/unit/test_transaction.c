@@ -189,8 +189,9 @@ START_TEST(test_link_for_nothing)
     world_link_expect_sent(0, "BLPOP a 0");
     ck_assert_uint_eq(private_lent(world.privates), 1);
     world_say_raw(0, words);
-    world_expect(0, OK QUEUED "-ERR max number of private connections reached, see "
-                              "limits.private_max\r\n");
+    world_expect(0, OK QUEUED
+                 "-EXECABORT Transaction discarded because of: max number of private connections "
+                 "reached, see limits.private_max\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
     ck_assert_uint_eq(private_lent(world.privates), 1);
     world_link_redis(0, "*-1\r\n");
