@@ -5,6 +5,7 @@
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
+#include "proxy/clients/transaction_session.h"
 #include "proxy/engine/acl.h"
 
 #include <stdio.h>
@@ -295,6 +296,15 @@ void router_wait(struct router *router, struct client *c)
     client_postpone(c);
 }
 
+bool router_knows_where(struct router *router, struct client *c, enum route route)
+{
+    if (route == ROUTE_FORWARD && !forward_sends(router->forward, c)) {
+        router_wait(router, c);
+        return false;
+    }
+    return true;
+}
+
 void router_wake(struct router *router)
 {
     if (router->waiting == 0) {
@@ -394,6 +404,10 @@ void router_pass(struct router *router, struct client *c, const struct command *
     }
     bool reads = route == ROUTE_ENGINE && router_runs_as_reader(c, command);
     if (router_turns_away(router, c, route, writes && !reads, may_follow)) {
+        return;
+    }
+    if (!command->plain && transaction_session_teaches(command) &&
+        !router_knows_where(router, c, route)) {
         return;
     }
     if (blocks && c->unanswered > 0) {

@@ -161,6 +161,10 @@ const char *router_gave_up(const struct request *r, bool replica);
 /* The client's request can't be taken now: nobody leads, or no link that it needs can be had. It
  * waits for that, and nothing more of the client is read; not for too long, then it is refused. */
 void router_wait(struct router *router, struct client *c);
+/* What sets up the proxy of its Redis, too (transaction_session_teaches), is not gathered for
+ * whoever leads next: that may be this proxy, which has to see to it. False: it waits for somebody
+ * to lead, or was refused. */
+bool router_knows_where(struct router *router, struct client *c, enum route route);
 /* Clients that wait so are read again: somebody does, or it is time to
  * look at how long they wait. Once in a while, and when the leader changes. */
 void router_wake(struct router *router);

@@ -388,7 +388,8 @@ static void transaction_exec(struct router *router, struct client *c)
 
     if (!t->spoiled && refusal == NULL) {
         bool alone = large && router_can_go_alone(router, c, route);
-        if (!router_choose_lane(router, c, t->own || alone, route) ||
+        if ((t->teaches && !router_knows_where(router, c, route)) ||
+            !router_choose_lane(router, c, t->own || alone, route) ||
             !transaction_complete(router, c, route)) {
             if (c->link != NULL) {
                 private_unkeep(c->link, 0); /* lent just now, for nothing; not that of a WATCH */

@@ -151,6 +151,11 @@ void forward_aim(struct forward *f, enum forward_aim aim, const char *host, int 
 
 /* ---- requests ---- */
 
+static size_t forward_place(const struct forward *f, const struct client *c)
+{
+    return c->id % f->config.links;
+}
+
 static bool forward_link_waits(const struct uplink *l)
 {
     return l->state != UPLINK_UP;
@@ -175,7 +180,7 @@ static bool forward_is_full(const struct forward *f, const struct uplink *l)
 /* The link for a request, ready to take it; NULL: too much waits. */
 static struct uplink *forward_link(struct forward *f, struct request *r, uint64_t now_ns)
 {
-    struct uplink *l = &f->links[r->client->id % f->config.links];
+    struct uplink *l = &f->links[forward_place(f, r->client)];
 
     if (forward_is_full(f, l)) {
         return NULL;
@@ -277,6 +282,11 @@ uint64_t forward_next_ns(const struct forward *f)
         next_ns = due_ns < next_ns ? due_ns : next_ns;
     }
     return next_ns;
+}
+
+bool forward_sends(const struct forward *f, const struct client *c)
+{
+    return !forward_link_waits(&f->links[forward_place(f, c)]);
 }
 
 unsigned forward_links_up(const struct forward *f)

@@ -74,6 +74,9 @@ void forward_tick(struct forward *f, uint64_t now_ns);
  */
 uint64_t forward_next_ns(const struct forward *f);
 
+/* Whether what this client asks is sent now, and waits for no link. */
+bool forward_sends(const struct forward *f, const struct client *c);
+
 /* Links that are up; requests that are in them, and those of them that wait for a link; the bytes
  * that all these take; requests ever taken. */
 unsigned forward_links_up(const struct forward *f);

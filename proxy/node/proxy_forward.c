@@ -286,7 +286,8 @@ void proxy_turn_forward(struct proxy *p, uint64_t now_ns)
     }
     proxy_follow_messages(p, serves);
     unsigned ways = (serves ? 1u : 0u) | (private_is_started(p->forward_privates) ? 2u : 0u) |
-                    (pubsub_follows(p->pubsub) ? 4u : 0u);
+                    (pubsub_follows(p->pubsub) ? 4u : 0u) |
+                    (forward_links_up(p->forward) > 0 ? 8u : 0u);
     if ((ways & ~p->ways) != 0) {
         router_wake(&p->router); /* what they wait for may have come */
     }

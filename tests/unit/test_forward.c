@@ -470,6 +470,46 @@ START_TEST(test_ours)
 }
 END_TEST
 
+/* What is ours to heed (CONFIG SET of what clients may, or of our links' password) waits as well,
+ * and is heeded if it is we who lead then, inside MULTI, too. */
+START_TEST(test_ours_to_heed)
+{
+    world_say(0, "CONFIG SET timeout 7");
+    world_expect(0, "");
+    ck_assert_uint_eq(forward_waiting(world.forward), 0);
+    world.router.service = SERVICE_FULL;
+    world_expect(0, "+OK\r\n");
+    world_expect_nothing_sent();
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 7);
+    world.router.service = SERVICE_LOADING;
+    world_say_raw(0, "MULTI\r\nCONFIG SET timeout 8 maxmemory 1\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world.router.service = SERVICE_FULL;
+    world_expect_sent_bare("MULTI|CONFIG SET maxmemory 1|EXEC");
+    world_redis("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    world_expect(0, "*1\r\n+OK\r\n");
+    ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 8);
+}
+END_TEST
+
+/* Somebody else leads then, or nobody. */
+START_TEST(test_others_to_heed)
+{
+    world_say(0, "CONFIG SET timeout 7");
+    world_say(0, "GET a");
+    world_expect(0, "");
+    world_other_joins(true);
+    world_expect_other("CONFIG SET timeout 7|GET a");
+    world_other("+OK\r\n$-1\r\n");
+    world_expect(0, "+OK\r\n$-1\r\n");
+    ck_assert(!world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].set);
+    forward_aim(world.forward, FORWARD_NOWHERE, NULL, 0, clock_now_ns());
+    forward_cut(world.forward, "the test's leader has gone");
+    world_say(0, "ACL SETUSER x on");
+    world_expect(0, MASTERDOWN "\r\n");
+}
+END_TEST
+
 /* While clients are paused (CLIENT PAUSE), what waited for a leader is not executed by us either,
  * and does not expire: it waits for the end of the pause. */
 START_TEST(test_ours_held)
@@ -808,6 +848,8 @@ int main(void)
     tcase_add_test(tc, test_leaves_frozen);
     tcase_add_test(tc, test_ours);
     tcase_add_test(tc, test_ours_held);
+    tcase_add_test(tc, test_ours_to_heed);
+    tcase_add_test(tc, test_others_to_heed);
     tcase_add_test(tc, test_link);
     tcase_add_test(tc, test_link_knows_what_is_configured);
     tcase_add_test(tc, test_link_without_password);
