@@ -34,11 +34,11 @@ ends_and_says() # STATUS PATTERN COMMAND...
     return 1
 }
 
-# Tries for half a minute at least; prints what was said the last time.
+# Tries for a minute at least; prints what was said the last time.
 eventually() # COMMAND...
 {
     local tries text
-    for ((tries = 0; tries < 300; tries++)); do
+    for ((tries = 0; tries < 600; tries++)); do
         text=$("$@" 2>&1) && return 0
         sleep 0.1
     done

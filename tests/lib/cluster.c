@@ -33,6 +33,7 @@ enum {
     CLUSTER_ARGS_MAX = 64,
     CLUSTER_PATIENCE_MS = 60000,
     CLUSTER_PATH_MAX = 512,
+    CLUSTER_QUEUE_MAX = 64,
 };
 
 /* Small segments: they fill up during a test, and make less for the disk to do. */
@@ -713,15 +714,39 @@ redisContext *cluster_connect(const struct cluster *c, const char *name)
     return redis;
 }
 
+static void expect_no_error(const redisContext *redis, redisReply *reply, const char *what)
+{
+    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s: %s", what,
+                  reply != NULL ? reply->str : redis->errstr);
+    freeReplyObject(reply);
+}
+
 void cluster_command(redisContext *redis, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    redisReply *reply = redisvCommand(redis, format, args);
+    expect_no_error(redis, redisvCommand(redis, format, args), format);
     va_end(args);
-    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s: %s", format,
-                  reply != NULL ? reply->str : redis->errstr);
-    freeReplyObject(reply);
+}
+
+void cluster_queue(redisContext *redis, unsigned *queued, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    ck_assert_int_eq(redisvAppendCommand(redis, format, args), REDIS_OK);
+    va_end(args);
+    if (++*queued == CLUSTER_QUEUE_MAX) {
+        cluster_answers(redis, queued);
+    }
+}
+
+void cluster_answers(redisContext *redis, unsigned *queued)
+{
+    for (; *queued > 0; --*queued) {
+        void *reply = NULL;
+        (void)redisGetReply(redis, &reply);
+        expect_no_error(redis, reply, "a queued command");
+    }
 }
 
 void cluster_ask(const struct cluster *c, const char *name, char *text, size_t size,
@@ -883,12 +908,11 @@ static bool followers_there(void *arg)
 {
     const struct cluster *c = arg;
     const char *leader = cluster_leader(c);
-    char name[16], reply[4096];
+    char reply[4096];
 
-    snprintf(name, sizeof name, "%s", leader);
     for (unsigned i = 1; i <= c->pairs && c->pairs > 1; i++) {
         const char *proxy = cluster_name("proxy", i);
-        if (!proxy_goes(c, proxy) || strcmp(proxy, name) == 0) {
+        if (!proxy_goes(c, proxy) || strcmp(proxy, leader) == 0) {
             continue;
         }
         cluster_ask(c, proxy, reply, sizeof reply, (const char *[]){"INFO", "replication", NULL});
@@ -896,7 +920,7 @@ static bool followers_there(void *arg)
             return false;
         }
     }
-    return name[0] != '\0';
+    return leader[0] != '\0';
 }
 
 void cluster_wait_followers(struct cluster *c)
@@ -904,28 +928,43 @@ void cluster_wait_followers(struct cluster *c)
     cluster_wait("the other proxies to follow", CLUSTER_PATIENCE_MS, followers_there, c);
 }
 
+struct leader_wait {
+    const struct cluster *c;
+    const char *than; /* not this one; "": any */
+    const char *leader;
+};
+
 static bool leader_or_dead(void *arg)
 {
-    const struct cluster *c = arg;
-    return (c->pairs == 1 && !cluster_running(c, "proxy1")) || cluster_leader(c)[0] != '\0';
+    struct leader_wait *wait = arg;
+
+    wait->leader = cluster_leader(wait->c);
+    return (wait->leader[0] != '\0' && strcmp(wait->leader, wait->than) != 0) ||
+           (wait->c->pairs == 1 && !cluster_running(wait->c, "proxy1"));
 }
 
-void cluster_wait_leader(struct cluster *c)
+const char *cluster_wait_other_leader(struct cluster *c, const char *than)
 {
-    cluster_wait("a proxy to serve", CLUSTER_PATIENCE_MS, leader_or_dead, c);
+    struct leader_wait wait = {.c = c, .than = than};
+
+    cluster_wait("a proxy to serve", CLUSTER_PATIENCE_MS, leader_or_dead, &wait);
     ck_assert_msg(c->pairs > 1 || cluster_running(c, "proxy1"), "proxy1 ended");
+    return wait.leader;
+}
+
+const char *cluster_wait_leader(struct cluster *c)
+{
+    return cluster_wait_other_leader(c, "");
+}
+
+const char *cluster_other(const struct cluster *c, const char *proxy)
+{
+    return process_of(c, strcmp(proxy, "proxy1") == 0 ? "proxy2" : "proxy1")->name;
 }
 
 const char *cluster_follower(struct cluster *c)
 {
-    const char *leader;
-
-    ck_assert_uint_eq(c->pairs, 2);
-    do { /* who led a moment ago may lead no more */
-        cluster_wait_leader(c);
-        leader = cluster_leader(c);
-    } while (leader[0] == '\0');
-    return process_of(c, strcmp(leader, "proxy1") == 0 ? "proxy2" : "proxy1")->name;
+    return cluster_other(c, cluster_wait_leader(c));
 }
 
 struct log_wait {

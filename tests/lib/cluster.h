@@ -118,6 +118,10 @@ redisContext *cluster_connect(const struct cluster *c, const char *name);
 /* A command (as for redisCommand) that must not be answered with an error; its answer is not kept.
  */
 void cluster_command(redisContext *redis, const char *format, ...);
+/* The same for many: the answers are waited for together, now and then, and by cluster_answers.
+ * *queued counts those that are still to come. */
+void cluster_queue(redisContext *redis, unsigned *queued, const char *format, ...);
+void cluster_answers(redisContext *redis, unsigned *queued);
 
 /* DEBUG DIGEST, a hash of all data that Redis holds; digest: CLUSTER_DIGEST_MAX bytes. */
 enum { CLUSTER_DIGEST_MAX = 41 };
@@ -136,11 +140,15 @@ bool cluster_info_of(const struct cluster *c, const char *proxy, const char *fie
                      size_t size);
 long long cluster_info_number_of(const struct cluster *c, const char *proxy, const char *field);
 
-/* Waits until one of the proxies that run says holdfast_role:leader. */
-void cluster_wait_leader(struct cluster *c);
-/* Its name, or "" while there is none. */
+/* Which of the proxies that run says holdfast_role:leader; "" while none does. This and what
+ * follows return names that stay valid. */
 const char *cluster_leader(const struct cluster *c);
-/* Of two pairs: waits until one leads, and returns the other proxy. */
+/* Waits until there is one; or one that is not this. */
+const char *cluster_wait_leader(struct cluster *c);
+const char *cluster_wait_other_leader(struct cluster *c, const char *than);
+/* Another proxy than this. */
+const char *cluster_other(const struct cluster *c, const char *proxy);
+/* Waits until one leads, and returns another proxy. */
 const char *cluster_follower(struct cluster *c);
 /* The Redis of a proxy: "redis2" of "proxy2". */
 const char *cluster_redis_of(const struct cluster *c, const char *proxy);

@@ -205,13 +205,45 @@ int wire_reply(struct wire *w, struct buf *reply, int timeout_ms)
     }
 }
 
+static void wire_reply_instead(struct wire *w, struct buf *got, const char *reply)
+{
+    int rv = wire_reply(w, got, WIRE_PATIENCE_MS);
+    ck_assert_msg(rv == ERR_OK, "%s instead of the reply %s", err_text(rv), reply);
+}
+
 void wire_expect(struct wire *w, const char *reply)
 {
     struct buf got = BUF_INIT;
-    int rv = wire_reply(w, &got, WIRE_PATIENCE_MS);
-    ck_assert_msg(rv == ERR_OK, "%s instead of the reply %s", err_text(rv), reply);
+
+    wire_reply_instead(w, &got, reply);
     ck_assert_str_eq((char *)buf_head(&got), reply);
     buf_release(&got);
+}
+
+void wire_expect_begin(struct wire *w, const char *begin)
+{
+    struct buf got = BUF_INIT;
+
+    wire_reply_instead(w, &got, begin);
+    ck_assert_msg(strncmp((char *)buf_head(&got), begin, strlen(begin)) == 0,
+                  "%s begins not with %s", (char *)buf_head(&got), begin);
+    buf_release(&got);
+}
+
+bool wire_is_told(int port, const char *begin, const char *const argv[])
+{
+    struct buf reply = BUF_INIT;
+    struct wire w;
+    bool told = false;
+
+    if (wire_try_open(&w, port) == ERR_OK) {
+        told = wire_sendv(&w, argv) == ERR_OK &&
+               wire_reply(&w, &reply, WIRE_PATIENCE_MS) == ERR_OK &&
+               strncmp((char *)buf_head(&reply), begin, strlen(begin)) == 0;
+        wire_close(&w);
+    }
+    buf_release(&reply);
+    return told;
 }
 
 bool wire_wait_closed(struct wire *w, int timeout_ms)

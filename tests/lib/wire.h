@@ -55,8 +55,19 @@ size_t wire_take(struct wire *w, const char **reply);
  * old content is dropped. ERR_OK, ERR_TIMEOUT, ERR_CLOSED. */
 int wire_reply(struct wire *w, struct buf *reply, int timeout_ms) MUST_CHECK;
 
-/* wire_reply that fails the test unless the reply is exactly this. */
+/* wire_reply that fails the test unless the reply is exactly this; or begins with this. */
 void wire_expect(struct wire *w, const char *reply);
+void wire_expect_begin(struct wire *w, const char *begin);
+
+/* A command, and exactly this reply to it. */
+#define wire_asks(w, reply, ...)                                                                   \
+    do {                                                                                           \
+        wire_command(w, __VA_ARGS__);                                                              \
+        wire_expect(w, reply);                                                                     \
+    } while (0)
+
+/* Whether who connects and asks this is answered with what begins so. */
+bool wire_is_told(int port, const char *begin, const char *const argv[]) MUST_CHECK;
 
 /* Waits until the peer closes; drops what it still says. False after timeout_ms. */
 bool wire_wait_closed(struct wire *w, int timeout_ms) MUST_CHECK;

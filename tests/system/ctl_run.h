@@ -87,8 +87,9 @@ static inline const char *text_of(uint64_t n)
     return text;
 }
 
-/* Runs holdfast-ctl beside the test; what it says goes where the test's own output does. */
-static inline pid_t ctl_start(const char *const *args)
+/* Runs holdfast-ctl beside the test; what it says goes to these files, -1: where the test's own
+ * output does. */
+static inline pid_t ctl_start(int out, int err, const char *const *args)
 {
     const char *argv[CTL_ARGS_MAX];
 
@@ -96,12 +97,16 @@ static inline pid_t ctl_start(const char *const *args)
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        execv(argv[0], (char *const *)(uintptr_t)argv);
+        if ((out < 0 || dup2(out, STDOUT_FILENO) >= 0) &&
+            (err < 0 || dup2(err, STDERR_FILENO) >= 0)) {
+            execv(argv[0], (char *const *)(uintptr_t)argv);
+        }
         _exit(127);
     }
     return pid;
 }
-#define CTL_START(...) ctl_start((const char *const[]){__VA_ARGS__, NULL})
+#define CTL_START_INTO(out, err, ...) ctl_start(out, err, (const char *const[]){__VA_ARGS__, NULL})
+#define CTL_START(...)                CTL_START_INTO(-1, -1, __VA_ARGS__)
 
 /* Its exit status; 128 + the signal. */
 static inline int ctl_wait(pid_t pid)
@@ -158,11 +163,13 @@ static inline void write_values(const char *name, int count)
 {
     static char value[20000];
     redisContext *redis = cluster_connect(cluster, "proxy1");
+    unsigned queued = 0;
 
     memset(value, name[0], sizeof value);
     for (int i = 0; i < count; i++) {
-        cluster_command(redis, "SET %s:%d %b", name, i, value, sizeof value);
+        cluster_queue(redis, &queued, "SET %s:%d %b", name, i, value, sizeof value);
     }
+    cluster_answers(redis, &queued);
     redisFree(redis);
 }
 

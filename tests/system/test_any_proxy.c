@@ -18,9 +18,8 @@ enum { PIPELINE = 10000, BIG_BYTES = 20 << 20, KILLS = 4, HAND_OVERS = 6 };
 static const char *follower(unsigned which)
 {
     static char name[2][16];
-    char leader[16];
+    const char *leader = cluster_leader(cluster);
 
-    snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
     for (unsigned i = 1, found = 0; i <= 3; i++) {
         snprintf(name[which], sizeof name[which], "proxy%u", i);
         if (strcmp(name[which], leader) != 0 && found++ == which) {
@@ -97,11 +96,6 @@ START_TEST(replies_are_those_of_redis_in_resp3)
 END_TEST
 
 /* What is written through one address is read through any other, at once. */
-#define SAY(w, reply, ...)                                                                         \
-    do {                                                                                           \
-        wire_command(w, __VA_ARGS__);                                                              \
-        wire_expect(w, reply);                                                                     \
-    } while (0)
 #define QUEUED "+QUEUED\r\n"
 
 /* What a client says of itself inside MULTI is carried out by the leader's Redis, and counts here.
@@ -112,35 +106,33 @@ START_TEST(sessions_in_transactions)
 
     open_follower(&w, 0);
     open_follower(&other, 1);
-    SAY(&w, "+OK\r\n", "ACL", "SETUSER", "alice", "reset", "on", ">pw", "~a:*", "+@all");
-    SAY(&w, "+OK\r\n", "SET", "b:1", "x");
-    SAY(&w, ":3\r\n", "WAIT", "3", "60000"); /* inside MULTI nobody is waited for */
-    SAY(&w, "+OK\r\n", "MULTI");
-    SAY(&w, QUEUED, "WAIT", "9", "0");
-    SAY(&w, QUEUED, "SELECT", "3");
-    SAY(&w, QUEUED, "SET", "a:1", "three");
-    SAY(&w, QUEUED, "SELECT", "0");
-    SAY(&w, QUEUED, "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b:");
-    SAY(&w, QUEUED, "AUTH", "alice", "pw");
-    SAY(&w, QUEUED, "ACL", "WHOAMI");
-    SAY(&w, QUEUED, "GET", "b:1");
-    SAY(&w,
+    wire_asks(&w, "+OK\r\n", "ACL", "SETUSER", "alice", "reset", "on", ">pw", "~a:*", "+@all");
+    wire_asks(&w, "+OK\r\n", "SET", "b:1", "x");
+    wire_asks(&w, ":3\r\n", "WAIT", "3", "60000"); /* inside MULTI nobody is waited for */
+    wire_asks(&w, "+OK\r\n", "MULTI");
+    wire_asks(&w, QUEUED, "WAIT", "9", "0");
+    wire_asks(&w, QUEUED, "SELECT", "3");
+    wire_asks(&w, QUEUED, "SET", "a:1", "three");
+    wire_asks(&w, QUEUED, "SELECT", "0");
+    wire_asks(&w, QUEUED, "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "b:");
+    wire_asks(&w, QUEUED, "AUTH", "alice", "pw");
+    wire_asks(&w, QUEUED, "ACL", "WHOAMI");
+    wire_asks(&w, QUEUED, "GET", "b:1");
+    wire_asks(
+        &w,
         "*8\r\n:3\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n$5\r\nalice\r\n"
         "-NOPERM ACLs rules changed between the moment the transaction was accumulated and the "
         "EXEC "
         "call. This command is no longer allowed for the following reason: no permission to touch "
         "the specified keys\r\n",
         "EXEC");
-    SAY(&w, "$5\r\nalice\r\n", "ACL", "WHOAMI");
+    wire_asks(&w, "$5\r\nalice\r\n", "ACL", "WHOAMI");
     wire_command(&w, "HELLO", "3", "AUTH", "default", "");
-    struct buf reply = BUF_INIT;
-    ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    ck_assert_int_eq(*buf_head(&reply), '%');
-    buf_release(&reply);
-    SAY(&w, "$1\r\nx\r\n", "GET", "b:1"); /* its link speaks RESP3 from the next command on */
-    SAY(&other, "+OK\r\n", "SET", "b:1", "y");
+    wire_expect_begin(&w, "%");
+    wire_asks(&w, "$1\r\nx\r\n", "GET", "b:1"); /* its link speaks RESP3 from the next command on */
+    wire_asks(&other, "+OK\r\n", "SET", "b:1", "y");
     wire_expect(&w, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nb:1\r\n");
-    SAY(&w, "$1\r\ny\r\n", "GET", "b:1");
+    wire_asks(&w, "$1\r\ny\r\n", "GET", "b:1");
     wire_close(&w);
     wire_close(&other);
 }
@@ -182,7 +174,6 @@ static bool spares_are_up(void *arg)
     wire_open(&w, cluster_port(cluster, cluster_leader(cluster)));
     wire_command(&w, "CLIENT", "LIST");
     ck_assert_int_eq(wire_reply(&w, &list, WIRE_PATIENCE_MS), ERR_OK);
-    buf_append(&list, "", 1);
     for (const char *at = (const char *)buf_head(&list); (at = strstr(at, arg)) != NULL; at++) {
         count++;
     }
@@ -198,19 +189,18 @@ START_TEST(who_blocks_is_not_overtaken)
     char name[32], key[16], popped[64];
 
     (void)snprintf(name, sizeof name, "name=%s ", follower(0));
-    cluster_wait("links that are there before anybody asks", 30000, spares_are_up, name);
+    cluster_wait("links that are there before anybody asks", WIRE_PATIENCE_MS, spares_are_up, name);
     open_follower(&w, 0);
-    SAY(&w, "+PONG\r\n", "PING");
+    wire_asks(&w, "+PONG\r\n", "PING");
     for (int i = 0; i < FORWARD_SPARE; i++) {
         open_follower(&blocked[i], 0);
-        SAY(&blocked[i], "+PONG\r\n", "PING");
+        wire_asks(&blocked[i], "+PONG\r\n", "PING");
     }
     for (int i = 0; i < FORWARD_SPARE; i++) {
         (void)snprintf(key, sizeof key, "queue%d", i);
         wire_command(&blocked[i], "BRPOP", key, "0");
-        wire_command(&w, "LPUSH", key, "x");
-        wire_expect(&w, ":1\r\n");
-        SAY(&w, "$-1\r\n", "LPOP", key);
+        wire_asks(&w, ":1\r\n", "LPUSH", key, "x");
+        wire_asks(&w, "$-1\r\n", "LPOP", key);
         (void)snprintf(popped, sizeof popped, "*2\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key);
         wire_expect(&blocked[i], popped);
         wire_close(&blocked[i]);
@@ -296,8 +286,7 @@ START_TEST(big_values_and_slow_readers)
      */
     ck_assert_uint_lt(cluster_rss_bytes(cluster, name), (size_t)1100 << 20);
     wire_close(&slow);
-    wire_command(&w, "DEL", "big");
-    wire_expect(&w, ":1\r\n");
+    wire_asks(&w, ":1\r\n", "DEL", "big");
     wire_close(&w);
     wire_close(&other);
     buf_release(&reply);
@@ -340,8 +329,7 @@ START_TEST(readonly_sees_a_prefix)
     ck_assert(cluster_info_of(cluster, name, "holdfast_replica_reads", before, sizeof before));
     open_follower(&writer, 0);
     wire_open(&reader, cluster_port(cluster, name));
-    wire_command(&reader, "READONLY");
-    wire_expect(&reader, "+OK\r\n");
+    wire_asks(&reader, "+OK\r\n", "READONLY");
     for (int i = 1; i <= 500; i++) {
         snprintf(value, sizeof value, "%d", i);
         wire_command(&writer, "SET", "first", value);
@@ -360,8 +348,7 @@ START_TEST(readonly_sees_a_prefix)
     ck_assert_int_ge(strtoll(after, NULL, 10), strtoll(before, NULL, 10) + 1000);
     wire_command(&reader, "SET", "first", "501"); /* goes to the leader */
     wire_expect(&reader, "+OK\r\n");
-    wire_command(&reader, "READWRITE");
-    wire_expect(&reader, "+OK\r\n");
+    wire_asks(&reader, "+OK\r\n", "READWRITE");
     ck_assert_int_eq(number_in(&reader, "first"), 501);
     wire_close(&writer);
     wire_close(&reader);
@@ -371,33 +358,22 @@ END_TEST
 /* Who leads says that it is a master, with the others as its replicas; they say whose. */
 START_TEST(roles_are_told)
 {
-    char name[16], text[16384], expected[64];
+    const char *leader = cluster_leader(cluster);
+    char text[16384], expected[64];
 
-    snprintf(name, sizeof name, "%s", cluster_leader(cluster));
-    cluster_ask(cluster, name, text, sizeof text, (const char *[]){"INFO", "replication", NULL});
+    cluster_ask(cluster, leader, text, sizeof text, (const char *[]){"INFO", "replication", NULL});
     ck_assert_ptr_nonnull(strstr(text, "role:master\r\nconnected_slaves:2\r\n"));
     snprintf(expected, sizeof expected, ",port=%d,state=online",
              cluster_port(cluster, follower(0)));
     ck_assert_msg(strstr(text, expected) != NULL, "%.1000s", text);
     snprintf(expected, sizeof expected, "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:%d\r\n",
-             cluster_port(cluster, name));
+             cluster_port(cluster, leader));
     cluster_ask(cluster, follower(0), text, sizeof text, (const char *[]){"INFO", NULL});
     ck_assert_msg(strstr(text, expected) != NULL, "%.1000s", text);
     ck_assert_ptr_nonnull(strstr(text, "master_link_status:up"));
     ck_assert_ptr_nonnull(strstr(text, "# Keyspace"));
 }
 END_TEST
-
-static void expect_answer(struct wire *w, const char *begin)
-{
-    struct buf reply = BUF_INIT;
-
-    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    buf_append(&reply, "", 1);
-    ck_assert_msg(strncmp((const char *)buf_head(&reply), begin, strlen(begin)) == 0, "%s",
-                  (const char *)buf_head(&reply));
-    buf_release(&reply);
-}
 
 /* LATENCY HISTOGRAM is of who leads, with what that proxy has answered itself, wherever it is
  * asked, as CONFIG RESETSTAT is for that one. */
@@ -409,19 +385,16 @@ START_TEST(counts_are_the_leaders)
     wire_open(&leads, cluster_port(cluster, cluster_leader(cluster)));
     open_follower(&follows, 0);
     for (int i = 0; i < 3; i++) {
-        wire_command(&follows, "CLIENT", "GETNAME");
-        wire_expect(&follows, "$-1\r\n");
+        wire_asks(&follows, "$-1\r\n", "CLIENT", "GETNAME");
     }
-    wire_command(&follows, "CONFIG", "RESETSTAT");
-    wire_expect(&follows, "+OK\r\n");
+    wire_asks(&follows, "+OK\r\n", "CONFIG", "RESETSTAT");
     for (int i = 0; i < 2; i++) {
-        wire_command(&leads, "CLIENT", "GETNAME");
-        wire_expect(&leads, "$-1\r\n");
+        wire_asks(&leads, "$-1\r\n", "CLIENT", "GETNAME");
     }
     wire_command(&follows, "LATENCY", "HISTOGRAM", "client|getname");
-    expect_answer(&follows, two);
+    wire_expect_begin(&follows, two);
     wire_command(&leads, "LATENCY", "HISTOGRAM", "client|getname");
-    expect_answer(&leads, two);
+    wire_expect_begin(&leads, two);
     wire_close(&leads);
     wire_close(&follows);
 }
@@ -464,15 +437,13 @@ START_TEST(leader_killed_under_load)
 
     begin_empty();
     for (int i = 0; i < KILLS; i++) {
-        char leader[16], redis[16];
         struct progress p = {l, load_counts(l).writes_acked + 300};
         load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
-        snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
-        snprintf(redis, sizeof redis, "redis%s", leader + strlen("proxy"));
+        const char *leader = cluster_leader(cluster);
         uint64_t killed_ns = clock_now_ns();
         cluster_kill(cluster, leader);
         if (i % 2 == 0) {
-            cluster_kill(cluster, redis);
+            cluster_kill(cluster, cluster_redis_of(cluster, leader));
         }
         p.writes = load_counts(l).writes_acked + 300;
         load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
@@ -515,14 +486,14 @@ START_TEST(leader_hands_over_under_load)
 
     begin_empty();
     for (int i = 0; i < HAND_OVERS; i++) {
-        char leader[16], reply[64];
+        char reply[64];
         struct progress p = {l, load_counts(l).writes_acked + 300};
         load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
-        snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
+        const char *leader = cluster_leader(cluster);
         struct load_counts before = load_counts(l);
         cluster_ask(cluster, leader, reply, sizeof reply,
                     (const char *[]){"HOLDFAST", "FAILOVER", NULL});
-        load_run(l, WIRE_PATIENCE_MS, hands_over, leader);
+        load_run(l, WIRE_PATIENCE_MS, hands_over, (void *)(uintptr_t)leader);
         p.writes = load_counts(l).writes_acked + 300;
         load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
         struct load_counts after = load_counts(l);
@@ -552,13 +523,12 @@ START_TEST(leader_frozen_under_load)
         .readers = 6,
         .seed = 11};
     struct load *l = load_create(&options);
-    char leader[16];
 
     begin_empty();
     for (int i = 0; i < 2; i++) {
         struct progress p = {l, load_counts(l).writes_acked + 300};
         load_run(l, WIRE_PATIENCE_MS, goes_on, &p);
-        snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
+        const char *leader = cluster_leader(cluster);
         cluster_pause(cluster, leader);
         p.writes = load_counts(l).writes_acked + 300;
         load_run(l, WIRE_PATIENCE_MS, goes_on, &p);

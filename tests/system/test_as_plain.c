@@ -28,23 +28,15 @@ START_TEST(loadaof_loses_nothing)
     struct buf digest = BUF_INIT;
 
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SET", "aof", "1");
-    wire_expect(&w, "+OK\r\n");
+    wire_asks(&w, "+OK\r\n", "SET", "aof", "1");
     wire_command(&w, "DEBUG", "DIGEST");
     ck_assert_int_eq(wire_reply(&w, &digest, WIRE_PATIENCE_MS), ERR_OK);
-    wire_command(&w, "debug", "loadaof");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "MULTI");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "DEBUG", "LOADAOF");
-    wire_expect(&w, "+QUEUED\r\n");
-    wire_command(&w, "GET", "aof");
-    wire_expect(&w, "+QUEUED\r\n");
-    wire_command(&w, "EXEC");
-    wire_expect(&w, "*2\r\n+OK\r\n$1\r\n1\r\n");
-    wire_command(&w, "DEBUG", "DIGEST");
-    buf_append(&digest, "", 1);
-    wire_expect(&w, (const char *)buf_head(&digest));
+    wire_asks(&w, "+OK\r\n", "debug", "loadaof");
+    wire_asks(&w, "+OK\r\n", "MULTI");
+    wire_asks(&w, "+QUEUED\r\n", "DEBUG", "LOADAOF");
+    wire_asks(&w, "+QUEUED\r\n", "GET", "aof");
+    wire_asks(&w, "*2\r\n+OK\r\n$1\r\n1\r\n", "EXEC");
+    wire_asks(&w, (const char *)buf_head(&digest), "DEBUG", "DIGEST");
     buf_release(&digest);
     wire_close(&w);
 }
@@ -152,16 +144,12 @@ START_TEST(info_in_transactions)
     struct wire a;
 
     wire_open(&a, cluster_port(cluster, "proxy1"));
-    wire_command(&a, "MULTI");
-    wire_expect(&a, "+OK\r\n");
-    wire_command(&a, "ROLE");
-    wire_expect(&a, "+QUEUED\r\n");
-    wire_command(&a, "INFO", "everything");
-    wire_expect(&a, "+QUEUED\r\n");
+    wire_asks(&a, "+OK\r\n", "MULTI");
+    wire_asks(&a, "+QUEUED\r\n", "ROLE");
+    wire_asks(&a, "+QUEUED\r\n", "INFO", "everything");
     wire_command(&a, "EXEC");
     struct buf whole = BUF_INIT;
-    ck_assert_int_eq(wire_reply(&a, &whole, 5000), ERR_OK);
-    buf_append(&whole, "", 1);
+    ck_assert_int_eq(wire_reply(&a, &whole, WIRE_PATIENCE_MS), ERR_OK);
     const char *reply = (const char *)buf_head(&whole);
     ck_assert_ptr_nonnull(strstr(reply, "$6\r\nmaster\r\n"));
     ck_assert_ptr_nonnull(strstr(reply, "\nholdfast_version:"));
@@ -176,7 +164,7 @@ static void expect_in_reply(struct wire *w, const char *const *words)
 {
     struct buf reply = BUF_INIT;
 
-    ck_assert_int_eq(wire_reply(w, &reply, 5000), ERR_OK);
+    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     for (; *words != NULL; words++) {
         ck_assert_msg(strstr((const char *)buf_head(&reply), *words) != NULL, "no %s in %s", *words,
                       (const char *)buf_head(&reply));
@@ -194,30 +182,23 @@ START_TEST(what_clients_are_said_to_do)
 
     wire_open(&a, cluster_port(cluster, "proxy1"));
     wire_open(&b, cluster_port(cluster, "proxy1"));
-    wire_command(&a, "MULTI");
-    wire_expect(&a, "+OK\r\n");
-    wire_command(&a, "GET", "k");
-    wire_expect(&a, "+QUEUED\r\n");
-    wire_command(&a, "CLIENT", "INFO");
-    wire_expect(&a, "+QUEUED\r\n");
+    wire_asks(&a, "+OK\r\n", "MULTI");
+    wire_asks(&a, "+QUEUED\r\n", "GET", "k");
+    wire_asks(&a, "+QUEUED\r\n", "CLIENT", "INFO");
     wire_command(&b, "CLIENT", "LIST");
     EXPECT_IN_REPLY(&b, " flags=x ", " multi=2 ", " cmd=client|info ");
     wire_command(&a, "EXEC");
     EXPECT_IN_REPLY(&a, " flags=x ", " multi=2 ", " cmd=exec ");
     wire_command(&a, "CLIENT", "INFO");
     EXPECT_IN_REPLY(&a, " flags=N ", " multi=-1 ", " cmd=client|info ");
-    wire_command(&a, "MULTI");
-    wire_expect(&a, "+OK\r\n");
-    wire_command(&a, "GET");
-    wire_expect(&a, "-ERR wrong number of arguments for 'get' command\r\n");
+    wire_asks(&a, "+OK\r\n", "MULTI");
+    wire_asks(&a, "-ERR wrong number of arguments for 'get' command\r\n", "GET");
     wire_command(&b, "CLIENT", "LIST");
     EXPECT_IN_REPLY(&b, " flags=x ", " multi=0 ", " cmd=get ");
-    wire_command(&a, "PING");
-    wire_expect(&a, "+QUEUED\r\n");
+    wire_asks(&a, "+QUEUED\r\n", "PING");
     wire_command(&b, "CLIENT", "LIST");
     EXPECT_IN_REPLY(&b, " flags=x ", " multi=0 ", " cmd=ping ");
-    wire_command(&a, "NOSUCH");
-    wire_expect(&a, "-ERR unknown command 'NOSUCH', with args beginning with: \r\n");
+    wire_asks(&a, "-ERR unknown command 'NOSUCH', with args beginning with: \r\n", "NOSUCH");
     wire_command(&b, "CLIENT", "LIST");
     EXPECT_IN_REPLY(&b, " cmd=NULL ");
     wire_close(&a);
@@ -256,22 +237,19 @@ START_TEST(who_ends_is_answered)
     wire_expect(&a, ":0\r\n");
     wire_expect(&a, ":2\r\n");
     wire_expect(&a, "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
-    ck_assert(wire_wait_closed(&a, 5000));
+    ck_assert(wire_wait_closed(&a, WIRE_PATIENCE_MS));
     wire_close(&a);
     wire_open(&a, cluster_port(cluster, "proxy1"));
     wire_queue(&a, "INCR", "ended");
     wire_queue(&a, "BLPOP", "ended_list", "0");
     half_close(&a);
     wire_expect(&a, ":3\r\n");
-    ck_assert(wire_wait_closed(&a, 5000));
+    ck_assert(wire_wait_closed(&a, WIRE_PATIENCE_MS));
     wire_close(&a);
     wire_open(&b, cluster_port(cluster, "proxy1"));
-    wire_command(&b, "RPUSH", "ended_list", "x");
-    wire_expect(&b, ":1\r\n");
-    wire_command(&b, "LLEN", "ended_list");
-    wire_expect(&b, ":1\r\n");
-    wire_command(&b, "DEL", "ended", "ended_list");
-    wire_expect(&b, ":2\r\n");
+    wire_asks(&b, ":1\r\n", "RPUSH", "ended_list", "x");
+    wire_asks(&b, ":1\r\n", "LLEN", "ended_list");
+    wire_asks(&b, ":2\r\n", "DEL", "ended", "ended_list");
     wire_close(&b);
 }
 END_TEST
@@ -299,8 +277,7 @@ END_TEST
 
 static void config_set(struct wire *w, const char *name, const char *value)
 {
-    wire_command(w, "CONFIG", "SET", name, value);
-    wire_expect(w, "+OK\r\n");
+    wire_asks(w, "+OK\r\n", "CONFIG", "SET", name, value);
 }
 
 /* Whether what redis1 has for the setting holds this text. */
@@ -476,11 +453,10 @@ START_TEST(client_limits)
     wire_open(&a, cluster_port(cluster, "proxy1"));
     config_set(&a, "maxclients", "2");
     wire_open(&b, cluster_port(cluster, "proxy1"));
-    wire_command(&b, "SET", "large", large);
-    wire_expect(&b, "+OK\r\n");
+    wire_asks(&b, "+OK\r\n", "SET", "large", large);
     wire_open(&c, cluster_port(cluster, "proxy1"));
     wire_expect(&c, "-ERR max number of clients reached\r\n");
-    ck_assert(wire_wait_closed(&c, 5000));
+    ck_assert(wire_wait_closed(&c, WIRE_PATIENCE_MS));
     wire_close(&c);
     config_set(&a, "maxclients", "10000");
 
@@ -491,28 +467,26 @@ START_TEST(client_limits)
         wire_queue(&c, "GET", "large");
     }
     wire_flush(&c);
-    cluster_wait("who does not read to be closed", 10000, is_alone, &alone);
+    cluster_wait("who does not read to be closed", WIRE_PATIENCE_MS, is_alone, &alone);
     wire_close(&c);
     config_set(&a, "client-output-buffer-limit", "normal 0 0 0");
 
     config_set(&a, "client-query-buffer-limit", "1mb");
     wire_open(&c, cluster_port(cluster, "proxy1"));
     (void)wire_command(&c, "SET", "large", large);
-    ck_assert(wire_wait_closed(&c, 5000));
+    ck_assert(wire_wait_closed(&c, WIRE_PATIENCE_MS));
     wire_close(&c);
     config_set(&a, "client-query-buffer-limit", "1gb");
 
     config_set(&a, "timeout", "1");
-    ck_assert(wire_wait_closed(&b, 10000));
-    ck_assert(wire_wait_closed(&a, 10000));
+    ck_assert(wire_wait_closed(&b, WIRE_PATIENCE_MS));
+    ck_assert(wire_wait_closed(&a, WIRE_PATIENCE_MS));
     wire_close(&a);
     wire_close(&b);
     wire_open(&a, cluster_port(cluster, "proxy1"));
-    wire_command(&a, "STRLEN", "large");
-    wire_expect(&a, ":3145727\r\n");
+    wire_asks(&a, ":3145727\r\n", "STRLEN", "large");
     config_set(&a, "timeout", "0");
-    wire_command(&a, "DEL", "large");
-    wire_expect(&a, ":1\r\n");
+    wire_asks(&a, ":1\r\n", "DEL", "large");
     ck_assert_int_eq(cluster_info_number(cluster, "holdfast_term"), 1);
     wire_close(&a);
     free(large);
@@ -567,33 +541,23 @@ START_TEST(nosave_loses_nothing)
     struct wire w;
 
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SET", "old", "1");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "DEBUG", "RELOAD");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "SET", "new", "1");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "debug", "reload", "nosave");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "MGET", "old", "new");
-    wire_expect(&w, "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    wire_asks(&w, "+OK\r\n", "SET", "old", "1");
+    wire_asks(&w, "+OK\r\n", "DEBUG", "RELOAD");
+    wire_asks(&w, "+OK\r\n", "SET", "new", "1");
+    wire_asks(&w, "+OK\r\n", "debug", "reload", "nosave");
+    wire_asks(&w, "*2\r\n$1\r\n1\r\n$1\r\n1\r\n", "MGET", "old", "new");
     wire_close(&w);
 }
 END_TEST
 
 static void expect_calls(struct wire *w, const char *name, int calls)
 {
-    struct buf reply = BUF_INIT;
     char begin[96];
 
     wire_command(w, "LATENCY", "HISTOGRAM", name);
-    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    buf_append(&reply, "", 1);
     (void)snprintf(begin, sizeof begin, "*2\r\n$%zu\r\n%s\r\n*4\r\n$5\r\ncalls\r\n:%d\r\n",
                    strlen(name), name, calls);
-    ck_assert_msg(strncmp((const char *)buf_head(&reply), begin, strlen(begin)) == 0, "%s",
-                  (const char *)buf_head(&reply));
-    buf_release(&reply);
+    wire_expect_begin(w, begin);
 }
 
 /* What the proxy answers itself is counted with what Redis does. */
@@ -603,28 +567,21 @@ START_TEST(commands_are_counted)
     struct wire w;
 
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "CONFIG", "RESETSTAT");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "CLIENT", "SETNAME", "x");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "CLIENT", "SETNAME", "y");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "CLIENT", "SETNAME", "y y");
-    wire_expect(&w, "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
-    wire_command(&w, "SET", "k", "v");
-    wire_expect(&w, "+OK\r\n");
+    wire_asks(&w, "+OK\r\n", "CONFIG", "RESETSTAT");
+    wire_asks(&w, "+OK\r\n", "CLIENT", "SETNAME", "x");
+    wire_asks(&w, "+OK\r\n", "CLIENT", "SETNAME", "y");
+    wire_asks(&w, "-ERR Client names cannot contain spaces, newlines or special characters.\r\n",
+              "CLIENT", "SETNAME", "y y");
+    wire_asks(&w, "+OK\r\n", "SET", "k", "v");
     expect_calls(&w, "client|setname", 3);
     expect_calls(&w, "set", 1);
     wire_command(&w, "INFO", "commandstats");
     ck_assert_int_eq(wire_reply(&w, &info, WIRE_PATIENCE_MS), ERR_OK);
-    buf_append(&info, "", 1);
     const char *line = strstr((const char *)buf_head(&info), "cmdstat_client|setname:calls=3,");
     ck_assert_ptr_nonnull(line);
     ck_assert_ptr_nonnull(strstr(line, ",rejected_calls=0,failed_calls=1\r\n"));
-    wire_command(&w, "CONFIG", "RESETSTAT");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "LATENCY", "HISTOGRAM", "client");
-    wire_expect(&w, "*0\r\n");
+    wire_asks(&w, "+OK\r\n", "CONFIG", "RESETSTAT");
+    wire_asks(&w, "*0\r\n", "LATENCY", "HISTOGRAM", "client");
     buf_release(&info);
     wire_close(&w);
 }
@@ -648,7 +605,7 @@ START_TEST(settings_are_put_back)
     cluster_ask(cluster, "redis1", reply, sizeof reply,
                 (const char *[]){"CONFIG", "SET", "client-output-buffer-limit", limits, NULL});
     cluster_spawn(cluster, "proxy1");
-    cluster_wait("the proxy's own limits", 20000, are_ours, NULL);
+    cluster_wait("the proxy's own limits", WIRE_PATIENCE_MS, are_ours, NULL);
     cluster_wait_leader(cluster);
     (void)cluster_stop(cluster, "proxy1");
     ck_assert(redis_has("client-output-buffer-limit", limits));

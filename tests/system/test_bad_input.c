@@ -135,8 +135,7 @@ START_TEST(what_came_before_is_answered)
     ck_assert(wire_wait_closed(&w, WIRE_PATIENCE_MS));
     wire_close(&w);
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "MGET", "before", "after");
-    wire_expect(&w, "*2\r\n$1\r\n1\r\n$-1\r\n");
+    wire_asks(&w, "*2\r\n$1\r\n1\r\n$-1\r\n", "MGET", "before", "after");
     wire_close(&w);
 }
 END_TEST
@@ -185,21 +184,17 @@ START_TEST(blocking_reads_of_streams)
     witness_open(&witness);
     wire_open(&w, cluster_port(cluster, "proxy1"));
     static const char *const names[] = {"streams", "block", "count", "group"};
-    wire_command(&w, "XADD", "s", "1-1", "field", "value");
-    wire_expect(&w, "$3\r\n1-1\r\n");
+    wire_asks(&w, "$3\r\n1-1\r\n", "XADD", "s", "1-1", "field", "value");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        wire_command(&w, "XGROUP", "CREATE", "s", names[i], "$");
-        wire_expect(&w, "+OK\r\n");
+        wire_asks(&w, "+OK\r\n", "XGROUP", "CREATE", "s", names[i], "$");
         wire_command(&w, "XREADGROUP", "GROUP", names[i], "streams", "BLOCK", "30", "STREAMS", "s",
                      ">");
         witness_look(&witness);
         wire_expect(&w, "*-1\r\n");
-        wire_command(&w, "XREADGROUP", "GROUP", names[i], "block", "COUNT", "1", "STREAMS", "s",
-                     ">");
-        wire_expect(&w, "*-1\r\n");
+        wire_asks(&w, "*-1\r\n", "XREADGROUP", "GROUP", names[i], "block", "COUNT", "1", "STREAMS",
+                  "s", ">");
     }
-    wire_command(&w, "XREAD", "COUNT", "1", "STREAMS", "s", "9-9");
-    wire_expect(&w, "*-1\r\n");
+    wire_asks(&w, "*-1\r\n", "XREAD", "COUNT", "1", "STREAMS", "s", "9-9");
     wire_close(&w);
     witness_close(&witness);
 }
@@ -214,18 +209,16 @@ START_TEST(harmful_debug)
     witness_open(&witness);
     wire_open(&w, cluster_port(cluster, "proxy1"));
     static const char *const subs[] = {"POPULATE", "Segfault", "reload", "LOADAOF"};
-    wire_command(&w, "DEBUG", "RELOAD", "MERGE", "NOSUCH");
-    wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
+    wire_asks(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n", "DEBUG", "RELOAD",
+              "MERGE", "NOSUCH");
     for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
-        wire_command(&w, "DEBUG", subs[i], "10");
-        wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
+        wire_asks(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n", "DEBUG", subs[i],
+                  "10");
     }
-    wire_command(&w, "MULTI");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "DEBUG", "POPULATE", "1");
-    wire_expect(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n");
-    wire_command(&w, "EXEC");
-    wire_expect(&w, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    wire_asks(&w, "+OK\r\n", "MULTI");
+    wire_asks(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n", "DEBUG", "POPULATE",
+              "1");
+    wire_asks(&w, "-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC");
     wire_close(&w);
     witness_close(&witness);
 }
@@ -246,10 +239,8 @@ START_TEST(transactions_of_the_gone)
     for (int i = 0; i < ROUNDS; i++) {
         struct wire w;
         wire_open(&w, cluster_port(cluster, "proxy1"));
-        wire_command(&w, "MULTI");
-        wire_expect(&w, "+OK\r\n");
-        wire_command(&w, "SET", "queued", value);
-        wire_expect(&w, "+QUEUED\r\n");
+        wire_asks(&w, "+OK\r\n", "MULTI");
+        wire_asks(&w, "+QUEUED\r\n", "SET", "queued", value);
         wire_close(&w);
         if (i % 50 == 0) {
             witness_look(&witness);
@@ -373,8 +364,7 @@ START_TEST(never_reads_large_replies)
     memset(value, 'v', MIB);
     value[MIB] = '\0';
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SET", "big", value);
-    wire_expect(&w, "+OK\r\n");
+    wire_asks(&w, "+OK\r\n", "SET", "big", value);
     wire_close(&w);
     free(value);
     never_read("*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n", 300 * (size_t)MIB);

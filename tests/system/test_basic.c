@@ -109,8 +109,7 @@ START_TEST(each_client_has_its_own_protocol_and_database)
     wire_open(&three, cluster_port(cluster, "proxy1"));
     ck_assert_int_eq(wire_command(&three, "HELLO", "3"), ERR_OK);
     ck_assert_int_eq(wire_reply(&three, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    ck_assert_int_eq(wire_command(&three, "SELECT", "5"), ERR_OK);
-    wire_expect(&three, "+OK\r\n");
+    wire_asks(&three, "+OK\r\n", "SELECT", "5");
     for (int i = 0; i < 50; i++) {
         wire_command(&two, "HSET", "own", "f", "two");
         wire_command(&three, "HSET", "own", "f", "three");
@@ -229,8 +228,7 @@ START_TEST(what_is_not_carried_is_refused)
         int rv = wire_reply(&w, &reply, WIRE_PATIENCE_MS);
         ck_assert_msg(rv == ERR_OK, "%s: %s", argv[0], err_text(rv));
         ck_assert_msg(*buf_head(&reply) == '-', "%s: %s", argv[0], (char *)buf_head(&reply));
-        wire_command(&w, "PING");
-        wire_expect(&w, "+PONG\r\n");
+        wire_asks(&w, "+PONG\r\n", "PING");
         wire_close(&w);
     }
     buf_release(&reply);
@@ -264,8 +262,7 @@ START_TEST(quit)
     ck_assert(wire_wait_closed(&w, WIRE_PATIENCE_MS));
     wire_close(&w);
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "GET", "q");
-    wire_expect(&w, "$1\r\n1\r\n");
+    wire_asks(&w, "$1\r\n1\r\n", "GET", "q");
     wire_close(&w);
 }
 END_TEST

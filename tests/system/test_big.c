@@ -449,8 +449,8 @@ static bool has_snapshot(void *leader)
  * the next leader, and in a Redis that is made anew, from a snapshot if it is at full size. */
 START_TEST(large_value_follows)
 {
-    const char *follower = cluster_follower(cluster), *redis = cluster_redis_of(cluster, follower);
-    const char *leader = strcmp(follower, "proxy1") == 0 ? "proxy2" : "proxy1";
+    const char *leader = cluster_wait_leader(cluster), *follower = cluster_other(cluster, leader);
+    const char *redis = cluster_redis_of(cluster, follower);
 
     cluster_wait_followers(cluster);
     ck_assert_uint_eq(set_value(cluster_port(cluster, follower)), value_bytes());

@@ -104,21 +104,17 @@ START_TEST(pause_readers)
          "D<", "E<", "A FUNCTION FLUSH");
     wire_open(&w, cluster_port(cluster, "proxy1"));
     wire_open(&other, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "CLIENT", "PAUSE", "100000", "WRITE");
-    wire_expect(&w, "+OK\r\n");
+    wire_asks(&w, "+OK\r\n", "CLIENT", "PAUSE", "100000", "WRITE");
     wire_command(&w, "SCRIPT", "LOAD", reads);
     ck_assert_int_eq(wire_reply(&w, &sha, WIRE_PATIENCE_MS), ERR_OK);
     ck_assert_uint_eq(sha.len, 47);
     buf_truncate(&sha, 45);
     buf_append(&sha, "", 1);
-    wire_command(&w, "EVALSHA", (const char *)buf_head(&sha) + 5, "0");
-    wire_expect(&w, "$1\r\n1\r\n");
+    wire_asks(&w, "$1\r\n1\r\n", "EVALSHA", (const char *)buf_head(&sha) + 5, "0");
     wire_command(&other, "EVALSHA", "1fa00e76656cc152ad327c13fe365858fd7be306", "0");
-    wire_command(&w, "EVALSHA", (const char *)buf_head(&sha) + 5, "0");
-    wire_expect(&w, "$1\r\n1\r\n");
+    wire_asks(&w, "$1\r\n1\r\n", "EVALSHA", (const char *)buf_head(&sha) + 5, "0");
     ck_assert(wire_silent(&other, 200));
-    wire_command(&w, "CLIENT", "UNPAUSE");
-    wire_expect(&w, "+OK\r\n");
+    wire_asks(&w, "+OK\r\n", "CLIENT", "UNPAUSE");
     wire_expect(&other, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
     wire_close(&w);
     wire_close(&other);
@@ -296,8 +292,7 @@ START_TEST(monitor)
         wire_command(&w, "PING"); /* its own reply comes first */
         wire_expect(&w, "+PONG\r\n");
         expect_monitored(&w, "\"PING\"\r\n");
-        wire_command(&w, "GET", "k");
-        wire_expect(&w, "-ERR Replica can't interact with the keyspace\r\n");
+        wire_asks(&w, "-ERR Replica can't interact with the keyspace\r\n", "GET", "k");
         wire_close(&w);
         wire_close(&other);
         buf_release(&reply);
@@ -309,19 +304,12 @@ END_TEST
 
 static bool is_busy(void *arg)
 {
-    struct wire w;
-    struct buf reply = BUF_INIT;
+    static const char busy[] =
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL "
+        "or SHUTDOWN NOSAVE.\r\n";
 
     (void)arg;
-    wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "PING");
-    bool busy = wire_reply(&w, &reply, 1000) == ERR_OK &&
-                strcmp((char *)buf_head(&reply),
-                       "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
-                       "SHUTDOWN NOSAVE.\r\n") == 0;
-    wire_close(&w);
-    buf_release(&reply);
-    return busy;
+    return wire_is_told(cluster_port(cluster, "proxy1"), busy, (const char *[]){"PING", NULL});
 }
 
 /* Behind a script that does not end, others are told so as by Redis, and can end it. */
@@ -334,29 +322,22 @@ START_TEST(busy_script)
     wire_open(&b, cluster_port(cluster, "proxy1"));
     wire_open(&c, cluster_port(cluster, "proxy1"));
     ASK(&b, &reply, "CONFIG", "SET", "busy-reply-threshold", "50");
-    ASK(&b, &reply, "SCRIPT", "KILL");
-    ck_assert_str_eq((char *)buf_head(&reply), "-NOTBUSY No scripts in execution right now.\r\n");
+    wire_asks(&b, "-NOTBUSY No scripts in execution right now.\r\n", "SCRIPT", "KILL");
     wire_command(&a, "EVAL", "while true do end", "0");
     cluster_wait("clients to be told", WIRE_PATIENCE_MS, is_busy, NULL);
-    ASK(&b, &reply, "GET", "k");
-    ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
-    ASK(&b, &reply, "MULTI");
-    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-    ASK(&b, &reply, "GET", "k");
-    ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+    wire_command(&b, "GET", "k");
+    wire_expect_begin(&b, "-BUSY ");
+    wire_asks(&b, "+OK\r\n", "MULTI");
+    wire_command(&b, "GET", "k");
+    wire_expect_begin(&b, "-BUSY ");
     ASK(&b, &reply, "DISCARD");
     ck_assert(cluster_info_number(cluster, "holdfast_clients") > 0);
-    ASK(&b, &reply, "FUNCTION", "KILL");
-    ck_assert_int_eq(*buf_head(&reply), '-');
-    ASK(&b, &reply, "SCRIPT", "KILL");
-    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-    ck_assert_int_eq(wire_reply(&a, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    ck_assert_msg(memcmp(buf_head(&reply), "-ERR Script killed by user", 26) == 0, "%s",
-                  (char *)buf_head(&reply));
-    ASK(&a, &reply, "SET", "k", "1");
-    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-    ASK(&c, &reply, "GET", "k");
-    ck_assert_str_eq((char *)buf_head(&reply), "$1\r\n1\r\n");
+    wire_command(&b, "FUNCTION", "KILL");
+    wire_expect_begin(&b, "-");
+    wire_asks(&b, "+OK\r\n", "SCRIPT", "KILL");
+    wire_expect_begin(&a, "-ERR Script killed by user");
+    wire_asks(&a, "+OK\r\n", "SET", "k", "1");
+    wire_asks(&c, "$1\r\n1\r\n", "GET", "k");
     wire_close(&a);
     wire_close(&b);
     wire_close(&c);
@@ -388,19 +369,15 @@ START_TEST(busy_script_was_sent_before)
         wire_queue(&writer, "GET", "n");
         wire_flush(&writer);
         for (int i = 0; i < 2; i++) {
-            ck_assert_int_eq(wire_reply(&reader, &reply, WIRE_PATIENCE_MS), ERR_OK);
-            ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+            wire_expect_begin(&reader, "-BUSY ");
         }
-        ASK(&killer, &reply, "SCRIPT", "KILL");
-        ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
-        ck_assert_int_eq(wire_reply(&a, &reply, WIRE_PATIENCE_MS), ERR_OK);
-        ck_assert_int_eq(memcmp(buf_head(&reply), "-ERR Script killed by user", 26), 0);
+        wire_asks(&killer, "+OK\r\n", "SCRIPT", "KILL");
+        wire_expect_begin(&a, "-ERR Script killed by user");
         /* sent before, or refused since it was not */
         ck_assert_int_eq(wire_reply(&writer, &reply, WIRE_PATIENCE_MS), ERR_OK);
         bool written = *buf_head(&reply) == ':';
         ck_assert(written || memcmp(buf_head(&reply), "-BUSY ", 6) == 0);
-        ck_assert_int_eq(wire_reply(&writer, &reply, WIRE_PATIENCE_MS), ERR_OK);
-        ck_assert_int_eq(memcmp(buf_head(&reply), "-BUSY ", 6), 0);
+        wire_expect_begin(&writer, "-BUSY ");
         ASK(&reader, &reply, "GET", "n");
         (void)snprintf(number, sizeof number, "$1\r\n%d\r\n", written ? 2 : 1);
         ck_assert_str_eq((char *)buf_head(&reply), number);
@@ -429,12 +406,10 @@ START_TEST(busy_script_elsewhere)
     ck_assert(wire_silent(&a, 200)); /* longer than the threshold */
     wire_command(&b, "GET", "k");    /* its fence does not come back */
     wire_command(&b, "SCRIPT", "KILL");
-    ck_assert_int_eq(wire_reply(&b, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    ck_assert_msg(memcmp(buf_head(&reply), "-BUSY", 5) == 0, "%s", (char *)buf_head(&reply));
+    wire_expect_begin(&b, "-BUSY");
     wire_expect(&b, "+OK\r\n");
     ck_assert_int_eq(wire_reply(&a, &reply, WIRE_PATIENCE_MS), ERR_OK);
-    ASK(&a, &reply, "SET", "k", "1");
-    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    wire_asks(&a, "+OK\r\n", "SET", "k", "1");
     ck_assert_int_eq(cluster_info_number(cluster, "holdfast_term"), 1); /* nothing was torn down */
     wire_close(&a);
     wire_close(&b);
@@ -452,16 +427,9 @@ static void serve_with_little_patience(void)
 
 static bool is_written(void *arg)
 {
-    struct buf reply = BUF_INIT;
-    struct wire w;
-
     (void)arg;
-    wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SET", "k", "1");
-    bool done = wire_reply(&w, &reply, WIRE_PATIENCE_MS) == ERR_OK && *buf_head(&reply) == '+';
-    wire_close(&w);
-    buf_release(&reply);
-    return done;
+    return wire_is_told(cluster_port(cluster, "proxy1"), "+OK\r\n",
+                        (const char *[]){"SET", "k", "1", NULL});
 }
 
 /* A script that takes so long that the links to Redis are given up can still be ended. */
@@ -476,8 +444,7 @@ START_TEST(busy_script_outlives_the_links)
     wire_command(&a, "EVAL", "while true do end", "0");
     cluster_wait_log(cluster, "proxy1", "Redis has not answered for too long");
     ck_assert(wire_wait_closed(&a, WIRE_PATIENCE_MS));
-    ASK(&b, &reply, "SCRIPT", "KILL");
-    ck_assert_str_eq((char *)buf_head(&reply), "+OK\r\n");
+    wire_asks(&b, "+OK\r\n", "SCRIPT", "KILL");
     cluster_wait("writes to be taken again", WIRE_PATIENCE_MS, is_written, NULL);
     wire_close(&a);
     wire_close(&b);

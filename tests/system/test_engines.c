@@ -71,8 +71,7 @@ static void set(const char *key)
 {
     char reply[64];
 
-    cluster_wait_leader(cluster);
-    cluster_ask(cluster, cluster_leader(cluster), reply, sizeof reply,
+    cluster_ask(cluster, cluster_wait_leader(cluster), reply, sizeof reply,
                 (const char *[]){"SET", key, "v", NULL});
     ck_assert_str_eq(reply, "OK");
 }

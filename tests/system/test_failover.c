@@ -151,17 +151,13 @@ static struct fault faults[] = {
 enum { FAULTS = sizeof faults / sizeof *faults };
 
 struct pair_names {
-    char proxy[16], redis[16];
+    const char *proxy, *redis;
 };
 
 static struct pair_names leader_names(void)
 {
-    struct pair_names names;
-
-    cluster_wait_leader(cluster);
-    snprintf(names.proxy, sizeof names.proxy, "%s", cluster_leader(cluster));
-    snprintf(names.redis, sizeof names.redis, "redis%.1s", names.proxy + strlen("proxy"));
-    return names;
+    const char *leader = cluster_wait_leader(cluster);
+    return (struct pair_names){leader, cluster_redis_of(cluster, leader)};
 }
 
 static void strike_one(enum strike strike, const char *name)
@@ -218,10 +214,9 @@ static void fault_ends(const struct fault *fault, const struct pair_names *names
  * a prefix of the log. If all are, the loss of a leader is waited for until one has caught up.) */
 static bool followers_are_near(void *arg)
 {
-    char leader[16];
+    const char *leader = cluster_leader(cluster);
 
     (void)arg;
-    snprintf(leader, sizeof leader, "%s", cluster_leader(cluster));
     for (unsigned i = 1; i <= PAIRS; i++) {
         char name[16], lag[32];
         snprintf(name, sizeof name, "proxy%u", i);
@@ -332,8 +327,7 @@ START_TEST(hand_overs_while_all_read)
     struct buf reply = BUF_INIT;
 
     wire_open(&writer, cluster_port(cluster, "proxy1"));
-    wire_command(&writer, "SET", "read", "1");
-    wire_expect(&writer, "+OK\r\n");
+    wire_asks(&writer, "+OK\r\n", "SET", "read", "1");
     wire_close(&writer);
     for (int i = 0; i < READ_HANDOVERS; i++) {
         char said[64];
@@ -357,9 +351,7 @@ START_TEST(hand_overs_while_all_read)
             }
             wire_close(&readers[j]);
         }
-        while (strcmp(cluster_leader(cluster), names.proxy) == 0) {
-            (void)usleep(1000);
-        }
+        (void)cluster_wait_other_leader(cluster, names.proxy);
     }
     buf_release(&reply);
 }
@@ -402,11 +394,7 @@ END_TEST
 static long long leaders_term(void)
 {
     const char *leader = cluster_leader(cluster);
-    char term[32];
-
-    return leader[0] != '\0' && cluster_info_of(cluster, leader, "holdfast_term", term, sizeof term)
-               ? strtoll(term, NULL, 10)
-               : 0;
+    return leader[0] != '\0' ? cluster_info_number_of(cluster, leader, "holdfast_term") : -1;
 }
 
 static bool a_later_term_is_led(void *arg)
@@ -605,7 +593,7 @@ START_TEST(a_follower_that_was_written_to)
     char reply[64];
     struct load *load = load_begin();
     struct pair_names names = leader_names();
-    const char *proxy = strcmp(names.proxy, "proxy1") == 0 ? "proxy2" : "proxy1";
+    const char *proxy = cluster_other(cluster, names.proxy);
     const char *redis = cluster_redis_of(cluster, proxy);
 
     ck_assert(load_settle(load, BACK_MS));

@@ -26,8 +26,9 @@ static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {
     .redis_args = redis_args,
     .log_json = "\"segment_bytes\": 8388608, \"message_max_bytes\": 2097152, "
-                "\"reserve_bytes\": 1048576, \"lease_ms\": 3000",
-    .proxy_json = "\"lease_ms\": 3000, \"snapshot\": "
+                "\"reserve_bytes\": 1048576",
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
+    .proxy_json = "\"snapshot\": "
                   "{\"nice\": 0, \"schedule\": false, \"store_rate_max_bytes\": 33554432}"};
 
 enum {

@@ -136,26 +136,16 @@ END_TEST
  * the next one goes on there. */
 START_TEST(export_is_killed)
 {
-    char folder[600], program[500], config[600], value[20000];
+    char folder[600], name[16];
     struct random random;
     unsigned killed = 0;
 
     folder_of(folder, sizeof folder);
-    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
-    cluster_program("holdfast-ctl", program, sizeof program);
     random_init(&random, random_seed());
-    memset(value, 'v', sizeof value);
-    redisContext *redis = cluster_connect(cluster, "proxy1");
     for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < 50; i++) {
-            cluster_command(redis, "SET big:%d:%d %b", round, i, value, sizeof value);
-        }
-        pid_t pid = fork();
-        ck_assert_int_ge(pid, 0);
-        if (pid == 0) {
-            execl(program, program, "--config", config, "export", folder, NULL);
-            _exit(127);
-        }
+        snprintf(name, sizeof name, "big:%d", round);
+        write_values(name, 50);
+        pid_t pid = CTL_START("export", folder);
         (void)usleep((useconds_t)random_below(&random, 150000));
         (void)kill(pid, SIGKILL);
         int status;
@@ -164,7 +154,6 @@ START_TEST(export_is_killed)
         status = CTL("export", "verify", folder);
         ck_assert_msg(status == 0 || strstr(output, "No such file") != NULL, "%s", output);
     }
-    redisFree(redis);
     ck_assert_uint_gt(killed, 0);
     const char *to = text_of(committed());
     EXPECT_CTL(0, "export", folder);

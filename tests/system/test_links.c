@@ -227,7 +227,6 @@ static bool spares_are_up(void *arg)
     wire_open(&w, cluster_port(cluster, "redis1"));
     wire_command(&w, "CLIENT", "LIST", "TYPE", "normal");
     ck_assert_int_eq(wire_reply(&w, &list, WIRE_PATIENCE_MS), 0);
-    buf_append(&list, "", 1);
     for (const char *at = (const char *)buf_head(&list); (at = strstr(at, setup_done)) != NULL;
          at++) {
         count++;
@@ -248,15 +247,13 @@ START_TEST(blocked_clients_keep_their_order)
         wire_open(&pusher, cluster_port(cluster, "proxy1"));
         for (int i = 0; i < SPARES; i++) {
             wire_open(&blocked[i], cluster_port(cluster, "proxy1"));
-            wire_command(&blocked[i], "PING");
-            wire_expect(&blocked[i], "+PONG\r\n");
+            wire_asks(&blocked[i], "+PONG\r\n", "PING");
         }
         cluster_wait("spare links to be up", WIRE_PATIENCE_MS, spares_are_up, NULL);
         for (int i = 0; i < SPARES; i++) {
             wire_command(&blocked[i], "BLPOP", "order", "0");
         }
-        wire_command(&pusher, "RPUSH", "order", "0", "1", "2", "3");
-        wire_expect(&pusher, ":4\r\n");
+        wire_asks(&pusher, ":4\r\n", "RPUSH", "order", "0", "1", "2", "3");
         for (int i = 0; i < SPARES; i++) {
             char expected[64];
 
@@ -290,15 +287,14 @@ START_TEST(links_are_bounded)
             ck_assert(wire_silent(&blocked[i], 5));
         }
         wire_open(&late, cluster_port(cluster, "proxy1"));
-        wire_command(&late, "BLPOP", "bound", "0");
-        wire_expect(&late, "-ERR max number of private connections reached, see "
-                           "limits.private_max\r\n");
-        wire_command(&late, "PING");
-        wire_expect(&late, "+PONG\r\n");
+        wire_asks(&late,
+                  "-ERR max number of private connections reached, see "
+                  "limits.private_max\r\n",
+                  "BLPOP", "bound", "0");
+        wire_asks(&late, "+PONG\r\n", "PING");
         ck_assert_int_eq(cluster_info_number(cluster, "holdfast_private_connections"), PRIVATE_MAX);
         for (int i = 0; i < PRIVATE_MAX; i++) {
-            wire_command(&late, "RPUSH", "bound", "1");
-            wire_expect(&late, ":1\r\n");
+            wire_asks(&late, ":1\r\n", "RPUSH", "bound", "1");
         }
         for (int i = 0; i < PRIVATE_MAX; i++) {
             wire_expect(&blocked[i], "*2\r\n$5\r\nbound\r\n$1\r\n1\r\n");

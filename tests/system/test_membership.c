@@ -64,8 +64,7 @@ static void replace(const char *old_id, const char *address, const char *reply)
     struct wire link;
 
     wire_open(&link, cluster_port(cluster, leader()));
-    wire_command(&link, "HOLDFAST", "LOG", "REPLACE", old_id, address);
-    wire_expect(&link, reply);
+    wire_asks(&link, reply, "HOLDFAST", "LOG", "REPLACE", old_id, address);
     wire_close(&link);
 }
 

@@ -110,8 +110,7 @@ START_TEST(messages_are_withheld)
 
     wire_open(&subscriber, cluster_port(cluster, "proxy1"));
     wire_open(&writer, cluster_port(cluster, "proxy1"));
-    wire_command(&subscriber, "SUBSCRIBE", "held");
-    wire_expect(&subscriber, "*3\r\n$9\r\nsubscribe\r\n$4\r\nheld\r\n:1\r\n");
+    wire_asks(&subscriber, "*3\r\n$9\r\nsubscribe\r\n$4\r\nheld\r\n:1\r\n", "SUBSCRIBE", "held");
     cluster_pause(cluster, "log2");
     cluster_pause(cluster, "log3");
     wire_command(&writer, "EVAL", "redis.call('set', 'x', 1) redis.call('publish', 'held', 'x=1')",
@@ -178,8 +177,7 @@ START_TEST(subscribers_leave)
     struct wire w;
 
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SUBSCRIBE", "left");
-    wire_expect(&w, "*3\r\n$9\r\nsubscribe\r\n$4\r\nleft\r\n:1\r\n");
+    wire_asks(&w, "*3\r\n$9\r\nsubscribe\r\n$4\r\nleft\r\n:1\r\n", "SUBSCRIBE", "left");
     ck_assert(!nobody_at_redis(NULL));
     wire_close(&w);
     cluster_wait("Redis to have no subscriber", WIRE_PATIENCE_MS, nobody_at_redis, NULL);
@@ -199,18 +197,15 @@ START_TEST(slow_subscribers_are_closed)
     wire_open(&slow, cluster_port(cluster, "proxy1"));
     wire_open(&fast, cluster_port(cluster, "proxy1"));
     wire_open(&publisher, cluster_port(cluster, "proxy1"));
-    wire_command(&slow, "SUBSCRIBE", "slow");
-    wire_expect(&slow, "*3\r\n$9\r\nsubscribe\r\n$4\r\nslow\r\n:1\r\n");
-    wire_command(&fast, "SUBSCRIBE", "slow");
-    wire_expect(&fast, "*3\r\n$9\r\nsubscribe\r\n$4\r\nslow\r\n:1\r\n");
+    wire_asks(&slow, "*3\r\n$9\r\nsubscribe\r\n$4\r\nslow\r\n:1\r\n", "SUBSCRIBE", "slow");
+    wire_asks(&fast, "*3\r\n$9\r\nsubscribe\r\n$4\r\nslow\r\n:1\r\n", "SUBSCRIBE", "slow");
     for (int i = 0; i < MESSAGES; i++) {
         wire_command(&publisher, "PUBLISH", "slow", large);
         ck_assert_int_eq(wire_reply(&publisher, &reply, WIRE_PATIENCE_MS), ERR_OK);
         ck_assert_int_eq(wire_reply(&fast, &reply, WIRE_PATIENCE_MS), ERR_OK);
     }
     ck_assert(wire_wait_closed(&slow, WIRE_PATIENCE_MS));
-    wire_command(&fast, "PING");
-    wire_expect(&fast, "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    wire_asks(&fast, "*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING");
     wire_close(&slow);
     wire_close(&fast);
     wire_close(&publisher);
@@ -226,15 +221,13 @@ START_TEST(the_link_ends)
     char reply[64];
 
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SUBSCRIBE", "c");
-    wire_expect(&w, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    wire_asks(&w, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "SUBSCRIBE", "c");
     cluster_ask(cluster, "redis1", reply, sizeof reply,
                 (const char *[]){"CLIENT", "KILL", "TYPE", "pubsub", NULL});
     ck_assert(wire_wait_closed(&w, WIRE_PATIENCE_MS));
     wire_close(&w);
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    wire_command(&w, "SUBSCRIBE", "c");
-    wire_expect(&w, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    wire_asks(&w, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "SUBSCRIBE", "c");
     wire_close(&w);
 }
 END_TEST

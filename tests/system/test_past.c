@@ -138,20 +138,11 @@ struct running {
 
 static void tail_start(struct running *r, const char *from)
 {
-    char program[500], config[600];
-
-    snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
     snprintf(r->path, sizeof r->path, "%s/tail.out", cluster_dir(cluster, "proxy1"));
-    cluster_program("holdfast-ctl", program, sizeof program);
-    r->pid = fork();
-    ck_assert_int_ge(r->pid, 0);
-    if (r->pid == 0) {
-        int fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        if (fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0) {
-            execl(program, program, "--config", config, "tail", "--json", "--from", from, NULL);
-        }
-        _exit(127);
-    }
+    int fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    r->pid = CTL_START_INTO(fd, -1, "tail", "--json", "--from", from);
+    close(fd);
 }
 
 static unsigned tail_count(const struct running *r)

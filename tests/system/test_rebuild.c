@@ -28,13 +28,15 @@ static void fill(void)
 {
     char *value = malloc(VALUE_BYTES + 1);
     redisContext *redis = cluster_connect(cluster, cluster_leader(cluster));
+    unsigned queued = 0;
 
     ck_assert(value != NULL);
     memset(value, 'v', VALUE_BYTES);
     value[VALUE_BYTES] = '\0';
     for (int i = 0; i < KEYS; i++) {
-        cluster_command(redis, "SET filled%d %d%s", i, i, value);
+        cluster_queue(redis, &queued, "SET filled%d %d%s", i, i, value);
     }
+    cluster_answers(redis, &queued);
     redisFree(redis);
     free(value);
 }

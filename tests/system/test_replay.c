@@ -205,11 +205,13 @@ static void write_some(int round, int keys)
 {
     redisContext *redis = cluster_connect(cluster, "proxy1");
     char value[400];
+    unsigned queued = 0;
 
     memset(value, 'x', sizeof value);
     for (int i = 0; i < keys; i++) {
-        cluster_command(redis, "SET key:%d:%d %b EX 100000", round, i, value, sizeof value);
+        cluster_queue(redis, &queued, "SET key:%d:%d %b EX 100000", round, i, value, sizeof value);
     }
+    cluster_answers(redis, &queued);
     cluster_command(redis, "MULTI");
     cluster_command(redis, "INCR counter");
     cluster_command(redis, "RPUSH list %d", round);

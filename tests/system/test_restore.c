@@ -375,22 +375,12 @@ START_TEST(before_the_retention)
     committed();
     uint64_t before_ms = quiet_moment();
     snprintf(said, sizeof said, "%s/tail.out", cluster_dir(cluster, "plain1"));
-    int out = open(said, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int out = open(said, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ck_assert_int_ge(out, 0);
     int pipes[2];
-    ck_assert_int_eq(pipe(pipes), 0);
-    const char *argv[CTL_ARGS_MAX];
-    ctl_argv((const char *const[]){"tail", "--json", "--from", "0", NULL}, argv);
-    pid_t slow = fork(); /* writes into a pipe that nobody reads */
-    ck_assert_int_ge(slow, 0);
-    if (slow == 0) {
-        if (dup2(pipes[1], STDOUT_FILENO) >= 0 && dup2(out, STDERR_FILENO) >= 0) {
-            close(pipes[0]);
-            close(pipes[1]);
-            execv(argv[0], (char *const *)(uintptr_t)argv);
-        }
-        _exit(127);
-    }
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    /* It writes into a pipe that nobody reads. */
+    pid_t slow = CTL_START_INTO(pipes[1], out, "tail", "--json", "--from", "0");
     close(pipes[1]);
     for (int round = 0; round < 3; round++) {
         char name[24];
@@ -443,21 +433,10 @@ START_TEST(tail_ends_with_its_reader)
 {
     int pipes[2];
     char piece[100];
-    const char *argv[CTL_ARGS_MAX];
 
     write_many(0, 1);
-    ck_assert_int_eq(pipe(pipes), 0);
-    ctl_argv((const char *const[]){"tail", "--from", text_of(committed() - 1), NULL}, argv);
-    pid_t pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid == 0) {
-        if (dup2(pipes[1], STDOUT_FILENO) >= 0) {
-            close(pipes[0]);
-            close(pipes[1]);
-            execv(argv[0], (char *const *)(uintptr_t)argv);
-        }
-        _exit(127);
-    }
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    pid_t pid = CTL_START_INTO(pipes[1], -1, "tail", "--from", text_of(committed() - 1));
     close(pipes[1]);
     ck_assert_int_gt(read(pipes[0], piece, sizeof piece), 0);
     close(pipes[0]);

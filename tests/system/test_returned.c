@@ -20,8 +20,8 @@ static const char *leader, *follower;
 
 static void find_leader(void)
 {
-    follower = cluster_follower(cluster);
-    leader = strcmp(follower, "proxy1") == 0 ? "proxy2" : "proxy1";
+    leader = cluster_wait_leader(cluster);
+    follower = cluster_other(cluster, leader);
 }
 
 #define LARGE_REPLY "EVAL \"return string.rep('0123456789abcdef', 70000)\" 0\r\n"

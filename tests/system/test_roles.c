@@ -15,26 +15,6 @@ const struct cluster_options system_options = {.pairs = 3, .redis_args = redis_a
 
 enum { PAIRS = 3, BACK_MS = 60000, SLOW_CALLS = 3 };
 
-static const char *leader(void)
-{
-    cluster_wait_leader(cluster);
-    return cluster_leader(cluster);
-}
-
-/* A proxy that follows. */
-static const char *follower(void)
-{
-    return strcmp(leader(), "proxy2") == 0 ? "proxy3" : "proxy2";
-}
-
-static const char *redis_of(const char *proxy)
-{
-    static char name[16];
-
-    snprintf(name, sizeof name, "redis%.1s", proxy + strlen("proxy"));
-    return name;
-}
-
 static long long ask_number(const char *name, const char *const argv[])
 {
     char text[64];
@@ -59,11 +39,9 @@ static void expect_reply(struct wire *w, const char *expected)
  * and follows when its Redis comes. */
 START_TEST(redis_was_never_there)
 {
-    char proxy[16], redis[16];
+    const char *proxy = cluster_follower(cluster), *redis = cluster_redis_of(cluster, proxy);
     struct wire w;
 
-    snprintf(proxy, sizeof proxy, "%s", follower());
-    snprintf(redis, sizeof redis, "%s", redis_of(proxy));
     cluster_kill(cluster, proxy);
     cluster_kill(cluster, redis);
     cluster_spawn(cluster, proxy);
@@ -117,10 +95,9 @@ START_TEST(unblocked_through_a_follower)
         const char *reason, *reply;
     } cases[] = {{"TIMEOUT", "*-1\r\n"},
                  {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}};
-    const char *proxies[] = {follower(), leader()};
-    char redis[16];
+    const char *leader = cluster_wait_leader(cluster), *redis = cluster_redis_of(cluster, leader);
+    const char *proxies[] = {cluster_other(cluster, leader), leader};
 
-    snprintf(redis, sizeof redis, "%s", redis_of(leader()));
     for (size_t i = 0; i < 4; i++) {
         int port = cluster_port(cluster, proxies[i / 2]);
         struct wire waits, tells;
@@ -155,11 +132,10 @@ END_TEST
 START_TEST(hand_over_waits_for_private_links)
 {
     struct wire w, other;
-    char proxy[16];
 
     for (int i = 0; i < SLOW_CALLS; i++) {
         cluster_wait_followers(cluster);
-        snprintf(proxy, sizeof proxy, "%s", leader());
+        const char *proxy = cluster_wait_leader(cluster);
         wire_open(&w, cluster_port(cluster, proxy));
         wire_open(&other, cluster_port(cluster, proxy));
         wire_command(&w, "WATCH", "watched");
@@ -174,9 +150,7 @@ START_TEST(hand_over_waits_for_private_links)
         expect_reply(&w, "+OK\r\n"); /* DEBUG SLEEP */
         wire_close(&w);
         wire_close(&other);
-        while (strcmp(cluster_leader(cluster), proxy) == 0) {
-            (void)usleep(1000);
-        }
+        (void)cluster_wait_other_leader(cluster, proxy);
     }
 }
 END_TEST
@@ -220,10 +194,8 @@ static bool has_looked(void *arg)
  * that came while it looked. Then it does. */
 START_TEST(two_proxies_that_look_at_once)
 {
-    char proxy[16], redis[16];
+    const char *proxy = cluster_follower(cluster), *redis = cluster_redis_of(cluster, proxy);
 
-    snprintf(proxy, sizeof proxy, "%s", follower());
-    snprintf(redis, sizeof redis, "%s", redis_of(proxy));
     cluster_kill(cluster, proxy);
     redisContext *older = named(redis, "holdfast-control:older:1");
     cluster_spawn(cluster, proxy);
@@ -248,7 +220,7 @@ static void serve_with_long_lease(void)
 {
     struct cluster_options options = system_options;
 
-    options.lease_ms = 8000;
+    options.lease_ms = LONG_LEASE_MS;
     system_serve_with(&options);
 }
 
@@ -258,15 +230,16 @@ static void serve_with_long_lease(void)
 START_TEST(watchdog)
 {
     uint64_t took_ms[KILLS], least_ms = UINT64_MAX;
-    char old[16], text[64];
+    const char *old;
+    char text[64];
 
     for (int i = 0; i < KILLS; i++) {
         cluster_wait_followers(cluster);
-        snprintf(old, sizeof old, "%s", leader());
+        old = cluster_wait_leader(cluster);
         uint64_t since_ns = clock_now_ns();
         cluster_kill(cluster, old);
-        cluster_wait_leader(cluster);
-        cluster_ask(cluster, leader(), text, sizeof text, (const char *[]){"SET", "k", "v", NULL});
+        cluster_ask(cluster, cluster_wait_leader(cluster), text, sizeof text,
+                    (const char *[]){"SET", "k", "v", NULL});
         took_ms[i] = (clock_now_ns() - since_ns) / CLOCK_NS_PER_MS;
         least_ms = took_ms[i] < least_ms ? took_ms[i] : least_ms;
         cluster_wait_log(cluster, old, "log nodes know that its lease is void");
@@ -277,7 +250,7 @@ START_TEST(watchdog)
     ck_assert_uint_lt(least_ms, LONG_LEASE_MS / 2);
 
     cluster_wait_followers(cluster);
-    snprintf(old, sizeof old, "%s", leader());
+    old = cluster_wait_leader(cluster);
     cluster_pause(cluster, old);
     for (uint64_t since_ns = clock_now_ns();
          clock_now_ns() - since_ns < LONG_LEASE_MS / 2 * CLOCK_NS_PER_MS; (void)usleep(50000)) {

@@ -231,10 +231,9 @@ START_TEST(the_address_serves)
     (void)snprintf(expected, sizeof expected, "*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n",
                    strlen(port), port);
     wire_open(&w, sentinel_port);
-    ck_assert_int_eq(wire_command(&w, "SENTINEL", "get-master-addr-by-name", "mymaster"), ERR_OK);
-    wire_expect(&w, expected);
-    ck_assert_int_eq(wire_command(&w, "SENTINEL", "CKQUORUM", "mymaster"), ERR_OK);
-    wire_expect(&w, "+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n");
+    wire_asks(&w, expected, "SENTINEL", "get-master-addr-by-name", "mymaster");
+    wire_asks(&w, "+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n",
+              "SENTINEL", "CKQUORUM", "mymaster");
     wire_close(&w);
 
     wire_open(&w, atoi(port));
@@ -351,20 +350,17 @@ START_TEST(connections_are_bounded)
 
     for (int i = 0; i < CLIENTS_MAX; i++) {
         wire_open(&w[i], sentinel_port);
-        ck_assert_int_eq(wire_command(&w[i], "PING"), ERR_OK);
-        wire_expect(&w[i], "+PONG\r\n");
+        wire_asks(&w[i], "+PONG\r\n", "PING");
     }
     wire_open(&more, sentinel_port);
     wire_expect(&more, "-ERR max number of clients reached\r\n");
     ck_assert(wire_wait_closed(&more, TIMEOUT_MS));
     wire_close(&more);
-    ck_assert_int_eq(wire_command(&w[0], "QUIT"), ERR_OK);
-    wire_expect(&w[0], "+OK\r\n");
+    wire_asks(&w[0], "+OK\r\n", "QUIT");
     ck_assert(wire_wait_closed(&w[0], TIMEOUT_MS));
     wire_close(&w[0]);
     wire_open(&w[0], sentinel_port);
-    ck_assert_int_eq(wire_command(&w[0], "PING"), ERR_OK);
-    wire_expect(&w[0], "+PONG\r\n");
+    wire_asks(&w[0], "+PONG\r\n", "PING");
     for (int i = 0; i < CLIENTS_MAX; i++) {
         wire_close(&w[i]);
     }
@@ -446,8 +442,7 @@ START_TEST(failovers_are_told)
         int old = cluster_port(cluster, cluster_leader(cluster));
         cluster_wait("the old address everywhere", TIMEOUT_MS, all_know, &old);
         wire_open(&asker, cluster_sentinel_port(cluster, proxies[i]));
-        ck_assert_int_eq(wire_command(&asker, "SENTINEL", "FAILOVER", "mymaster"), ERR_OK);
-        wire_expect(&asker, "+OK\r\n");
+        wire_asks(&asker, "+OK\r\n", "SENTINEL", "FAILOVER", "mymaster");
         wire_close(&asker);
         cluster_wait("another leader", TIMEOUT_MS, other_leads, &old);
         int new = cluster_port(cluster, cluster_leader(cluster));

@@ -26,11 +26,13 @@ static void write_some(int round, int keys)
 {
     redisContext *redis = cluster_connect(cluster, "proxy1");
     char value[400];
+    unsigned queued = 0;
 
     memset(value, 'v', sizeof value);
     for (int i = 0; i < keys; i++) {
-        cluster_command(redis, "SET key:%d:%d %b", round, i, value, sizeof value);
+        cluster_queue(redis, &queued, "SET key:%d:%d %b", round, i, value, sizeof value);
     }
+    cluster_answers(redis, &queued);
     cluster_command(redis, "SELECT %d", 1 + round % 15);
     cluster_command(redis, "SADD set %d a b c d e f", round);
     cluster_command(redis, "SPOP set 2");
@@ -621,8 +623,8 @@ END_TEST
 
 static const struct cluster_options late_options = {
     .redis_args = redis_args,
-    .log_json = "\"segment_bytes\": 16777216, \"lease_ms\": 5000",
-    .proxy_json = "\"lease_ms\": 5000, \"snapshot\": {\"nice\": 0, \"schedule\": false}",
+    .lease_ms = 5000,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}",
     .proxy_log_json = ", \"heartbeat_ms\": 2000"};
 
 static void late_serve(void)

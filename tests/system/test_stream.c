@@ -1,6 +1,7 @@
 /* What is logged is the replication stream, not the commands: a rebuilt Redis is the one that was,
  * whatever chance, time and other connections had to do with it. */
 #include "tests/lib/system.h"
+#include "tests/lib/wire.h"
 #include "tests/system/commands.h"
 
 #include <stdio.h>
@@ -90,7 +91,7 @@ static void expire_a_key(void)
     redisContext *redis = cluster_connect(cluster, "proxy1");
     run(redis, "SET expiring v PX 30");
     redisFree(redis);
-    cluster_wait("the key to expire", 10000, key_has_expired, NULL);
+    cluster_wait("the key to expire", WIRE_PATIENCE_MS, key_has_expired, NULL);
 }
 
 /* Redis throws keys away as it likes. The replication backlog grows with what is written, and
@@ -231,7 +232,7 @@ START_TEST(silence_is_no_failure)
 
     for (int i = 0; i < NUDGES; i++) {
         long long at = cluster_info_number(cluster, "holdfast_offset_executed");
-        cluster_wait("something to be put into the stream", 20000, has_moved, &at);
+        cluster_wait("something to be put into the stream", WIRE_PATIENCE_MS, has_moved, &at);
     }
     ck_assert_int_eq(syncs(), syncs_before);
 }

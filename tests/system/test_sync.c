@@ -10,9 +10,7 @@ enum { SILENCE_MS = 150 };
 
 /* The lease lasts for as long as log nodes stand still here. */
 const struct cluster_options system_options = {
-    .pairs = 2,
-    .proxy_json = "\"lease_ms\": 10000, \"limits\": {\"async_max_age_ms\": 1500}",
-    .log_json = "\"lease_ms\": 10000"};
+    .pairs = 2, .lease_ms = 10000, .proxy_json = "\"limits\": {\"async_max_age_ms\": 1500}"};
 
 static void open_on(struct wire *w, const char *proxy)
 {
@@ -23,8 +21,7 @@ static void open_on(struct wire *w, const char *proxy)
 static void open_async(struct wire *w, const char *proxy)
 {
     open_on(w, proxy);
-    wire_command(w, "HOLDFAST", "SYNC", "OFF");
-    wire_expect(w, "+OK\r\n");
+    wire_asks(w, "+OK\r\n", "HOLDFAST", "SYNC", "OFF");
 }
 
 static long long info_number(const char *section, const char *field)
@@ -80,23 +77,17 @@ static void off(const char *proxy)
     open_async(&async, proxy);
     open_on(&reader, proxy);
     open_on(&writer, proxy);
-    wire_command(&async, "MSET", "a", "0", "b", "0");
-    wire_expect(&async, "+OK\r\n");
-    wire_command(&async, "WAITAOF", "1", "3", "0");
-    wire_expect(&async, "*2\r\n:1\r\n:3\r\n");
+    wire_asks(&async, "+OK\r\n", "MSET", "a", "0", "b", "0");
+    wire_asks(&async, "*2\r\n:1\r\n:3\r\n", "WAITAOF", "1", "3", "0");
     pause_two();
-    wire_command(&async, "INCR", "a");
-    wire_expect(&async, ":1\r\n");
-    wire_command(&async, "GET", "a");
-    wire_expect(&async, "$1\r\n1\r\n");
+    wire_asks(&async, ":1\r\n", "INCR", "a");
+    wire_asks(&async, "$1\r\n1\r\n", "GET", "a");
     wire_send_str(&async, "MULTI\r\nINCR a\r\nEXEC\r\n");
     wire_expect(&async, "+OK\r\n");
     wire_expect(&async, "+QUEUED\r\n");
     wire_expect(&async, "*1\r\n:2\r\n");
-    wire_command(&async, "WAITAOF", "1", "2", "100");
-    wire_expect(&async, "*2\r\n:0\r\n:1\r\n");
-    wire_command(&reader, "GET", "b");
-    wire_expect(&reader, "$1\r\n0\r\n");
+    wire_asks(&async, "*2\r\n:0\r\n:1\r\n", "WAITAOF", "1", "2", "100");
+    wire_asks(&reader, "$1\r\n0\r\n", "GET", "b");
     wire_command(&reader, "GET", "a");
     wire_command(&writer, "SET", "c", "1");
     ck_assert(wire_silent(&reader, SILENCE_MS));
@@ -106,16 +97,13 @@ static void off(const char *proxy)
     wire_command(&fresh, "SET", "a", "9");
     wire_expect(&fresh, "-NOREPLICAS The log is behind by more than limits.async_max_age_ms; this "
                         "was not executed.\r\n");
-    wire_command(&fresh, "GET", "a");
-    wire_expect(&fresh, "$1\r\n2\r\n");
+    wire_asks(&fresh, "$1\r\n2\r\n", "GET", "a");
     ck_assert(wire_silent(&reader, SILENCE_MS));
     resume_two();
     wire_expect(&reader, "$1\r\n2\r\n");
     wire_expect(&writer, "+OK\r\n");
-    wire_command(&async, "WAIT", "3", "0");
-    wire_expect(&async, ":3\r\n");
-    wire_command(&async, "HOLDFAST", "SYNC");
-    wire_expect(&async, "+OFF\r\n");
+    wire_asks(&async, ":3\r\n", "WAIT", "3", "0");
+    wire_asks(&async, "+OFF\r\n", "HOLDFAST", "SYNC");
     wire_close(&async);
     wire_close(&reader);
     wire_close(&writer);
@@ -149,21 +137,16 @@ START_TEST(wait_for_all)
     ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
     (void)snprintf(id, sizeof id, "%lld", strtoll((char *)buf_head(&reply) + 1, NULL, 10));
     cluster_pause(cluster, "log3");
-    wire_command(&w, "SET", "k", "1");
-    wire_expect(&w, "+OK\r\n");
-    wire_command(&w, "WAIT", "2", "0");
-    wire_expect(&w, ":2\r\n");
+    wire_asks(&w, "+OK\r\n", "SET", "k", "1");
+    wire_asks(&w, ":2\r\n", "WAIT", "2", "0");
     uint64_t began_ns = clock_now_ns();
-    wire_command(&w, "WAIT", "3", "200");
-    wire_expect(&w, ":2\r\n");
+    wire_asks(&w, ":2\r\n", "WAIT", "3", "200");
     ck_assert_uint_ge(clock_now_ns() - began_ns, 199 * CLOCK_NS_PER_MS);
     wire_send_str(&w, "WAIT 3 0\r\nSET behind 1\r\n");
     cluster_wait("a blocked client", WIRE_PATIENCE_MS, a_client_is_blocked, NULL);
     ck_assert_int_eq(info_number("clients", "connected_clients"), 3);
-    wire_command(&other, "EXISTS", "behind");
-    wire_expect(&other, ":0\r\n");
-    wire_command(&other, "CLIENT", "UNBLOCK", id, "ERROR");
-    wire_expect(&other, ":1\r\n");
+    wire_asks(&other, ":0\r\n", "EXISTS", "behind");
+    wire_asks(&other, ":1\r\n", "CLIENT", "UNBLOCK", id, "ERROR");
     wire_expect(&w, "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
     wire_expect(&w, "+OK\r\n");
     wire_command(&w, "WAIT", "3", "0");

@@ -20,8 +20,9 @@ const struct cluster_options system_options = {
     .pairs = 2,
     .redis_args = redis_args,
     .log_json = "\"segment_bytes\": 8388608, \"message_max_bytes\": 2097152, "
-                "\"reserve_bytes\": 1048576, \"lease_ms\": 3000",
-    .proxy_json = "\"lease_ms\": 3000, \"snapshot\": {\"nice\": 0, \"schedule\": false}"};
+                "\"reserve_bytes\": 1048576",
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"schedule\": false}"};
 
 enum {
     KEYS = 100,
@@ -289,8 +290,9 @@ static const struct cluster_options scheduled_options = {
     .pairs = 2,
     .redis_args = redis_args,
     .log_json = "\"segment_bytes\": 8388608, \"message_max_bytes\": 2097152, "
-                "\"reserve_bytes\": 1048576, \"lease_ms\": 3000",
-    .proxy_json = "\"lease_ms\": 3000, \"snapshot\": {\"nice\": 0, \"log_min_bytes\": 4194304}"};
+                "\"reserve_bytes\": 1048576",
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
+    .proxy_json = "\"snapshot\": {\"nice\": 0, \"log_min_bytes\": 4194304}"};
 
 static void scheduled_serve(void)
 {

@@ -19,8 +19,7 @@ static void client_set(const char *key, const char *value)
 {
     struct wire w;
     client_open(&w);
-    wire_command(&w, "SET", key, value);
-    wire_expect(&w, "+OK\r\n");
+    wire_asks(&w, "+OK\r\n", "SET", key, value);
     wire_close(&w);
 }
 
@@ -57,19 +56,9 @@ static bool write_is_refused(void *arg)
 /* A write is answered +OK: over new connections, as often as it takes. */
 static bool write_works(void *arg)
 {
-    struct wire w;
-    struct buf reply = BUF_INIT;
-    bool ok = false;
     (void)arg;
-
-    if (wire_try_open(&w, cluster_port(cluster, "proxy1")) == ERR_OK) {
-        wire_command(&w, "SET", "works", "1");
-        ok = wire_reply(&w, &reply, WIRE_PATIENCE_MS) == ERR_OK &&
-             strcmp((char *)buf_head(&reply), "+OK\r\n") == 0;
-    }
-    wire_close(&w);
-    buf_release(&reply);
-    return ok;
+    return wire_is_told(cluster_port(cluster, "proxy1"), "+OK\r\n",
+                        (const char *[]){"SET", "works", "1", NULL});
 }
 
 /* The outcome of what waited is told, or the connection is closed; it is never a lie. */
@@ -107,16 +96,14 @@ START_TEST(without_a_quorum)
     client_open(&reader);
     wire_command(&reader, "GET", "a");
     client_open(&clean);
-    wire_command(&clean, "GET", "b");
-    wire_expect(&clean, "$1\r\n0\r\n");
+    wire_asks(&clean, "$1\r\n0\r\n", "GET", "b");
     ck_assert(wire_silent(&reader, SILENCE_MS));
     ck_assert(wire_silent(&writer, SILENCE_MS));
 
     cluster_wait("the lease to end", WIRE_PATIENCE_MS, lease_is_over, NULL);
     cluster_wait("writes to be refused", 2000, write_is_refused, NULL);
     client_open(&refused);
-    wire_command(&refused, "SET", "c", "1");
-    wire_expect(&refused, "-NOREPLICAS Not enough good replicas to write.\r\n");
+    wire_asks(&refused, "-NOREPLICAS Not enough good replicas to write.\r\n", "SET", "c", "1");
     expect_redis_lacks("c");
     wire_command(&refused, "PING"); /* refusing is no reason to close */
     wire_command(&refused, "INCR", "c");
@@ -137,7 +124,7 @@ START_TEST(without_a_quorum)
     cluster_resume(cluster, "log3");
     expect_or_closed(&writer, "+OK\r\n");
     expect_or_closed(&reader, "$1\r\n1\r\n");
-    cluster_wait("service to resume by itself", 30000, write_works, NULL);
+    cluster_wait("service to resume by itself", WIRE_PATIENCE_MS, write_works, NULL);
     wire_close(&clean);
     wire_close(&late_reader);
 }
@@ -178,7 +165,7 @@ START_TEST(no_op_writes_wait_as_reads_do)
     for (int i = 0; i < COMMANDS; i++) {
         wire_close(&w[i]);
     }
-    cluster_wait("service to resume by itself", 30000, write_works, NULL);
+    cluster_wait("service to resume by itself", WIRE_PATIENCE_MS, write_works, NULL);
 }
 END_TEST
 
@@ -225,7 +212,7 @@ START_TEST(giving_up_closes)
 
     cluster_resume(cluster, "log1");
     cluster_resume(cluster, "log2");
-    cluster_wait("service to resume by itself", 30000, write_works, NULL);
+    cluster_wait("service to resume by itself", WIRE_PATIENCE_MS, write_works, NULL);
     cluster_pause(cluster, "log1");
     cluster_pause(cluster, "log2");
     client_open(&late);
