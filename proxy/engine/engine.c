@@ -278,7 +278,7 @@ static void engine_forward_done(struct engine *e, struct batch *b, struct reques
         engine_batch_done(e);
     }
     r->next_in_batch = NULL;
-    e->events->fenced(e->ctx, r, 0);
+    e->events->fenced(e->ctx, r, ENGINE_UNFENCED);
 }
 
 /* Whether INFO replication is that of our replica, in touch with us: not of one that was restarted,
@@ -449,7 +449,7 @@ static bool engine_reply_piece(struct engine *e, const uint8_t *bytes, size_t si
     if (r == NULL && b->bare) { /* engine_keep_alive */
         if (done) {
             engine_batch_done(e);
-            e->events->fenced(e->ctx, NULL, 0);
+            e->events->fenced(e->ctx, NULL, ENGINE_UNFENCED);
         }
         return e->state != ENGINE_DOWN;
     }

@@ -21,16 +21,19 @@ struct engine;
 
 enum { ENGINE_READ_BYTES = 256 * 1024 };
 
+/* The bound of a reply that no fence stands behind. (Zero is a bound: of a fence in a stream that
+ * has not begun.) */
+#define ENGINE_UNFENCED UINT64_MAX
+
 /* Whose link it is, and to what. */
 enum engine_kind {
     ENGINE_SHARED,  /* all clients', to our Redis */
     ENGINE_PRIVATE, /* one client's, to our Redis: fenced likewise; may wait for ever, gets pushes
                      */
     ENGINE_REPLICA, /* to our Redis while it is a replica, which holds committed data only: no
-                       fence, each request is fenced (bound 0) with its reply */
+                       fence, each request is told as fenced with its reply, ENGINE_UNFENCED */
     ENGINE_FORWARD, /* one client's, to the leading proxy: that one withholds, so there is neither
-                       fence nor identity to check; each request is fenced (bound 0) with its reply
-                     */
+                       fence nor identity to check; likewise */
 };
 
 struct engine_config {
@@ -54,7 +57,7 @@ struct engine_events {
     void (*up)(void *ctx);
     /* The whole batch is answered: its requests, linked by next_in_batch, have their replies and
      * are bounded by this offset of the stream. The list is the owner's now. A batch of which
-     * nothing tells of data (waiter.harmless) has no fence: bound 0, one by one. */
+     * nothing tells of data (waiter.harmless) has no fence: ENGINE_UNFENCED, one by one. */
     void (*fenced)(void *ctx, struct request *first, uint64_t bound);
     /* The link has ended. The list holds every request that was sent and not fenced: what became of
      * them is unknown (unless a proxy said that it executed none of them: they are unsent then).

@@ -41,14 +41,16 @@ static void proxy_amend_reply(struct proxy *p, struct request *r)
 /* What WAIT asks for; and that nobody waits for a commit who does not want to. */
 void proxy_note_bound(struct proxy *p, struct request *r, uint64_t bound)
 {
-    if (bound > p->router.last_bound) {
+    bool fenced = bound != ENGINE_UNFENCED;
+
+    if (fenced && bound > p->router.last_bound) {
         p->router.last_bound = bound;
     }
-    if (!r->waiter.harmless && bound > r->client->written) {
+    if (fenced && !r->waiter.harmless && bound > r->client->written) {
         r->client->written = bound;
     }
     r->waiter.async = (r->flags & REQUEST_ASYNC) != 0;
-    p->async_replies += r->waiter.async && !r->waiter.harmless && bound != 0;
+    p->async_replies += r->waiter.async && !r->waiter.harmless && fenced;
 }
 
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
@@ -73,7 +75,7 @@ void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound)
         proxy_note_bound(p, r, bound);
         if (r->waiter.harmless) {
             client_release(r);
-        } else if (bound == 0) {
+        } else if (bound == ENGINE_UNFENCED) {
             proxy_unbound(p, r);
         } else {
             tracker_add(p->tracker, &r->waiter, bound);
@@ -87,7 +89,7 @@ static void proxy_engine_fenced(void *ctx, struct request *first, uint64_t bound
 
     p->router.busy[0] = '\0';
     proxy_fenced(p, first, bound);
-    if (bound != 0) {
+    if (bound != ENGINE_UNFENCED) {
         proxy_bound_pushes(p, bound);
     }
 }

@@ -51,7 +51,7 @@ static void owner_fenced(void *ctx, struct request *first, uint64_t bound)
             continue;
         }
         r->stage = REQUEST_ANSWERED;
-        r->client->written = world.router.last_bound = bound;
+        r->client->written = world.router.last_bound = bound != ENGINE_UNFENCED ? bound : 0;
         client_answered(r);
         client_release(r);
     }

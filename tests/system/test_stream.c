@@ -238,6 +238,31 @@ START_TEST(silence_is_no_failure)
 }
 END_TEST
 
+static void serve_what_says_nothing(void)
+{
+    static const char *const args[] = {"--repl-ping-replica-period", "3600", NULL};
+    struct cluster_options options = system_options;
+
+    options.redis_args = args;
+    options.redis_json = ", \"stall_ms\": 3600000";
+    system_serve_with(&options);
+}
+
+/* Nothing is in the log, and nothing comes: what is read there is answered, over the shared link
+ * and over one of the client's own. */
+START_TEST(empty_log_is_read)
+{
+    struct wire w;
+
+    wire_open(&w, cluster_port(cluster, "proxy1"));
+    wire_asks(&w, "$-1\r\n", "GET", "nothing");
+    wire_asks(&w, "+OK\r\n", "WATCH", "nothing");
+    wire_asks(&w, "$-1\r\n", "GET", "nothing");
+    ck_assert_int_eq(cluster_info_number(cluster, "holdfast_offset_executed"), 0);
+    wire_close(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stream");
@@ -248,5 +273,6 @@ int main(void)
     SYSTEM_CASE(suite, "evictions", system_serve, 120, digest_is_the_same_after_evictions);
     SYSTEM_CASE(suite, "functions", system_serve, 120, functions_are_there_after_a_rebuild);
     SYSTEM_CASE(suite, "silence", serve_without_pings, 120, silence_is_no_failure);
+    SYSTEM_CASE(suite, "nothing", serve_what_says_nothing, 120, empty_log_is_read);
     return unit_main(suite);
 }

@@ -72,7 +72,11 @@ static void says_up(void *ctx)
 static void says_fenced(void *ctx, struct request *first, uint64_t bound)
 {
     (void)ctx;
-    buf_printf(&w.told, "[fenced %llu ", (unsigned long long)bound);
+    if (bound == ENGINE_UNFENCED) {
+        buf_append_str(&w.told, "[unfenced ");
+    } else {
+        buf_printf(&w.told, "[fenced %llu ", (unsigned long long)bound);
+    }
     tell_requests(first);
     buf_append_str(&w.told, "]");
 }
@@ -433,10 +437,10 @@ START_TEST(test_bare)
     flush();
     hear("*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n");
     say("+1\r\n");
-    told("[fenced 0 1=+1\r\n]");
+    told("[unfenced 1=+1\r\n]");
     ck_assert(!engine_is_idle(w.engine));
     say("+2\r\n");
-    told("[fenced 0 2=+2\r\n]");
+    told("[unfenced 2=+2\r\n]");
     ck_assert(engine_is_idle(w.engine));
     ck_assert_uint_eq(engine_fences_sent(w.engine), 0);
     add_harmless(3, "A");
@@ -456,6 +460,22 @@ START_TEST(test_bare)
     fence(text, sizeof text, 11);
     say(text);
     told("[fenced 11 6=+6\r\n]");
+}
+END_TEST
+
+/* A fence in a stream that has not begun is one as any other: its offset is zero. */
+START_TEST(test_fence_at_zero)
+{
+    char text[256];
+
+    link_up();
+    add(1, "A", 0, 2);
+    flush();
+    hear("*1\r\n$1\r\nA\r\n" ROLE);
+    say("+1\r\n");
+    fence(text, sizeof text, 0);
+    say(text);
+    told("[fenced 0 1=+1\r\n]");
 }
 END_TEST
 
@@ -813,6 +833,7 @@ int main(void)
     tcase_add_checked_fixture(batches, setup, teardown);
     tcase_add_test(batches, test_batches);
     tcase_add_test(batches, test_bare);
+    tcase_add_test(batches, test_fence_at_zero);
     tcase_add_test(batches, test_batches_in_flight);
     tcase_add_test(batches, test_slow);
     tcase_add_test(batches, test_reply_pieces);
