@@ -8,8 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
-
 /* Its arguments are commands, with ";" between them. */
 static const char script_of_several_calls[] =
     "local out, one = {}, {} for i = 2, #ARGV + 1 do if ARGV[i] == nil or ARGV[i] == ';' then "

@@ -103,6 +103,11 @@ struct step *maker_say(struct maker *m, const char *const *words)
     return s;
 }
 
+bool maker_chance(struct maker *m, unsigned percent)
+{
+    return values_chance(&m->r, percent);
+}
+
 /* Groups by weight: data first. */
 static const char *pick_group(struct random *r)
 {
@@ -154,12 +159,12 @@ static const struct command *pick_filler(struct maker *m)
 static const struct command *pick_command(struct maker *m)
 {
     const struct table *t = m->world->table;
-    const struct command *filler = values_chance(&m->r, 20) ? pick_filler(m) : NULL;
+    const struct command *filler = maker_chance(m, 20) ? pick_filler(m) : NULL;
 
     if (filler != NULL) {
         return filler;
     }
-    const char *group = values_chance(&m->r, 1) ? NULL : pick_group(&m->r);
+    const char *group = maker_chance(m, 1) ? NULL : pick_group(&m->r);
     size_t count = 0;
 
     for (size_t i = 0; i < t->count; i++) {
@@ -211,11 +216,21 @@ void maker_words(struct maker *m, struct step *s)
     }
 }
 
+void maker_words_awake(struct maker *m, struct step *s)
+{
+    do {
+        while (s->count > 0) {
+            step_drop_word(s, s->count - 1);
+        }
+        maker_words(m, s);
+    } while (table_find(m->world->table, s->words[0].bytes, "")->blocking);
+}
+
 void maker_command(struct maker *m)
 {
     const struct command *c = pick_command(m);
 
-    if ((rarely(c) && !values_chance(&m->r, 5)) || scenes_instead(m, c)) {
+    if ((rarely(c) && !maker_chance(m, 5)) || scenes_instead(m, c)) {
         return;
     }
     if (c->blocking && m->client == 0 && !m->clients[0].multi) {
@@ -223,10 +238,10 @@ void maker_command(struct maker *m)
     }
     struct step *s = maker_step(m);
     struct arguments_made made = arguments_make(&m->r, m->world, c, s);
-    if (values_chance(&m->r, 5) && strncmp(c->name, "sort", 4) != 0) {
+    if (maker_chance(m, 5) && strncmp(c->name, "sort", 4) != 0) {
         arguments_spoil(&m->r, s, made);
     }
-    if (values_chance(&m->r, 2) && s->words[0].len > 0) {
+    if (maker_chance(m, 2) && s->words[0].len > 0) {
         s->kind = STEP_INLINE;
     }
     s->alone = strcmp(c->words[0], "module") == 0; /* rules.c: not from a subscriber */
@@ -236,13 +251,20 @@ void maker_command(struct maker *m)
     }
 }
 
+void maker_commands(struct maker *m, unsigned most)
+{
+    for (uint64_t n = random_below(&m->r, most + 1); n > 0; n--) {
+        maker_command(m);
+    }
+}
+
 /* ---- turns ---- */
 
 static void pick_client(struct maker *m)
 {
     for (int tries = 0; tries < 8; tries++) {
         m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
-        if (!m->clients[m->client].blocked || values_chance(&m->r, 5)) {
+        if (!m->clients[m->client].blocked || maker_chance(m, 5)) {
             return;
         }
     }
@@ -255,15 +277,15 @@ static void take_turn(struct maker *m)
 
     pick_client(m);
     for (int i = 0; i < PROGRAM_CLIENTS; i++) {
-        if (m->clients[i].blocked && i != m->client && values_chance(&m->r, 15)) {
+        if (m->clients[i].blocked && i != m->client && maker_chance(m, 15)) {
             scenes_release(m, i);
         }
     }
-    if (values_chance(&m->r, 18)) {
+    if (maker_chance(m, 18)) {
         scenes_play(m);
         return;
     }
-    while (length < 200 && values_chance(&m->r, 94)) {
+    while (length < 200 && maker_chance(m, 94)) {
         length++;
     }
     for (size_t i = 0; i < length && !m->clients[m->client].blocked; i++) {

@@ -11,7 +11,9 @@ libdiffer_a_SOURCES = \
 	tests/differ/player.c tests/differ/player.h \
 	tests/differ/program.c tests/differ/program.h \
 	tests/differ/rules.c tests/differ/rules.h \
-	tests/differ/scenes.c tests/differ/scenes_data.c tests/differ/scenes.h \
+	tests/differ/scenes.c tests/differ/scenes.h \
+	tests/differ/scenes_calls.c tests/differ/scenes_care.c tests/differ/scenes_clients.c \
+	tests/differ/scenes_data.c tests/differ/scenes_forms.c tests/differ/scenes_told.c \
 	tests/differ/shrink.c tests/differ/shrink.h \
 	tests/differ/table.c tests/differ/table.h \
 	tests/differ/tally.c tests/differ/tally.h \

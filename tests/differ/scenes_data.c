@@ -1,17 +1,10 @@
-/* Scenes about data: streams with their groups, clients that block and are woken, tracking that
- * tells somebody else, what notifies of keys, databases, and what is large. */
+/* Scenes about data: streams with their groups, clients that block and are woken, databases, and
+ * what is large. */
 #include "tests/differ/scenes.h"
 #include "tests/differ/values.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
-
-static bool chance(struct maker *m, unsigned percent)
-{
-    return values_chance(&m->r, percent);
-}
 
 /* ---- what others find ---- */
 
@@ -55,12 +48,12 @@ void scenes_fill(struct maker *m)
 {
     static const char types[] = "slthzzgpbee";
 
-    if (chance(m, 50)) {
+    if (maker_chance(m, 50)) {
         MAKER_SAY(m, "DEL", PICK(&m->r, "s0", "l0", "t0", "h0", "z0", "x0", "g0"),
                   PICK(&m->r, "s1", "l1", "t1", "h1", "z1", "z2", "g1"));
     }
     for (size_t i = 0; i < sizeof types - 1; i++) {
-        if (chance(m, 60)) {
+        if (maker_chance(m, 60)) {
             fill_key(m, types[i]);
         }
     }
@@ -81,11 +74,11 @@ void scenes_group(struct maker *m)
     }
     for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
         struct step *s = MAKER_SAY(m, "XREADGROUP", "GROUP", group, PICK(&m->r, "c1", "c2", "c3"));
-        if (chance(m, 40)) {
+        if (maker_chance(m, 40)) {
             step_str(s, "COUNT");
             step_str(s, PICK(&m->r, "1", "2", "0"));
         }
-        if (chance(m, 10)) {
+        if (maker_chance(m, 10)) {
             step_str(s, "NOACK");
         }
         step_str(s, "STREAMS");
@@ -95,18 +88,18 @@ void scenes_group(struct maker *m)
     for (uint64_t n = random_below(&m->r, 4); n > 0; n--) {
         struct step *s = MAKER_SAY(m, "XAUTOCLAIM", key, group, PICK(&m->r, "c1", "c2"), "0",
                                    PICK(&m->r, "0", "0-0", "-", "5"));
-        if (chance(m, 40)) {
+        if (maker_chance(m, 40)) {
             step_str(s, "COUNT");
             step_str(s, PICK(&m->r, "1", "2", "100"));
         }
-        if (chance(m, 30)) {
+        if (maker_chance(m, 30)) {
             step_str(s, "JUSTID");
         }
         maker_commands(m, 2);
-        if (chance(m, 40)) {
+        if (maker_chance(m, 40)) {
             MAKER_SAY(m, "XPENDING", key, group, "-", "+", "10");
         }
-        if (chance(m, 20)) {
+        if (maker_chance(m, 20)) {
             MAKER_SAY(m, "XINFO", "STREAM", key, "FULL");
         }
     }
@@ -169,43 +162,31 @@ static const char *const stream_wakers[][8] = {{"XADD", "xw", "99999999999999-*"
                                                {"SET", "xw", "not a stream"},
                                                {"RENAME", "x0", "xw"}};
 
+/* Rows of words, of which each but the longest ends with NULL. */
+struct rows {
+    const char *const *words;
+    size_t columns, count;
+};
+#define ROWS(rows)                                                                                 \
+    {                                                                                              \
+        (rows)[0], sizeof(rows)[0] / sizeof *(rows)[0], sizeof(rows) / sizeof *(rows)              \
+    }
+
+static const struct rows sleeping[] = {ROWS(list_sleepers), ROWS(zset_sleepers),
+                                       ROWS(stream_sleepers)};
+static const struct rows waking[] = {ROWS(list_wakers), ROWS(zset_wakers), ROWS(stream_wakers)};
+
 /* Says one of the rows. */
-static void say_row(struct maker *m, const char *const *rows, size_t columns, size_t count)
+static void say_row(struct maker *m, const struct rows *rows)
 {
-    const char *const *row = rows + random_below(&m->r, count) * columns;
+    const char *const *row = rows->words + random_below(&m->r, rows->count) * rows->columns;
     struct step *s = maker_step(m);
 
-    for (size_t i = 0; i < columns && row[i] != NULL; i++) {
+    for (size_t i = 0; i < rows->columns && row[i] != NULL; i++) {
         step_str(s, row[i]);
     }
     if (s->count > 0 && step_is(s, s->count - 1, "count")) {
         step_str(s, "2");
-    }
-}
-
-#define SAY_ROW(m, rows)                                                                           \
-    say_row(m, (rows)[0], sizeof(rows)[0] / sizeof *(rows)[0], sizeof(rows) / sizeof *(rows))
-
-static void sleep_on(struct maker *m, int kind)
-{
-    if (kind == 0) {
-        SAY_ROW(m, list_sleepers);
-    } else if (kind == 1) {
-        SAY_ROW(m, zset_sleepers);
-    } else {
-        SAY_ROW(m, stream_sleepers);
-    }
-    m->clients[m->client].blocked = true;
-}
-
-static void wake_up(struct maker *m, int kind)
-{
-    if (kind == 0) {
-        SAY_ROW(m, list_wakers);
-    } else if (kind == 1) {
-        SAY_ROW(m, zset_wakers);
-    } else {
-        SAY_ROW(m, stream_wakers);
     }
 }
 
@@ -224,16 +205,17 @@ void scenes_wake(struct maker *m)
     for (unsigned i = 1; i <= sleepers; i++) {
         m->client = (waker + (int)i) % PROGRAM_CLIENTS;
         if (!m->clients[m->client].multi && !m->clients[m->client].blocked) {
-            sleep_on(m, kind);
+            say_row(m, &sleeping[kind]);
+            m->clients[m->client].blocked = true;
         }
     }
     m->client = waker;
-    bool multi = chance(m, 25);
+    bool multi = maker_chance(m, 25);
     if (multi) {
         MAKER_SAY(m, "MULTI");
     }
     for (uint64_t n = 1 + random_below(&m->r, 4); n > 0; n--) {
-        wake_up(m, kind);
+        say_row(m, &waking[kind]);
     }
     if (multi) {
         MAKER_SAY(m, "EXEC");
@@ -244,70 +226,6 @@ void scenes_wake(struct maker *m)
             scenes_release(m, client); /* if it still sleeps */
         }
     }
-}
-
-/* ---- who is told ---- */
-
-void scenes_redirect(struct maker *m)
-{
-    int client = m->client;
-    int told = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
-
-    if (m->clients[client].multi || m->clients[told].multi || m->clients[told].blocked) {
-        return;
-    }
-    m->client = told;
-    bool subscribes = chance(m, 60);
-    MAKER_SAY(m, "CLIENT", "GETNAME"); /* so that it is there */
-    if (subscribes) {
-        MAKER_SAY(m, "SUBSCRIBE", "__redis__:invalidate");
-    }
-    m->client = client;
-    struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", "ON", "REDIRECT");
-    step_client_id(s, told);
-    if (chance(m, 30)) {
-        step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP"));
-    }
-    maker_commands(m, 6);
-    for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
-        m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
-        if (!m->clients[m->client].blocked) {
-            maker_commands(m, 8);
-        }
-    }
-    m->client = client;
-    if (chance(m, 40)) {
-        MAKER_SAY(m, "CLIENT", PICK(&m->r, "TRACKINGINFO", "GETREDIR"));
-    }
-    if (chance(m, 70)) {
-        MAKER_SAY(m, "CLIENT", "TRACKING", "OFF");
-    }
-    if (subscribes) {
-        m->client = told;
-        MAKER_SAY(m, "UNSUBSCRIBE");
-        m->client = client;
-    }
-}
-
-void scenes_events(struct maker *m)
-{
-    int client = m->client;
-
-    if (m->clients[client].multi) {
-        return;
-    }
-    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events",
-              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EAm"));
-    MAKER_SAY(m, "PSUBSCRIBE", PICK(&m->r, "__key*__:*", "__keyspace@*", "__keyevent@0__:*"));
-    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
-        m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
-        if (!m->clients[m->client].blocked) {
-            maker_commands(m, 6);
-        }
-    }
-    m->client = client;
-    MAKER_SAY(m, "PUNSUBSCRIBE");
-    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events", "");
 }
 
 /* ---- databases ---- */
@@ -335,11 +253,11 @@ void scenes_databases(struct maker *m)
             step_str(s, "DB");
         }
         step_str(s, PICK(&m->r, "0", "1", "2"));
-        if (copies && chance(m, 50)) {
+        if (copies && maker_chance(m, 50)) {
             step_str(s, "REPLACE");
         }
     }
-    if (chance(m, 85)) {
+    if (maker_chance(m, 85)) {
         MAKER_SAY(m, "SELECT", "0");
     }
     maker_commands(m, 3);
@@ -368,16 +286,17 @@ void scenes_large(struct maker *m)
         {"EVAL", "return redis.call('get', KEYS[1])", "1", "big"},
         {"COPY", "big", "big2", "REPLACE"},
     };
-    if (m->clients[m->client].blocked || !chance(m, 25)) {
+    static const struct rows rows = ROWS(reads);
+    if (m->clients[m->client].blocked || !maker_chance(m, 25)) {
         return; /* seldom: they take their time */
     }
-    bool multi = !m->clients[m->client].multi && chance(m, 30);
+    bool multi = !m->clients[m->client].multi && maker_chance(m, 30);
     MAKER_SAY(m, "EVAL", values_pick(&m->r, fill), "1", "big");
     if (multi) {
         MAKER_SAY(m, "MULTI");
     }
     for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
-        SAY_ROW(m, reads);
+        say_row(m, &rows);
         maker_commands(m, multi ? 0 : 2);
     }
     if (multi) {

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
-
 bool values_chance(struct random *r, unsigned percent)
 {
     return random_below(r, 100) < percent;

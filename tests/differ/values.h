@@ -14,6 +14,7 @@ bool values_chance(struct random *r, unsigned percent);
 
 /* One of these; the list ends with NULL. */
 const char *values_pick(struct random *r, const char *const *list);
+#define PICK(r, ...) values_pick(r, (const char *const[]){__VA_ARGS__, NULL})
 
 /* A key, mostly of that type; of the others sometimes, or one that nobody ever writes. */
 void values_key(struct random *r, char type, struct step *s);

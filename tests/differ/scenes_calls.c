@@ -1,0 +1,218 @@
+/* Scenes of what is carried out as one: transactions with WATCH, scripts, functions. */
+#include "tests/differ/scenes.h"
+#include "tests/differ/values.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- transactions ---- */
+
+/* What a client says of itself, to be queued. */
+static void about_itself(struct maker *m)
+{
+    struct step *s;
+
+    switch (random_below(&m->r, 9)) {
+    case 0:
+        s = MAKER_SAY(m, "HELLO", PICK(&m->r, "2", "3", "3", "2", "4", "x"));
+        s->alone = true; /* if MULTI was refused: as hello() */
+        if (maker_chance(m, 20)) {
+            step_str(s, "AUTH");
+            step_str(s, PICK(&m->r, "default", "u1", "nobody"));
+            step_str(s, PICK(&m->r, "p1", "", "x"));
+        }
+        if (maker_chance(m, 20)) {
+            step_str(s, "SETNAME");
+            step_str(s, PICK(&m->r, "n1", "a b", ""));
+        }
+        break;
+    case 1:
+        MAKER_SAY(m, "AUTH", PICK(&m->r, "u1", "default", "default", "nobody"),
+                  PICK(&m->r, "p1", "p1", "wrong"));
+        break;
+    case 2:
+        s = MAKER_SAY(m, "CLIENT", "TRACKING", PICK(&m->r, "ON", "ON", "OFF", "x"));
+        if (maker_chance(m, 40)) {
+            step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP", "nosuch"));
+        }
+        break;
+    case 3:
+        MAKER_SAY(m, "CLIENT", "CACHING", PICK(&m->r, "yes", "no", "maybe"));
+        break;
+    case 4:
+        MAKER_SAY(m, "CLIENT", "UNBLOCK", PICK(&m->r, "99999", "x"));
+        break;
+    case 5:
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "SETNAME", "NO-EVICT"), PICK(&m->r, "on", "off", "a b"));
+        break;
+    case 6:
+        MAKER_SAY(m, "CLIENT", "PAUSE", "0", PICK(&m->r, "ALL", "WRITE", "x"));
+        break;
+    case 7:
+        MAKER_SAY(m, "WAIT", PICK(&m->r, "0", "x"), PICK(&m->r, "0", "-1", "10"));
+        break;
+    default:
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "GETNAME", "GETREDIR", "TRACKINGINFO", "UNPAUSE", "ID"));
+    }
+}
+
+void scenes_transaction(struct maker *m)
+{
+    bool *multi = &m->clients[m->client].multi;
+    bool itself = maker_chance(m, 30);
+
+    MAKER_SAY(m, "MULTI");
+    *multi = true;
+    maker_commands(m, 8);
+    for (uint64_t n = itself ? 1 + random_below(&m->r, 3) : 0; n > 0; n--) {
+        about_itself(m);
+        maker_commands(m, 3);
+    }
+    if (maker_chance(m, 3)) {
+        return; /* stays open */
+    }
+    MAKER_SAY(m, maker_chance(m, 85) ? "EXEC" : "DISCARD")->alone = itself; /* as HELLO */
+    *multi = false;
+}
+
+void scenes_watch(struct maker *m)
+{
+    int client = m->client;
+    struct step *s = MAKER_SAY(m, "WATCH");
+
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        values_key(&m->r, 0, s);
+    }
+    maker_commands(m, 3);
+    if (maker_chance(m, 50)) {
+        m->client = (client + 1) % PROGRAM_CLIENTS;
+        if (!m->clients[m->client].blocked) {
+            maker_commands(m, 4);
+        }
+        m->client = client;
+    }
+    if (maker_chance(m, 15)) {
+        MAKER_SAY(m, "UNWATCH");
+    }
+    if (!m->clients[client].blocked) {
+        scenes_transaction(m);
+    }
+}
+
+/* ---- scripts ---- */
+
+static void script_keys(struct maker *m, struct step *s)
+{
+    long long keys = (long long)random_below(&m->r, 3);
+    step_number(s, keys);
+    for (; keys > 0; keys--) {
+        values_key(&m->r, 0, s);
+    }
+}
+
+/* What a script of several calls gets. */
+static void several_calls(struct maker *m, struct step *s)
+{
+    step_str(s, ARGUMENTS_MANY);
+    for (uint64_t n = 1 + random_below(&m->r, 5); n > 0; n--) {
+        maker_words(m, s);
+        if (n > 1) {
+            step_str(s, ";");
+        }
+    }
+}
+
+static size_t any_script(struct maker *m)
+{
+    size_t count = 0;
+    while (arguments_scripts[count] != NULL) {
+        count++;
+    }
+    return random_below(&m->r, maker_chance(m, 70) ? (size_t)ARGUMENTS_CALLING_SCRIPTS + 1 : count);
+}
+
+void scenes_script(struct maker *m)
+{
+    size_t which = any_script(m);
+    bool by_sha = maker_chance(m, 30);
+
+    if (by_sha && maker_chance(m, 70)) {
+        MAKER_SAY(m, "SCRIPT", "LOAD", arguments_scripts[which]);
+    }
+    const char *read_only = maker_chance(m, 20) ? "_RO" : "";
+    char name[16];
+    (void)snprintf(name, sizeof name, "%s%s", by_sha ? "EVALSHA" : "EVAL", read_only);
+    struct step *s = MAKER_SAY(m, name);
+    step_str(s, by_sha ? m->world->shas[which] : arguments_scripts[which]);
+    script_keys(m, s);
+    if (which < ARGUMENTS_CALLING_SCRIPTS) {
+        maker_words(m, s);
+    } else if (which == ARGUMENTS_CALLING_SCRIPTS) {
+        several_calls(m, s);
+    } else {
+        values_value(&m->r, s);
+    }
+    if (maker_chance(m, 20)) {
+        MAKER_SAY(m, "SCRIPT", "EXISTS", m->world->shas[which], "abc");
+    }
+}
+
+void scenes_function(struct maker *m)
+{
+    static const char *const libraries[] = {
+        "#!lua name=lib1\n"
+        "redis.register_function('f1', function(keys, args) return redis.call(unpack(args)) end)\n"
+        "redis.register_function{function_name='f2', callback=function(keys, args) "
+        "return {keys, args} end, flags={'no-writes'}}",
+        "#!lua name=lib2\n"
+        "local n = 0\n"
+        "redis.register_function('f3', function(keys, args) n = n + 1 return n end)",
+        "#!lua name=bad\nthis is not lua (",
+        "no shebang",
+        "#!lua name=lib3\nreturn 1",
+        NULL,
+    };
+    if (maker_chance(m, 70)) {
+        struct step *s = MAKER_SAY(m, "FUNCTION", "LOAD");
+        if (maker_chance(m, 80)) {
+            step_str(s, "REPLACE");
+        }
+        step_str(s,
+                 values_pick(&m->r, maker_chance(m, 70) ? (const char *const[]){libraries[0], NULL}
+                                                        : libraries));
+    }
+    for (uint64_t n = random_below(&m->r, 4); n > 0; n--) {
+        bool reads = maker_chance(m, 20);
+        struct step *s = MAKER_SAY(m, reads ? "FCALL_RO" : "FCALL");
+        const char *name = reads && maker_chance(m, 70)
+                               ? "f2"
+                               : PICK(&m->r, "f1", "f1", "f1", "f2", "f3", "f4", "nosuch");
+        step_str(s, name);
+        script_keys(m, s);
+        if (strcmp(name, "f1") == 0) {
+            maker_words(m, s);
+        } else {
+            values_value(&m->r, s);
+        }
+    }
+    if (maker_chance(m, 20)) {
+        struct step *s = MAKER_SAY(m, "FUNCTION", "LIST");
+        if (maker_chance(m, 50)) {
+            step_str(s, "LIBRARYNAME");
+            step_str(s, PICK(&m->r, "lib*", "lib1", "x", "*"));
+        }
+        if (maker_chance(m, 50)) {
+            step_str(s, "WITHCODE");
+        }
+    }
+    if (maker_chance(m, 20)) {
+        struct step *s = MAKER_SAY(m, "FUNCTION", "RESTORE");
+        step_word(s, m->world->functions.bytes, m->world->functions.len);
+        if (maker_chance(m, 70)) {
+            step_str(s, PICK(&m->r, "REPLACE", "APPEND", "FLUSH", "REPLACE", "x"));
+        }
+    }
+    if (maker_chance(m, 20)) {
+        MAKER_SAY(m, "FUNCTION", "DELETE", PICK(&m->r, "lib1", "lib1", "lib4", "nosuch"));
+    }
+}

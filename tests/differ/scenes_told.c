@@ -1,0 +1,154 @@
+/* Scenes of who is told what others do: subscribers, trackers, those to whom tracking is
+ * redirected, and who hears of keys. */
+#include "tests/differ/scenes.h"
+#include "tests/differ/values.h"
+
+#include <string.h>
+
+/* ---- messages ---- */
+
+void scenes_subscribe(struct maker *m)
+{
+    int client = m->client;
+    uint64_t kind = random_below(&m->r, 3);
+
+    if (m->clients[client].multi) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, kind == 0   ? "SUBSCRIBE"
+                                  : kind == 1 ? "PSUBSCRIBE"
+                                              : "SSUBSCRIBE");
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        if (kind == 1) {
+            values_pattern(&m->r, s);
+        } else {
+            values_channel(&m->r, s);
+        }
+    }
+    for (uint64_t n = random_below(&m->r, 5); n > 0; n--) {
+        if (maker_chance(m, 75)) {
+            m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
+        }
+        if (m->clients[m->client].blocked) {
+            m->client = client;
+        }
+        s = MAKER_SAY(m, maker_chance(m, 70) ? "PUBLISH" : "SPUBLISH");
+        values_channel(&m->r, s);
+        values_value(&m->r, s);
+        if (maker_chance(m, 20)) {
+            MAKER_SAY(m, "PUBSUB", PICK(&m->r, "CHANNELS", "NUMPAT", "SHARDCHANNELS"));
+        }
+        if (maker_chance(m, 20)) {
+            MAKER_SAY(m, "PUBSUB", PICK(&m->r, "NUMSUB", "SHARDNUMSUB"), "ch1", "ch2", "c");
+        }
+    }
+    m->client = client;
+    if (maker_chance(m, 10)) {
+        MAKER_SAY(m, "PING");
+    }
+    if (maker_chance(m, 85)) {
+        static const char *const names[] = {"UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"};
+        MAKER_SAY(m, names[kind]);
+    }
+}
+
+/* ---- what keys tell ---- */
+
+static void tracking_ends(struct maker *m, unsigned asked_percent)
+{
+    if (maker_chance(m, asked_percent)) {
+        MAKER_SAY(m, "CLIENT", PICK(&m->r, "TRACKINGINFO", "GETREDIR"));
+    }
+    if (maker_chance(m, 70)) {
+        MAKER_SAY(m, "CLIENT", "TRACKING", "OFF");
+    }
+}
+
+void scenes_track(struct maker *m)
+{
+    int client = m->client;
+
+    if (m->clients[client].multi) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", maker_chance(m, 90) ? "ON" : "OFF");
+    if (maker_chance(m, 30)) {
+        /* Not BCAST: what it sends together depends on how requests arrived at the engine. */
+        const char *option = PICK(&m->r, "OPTIN", "OPTIN", "OPTOUT", "NOLOOP");
+        step_str(s, option);
+        if (strncmp(option, "OPT", 3) == 0) {
+            MAKER_SAY(m, "CLIENT", "CACHING", strcmp(option, "OPTIN") == 0 ? "YES" : "NO");
+        }
+    } else if (maker_chance(m, 15)) {
+        step_str(s, "PREFIX");
+        step_str(s, PICK(&m->r, "s", "l", "", "h0"));
+    }
+    maker_commands(m, 5);
+    if (maker_chance(m, 20)) {
+        MAKER_SAY(m, "CLIENT", "CACHING", PICK(&m->r, "yes", "no", "maybe"));
+        maker_commands(m, 2);
+    }
+    m->client = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
+    if (!m->clients[m->client].blocked) {
+        maker_commands(m, 6);
+    }
+    m->client = client;
+    tracking_ends(m, 30);
+}
+
+void scenes_redirect(struct maker *m)
+{
+    int client = m->client;
+    int told = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
+
+    if (m->clients[client].multi || m->clients[told].multi || m->clients[told].blocked) {
+        return;
+    }
+    m->client = told;
+    bool subscribes = maker_chance(m, 60);
+    MAKER_SAY(m, "CLIENT", "GETNAME"); /* so that it is there */
+    if (subscribes) {
+        MAKER_SAY(m, "SUBSCRIBE", "__redis__:invalidate");
+    }
+    m->client = client;
+    struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", "ON", "REDIRECT");
+    step_client_id(s, told);
+    if (maker_chance(m, 30)) {
+        step_str(s, PICK(&m->r, "OPTIN", "OPTOUT", "NOLOOP"));
+    }
+    maker_commands(m, 6);
+    for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
+        m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
+        if (!m->clients[m->client].blocked) {
+            maker_commands(m, 8);
+        }
+    }
+    m->client = client;
+    tracking_ends(m, 40);
+    if (subscribes) {
+        m->client = told;
+        MAKER_SAY(m, "UNSUBSCRIBE");
+        m->client = client;
+    }
+}
+
+void scenes_events(struct maker *m)
+{
+    int client = m->client;
+
+    if (m->clients[client].multi) {
+        return;
+    }
+    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events",
+              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EAm"));
+    MAKER_SAY(m, "PSUBSCRIBE", PICK(&m->r, "__key*__:*", "__keyspace@*", "__keyevent@0__:*"));
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);
+        if (!m->clients[m->client].blocked) {
+            maker_commands(m, 6);
+        }
+    }
+    m->client = client;
+    MAKER_SAY(m, "PUNSUBSCRIBE");
+    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events", "");
+}
