@@ -22,13 +22,13 @@ const struct cluster_options differ_cluster = {
     .log_json = "\"segment_bytes\": 16777216, \"lease_ms\": 10000",
     .proxy_json = "\"lease_ms\": 10000"} /* busy machines are not what is tested */;
 
-static void print_difference(const struct program *p, const struct play_difference *d,
-                             unsigned number, bool again)
+static void print_difference(const struct program *p, const struct difference *d, unsigned number,
+                             bool again)
 {
     static const char *const names[] = {"Redis", "Holdfast"};
 
     printf("\ndifference %u (program %" PRIu64 ", RESP%d): %s", number, p->seed, p->resp,
-           play_kind_text(d->kind));
+           difference_text(d->kind));
     if (d->client >= 0) {
         printf(", client %c", 'A' + d->client);
     }
@@ -39,7 +39,7 @@ static void print_difference(const struct program *p, const struct play_differen
         fputs(piped ? "  | " : "    ", stdout);
         step_print(&p->steps[i], stdout);
     }
-    for (int side = 0; side < PLAY_SIDES; side++) {
+    for (int side = 0; side < STAGE_SIDES; side++) {
         printf("    %-8s: ", names[side]);
         program_print_bytes(buf_head(&d->said[side]), d->said[side].len, DIFFER_SHOWN_BYTES,
                             stdout);
@@ -62,13 +62,13 @@ static void check_table(void)
     free(text);
 }
 
-static bool over(const struct differ_options *o, const struct play_stage *stage, uint64_t start_ns)
+static bool over(const struct differ_options *o, const struct stage *stage, uint64_t start_ns)
 {
     return (o->commands > 0 && stage->commands >= o->commands) ||
            (o->seconds > 0 && clock_now_ns() - start_ns >= o->seconds * CLOCK_NS_PER_S);
 }
 
-static void tell(const struct play_stage *stage, unsigned programs, unsigned differences,
+static void tell(const struct stage *stage, unsigned programs, unsigned differences,
                  uint64_t start_ns)
 {
     double s = (double)(clock_now_ns() - start_ns) / 1e9;
@@ -79,13 +79,13 @@ static void tell(const struct play_stage *stage, unsigned programs, unsigned dif
 
 unsigned differ_run(struct cluster *cluster, const struct differ_options *options)
 {
-    struct play_stage stage;
+    struct stage stage;
     struct generate_world world;
     struct random seeds;
     unsigned differences = 0, programs = 0;
 
     check_table();
-    play_open(&stage, cluster);
+    stage_open(&stage, cluster);
     redisContext *engine = cluster_connect(cluster, "plain1");
     generate_world_load(&world, &stage.table, engine);
     redisFree(engine);
@@ -95,18 +95,18 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
     uint64_t start_ns = clock_now_ns(), told_ns = start_ns;
     while (!over(options, &stage, start_ns) && differences < options->differences) {
         struct program p;
-        struct play_difference d;
+        struct difference d;
         int resp = options->resp != 0 ? options->resp : 2 + (int)(programs % 2);
         generate(&p, &world, random_next(&seeds), resp, DIFFER_STEPS);
         programs++;
         if (!play(&stage, &p, &d)) {
-            struct play_stage before = stage;
+            struct stage before = stage;
             stage.tally = NULL;
             bool again = shrink(&stage, &p, &d);
             stage.commands = before.commands;
             stage.tally = before.tally;
             print_difference(&p, &d, ++differences, again);
-            play_difference_release(&d);
+            difference_release(&d);
         }
         program_fini(&p);
         if (options->verbose && clock_now_ns() > told_ns + DIFFER_TELL_S * CLOCK_NS_PER_S) {
@@ -120,6 +120,6 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
         tally_destroy(stage.tally);
     }
     generate_world_release(&world);
-    play_close(&stage);
+    stage_close(&stage);
     return differences;
 }

@@ -3,7 +3,9 @@ DIFFER_CFLAGS = $(AM_CFLAGS) -O2 -DDOCS_DIR='"$(abs_top_srcdir)/docs"'
 check_LIBRARIES += libdiffer.a
 libdiffer_a_SOURCES = \
 	tests/differ/arguments.c tests/differ/arguments.h \
+	tests/differ/compare.c tests/differ/compare.h \
 	tests/differ/differ.c tests/differ/differ.h \
+	tests/differ/difference.c tests/differ/difference.h \
 	tests/differ/examples.c tests/differ/examples.h \
 	tests/differ/frames.c tests/differ/frames.h \
 	tests/differ/generate.c tests/differ/generate.h \
@@ -15,6 +17,7 @@ libdiffer_a_SOURCES = \
 	tests/differ/scenes_calls.c tests/differ/scenes_care.c tests/differ/scenes_clients.c \
 	tests/differ/scenes_data.c tests/differ/scenes_forms.c tests/differ/scenes_told.c \
 	tests/differ/shrink.c tests/differ/shrink.h \
+	tests/differ/stage.c tests/differ/stage.h \
 	tests/differ/table.c tests/differ/table.h \
 	tests/differ/tally.c tests/differ/tally.h \
 	tests/differ/values.c tests/differ/values.h

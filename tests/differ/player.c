@@ -35,19 +35,19 @@ static void take_reply(struct wire *w, struct buf *reply)
     ck_assert_msg(rc == ERR_OK, "a new connection: %s", err_text(rc));
 }
 
-void player_open(struct player *pl, const struct play_stage *stage, int resp)
+void player_open(struct player *pl, const struct stage *stage, int resp)
 {
     struct buf reply = BUF_INIT;
 
     *pl = (struct player){.open = true, .acks = -1};
-    for (int side = 0; side < PLAY_SIDES; side++) {
+    for (int side = 0; side < STAGE_SIDES; side++) {
         struct wire *w = &pl->wires[side];
-        play_connect(stage, (enum play_side)side, w);
+        stage_connect(stage, (enum stage_side)side, w);
         wire_queue(w, "HELLO", resp == 3 ? "3" : "2");
         wire_queue(w, "CLIENT", "ID");
         wire_flush(w);
     }
-    for (int side = 0; side < PLAY_SIDES; side++) {
+    for (int side = 0; side < STAGE_SIDES; side++) {
         take_reply(&pl->wires[side], &reply);
         take_reply(&pl->wires[side], &reply);
         pl->ids[side] = strtoll((const char *)buf_head(&reply) + 1, NULL, 10);
@@ -60,7 +60,7 @@ void player_close(struct player *pl)
     if (!pl->open) {
         return;
     }
-    for (int side = 0; side < PLAY_SIDES; side++) {
+    for (int side = 0; side < STAGE_SIDES; side++) {
         wire_close(&pl->wires[side]);
     }
     buf_release(&pl->early);
@@ -234,7 +234,7 @@ static void follow_frame(struct player *pl, const struct step *s, size_t index, 
 }
 
 /* What an EXEC's reply is compared by. */
-static enum frames_rule *rules_of_exec(const struct player *pl, const struct play_stage *stage,
+static enum frames_rule *rules_of_exec(const struct player *pl, const struct stage *stage,
                                        const struct program *p)
 {
     enum frames_rule *rules = mem_calloc(pl->queued.count + 1, sizeof *rules);
@@ -253,7 +253,7 @@ static enum frames_rule *rules_of_exec(const struct player *pl, const struct pla
 }
 
 /* The same of a script that calls several. */
-static enum frames_rule *rules_of_calls(const struct play_stage *stage, const struct step *s,
+static enum frames_rule *rules_of_calls(const struct stage *stage, const struct step *s,
                                         size_t *count)
 {
     struct step calls[RULES_CALLS_MAX];
@@ -267,7 +267,7 @@ static enum frames_rule *rules_of_calls(const struct play_stage *stage, const st
 }
 
 /* Counts what was answered: each command for itself. */
-static void tally(const struct play_stage *stage, const struct step *s, const struct frame *answer)
+static void tally(const struct stage *stage, const struct step *s, const struct frame *answer)
 {
     struct step calls[RULES_CALLS_MAX];
     size_t inner = rules_script_words(s), many = rules_script_calls(s, calls, RULES_CALLS_MAX);
@@ -284,9 +284,8 @@ static void tally(const struct play_stage *stage, const struct step *s, const st
     }
 }
 
-static void tally_frame(const struct player *pl, const struct play_stage *stage,
-                        const struct program *p, const struct step *s, const char *bytes,
-                        size_t len)
+static void tally_frame(const struct player *pl, const struct stage *stage, const struct program *p,
+                        const struct step *s, const char *bytes, size_t len)
 {
     struct frame f;
 
@@ -305,7 +304,7 @@ static void tally_frame(const struct player *pl, const struct play_stage *stage,
     frames_release(&f);
 }
 
-size_t player_takes(struct player *pl, const struct play_stage *stage, const struct program *p,
+size_t player_takes(struct player *pl, const struct stage *stage, const struct program *p,
                     const char *frame, size_t len, enum frames_rule *rule, enum frames_rule **rules,
                     size_t *count)
 {

@@ -3,8 +3,8 @@
 #ifndef TESTS_DIFFER_PLAYER_H
 #define TESTS_DIFFER_PLAYER_H
 
-#include "tests/differ/play.h"
 #include "tests/differ/rules.h"
+#include "tests/differ/stage.h"
 
 enum player_topics { PLAYER_CHANNELS, PLAYER_PATTERNS, PLAYER_SHARDS, PLAYER_TOPICS };
 
@@ -16,8 +16,8 @@ struct player_queue {
 
 struct player {
     bool open;
-    struct wire wires[PLAY_SIDES];
-    long long ids[PLAY_SIDES];
+    struct wire wires[STAGE_SIDES];
+    long long ids[STAGE_SIDES];
     struct buf early;         /* messages that Holdfast sent before replies that Redis has first */
     struct player_queue owed; /* what was sent and has not been answered */
     struct player_queue queued; /* in MULTI */
@@ -33,7 +33,7 @@ struct player {
 
 enum { PLAYER_NO_STEP = -1 };
 
-void player_open(struct player *pl, const struct play_stage *stage, int resp);
+void player_open(struct player *pl, const struct stage *stage, int resp);
 void player_close(struct player *pl);
 
 /* Notes that the step is sent. False: it must not be. */
@@ -41,7 +41,7 @@ bool player_sends(struct player *pl, const struct program *p, size_t index);
 
 /* Which step the plain Redis' frame belongs to (SIZE_MAX: none), and how it is compared. `rules`
  * are of the elements of an EXEC's reply, or NULL; the caller frees them. */
-size_t player_takes(struct player *pl, const struct play_stage *stage, const struct program *p,
+size_t player_takes(struct player *pl, const struct stage *stage, const struct program *p,
                     const char *frame, size_t len, enum frames_rule *rule, enum frames_rule **rules,
                     size_t *count);
 

@@ -284,7 +284,7 @@ const char *rules_missing_line(const char *compatibility)
         }
     }
     static const char *const others[] = {RULES_LINK, RULES_FORGOTTEN,
-                                         RULES_RIGHTS}; /* play.c, player.c */
+                                         RULES_RIGHTS}; /* compare.c, player.c */
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strstr(compatibility, others[i]) == NULL) {
             return others[i];

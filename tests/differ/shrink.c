@@ -10,13 +10,13 @@
 enum { SHRINK_AGAIN = 3, SHRINK_MS = 60000, SHRINK_TIMEOUT_MS = 1200 };
 
 struct shrinking {
-    struct play_stage *stage;
+    struct stage *stage;
     struct program *program;
-    struct play_difference *difference; /* of the program as it is now */
+    struct difference *difference; /* of the program as it is now */
     uint64_t end_ns;
 };
 
-static bool alike(const struct play_difference *a, const struct play_difference *b)
+static bool alike(const struct difference *a, const struct difference *b)
 {
     return a->kind == b->kind && strcasecmp(a->command, b->command) == 0;
 }
@@ -24,17 +24,17 @@ static bool alike(const struct play_difference *a, const struct play_difference 
 /* Takes the candidate over if it shows the difference, else frees it. */
 static bool try_it(struct shrinking *sh, struct program *candidate)
 {
-    struct play_difference d;
+    struct difference d;
 
     if (clock_now_ns() < sh->end_ns && !play(sh->stage, candidate, &d)) {
         if (alike(&d, sh->difference)) {
             program_fini(sh->program);
             *sh->program = *candidate;
-            play_difference_release(sh->difference);
+            difference_release(sh->difference);
             *sh->difference = d;
             return true;
         }
-        play_difference_release(&d);
+        difference_release(&d);
     }
     program_fini(candidate);
     return false;
@@ -146,7 +146,7 @@ static void separate_steps(struct shrinking *sh)
     }
 }
 
-bool shrink(struct play_stage *stage, struct program *p, struct play_difference *d)
+bool shrink(struct stage *stage, struct program *p, struct difference *d)
 {
     struct shrinking sh = {.stage = stage,
                            .program = p,

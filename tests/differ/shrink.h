@@ -7,6 +7,6 @@
 /* Leaves out steps, then words, as long as a difference of the same kind shows (delta debugging).
  * The program becomes the shorter one, d its difference. False: it did not show again; the program
  * is as it was. */
-bool shrink(struct play_stage *stage, struct program *p, struct play_difference *d);
+bool shrink(struct stage *stage, struct program *p, struct difference *d);
 
 #endif
