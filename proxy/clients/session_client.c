@@ -377,8 +377,8 @@ static void session_client_ask(struct router *router, struct client *c, const st
     }
     buf_clear(&router->hashes);
     struct request *r = router_send(router, c, route, 0, false, true, argv, argc);
-    if (r != NULL && c->redirects_to != 0) {
-        r->amend = session_amend_redirect;
+    if (r != NULL && resp_arg_is(&argv[1], "trackinginfo")) {
+        r->amend = session_amend_redirect; /* a REDIRECT may be among what is not answered yet */
     }
     /* CACHING is for the next command, and a fence may come before that: it is said again then. */
     if (c->lane == CLIENT_LANE_PRIVATE && resp_arg_is(&argv[1], "caching")) {

@@ -563,6 +563,27 @@ START_TEST(test_quit)
 }
 END_TEST
 
+/* Whom invalidations are redirected to is told by the client's id, not by that of its link at
+ * Redis; also where the question stands right behind the answer to it in a pipeline. */
+START_TEST(test_tracking_redirect)
+{
+    static const char of_redis[] = "+OK\r\n*4\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n$8\r\n"
+                                   "redirect\r\n:70\r\n";
+
+    world_join(1);
+    world_say_raw(0, "CLIENT TRACKING ON REDIRECT 2\r\nCLIENT TRACKINGINFO\r\n");
+    world_link_up(0);
+    world_link_expect_sent(0, "HELLO 3|PING");
+    world_link_redis(0, "%0\r\n+PONG\r\n");
+    session_link_settled(&world.all);
+    world_turn();
+    world_link_up(1);
+    world_link_expect_sent(1, "CLIENT TRACKING ON REDIRECT 70|CLIENT TRACKINGINFO");
+    world_link_redis(1, of_redis);
+    world_expect(0, "+OK\r\n*4\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n$8\r\nredirect\r\n:2\r\n");
+}
+END_TEST
+
 /* What CONFIG SET sets here when Redis has set the rest leaves alone what others have set since. */
 START_TEST(test_config_late)
 {
@@ -593,5 +614,5 @@ int main(void)
                     test_wait, test_wait_blocks, test_wait_times_out, test_wait_ends, test_sync,
                     test_sync_refused, test_names, test_client_words, test_reply, test_counted,
                     test_kill, test_kill_waiting, test_list, test_reset, test_quit,
-                    test_config_late);
+                    test_tracking_redirect, test_config_late);
 }
