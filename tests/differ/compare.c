@@ -1,12 +1,13 @@
 #include "tests/differ/compare.h"
 
 #include "common/clock.h"
-#include "common/mem.h"
+#include "tests/differ/messages.h"
 
 #include <check.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 bool compare_differs(struct performance *pf, enum difference_kind kind, int client, size_t step)
 {
@@ -26,8 +27,7 @@ bool compare_differs(struct performance *pf, enum difference_kind kind, int clie
 
 /* ---- replies ---- */
 
-/* Waits for a whole reply; its length, or 0. */
-static size_t await_frame(struct wire *w, int timeout_ms)
+size_t compare_await(struct wire *w, int timeout_ms)
 {
     uint64_t end = clock_now_ns() + (uint64_t)timeout_ms * CLOCK_NS_PER_MS;
 
@@ -47,148 +47,95 @@ static size_t await_frame(struct wire *w, int timeout_ms)
     }
 }
 
-/* Whether Holdfast's message is the one that Redis said; ids are of each server. */
-static bool same_message(const char *said, size_t said_len, const char *bytes, size_t len)
+/* Names in acknowledgements that come in any order: in the end they must have been the same. */
+static void note_acknowledged(struct player *pl, enum stage_side side, struct message m)
 {
-    static const char broken[] = "tracking-redir-broken";
-    return (len == said_len && memcmp(bytes, said, len) == 0) ||
-           (frames_begins(said, said_len, broken) && frames_begins(bytes, len, broken));
-}
+    struct frame f;
 
-static void bring_to_front(char *bytes, size_t at, size_t len)
-{
-    char *copy = mem_alloc(len);
-
-    memcpy(copy, bytes + at, len);
-    memmove(bytes + len, bytes, at);
-    memcpy(bytes, copy, len);
-    free(copy);
-}
-
-/* Brings the message that Redis says now to the front of what Holdfast has sent: those for several
- * patterns come in the order of a hash table, and in RESP3 what a client publishes to itself comes
- * behind the reply, as in later versions of Redis; invalidations may come behind what the proxy
- * itself answers, and where they are redirected to anywhere. Waits for it. */
-static void reorder_messages(const struct performance *pf, struct player *pl, const char *said,
-                             size_t said_len, bool freely)
-{
-    const struct player_queue *q = &pl->owed;
-    struct wire *w = &pl->wires[STAGE_PROXY];
-    bool by_proxy = q->count > 0 && rules_is_about_clients(&pf->program->steps[q->steps[q->head]]);
-    uint64_t end = clock_now_ns() + (uint64_t)pf->stage->timeout_ms * CLOCK_NS_PER_MS;
-
-    while (clock_now_ns() < end) {
-        char *bytes = (char *)buf_head(&w->in);
-        size_t at = 0;
-        ssize_t len = 0;
-        while (at < w->in.len && (len = wire_reply_length(bytes + at, w->in.len - at)) > 0) {
-            if ((*said != '>' && !frames_is_message(bytes + at, (size_t)len)) ||
-                (!freely && !by_proxy && strchr("-+>:", bytes[at]) == NULL && len > 4)) {
-                break;
-            }
-            if (same_message(said, said_len, bytes + at, (size_t)len)) {
-                bring_to_front(bytes, at, (size_t)len);
-                return;
-            }
-            at += (size_t)len;
-        }
-        if (at < w->in.len && len > 0) {
-            return; /* something that it must not come behind */
-        }
-        struct pollfd pfd = {.fd = w->fd, .events = POLLIN};
-        if (w->ended || poll(&pfd, 1, pf->stage->timeout_ms) <= 0) {
-            return;
-        }
-        wire_fill(w);
+    frames_parse(&f, m.bytes, m.len);
+    if (f.count > 1) {
+        pl->acknowledged[side] += XXH3_64bits(f.children[1].bytes, f.children[1].len);
     }
+    frames_release(&f);
 }
 
-/* Takes the message out of those that came early. */
-static bool was_early(struct player *pl, const char *said, size_t said_len)
+/* Both frames are at the front. */
+static bool same_frames(const struct performance *pf, struct player *pl, struct message said,
+                        struct message m, struct frames_how *how)
 {
-    uint8_t *bytes = buf_head(&pl->early);
-    ssize_t len;
+    struct frames_id ids[PROGRAM_CLIENTS];
 
-    for (size_t at = 0; at < pl->early.len; at += (size_t)len) {
-        len = wire_reply_length((const char *)bytes + at, pl->early.len - at);
-        MUST(len > 0);
-        if ((size_t)len == said_len && memcmp(bytes + at, said, said_len) == 0) {
-            memmove(bytes + at, bytes + at + said_len, pl->early.len - at - said_len);
-            buf_truncate(&pl->early, pl->early.len - said_len);
-            return true;
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        for (int side = 0; side < STAGE_SIDES; side++) {
+            ids[i].ids[side] = pf->players[i].open ? pf->players[i].ids[side] : -1;
         }
     }
-    return false;
-}
-
-/* Whether it has no place of its own among the client's replies. */
-static bool comes_freely(const struct player *pl, const char *frame, size_t len)
-{
-    return frames_is_message(frame, len) || (pl->told && frames_begins(frame, len, "invalidate"));
-}
-
-/* Leaves out invalidations at the head of what Holdfast sent that Redis does not tell: they are for
- * keys that somebody else has read over the same link (COMPATIBILITY.md). */
-static void skip_surplus(struct player *pl)
-{
-    struct buf *in = &pl->wires[STAGE_PROXY].in;
-    const struct buf *said = &pl->wires[STAGE_PLAIN].in;
-
-    while (in->len > 0 && *buf_head(in) == '>') {
-        ssize_t len = wire_reply_length((const char *)buf_head(in), in->len);
-        if (len <= 0 || !frames_begins((const char *)buf_head(in), (size_t)len, "invalidate") ||
-            (said->len > 0 && memmem(buf_head(said), said->len, buf_head(in), (size_t)len))) {
-            return;
-        }
-        buf_consume(in, (size_t)len);
+    how->ids = ids;
+    how->id_count = PROGRAM_CLIENTS;
+    bool same = frames_equal(said.bytes, said.len, m.bytes, m.len, how);
+    if (same && how->rule == FRAMES_ACK) {
+        note_acknowledged(pl, STAGE_PLAIN, said);
+        note_acknowledged(pl, STAGE_PROXY, m);
+        same = pl->acks >= 0 || pl->acknowledged[STAGE_PLAIN] == pl->acknowledged[STAGE_PROXY];
     }
+    return same;
+}
+
+/* What Holdfast says where Redis says this, brought to the front, if it comes. */
+static size_t find_frame(const struct performance *pf, struct player *pl, struct message said,
+                         bool asked)
+{
+    struct wire *proxy = &pl->wires[STAGE_PROXY];
+    bool freely = !asked && messages_come_freely(pl, said);
+    bool may_lack = !asked && messages_may_lack(pf, pl, said);
+    int timeout_ms = may_lack ? 0 : pf->stage->timeout_ms;
+
+    size_t len = compare_await(proxy, timeout_ms);
+    if (!freely) {
+        len = messages_keep_early(pl, said, len, timeout_ms);
+    }
+    if (len > 0) {
+        messages_skip_surplus(pf, pl);
+        len = compare_await(proxy, timeout_ms);
+    }
+    if (len > 0 && !may_lack && (freely || (!asked && messages_invalidate(said)))) {
+        messages_reorder(pf, pl, said, freely);
+        len = compare_await(proxy, 0);
+    }
+    return len;
 }
 
 static bool compare_frame(struct performance *pf, int client)
 {
     struct player *pl = &pf->players[client];
     struct wire *plain = &pl->wires[STAGE_PLAIN], *proxy = &pl->wires[STAGE_PROXY];
-    enum frames_rule rule, *rules;
-    size_t count = 0;
+    struct frames_how how;
 
-    size_t plain_len = await_frame(plain, STAGE_CONTROL_MS);
-    ck_assert_msg(plain_len > 0, "not a whole reply of the plain Redis");
-    const char *said = (const char *)buf_head(&plain->in);
-    size_t step = player_takes(pl, pf->stage, pf->program, said, plain_len, &rule, &rules, &count);
-    bool message = step == SIZE_MAX && comes_freely(pl, said, plain_len);
-    if (message && was_early(pl, said, plain_len)) {
-        free(rules);
-        buf_consume(&plain->in, plain_len);
-        return true;
-    }
-    size_t len = await_frame(proxy, pf->stage->timeout_ms);
-    while (!message && len > 0 && *buf_head(&proxy->in) == '>' &&
-           comes_freely(pl, (const char *)buf_head(&proxy->in), len)) {
-        buf_append(&pl->early, buf_head(&proxy->in), len);
-        buf_consume(&proxy->in, len);
-        len = await_frame(proxy, pf->stage->timeout_ms);
-    }
-    if (len > 0 && *buf_head(&proxy->in) == '>') {
-        skip_surplus(pl);
-        len = await_frame(proxy, pf->stage->timeout_ms);
-    }
-    bool invalidates =
-        step == SIZE_MAX && (frames_begins(said, plain_len, "invalidate") ||
-                             frames_begins(said, plain_len, "tracking-redir-broken"));
-    if (len > 0 && (message || invalidates)) {
-        reorder_messages(pf, pl, said, plain_len, message);
-        len = await_frame(proxy, 0);
-    }
-    bool same = len > 0 && frames_equal(said, plain_len, (const char *)buf_head(&proxy->in), len,
-                                        rule, rules, count);
-    free(rules);
+    size_t said_len = compare_await(plain, STAGE_CONTROL_MS);
+    ck_assert_msg(said_len > 0, "not a whole reply of the plain Redis");
+    struct message said = {(const char *)buf_head(&plain->in), said_len};
+    size_t step = player_takes(pl, pf->stage, pf->program, said.bytes, said.len, &how);
+    bool asked = step != SIZE_MAX;
+    size_t len = 0;
+    bool same = !asked && messages_come_freely(pl, said) && messages_were_early(pl, said);
     if (!same) {
-        buf_append(&pf->difference->said[STAGE_PLAIN], said, plain_len);
+        len = find_frame(pf, pl, said, asked);
+        same =
+            len > 0 && same_frames(pf, pl, said,
+                                   (struct message){(const char *)buf_head(&proxy->in), len}, &how);
+        if (!same && !asked && messages_may_lack(pf, pl, said)) {
+            len = 0;
+            same = true;
+        }
+    }
+    free(how.elements);
+    if (!same) {
+        buf_append(&pf->difference->said[STAGE_PLAIN], said.bytes, said.len);
         buf_append(&pf->difference->said[STAGE_PROXY], buf_head(&proxy->in),
                    len > 0 ? len : proxy->in.len);
         return compare_differs(pf, len > 0 ? DIFFERENCE_REPLY : DIFFERENCE_SILENCE, client, step);
     }
-    buf_consume(&plain->in, plain_len);
+    buf_consume(&plain->in, said.len);
     buf_consume(&proxy->in, len);
     return true;
 }
@@ -209,7 +156,7 @@ static bool compare_end(struct performance *pf, int client)
         return true;
     }
     wire_fill(&pl->wires[STAGE_PROXY]);
-    skip_surplus(pl);
+    messages_skip_surplus(pf, pl);
     if (pl->wires[STAGE_PROXY].ended) {
         return compare_differs(pf, DIFFERENCE_CLOSED, client, SIZE_MAX);
     }
@@ -301,17 +248,33 @@ bool compare_all(struct performance *pf)
 
 /* ---- data ---- */
 
+static bool same_data(struct performance *pf, int control)
+{
+    struct difference *d = pf->difference;
+
+    if (!stage_digest(&pf->stage->controls[control], &d->said[STAGE_PROXY])) {
+        return compare_differs(pf, DIFFERENCE_STUCK, -1, SIZE_MAX);
+    }
+    return (d->said[0].len == d->said[1].len &&
+            memcmp(buf_head(&d->said[0]), buf_head(&d->said[1]), d->said[0].len) == 0) ||
+           compare_differs(pf, DIFFERENCE_DIGEST, -1, SIZE_MAX);
+}
+
 bool compare_data(struct performance *pf)
 {
     struct difference *d = pf->difference;
 
     ck_assert(stage_digest(&pf->stage->controls[STAGE_PLAIN], &d->said[STAGE_PLAIN]));
-    if (!stage_digest(&pf->stage->controls[STAGE_PROXY], &d->said[STAGE_PROXY])) {
-        return compare_differs(pf, DIFFERENCE_STUCK, -1, SIZE_MAX);
+    if (!same_data(pf, STAGE_PROXY)) {
+        return false;
     }
-    if (d->said[0].len != d->said[1].len ||
-        memcmp(buf_head(&d->said[0]), buf_head(&d->said[1]), d->said[0].len) != 0) {
-        return compare_differs(pf, DIFFERENCE_DIGEST, -1, SIZE_MAX);
+    if (pf->stage->through != STAGE_LEADER) {
+        if (!stage_catch_up(pf->stage)) {
+            return compare_differs(pf, DIFFERENCE_STUCK, -1, SIZE_MAX);
+        }
+        if (!same_data(pf, STAGE_COPY)) {
+            return false;
+        }
     }
     buf_clear(&d->said[0]);
     buf_clear(&d->said[1]);

@@ -12,7 +12,8 @@ struct performance {
     const struct program *program;
     struct player players[PROGRAM_CLIENTS];
     struct difference *difference;
-    int blocked; /* clients, at the plain Redis */
+    int blocked;  /* clients, at the plain Redis */
+    bool written; /* something may be since the Redis beside the proxy had all */
 };
 
 /* Notes the difference and returns false. client: or -1; step: or SIZE_MAX. */
@@ -28,6 +29,9 @@ bool compare_blocked(struct performance *pf);
 
 /* False: the data differ. */
 bool compare_data(struct performance *pf);
+
+/* Waits for a whole reply; its length, or 0. */
+size_t compare_await(struct wire *w, int timeout_ms);
 
 /* Clients that are there. */
 int compare_open(const struct performance *pf);

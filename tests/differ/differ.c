@@ -16,11 +16,12 @@ enum { DIFFER_STEPS = 400, DIFFER_SHOWN_BYTES = 2000, DIFFER_TELL_S = 10 };
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", "--unixsocket",
                                          "redis.sock", NULL};
-const struct cluster_options differ_cluster = {
-    .plain = true,
-    .redis_args = redis_args,
-    .log_json = "\"segment_bytes\": 16777216, \"lease_ms\": 10000",
-    .proxy_json = "\"lease_ms\": 10000"} /* busy machines are not what is tested */;
+#define DIFFER_LEASE "\"lease_ms\": 10000" /* busy machines are not what is tested */
+#define DIFFER_CLUSTER                                                                             \
+    .plain = true, .redis_args = redis_args,                                                       \
+    .log_json = "\"segment_bytes\": 16777216, " DIFFER_LEASE, .proxy_json = DIFFER_LEASE
+const struct cluster_options differ_cluster = {DIFFER_CLUSTER};
+const struct cluster_options differ_cluster_of_two = {DIFFER_CLUSTER, .pairs = 2};
 
 static void print_difference(const struct program *p, const struct difference *d, unsigned number,
                              bool again)
@@ -85,7 +86,7 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
     unsigned differences = 0, programs = 0;
 
     check_table();
-    stage_open(&stage, cluster);
+    stage_open(&stage, cluster, options->through);
     redisContext *engine = cluster_connect(cluster, "plain1");
     generate_world_load(&world, &stage.table, engine);
     redisFree(engine);

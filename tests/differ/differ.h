@@ -3,7 +3,7 @@
 #ifndef TESTS_DIFFER_DIFFER_H
 #define TESTS_DIFFER_DIFFER_H
 
-#include "tests/lib/cluster.h"
+#include "tests/differ/stage.h"
 
 #include <stdint.h>
 
@@ -14,13 +14,14 @@ struct differ_options {
     unsigned seconds;            /* 0: no end */
     unsigned differences;        /* after which it stops */
     bool verbose;
+    enum stage_through through;
     bool tally; /* tells how often each command was said, and how it was answered */
 };
 
 /* The number of differences. */
 unsigned differ_run(struct cluster *cluster, const struct differ_options *options);
 
-/* Servers as it needs them. */
-extern const struct cluster_options differ_cluster;
+/* Servers as it needs them: with one proxy, and with two. */
+extern const struct cluster_options differ_cluster, differ_cluster_of_two;
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "tests/differ/listings.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -95,28 +96,41 @@ static bool equal_unordered(const struct frame *a, const struct frame *b, bool p
 
 /* ---- one by one ---- */
 
+static long long integer_of(const struct frame *n)
+{
+    char text[32] = "";
+
+    memcpy(text, n->bytes, n->len < sizeof text ? n->len : sizeof text - 1);
+    return strtoll(text, NULL, 10);
+}
+
 /* Programs use no times to live below these, and no other numbers in that range: what is left of
  * such a time, or a moment, differs by what the machine did meanwhile. */
 static bool times_are_near(const struct frame *a, const struct frame *b)
 {
     enum { SLACK_S = 120 };
-    char text[32] = "";
-
-    if (a->len >= sizeof text || b->len >= sizeof text) {
-        return false;
-    }
-    memcpy(text, a->bytes, a->len);
-    long long x = strtoll(text, NULL, 10);
-    memset(text, 0, sizeof text);
-    memcpy(text, b->bytes, b->len);
-    long long y = strtoll(text, NULL, 10);
+    long long x = integer_of(a), y = integer_of(b);
     long long apart = x > y ? x - y : y - x;
+
     bool seconds = x > 900000 && x < 5000000000 && apart <= SLACK_S;
     bool milliseconds = x > 900000000 && x < 5000000000000 && apart <= SLACK_S * 1000;
     return seconds || milliseconds;
 }
 
-static bool equal(const struct frame *a, const struct frame *b, enum frames_rule rule);
+static bool is_error(const struct frame *n)
+{
+    return n->type == '-' || n->type == '!';
+}
+
+static bool begins_with(const struct frame *n, const char *text)
+{
+    return n->len >= strlen(text) && memcmp(n->bytes, text, strlen(text)) == 0;
+}
+
+static bool same_bytes(const struct frame *a, const struct frame *b)
+{
+    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
 
 static bool is_word(const struct frame *n, const char *word)
 {
@@ -124,27 +138,41 @@ static bool is_word(const struct frame *n, const char *word)
            strncasecmp(n->bytes, word, n->len) == 0;
 }
 
-static bool loose(const struct frame *of, size_t index, enum frames_rule rule)
+/* Of an element, by that of the whole. */
+static enum frames_rule rule_of_child(const struct frame *of, size_t index, enum frames_rule rule)
 {
+    const struct frame *before = index > 0 ? &of->children[index - 1] : NULL;
+
     if (rule == FRAMES_PENDING) {
-        return of->count == 4 && index == 2 && of->children[3].type == ':';
+        return of->count == 4 && index == 2 && of->children[3].type == ':' ? FRAMES_SHAPE : rule;
     }
-    if (rule == FRAMES_ACK) {
-        return index == 1;
+    if (rule == FRAMES_ACK && index == 1) {
+        return FRAMES_SHAPE;
     }
-    return rule == FRAMES_IDLE && index > 0 &&
-           (is_word(&of->children[index - 1], "idle") ||
-            is_word(&of->children[index - 1], "inactive"));
+    if (rule == FRAMES_IDLE && before != NULL &&
+        (is_word(before, "idle") || is_word(before, "inactive"))) {
+        return FRAMES_SHAPE;
+    }
+    if (rule == FRAMES_HELLO_ROLE && before != NULL && is_word(before, "role")) {
+        return FRAMES_SHAPE;
+    }
+    if (rule == FRAMES_HELLO || rule == FRAMES_HELLO_ROLE) {
+        return before != NULL && is_word(before, "id") ? FRAMES_IDS : FRAMES_EXACT;
+    }
+    return rule;
 }
 
-static bool equal_elements(const struct frame *a, const struct frame *b, enum frames_rule rule)
+static bool equal(const struct frame *a, const struct frame *b, enum frames_rule rule,
+                  const struct frames_how *how);
+
+static bool equal_elements(const struct frame *a, const struct frame *b, enum frames_rule rule,
+                           const struct frames_how *how)
 {
     if (a->count != b->count) {
         return false;
     }
     for (size_t i = 0; i < a->count; i++) {
-        enum frames_rule child = loose(a, i, rule) ? FRAMES_SHAPE : rule;
-        if (!equal(&a->children[i], &b->children[i], child)) {
+        if (!equal(&a->children[i], &b->children[i], rule_of_child(a, i, rule), how)) {
             return false;
         }
     }
@@ -162,151 +190,108 @@ static bool equal_scan(const struct frame *a, const struct frame *b, bool pairs)
     return equal_unordered(&a->children[1], &b->children[1], pairs);
 }
 
-static bool equal_ids(const struct frame *a, const struct frame *b)
+bool frames_same_id(const struct frames_how *how, long long a, long long b)
 {
-    bool same = a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
-    return same ||
-           (a->type == ':' && strchr("-0", *a->bytes) == NULL && strchr("-0", *b->bytes) == NULL);
-}
-
-/* One line of CLIENT LIST, as far as it must be equal. */
-static void client_text(char *line, struct buf *out)
-{
-    static const char *const fields[] = {
-        "name=", "flags=", "db=", "sub=", "psub=", "ssub=", "cmd=", "user=", "resp="};
-    char *more = NULL;
-
-    for (char *word = strtok_r(line, " ", &more); word; word = strtok_r(NULL, " ", &more)) {
-        /* Of its socket; who was unblocked a moment ago may block still; what it watches or
-         * redirects. */
-        for (char *flag = word; strncmp(word, "flags=", 6) == 0 && *flag != '\0';) {
-            if (strchr("UubdR", *flag) != NULL) {
-                memmove(flag, flag + 1, strlen(flag));
-            } else {
-                flag++;
-            }
-        }
-        bool none = strcmp(word, "flags=") == 0;
-        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-            if (strncmp(word, fields[i], strlen(fields[i])) == 0) {
-                buf_printf(out, "%s%s ", word, none ? "N" : "");
-            }
-        }
-        if (strncmp(word, "redir=", 6) == 0) {
-            buf_printf(out, "redir=%s ", strchr("-0", word[6]) != NULL ? word + 6 : "id");
-        }
-        if (strncmp(word, "multi=", 6) ==
-            0) { /* Redis counts none when a watched key has changed */
-            buf_printf(out, "multi=%s ", word[6] == '-' ? "-1" : "n");
+    for (size_t i = 0; i < how->id_count; i++) {
+        if (how->ids[i].ids[0] == a || how->ids[i].ids[1] == b) {
+            return how->ids[i].ids[0] == a && how->ids[i].ids[1] == b;
         }
     }
-    buf_append_str(out, "\n");
+    return a == b || (a > 0 && b > 0);
 }
 
-static int by_id(const void *a, const void *b)
+static bool equal_integers(long long a, long long b, enum frames_rule rule,
+                           const struct frames_how *how)
 {
-    const char *x = *(char *const *)a, *y = *(char *const *)b;
-    long long ids[2] = {strtoll(x + 3, NULL, 10), strtoll(y + 3, NULL, 10)};
-    return (ids[0] > ids[1]) - (ids[0] < ids[1]);
-}
+    enum { NODES_MAX = 16 };
 
-/* All of them by their age: Redis turns its list now and then. */
-static void clients_text(const struct frame *n, struct buf *out)
-{
-    enum { LINES_MAX = 64 };
-    char *text = mem_alloc(n->len + 1), *lines[LINES_MAX], *rest = NULL;
-    size_t count = 0;
-
-    memcpy(text, n->bytes, n->len);
-    text[n->len] = '\0';
-    for (char *at = strtok_r(text, "\n", &rest); at && count < LINES_MAX;
-         at = strtok_r(NULL, "\n", &rest)) {
-        at += strncmp(at, "txt:", 4) == 0 ? 4 : 0; /* RESP3 */
-        /* Redis shows those that it is about to close. */
-        bool closing = strstr(at, " flags=A") != NULL;
-        if (!closing && strstr(at, " name=" FRAMES_CONTROL " ") == NULL) {
-            lines[count++] = at;
-        }
+    if (rule == FRAMES_IDS) {
+        return frames_same_id(how, a, b);
     }
-    qsort(lines, count, sizeof *lines, by_id);
-    for (size_t i = 0; i < count; i++) {
-        client_text(lines[i], out);
+    if (rule == FRAMES_NOT_LESS) {
+        return a <= b && b <= NODES_MAX;
     }
-    free(text);
+    if (rule == FRAMES_NOT_MORE || rule == FRAMES_SOME) {
+        return a >= b && (rule == FRAMES_NOT_MORE || (a == 0) == (b == 0));
+    }
+    return a == b;
 }
 
-static bool equal_clients(const struct frame *a, const struct frame *b)
+static bool equal_leaves(const struct frame *a, const struct frame *b, enum frames_rule rule,
+                         const struct frames_how *how)
 {
-    struct buf texts[2] = {BUF_INIT, BUF_INIT};
-
-    clients_text(a, &texts[0]);
-    clients_text(b, &texts[1]);
-    bool equal = by_bytes(&texts[0], &texts[1]) == 0;
-    buf_release(&texts[0]);
-    buf_release(&texts[1]);
-    return equal;
-}
-
-static bool equal(const struct frame *a, const struct frame *b, enum frames_rule rule)
-{
-    if (rule == FRAMES_ANY) {
+    if (same_bytes(a, b) && rule != FRAMES_IDS) {
         return true;
     }
+    if (a->type == ':' && (rule == FRAMES_TIMES || rule == FRAMES_IDLE)) {
+        return times_are_near(a, b);
+    }
+    if (rule == FRAMES_LENGTH) {
+        return a->len == b->len;
+    }
+    return a->type == ':' ? equal_integers(integer_of(a), integer_of(b), rule, how)
+                          : same_bytes(a, b);
+}
+
+static bool equal(const struct frame *a, const struct frame *b, enum frames_rule rule,
+                  const struct frames_how *how)
+{
     if (a->type != b->type) {
         return false;
     }
-    if (a->type == '-' || a->type == '!') {
-        return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+    if (rule == FRAMES_ERROR) {
+        const char *end = memchr(a->bytes, ' ', a->len);
+        size_t len = end != NULL ? (size_t)(end - a->bytes) + 1 : a->len;
+        return is_error(a) && b->len >= len && memcmp(a->bytes, b->bytes, len) == 0;
     }
-    switch (rule) {
-    case FRAMES_TYPE:
-        return true;
-    case FRAMES_UNORDERED:
-    case FRAMES_PAIRS:
+    if (is_error(a)) {
+        return same_bytes(a, b);
+    }
+    if (rule == FRAMES_TYPE || rule == FRAMES_COUNT) {
+        return rule == FRAMES_TYPE || a->count == b->count;
+    }
+    if (rule == FRAMES_UNORDERED || rule == FRAMES_PAIRS) {
         return equal_unordered(a, b, rule == FRAMES_PAIRS);
-    case FRAMES_SCAN:
-    case FRAMES_SCAN_PAIRS:
+    }
+    if (rule == FRAMES_SCAN || rule == FRAMES_SCAN_PAIRS) {
         return equal_scan(a, b, rule == FRAMES_SCAN_PAIRS);
-    case FRAMES_CLIENTS:
-        return equal_clients(a, b);
-    case FRAMES_IDS:
-        if (a->children == NULL) {
-            return equal_ids(a, b);
-        }
-        break;
-    case FRAMES_EXACT:
-    case FRAMES_PENDING:
-    case FRAMES_IDLE:
-    case FRAMES_ACK:
-    case FRAMES_SHAPE:
-    case FRAMES_ANY:
-        break;
+    }
+    if (rule == FRAMES_CLIENTS || rule == FRAMES_CLIENTS_LATER) {
+        return listings_same_clients(a, b, rule == FRAMES_CLIENTS_LATER, how);
+    }
+    if (rule == FRAMES_INFO) {
+        return listings_same_info(a, b);
     }
     if (a->children != NULL) {
-        return equal_elements(a, b, rule);
+        return equal_elements(a, b, rule, how);
     }
-    return rule == FRAMES_SHAPE || (a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0) ||
-           (a->type == ':' && times_are_near(a, b));
+    return rule == FRAMES_SHAPE || equal_leaves(a, b, rule, how);
 }
 
-bool frames_equal(const char *a, size_t a_len, const char *b, size_t b_len, enum frames_rule rule,
-                  const enum frames_rule *rules, size_t count)
+static bool equal_element(const struct frame *a, const struct frame *b,
+                          const struct frames_element *e, const struct frames_how *how)
+{
+    bool denied =
+        (is_error(a) && begins_with(a, "NOPERM")) || (is_error(b) && begins_with(b, "NOPERM"));
+    return (e->rights && denied) || equal(a, b, e->rule, how);
+}
+
+bool frames_equal(const char *a, size_t a_len, const char *b, size_t b_len,
+                  const struct frames_how *how)
 {
     struct frame x, y;
 
-    if (a_len == b_len && memcmp(a, b, a_len) == 0) {
+    if (how->rule == FRAMES_EXACT && how->elements == NULL && a_len == b_len &&
+        memcmp(a, b, a_len) == 0) {
         return true;
     }
     (void)parse(&x, a, a + a_len);
     (void)parse(&y, b, b + b_len);
-    bool same;
-    if (rules != NULL && x.type == '*' && y.type == '*' && x.count == count && y.count == count) {
-        same = true;
-        for (size_t i = 0; i < count && same; i++) {
-            same = equal(&x.children[i], &y.children[i], rules[i]);
-        }
-    } else {
-        same = equal(&x, &y, rule);
+    bool each = how->elements != NULL && x.type == '*' && y.type == '*' && x.count == how->count &&
+                y.count == how->count;
+    bool same = each || equal(&x, &y, how->rule, how);
+    for (size_t i = 0; each && same && i < how->count; i++) {
+        same = equal_element(&x.children[i], &y.children[i], &how->elements[i], how);
     }
     frames_release(&x);
     frames_release(&y);

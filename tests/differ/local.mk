@@ -9,6 +9,8 @@ libdiffer_a_SOURCES = \
 	tests/differ/examples.c tests/differ/examples.h \
 	tests/differ/frames.c tests/differ/frames.h \
 	tests/differ/generate.c tests/differ/generate.h \
+	tests/differ/listings.c tests/differ/listings.h \
+	tests/differ/messages.c tests/differ/messages.h \
 	tests/differ/play.c tests/differ/play.h \
 	tests/differ/player.c tests/differ/player.h \
 	tests/differ/program.c tests/differ/program.h \
@@ -33,9 +35,12 @@ test_differ_SOURCES = tests/system/test_differ.c
 test_differ_CFLAGS = $(DIFFER_CFLAGS)
 test_differ_LDADD = libdiffer.a $(SYSTEM_LDADD)
 
-# make differ COMMANDS=n [SEED=s] [RESP=2|3]; without a number: 100,000, RESP2 and RESP3 in turn.
+# make differ COMMANDS=n [SEED=s] [RESP=2|3] [THROUGH=follower|replica]; without a number: 100,000,
+# RESP2 and RESP3 in turn, through a proxy that leads.
 COMMANDS = 100000
 RESP = 0
+THROUGH = leader
 .PHONY: differ
 differ: differential $(bin_PROGRAMS)
-	./differential --commands $(COMMANDS) --resp $(RESP) $(if $(SEED),--seed $(SEED))
+	./differential --commands $(COMMANDS) --resp $(RESP) --through $(THROUGH) \
+		$(if $(SEED),--seed $(SEED))

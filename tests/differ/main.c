@@ -17,13 +17,13 @@ END_TEST
 
 static void setup(void)
 {
-    system_serve_with(&differ_cluster);
+    system_serve_with(options.through != STAGE_LEADER ? &differ_cluster_of_two : &differ_cluster);
 }
 
 static int usage(void)
 {
     fputs("usage: differ [--seed N] [--resp 2|3] [--commands N] [--seconds N] [--differences N]\n"
-          "              [--tally 1]\n",
+          "              [--through leader|follower|replica] [--tally 1]\n",
           stderr);
     return 2;
 }
@@ -43,6 +43,12 @@ int main(int argc, char **argv)
             options.seconds = (unsigned)value;
         } else if (strcmp(argv[i], "--differences") == 0) {
             options.differences = (unsigned)value;
+        } else if (strcmp(argv[i], "--through") == 0 && strcmp(argv[i + 1], "follower") == 0) {
+            options.through = STAGE_FOLLOWER;
+        } else if (strcmp(argv[i], "--through") == 0 && strcmp(argv[i + 1], "replica") == 0) {
+            options.through = STAGE_REPLICA;
+        } else if (strcmp(argv[i], "--through") == 0 && strcmp(argv[i + 1], "leader") == 0) {
+            options.through = STAGE_LEADER;
         } else if (strcmp(argv[i], "--tally") == 0) {
             options.tally = value != 0;
         } else {

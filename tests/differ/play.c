@@ -33,7 +33,8 @@ static bool begin(struct performance *pf)
     struct wire *controls = pf->stage->controls;
     struct buf reply = BUF_INIT;
 
-    bool ok = compare_wait_gone(pf, 0) && wait_served(pf);
+    bool ok = compare_wait_gone(pf, 0) && wait_served(pf) &&
+              (pf->stage->through == STAGE_LEADER || stage_catch_up(pf->stage));
     unsigned count = stage_queue_reset(&controls[STAGE_PROXY]);
     wire_flush(&controls[STAGE_PROXY]);
     stage_queue_reset(&controls[STAGE_PLAIN]);
@@ -98,11 +99,21 @@ static bool may_block(const struct stage *stage, const struct step *s)
     return c != NULL && c->blocking;
 }
 
+/* Whether it only reads. */
+static bool reads(const struct stage *stage, const struct step *s)
+{
+    const char *name = s->count > 0 && s->words[0].bytes != NULL ? s->words[0].bytes : "";
+    const struct command *c = table_find(&stage->table, name, "");
+
+    return s->kind != STEP_RAW && c != NULL && c->reads && !rules_runs_scripts(s);
+}
+
 /* Who hears of what is written: others' tracking is redirected to it, or keys notify it. */
 static void note_told(struct performance *pf, struct player *pl, const struct step *s)
 {
     for (size_t i = 0; i < s->count && step_is(s, 1, "tracking"); i++) {
         if (s->words[i].client >= 0) {
+            pl->tells = s->words[i].client;
             pf->players[s->words[i].client].told = true;
             pf->players[s->words[i].client].hears_tracking = true;
         }
@@ -126,10 +137,38 @@ static bool hears_itself(const struct stage *stage, const struct player *pl, con
     const char *name = s->count > 0 && s->words[0].bytes != NULL ? s->words[0].bytes : "";
     const struct command *c = table_find(&stage->table, name, "");
 
-    return (pl->hears_tracking || pl->hears_keys) && s->kind != STEP_RAW &&
+    return pl->pushes && (pl->hears_tracking || pl->hears_keys) && s->kind != STEP_RAW &&
            !step_is(s, 0, "exec") &&
            ((c != NULL && (c->write || c->blocking)) || step_is(s, 0, "multi") ||
             rules_runs_scripts(s));
+}
+
+/* Through a follower, subscriptions and what is published go different ways; and so do reads and
+ * writes of a replica. */
+static bool is_alone(const struct performance *pf, size_t index)
+{
+    const struct step *s = &pf->program->steps[index];
+    const struct step *before = index > 0 ? s - 1 : s;
+
+    switch (pf->stage->through) {
+    case STAGE_FOLLOWER:
+        if (player_is_subscription(s) || player_is_subscription(before)) {
+            return true;
+        }
+        break;
+    case STAGE_REPLICA:
+        return true;
+    case STAGE_LEADER:
+        break;
+    }
+    return s->alone || s->kind == STEP_RAW || before->kind == STEP_RAW;
+}
+
+/* Whether it hears of, or reads, what the Redis beside the proxy may not have yet. */
+static bool is_behind(const struct performance *pf, const struct step *s)
+{
+    return (pf->stage->through == STAGE_REPLICA && pf->written) ||
+           (pf->stage->through == STAGE_FOLLOWER && player_is_subscription(s));
 }
 
 /* Queues the steps from `first` on that make one pipeline; returns where the next one begins. */
@@ -146,13 +185,12 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
            p->steps[i].kind != STEP_END;
          i++) {
         const struct step *s = &p->steps[i];
-        bool alone =
-            s->alone || s->kind == STEP_RAW || p->steps[i > 0 ? i - 1 : 0].kind == STEP_RAW;
+        bool alone = is_alone(pf, i);
         if (i > first && (alone || s->ends || *ends || blocked)) {
             break;
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
-        if (hears_itself(pf->stage, pl, s) || !player_sends(pl, p, i)) {
+        if (hears_itself(pf->stage, pl, s) || !player_sends(pl, pf->stage, p, i)) {
             continue;
         }
         note_told(pf, pl, s);
@@ -165,6 +203,7 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
         }
         *ends = s->ends;
         blocked = blocks;
+        pf->written |= !reads(pf->stage, s);
         pf->stage->commands++;
     }
     return i;
@@ -246,6 +285,10 @@ static bool play_pipeline(struct performance *pf, size_t *at)
         ++*at; /* it is blocked: when what it says now would run, nobody knows */
         return true;
     }
+    if (is_behind(pf, first) && !stage_catch_up(pf->stage)) {
+        return compare_differs(pf, DIFFERENCE_STUCK, -1, SIZE_MAX);
+    }
+    pf->written &= pf->stage->through != STAGE_REPLICA;
     size_t start = *at;
     *at = queue_pipeline(pf, start, &ends);
     bool half = *at < p->count && p->steps[*at].kind == STEP_END &&
@@ -282,7 +325,7 @@ bool play(struct stage *stage, const struct program *p, struct difference *d)
     size_t at = 0, looked = 0;
 
     *d = (struct difference){.client = -1, .step = SIZE_MAX};
-    bool same = cluster_running(stage->cluster, "proxy1") && begin(&pf);
+    bool same = stage_stands(stage) && begin(&pf);
     if (!same) { /* what the last program, that differed, left behind */
         stage_renew(stage);
         *d = (struct difference){.client = -1, .step = SIZE_MAX};
@@ -295,7 +338,7 @@ bool play(struct stage *stage, const struct program *p, struct difference *d)
             looked = at;
         }
     }
-    if (!same && !cluster_running(stage->cluster, "proxy1")) {
+    if (!same && !stage_stands(stage)) {
         d->kind = DIFFERENCE_DIED;
     }
     for (int i = 0; i < PROGRAM_CLIENTS; i++) {

@@ -39,18 +39,24 @@ void player_open(struct player *pl, const struct stage *stage, int resp)
 {
     struct buf reply = BUF_INIT;
 
-    *pl = (struct player){.open = true, .acks = -1};
+    *pl = (struct player){.open = true, .acks = -1, .tells = -1, .pushes = resp == 3};
     for (int side = 0; side < STAGE_SIDES; side++) {
         struct wire *w = &pl->wires[side];
         stage_connect(stage, (enum stage_side)side, w);
         wire_queue(w, "HELLO", resp == 3 ? "3" : "2");
         wire_queue(w, "CLIENT", "ID");
+        if (side == STAGE_PROXY && stage->through == STAGE_REPLICA) {
+            wire_queue(w, "READONLY");
+        }
         wire_flush(w);
     }
     for (int side = 0; side < STAGE_SIDES; side++) {
         take_reply(&pl->wires[side], &reply);
         take_reply(&pl->wires[side], &reply);
         pl->ids[side] = strtoll((const char *)buf_head(&reply) + 1, NULL, 10);
+        if (side == STAGE_PROXY && stage->through == STAGE_REPLICA) {
+            take_reply(&pl->wires[side], &reply);
+        }
     }
     buf_release(&reply);
 }
@@ -64,12 +70,23 @@ void player_close(struct player *pl)
         wire_close(&pl->wires[side]);
     }
     buf_release(&pl->early);
+    buf_release(&pl->read);
     free(pl->owed.steps);
     free(pl->queued.steps);
     *pl = (struct player){0};
 }
 
 /* ---- what is sent ---- */
+
+static unsigned where(const struct stage *stage)
+{
+    static const unsigned flags[] = {
+        [STAGE_LEADER] = 0,
+        [STAGE_FOLLOWER] = RULES_FOLLOWER,
+        [STAGE_REPLICA] = RULES_FOLLOWER | RULES_REPLICA,
+    };
+    return flags[stage->through];
+}
 
 static bool subscribes(const struct step *s, enum player_topics *topics, bool *begins)
 {
@@ -92,6 +109,14 @@ static bool subscribes(const struct step *s, enum player_topics *topics, bool *b
     return false;
 }
 
+bool player_is_subscription(const struct step *s)
+{
+    enum player_topics topics;
+    bool begins;
+
+    return subscribes(s, &topics, &begins);
+}
+
 static bool is_subscribed(const struct player *pl)
 {
     return pl->sends_subscribe || pl->subscribed[0] + pl->subscribed[1] + pl->subscribed[2] > 0;
@@ -107,27 +132,39 @@ static void follow_multi(struct player *pl, const struct step *s)
     }
 }
 
-/* What was read before a TRACKING OFF is forgotten with the link, but by Redis remembered. */
-static bool tracks_again(struct player *pl, const struct step *s)
+static bool begins_tracking(const struct step *s)
 {
-    bool tracking = step_is(s, 0, "client") && step_is(s, 1, "tracking");
-
-    if (pl->tracks && ((tracking && step_is(s, 2, "off")) || step_is(s, 0, "reset"))) {
-        pl->tracked = true;
-    }
-    pl->tracks |= tracking && step_is(s, 2, "on");
-    return pl->tracked && tracking && step_is(s, 2, "on");
+    return step_is(s, 0, "client") && step_is(s, 1, "tracking") && step_is(s, 2, "on");
 }
 
-bool player_sends(struct player *pl, const struct program *p, size_t index)
+static bool ends_tracking(const struct step *s)
+{
+    return (step_is(s, 0, "client") && step_is(s, 1, "tracking") && step_is(s, 2, "off")) ||
+           step_is(s, 0, "reset");
+}
+
+/* As far as sent: what may come from now on. */
+static void note_sent(struct player *pl, const struct step *s, bool skipped)
+{
+    pl->tracked |= ends_tracking(s) && pl->tracks;
+    pl->tracks |= begins_tracking(s);
+    if (skipped && (begins_tracking(s) || ends_tracking(s))) {
+        pl->tracks_all = false;
+        buf_clear(&pl->read);
+    }
+    pl->pushes |= step_is(s, 0, "hello") && step_is(s, 1, "3");
+}
+
+bool player_sends(struct player *pl, const struct stage *stage, const struct program *p,
+                  size_t index)
 {
     const struct step *s = &p->steps[index];
     bool skipped = pl->reply_skip || pl->reply_off;
 
-    unsigned when =
-        (pl->sends_multi ? RULES_MULTI : 0u) | (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u);
+    unsigned when = (pl->sends_multi ? RULES_MULTI : 0u) |
+                    (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u) | where(stage);
 
-    if (!rules_may_send(s, when) || (s->kind != STEP_RAW && tracks_again(pl, s))) {
+    if (!rules_may_send(s, when)) {
         return false;
     }
     if (s->kind == STEP_RAW) {
@@ -154,6 +191,7 @@ bool player_sends(struct player *pl, const struct program *p, size_t index)
     pl->sends_subscribe |= subscribes(s, &topics, &begins) && begins;
     pl->reply_skip = false;
     follow_multi(pl, s);
+    note_sent(pl, s, skipped);
     if (!skipped) {
         queue_add(&pl->owed, index);
     }
@@ -231,39 +269,95 @@ static void follow_frame(struct player *pl, const struct step *s, size_t index, 
         pl->queued.count = 0;
         memset(pl->subscribed, 0, sizeof pl->subscribed);
     }
+    if (ok && step_is(s, 0, "hello") && pl->owed.count == 0) {
+        pl->pushes = *frame == '%';
+    }
+}
+
+/* Notes what was read while all of that is tracked. */
+static void note_read(struct player *pl, const struct stage *stage, const struct step *s)
+{
+    const char *second = s->count > 1 && s->words[1].bytes != NULL ? s->words[1].bytes : "";
+    const struct command *c = s->kind != STEP_RAW && s->count > 0 && s->words[0].bytes != NULL
+                                  ? table_find(&stage->table, s->words[0].bytes, second)
+                                  : NULL;
+
+    for (size_t i = 1; c != NULL && c->reads && !rules_runs_scripts(s) && i < s->count; i++) {
+        buf_append(&pl->read, &s->words[i].len, sizeof s->words[i].len);
+        buf_append(&pl->read, s->words[i].bytes, s->words[i].len);
+    }
+}
+
+/* The same of what was answered. In an EXEC it is not known which tracking began. */
+static void follow_reads(struct player *pl, const struct stage *stage, const struct program *p,
+                         const struct step *s, const char *frame, size_t len)
+{
+    if (*frame == '-' || is_queued(frame, len)) {
+        return;
+    }
+    if (begins_tracking(s) || ends_tracking(s)) {
+        pl->tracks_all = begins_tracking(s) && s->count == 3;
+        buf_clear(&pl->read);
+    } else if (pl->tracks_all) {
+        note_read(pl, stage, s);
+    }
+    for (size_t i = 0; *frame == '*' && step_is(s, 0, "exec") && i < pl->queued.count; i++) {
+        size_t inner = pl->queued.steps[pl->queued.head + i];
+        const struct step *one = inner != SIZE_MAX ? &p->steps[inner] : s;
+        if (begins_tracking(one) || ends_tracking(one)) {
+            pl->tracks_all = false;
+            buf_clear(&pl->read);
+        } else if (pl->tracks_all) {
+            note_read(pl, stage, one);
+        }
+    }
+}
+
+bool player_has_read(const struct player *pl, const char *key, size_t len)
+{
+    const uint8_t *bytes = buf_head(&pl->read);
+    size_t one;
+
+    for (size_t at = 0; at < pl->read.len; at += sizeof one + one) {
+        memcpy(&one, bytes + at, sizeof one);
+        if (one == len && memcmp(bytes + at + sizeof one, key, len) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What an EXEC's reply is compared by. */
-static enum frames_rule *rules_of_exec(const struct player *pl, const struct stage *stage,
-                                       const struct program *p)
+static void compare_exec(const struct player *pl, const struct stage *stage,
+                         const struct program *p, struct frames_how *how)
 {
-    enum frames_rule *rules = mem_calloc(pl->queued.count + 1, sizeof *rules);
     bool other_user = false;
 
-    for (size_t i = 0; i < pl->queued.count; i++) {
+    how->count = pl->queued.count;
+    how->elements = mem_calloc(how->count + 1, sizeof *how->elements);
+    for (size_t i = 0; i < how->count; i++) {
         size_t inner = pl->queued.steps[pl->queued.head + i];
         const struct step *s = inner != SIZE_MAX ? &p->steps[inner] : NULL;
-        rules[i] = s == NULL ? FRAMES_EXACT : rules_compare(&stage->table, s, true);
-        other_user |= s != NULL && (step_is(s, 0, "auth") || step_is(s, 0, "hello"));
-        if (other_user && s != NULL && rules_is_about_clients(s)) {
-            rules[i] = FRAMES_ANY;
+        if (s == NULL) {
+            continue;
         }
+        other_user |= step_is(s, 0, "auth") || (step_is(s, 0, "hello") && s->count > 2);
+        how->elements[i] =
+            (struct frames_element){rules_compare(&stage->table, s, RULES_MULTI | where(stage)),
+                                    other_user && rules_is_about_clients(s)};
     }
-    return rules;
 }
 
 /* The same of a script that calls several. */
-static enum frames_rule *rules_of_calls(const struct stage *stage, const struct step *s,
-                                        size_t *count)
+static void compare_calls(const struct stage *stage, const struct step *s, struct frames_how *how)
 {
     struct step calls[RULES_CALLS_MAX];
 
-    *count = rules_script_calls(s, calls, RULES_CALLS_MAX);
-    enum frames_rule *rules = *count > 0 ? mem_calloc(*count, sizeof *rules) : NULL;
-    for (size_t i = 0; i < *count; i++) {
-        rules[i] = rules_compare(&stage->table, &calls[i], true);
+    how->count = rules_script_calls(s, calls, RULES_CALLS_MAX);
+    how->elements = how->count > 0 ? mem_calloc(how->count, sizeof *how->elements) : NULL;
+    for (size_t i = 0; i < how->count; i++) {
+        how->elements[i].rule = rules_compare(&stage->table, &calls[i], RULES_MULTI | where(stage));
     }
-    return rules;
 }
 
 /* Counts what was answered: each command for itself. */
@@ -305,15 +399,13 @@ static void tally_frame(const struct player *pl, const struct stage *stage, cons
 }
 
 size_t player_takes(struct player *pl, const struct stage *stage, const struct program *p,
-                    const char *frame, size_t len, enum frames_rule *rule, enum frames_rule **rules,
-                    size_t *count)
+                    const char *frame, size_t len, struct frames_how *how)
 {
-    *rule = FRAMES_EXACT;
-    *rules = NULL;
+    *how = (struct frames_how){.rule = FRAMES_EXACT};
     if (frames_begins(frame, len, "tracking-redir-broken")) {
-        *rule = FRAMES_IDS;
+        how->rule = FRAMES_IDS;
     }
-    if (takes_ack(pl, p, frame, len, rule) || is_message(pl, frame, len)) {
+    if (takes_ack(pl, p, frame, len, &how->rule) || is_message(pl, frame, len)) {
         return SIZE_MAX;
     }
     if (pl->owed.count == 0) { /* bytes of a client, or our own CLIENT REPLY ON */
@@ -325,15 +417,15 @@ size_t player_takes(struct player *pl, const struct stage *stage, const struct p
     size_t index = pl->owed.steps[pl->owed.head];
     const struct step *s = &p->steps[index];
     queue_drop(&pl->owed);
-    *rule = rules_compare(&stage->table, s, false);
+    how->rule = rules_compare(&stage->table, s, where(stage));
     follow_frame(pl, s, index, frame, len);
+    follow_reads(pl, stage, p, s, frame, len);
     tally_frame(pl, stage, p, s, frame, len);
     if (step_is(s, 0, "exec") && s->kind != STEP_RAW) {
-        *rules = rules_of_exec(pl, stage, p);
-        *count = pl->queued.count;
+        compare_exec(pl, stage, p, how);
         pl->queued.head = pl->queued.count = 0;
     } else if (!is_queued(frame, len)) {
-        *rules = rules_of_calls(stage, s, count);
+        compare_calls(stage, s, how);
     }
     return index;
 }

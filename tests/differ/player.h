@@ -27,8 +27,13 @@ struct player {
     bool sends_subscribe; /* in this pipeline */
     bool reply_off, reply_skip;
     bool told;            /* others' tracking is redirected to it: in no order among its replies */
+    int tells;            /* whom its own was redirected to last; or -1 */
     bool tracks, tracked; /* has said TRACKING ON; and then OFF */
-    bool hears_tracking, hears_keys; /* of what is written, now */
+    bool tracks_all;      /* whatever it reads, now */
+    struct buf read;      /* words of what it has read meanwhile, each behind its length */
+    uint64_t acknowledged[STAGE_SIDES]; /* a sum of names (compare.c) */
+    bool pushes;                        /* may be told in RESP3's form */
+    bool hears_tracking, hears_keys;    /* of what is written, now */
 };
 
 enum { PLAYER_NO_STEP = -1 };
@@ -37,12 +42,18 @@ void player_open(struct player *pl, const struct stage *stage, int resp);
 void player_close(struct player *pl);
 
 /* Notes that the step is sent. False: it must not be. */
-bool player_sends(struct player *pl, const struct program *p, size_t index);
+bool player_sends(struct player *pl, const struct stage *stage, const struct program *p,
+                  size_t index);
 
-/* Which step the plain Redis' frame belongs to (SIZE_MAX: none), and how it is compared. `rules`
- * are of the elements of an EXEC's reply, or NULL; the caller frees them. */
+/* Which step the plain Redis' frame belongs to (SIZE_MAX: none), and how it is compared; the caller
+ * frees how's elements. */
 size_t player_takes(struct player *pl, const struct stage *stage, const struct program *p,
-                    const char *frame, size_t len, enum frames_rule *rule, enum frames_rule **rules,
-                    size_t *count);
+                    const char *frame, size_t len, struct frames_how *how);
+
+/* Whether it has read that key since its tracking began, for all that is known. */
+bool player_has_read(const struct player *pl, const char *key, size_t len);
+
+/* SUBSCRIBE and its kind, and their ends. */
+bool player_is_subscription(const struct step *s);
 
 #endif

@@ -10,12 +10,16 @@
 
 struct rules_denied {
     const char *name, *subcommand; /* no subcommand: all */
-    enum rules_when when;
+    unsigned when;                 /* all of it */
     const char *line; /* of docs/COMPATIBILITY.md, or NULL: no difference that can be compared */
 };
 
 #define RULES_TO_ITSELF "| a RESP3 client that publishes to itself |"
 #define RULES_MODULE    "- In the connection of a RESP2 subscriber, `MODULE`"
+#define RULES_READONLY  "| `READONLY`, `READWRITE` |"
+#define RULES_NOTIFIED  "`CONFIG SET` goes to the Redis of the proxy that leads"
+#define RULES_FAILS     "a `BITFIELD … OVERFLOW FAIL` that fails may"
+#define RULES_COPY      "| after `READONLY` |"
 #define RULES_STREAM    "| `PSYNC`, `SYNC`, `REPLCONF` |"
 #define RULES_REPLICAS  "| `REPLICAOF`, `SLAVEOF`, `FAILOVER` |"
 
@@ -30,9 +34,19 @@ static const struct rules_denied denied[] = {
     {"migrate", NULL, RULES_EVER, "| `MIGRATE` |"},
     {"waitaof", NULL, RULES_EVER, "| `WAIT`, `WAITAOF` |"},
     {"script", "debug", RULES_EVER, "| `SCRIPT DEBUG` |"},
-    {"module", NULL, RULES_SUBSCRIBER, RULES_MODULE},
-    {"module", NULL, RULES_MULTI, RULES_MODULE},
-    {"multi", NULL, RULES_SUBSCRIBER, RULES_TO_ITSELF},
+    {"module", "load", RULES_SUBSCRIBER, RULES_MODULE},
+    {"module", "loadex", RULES_SUBSCRIBER, RULES_MODULE},
+    {"module", "unload", RULES_SUBSCRIBER, RULES_MODULE},
+    {"module", "load", RULES_MULTI, RULES_MODULE},
+    {"module", "loadex", RULES_MULTI, RULES_MODULE},
+    {"module", "unload", RULES_MULTI, RULES_MODULE},
+    {"config", "set", RULES_REPLICA, RULES_NOTIFIED},
+    {"evalsha_ro", NULL, RULES_REPLICA, RULES_COPY}, /* where it was not loaded */
+    {"fcall_ro", NULL, RULES_REPLICA, RULES_COPY},   /* maybe not loaded yet */
+    {"readonly", NULL, RULES_FOLLOWER, RULES_READONLY},
+    {"readwrite", NULL, RULES_FOLLOWER, RULES_READONLY},
+    {"publish", NULL, RULES_MULTI | RULES_SUBSCRIBER, RULES_TO_ITSELF},
+    {"spublish", NULL, RULES_MULTI | RULES_SUBSCRIBER, RULES_TO_ITSELF},
     /* What EXEC says then is no RESP; tests/system/test_as_plain.c has it. */
     {"client", "reply", RULES_MULTI, NULL},
     {"subscribe", NULL, RULES_MULTI, NULL},
@@ -51,6 +65,27 @@ static const struct rules_denied denied[] = {
     {"client", "pause", RULES_EVER, NULL}, /* but for no time at all */
 };
 
+static bool has(const struct step *s, const char *word)
+{
+    for (size_t i = 1; i < s->count; i++) {
+        if (step_is(s, i, word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the Redis of a proxy that does not lead would not have the same afterwards: what tells of
+ * keys and the form of data are set in the leader's alone; a BITFIELD that fails is not told. */
+static bool is_of_leader(const struct step *s)
+{
+    bool set = step_is(s, 0, "config") && step_is(s, 1, "set");
+    bool field = step_is(s, 0, "bitfield") || has(s, "bitfield");
+
+    return (set && (has(s, "notify-keyspace-events") || has(s, "hll-sparse-max-bytes"))) ||
+           (field && has(s, "fail"));
+}
+
 bool rules_may_send(const struct step *s, unsigned when)
 {
     bool pauses_not = step_is(s, 0, "client") && step_is(s, 1, "pause") && step_is(s, 2, "0");
@@ -58,10 +93,13 @@ bool rules_may_send(const struct step *s, unsigned when)
     if (s->kind == STEP_RAW || s->kind == STEP_LEAVE || s->kind == STEP_END || pauses_not) {
         return true;
     }
+    if ((when & RULES_FOLLOWER) != 0 && is_of_leader(s)) {
+        return false;
+    }
     for (size_t i = 0; i < sizeof denied / sizeof *denied; i++) {
         const struct rules_denied *d = &denied[i];
         if (step_is(s, 0, d->name) && (d->subcommand == NULL || step_is(s, 1, d->subcommand)) &&
-            (d->when == RULES_EVER || (d->when & when) != 0)) {
+            (d->when & when) == d->when) {
             return false;
         }
     }
@@ -73,81 +111,93 @@ bool rules_may_send(const struct step *s, unsigned when)
 struct rules_loose {
     const char *name, *subcommand;
     enum frames_rule rule;
-    bool in_multi_only;
+    unsigned when;    /* all of it */
     const char *line; /* as above */
 };
 
 #define RULES_CLIENTS   "| About the proxy's clients, not the link"
 #define RULES_SHOWN     "- `ACL LOG`, and `SLOWLOG` and `MONITOR` on Redis itself, show"
 #define RULES_SLOW      "- `SLOWLOG GET` through the proxy that leads shows"
+#define RULES_ASKED     "| `INFO`, `INFO holdfast`, `CLIENT …` |"
+#define RULES_COUNTS    "`PUBLISH` goes to the leader and counts its subscribers only"
 #define RULES_ROLE      "| `ROLE`, `INFO replication` |"
 #define RULES_RIGHTS    "by the rights that the client had when it was queued"
 #define RULES_LINK      "A link that was used for this before may bring one"
 #define RULES_FORGOTTEN "what the client read before it said `OFF` is forgotten"
+#define RULES_REFCOUNT  "`OBJECT REFCOUNT` counts what is still to be told to replicas"
 #define RULES_PUBLISHED "all clients of the proxy count as one for each channel and pattern"
 
 static const struct rules_loose loose[] = {
-    {"wait", NULL, FRAMES_TYPE, false, "| `WAIT`, `WAITAOF` |"},
-    {"role", NULL, FRAMES_TYPE, false, RULES_ROLE},
-    {"info", NULL, FRAMES_TYPE, false, RULES_ROLE},
-    {"slowlog", "get", FRAMES_TYPE, false, RULES_SLOW},
-    {"slowlog", "len", FRAMES_TYPE, false, RULES_SLOW},
-    {"acl", "log", FRAMES_TYPE, false, RULES_SHOWN},
-    {"client", "list", FRAMES_CLIENTS, false, RULES_CLIENTS},
-    {"client", "info", FRAMES_CLIENTS, false, RULES_CLIENTS},
-    {"client", "getredir", FRAMES_IDS, false, RULES_CLIENTS},
-    {"client", "trackinginfo", FRAMES_IDS, false, RULES_CLIENTS},
-    {"client", "id", FRAMES_TYPE, false, RULES_CLIENTS},
-    {"hello", NULL, FRAMES_SHAPE, false, RULES_CLIENTS},
-    {"publish", NULL, FRAMES_TYPE, true, RULES_PUBLISHED}, /* a script's */
-    {"spublish", NULL, FRAMES_TYPE, true, RULES_PUBLISHED},
+    {"xinfo", NULL, FRAMES_TYPE, RULES_REPLICA, RULES_COPY}, /* Redis tells of no new consumer */
+    {"role", NULL, FRAMES_TYPE, RULES_FOLLOWER, RULES_ROLE},
+    {"hello", NULL, FRAMES_HELLO_ROLE, RULES_FOLLOWER, RULES_ROLE},
+    {"info", NULL, FRAMES_TYPE, RULES_FOLLOWER, RULES_ASKED},
+    {"publish", NULL, FRAMES_NOT_MORE, RULES_FOLLOWER, RULES_COUNTS},
+    {"spublish", NULL, FRAMES_NOT_MORE, RULES_FOLLOWER, RULES_COUNTS},
+    {"wait", NULL, FRAMES_NOT_LESS, RULES_EVER, "| `WAIT`, `WAITAOF` |"},
+    {"role", NULL, FRAMES_SHAPE, RULES_EVER, RULES_ROLE},
+    {"info", NULL, FRAMES_INFO, RULES_EVER, RULES_ROLE},
+    {"slowlog", "get", FRAMES_TYPE, RULES_EVER, RULES_SLOW},
+    {"slowlog", "len", FRAMES_TYPE, RULES_EVER, RULES_SLOW},
+    {"acl", "log", FRAMES_TYPE, RULES_EVER, RULES_SHOWN},
+    {"client", "list", FRAMES_CLIENTS_LATER, RULES_MULTI, RULES_CLIENTS},
+    {"client", "info", FRAMES_CLIENTS_LATER, RULES_MULTI, RULES_CLIENTS},
+    {"client", "list", FRAMES_CLIENTS, RULES_EVER, RULES_CLIENTS},
+    {"client", "info", FRAMES_CLIENTS, RULES_EVER, RULES_CLIENTS},
+    {"client", "getredir", FRAMES_IDS, RULES_EVER, RULES_CLIENTS},
+    {"client", "trackinginfo", FRAMES_IDS, RULES_EVER, RULES_CLIENTS},
+    {"client", "id", FRAMES_IDS, RULES_EVER, RULES_CLIENTS},
+    {"hello", NULL, FRAMES_HELLO, RULES_EVER, RULES_CLIENTS},
     /* Random members. */
-    {"srandmember", NULL, FRAMES_SHAPE, false, NULL},
-    {"hrandfield", NULL, FRAMES_SHAPE, false, NULL},
-    {"zrandmember", NULL, FRAMES_SHAPE, false, NULL},
-    {"spop", NULL, FRAMES_SHAPE, false, NULL},
-    {"randomkey", NULL, FRAMES_TYPE, false, NULL},
-    {"acl", "genpass", FRAMES_SHAPE, false, NULL},
-    {"lolwut", NULL, FRAMES_TYPE, false, NULL},
+    {"srandmember", NULL, FRAMES_SHAPE, RULES_EVER, NULL},
+    {"hrandfield", NULL, FRAMES_SHAPE, RULES_EVER, NULL},
+    {"zrandmember", NULL, FRAMES_SHAPE, RULES_EVER, NULL},
+    {"spop", NULL, FRAMES_SHAPE, RULES_EVER, NULL},
+    {"randomkey", NULL, FRAMES_TYPE, RULES_EVER, NULL},
+    {"acl", "genpass", FRAMES_SHAPE, RULES_EVER, NULL},
+    {"lolwut", NULL, FRAMES_TYPE, RULES_EVER, NULL},
     /* The order of hash tables, seeded anew by each server. */
-    {"hgetall", NULL, FRAMES_PAIRS, false, NULL},
-    {"hscan", NULL, FRAMES_SCAN_PAIRS, false, NULL},
-    {"zscan", NULL, FRAMES_SCAN_PAIRS, false, NULL},
-    {"sscan", NULL, FRAMES_SCAN, false, NULL},
-    {"scan", NULL, FRAMES_SCAN, false, NULL},
-    {"dump", NULL, FRAMES_TYPE, false, NULL},
-    {"function", "dump", FRAMES_TYPE, false, NULL},
-    {"config", "get", FRAMES_UNORDERED, false, NULL},
-    {"pubsub", "channels", FRAMES_UNORDERED, false, NULL},
-    {"pubsub", "shardchannels", FRAMES_UNORDERED, false, NULL},
-    {"acl", "cat", FRAMES_UNORDERED, false, NULL},
-    {"command", "getkeysandflags", FRAMES_UNORDERED, false, NULL},
+    {"hgetall", NULL, FRAMES_PAIRS, RULES_EVER, NULL},
+    {"hscan", NULL, FRAMES_SCAN_PAIRS, RULES_EVER, NULL},
+    {"zscan", NULL, FRAMES_SCAN_PAIRS, RULES_EVER, NULL},
+    {"sscan", NULL, FRAMES_SCAN, RULES_EVER, NULL},
+    {"scan", NULL, FRAMES_SCAN, RULES_EVER, NULL},
+    {"dump", NULL, FRAMES_LENGTH, RULES_EVER, NULL},
+    {"function", "dump", FRAMES_LENGTH, RULES_EVER, NULL},
+    {"config", "get", FRAMES_PAIRS, RULES_EVER, NULL},
+    {"pubsub", "channels", FRAMES_UNORDERED, RULES_EVER, NULL},
+    {"pubsub", "shardchannels", FRAMES_UNORDERED, RULES_EVER, NULL},
+    {"acl", "cat", FRAMES_UNORDERED, RULES_EVER, NULL},
+    {"command", "getkeysandflags", FRAMES_UNORDERED, RULES_EVER, NULL},
     /* Times, addresses, memory. */
-    {"ttl", NULL, FRAMES_EXACT, false, NULL},
-    {"pttl", NULL, FRAMES_EXACT, false, NULL},
-    {"xtrim", NULL, FRAMES_EXACT, false, NULL},
-    {"xadd", NULL, FRAMES_EXACT, false, NULL},
-    {"xclaim", NULL, FRAMES_EXACT, false, NULL},
-    {"xautoclaim", NULL, FRAMES_EXACT, false, NULL},
-    {"object", "encoding", FRAMES_EXACT, false, NULL},
-    {"object", "refcount", FRAMES_SHAPE, false, NULL}, /* what goes to replicas counts */
-    {"object", "idletime", FRAMES_SHAPE, false, NULL},
-    {"object", "freq", FRAMES_SHAPE, false, NULL},
-    {"xpending", NULL, FRAMES_PENDING, false, NULL},
-    {"xinfo", NULL, FRAMES_IDLE, false, NULL},
-    {"time", NULL, FRAMES_TYPE, false, NULL},
-    {"lastsave", NULL, FRAMES_TYPE, false, NULL},
-    {"latency", NULL, FRAMES_TYPE, false, NULL},
-    {"memory", "usage", FRAMES_TYPE, false, NULL},
-    {"memory", "stats", FRAMES_TYPE, false, NULL},
-    {"memory", "doctor", FRAMES_TYPE, false, NULL},
-    {"memory", "malloc-stats", FRAMES_TYPE, false, NULL},
-    {"debug", "object", FRAMES_TYPE, false, NULL},
-    {"debug", "sdslen", FRAMES_TYPE, false, NULL},
-    {"debug", "ziplist", FRAMES_TYPE, false, NULL},
-    {"debug", "htstats", FRAMES_TYPE, false, NULL},
-    {"debug", "htstats-key", FRAMES_TYPE, false, NULL},
-    {"function", "stats", FRAMES_SHAPE, false, NULL},
+    {"ttl", NULL, FRAMES_TIMES, RULES_EVER, NULL},
+    {"pttl", NULL, FRAMES_TIMES, RULES_EVER, NULL},
+    {"expiretime", NULL, FRAMES_TIMES, RULES_EVER, NULL},
+    {"pexpiretime", NULL, FRAMES_TIMES, RULES_EVER, NULL},
+    {"xtrim", NULL, FRAMES_EXACT, RULES_EVER, NULL},
+    {"xadd", NULL, FRAMES_EXACT, RULES_EVER, NULL},
+    {"xclaim", NULL, FRAMES_EXACT, RULES_EVER, NULL},
+    {"xautoclaim", NULL, FRAMES_EXACT, RULES_EVER, NULL},
+    {"object", "encoding", FRAMES_EXACT, RULES_EVER, NULL},
+    {"object", "refcount", FRAMES_SHAPE, RULES_MULTI, RULES_REFCOUNT},
+    {"object", "refcount", FRAMES_EXACT, RULES_EVER, NULL},
+    {"object", "idletime", FRAMES_SHAPE, RULES_EVER, NULL},
+    {"object", "freq", FRAMES_SHAPE, RULES_EVER, NULL},
+    {"xpending", NULL, FRAMES_PENDING, RULES_EVER, NULL},
+    {"xinfo", NULL, FRAMES_IDLE, RULES_EVER, NULL},
+    {"time", NULL, FRAMES_TYPE, RULES_EVER, NULL},
+    {"lastsave", NULL, FRAMES_TYPE, RULES_EVER, NULL},
+    {"latency", NULL, FRAMES_TYPE, RULES_EVER, NULL},
+    {"memory", "usage", FRAMES_TYPE, RULES_EVER, NULL},
+    {"memory", "stats", FRAMES_TYPE, RULES_EVER, NULL},
+    {"memory", "doctor", FRAMES_TYPE, RULES_EVER, NULL},
+    {"memory", "malloc-stats", FRAMES_TYPE, RULES_EVER, NULL},
+    {"debug", "object", FRAMES_TYPE, RULES_EVER, NULL},
+    {"debug", "sdslen", FRAMES_TYPE, RULES_EVER, NULL},
+    {"debug", "ziplist", FRAMES_TYPE, RULES_EVER, NULL},
+    {"debug", "htstats", FRAMES_TYPE, RULES_EVER, NULL},
+    {"debug", "htstats-key", FRAMES_TYPE, RULES_EVER, NULL},
+    {"function", "stats", FRAMES_EXACT, RULES_EVER, NULL},
 };
 
 bool rules_is_about_clients(const struct step *s)
@@ -160,6 +210,20 @@ bool rules_is_about_clients(const struct step *s)
         }
     }
     return step_is(s, 0, "config") && step_is(s, 1, "set");
+}
+
+bool rules_is_of_proxy(const struct step *s)
+{
+    static const char *const names[] = {"auth",   "select",   "multi",     "discard",
+                                        "reset",  "quit",     "subscribe", "unsubscribe",
+                                        "asking", "readonly", "readwrite", "cluster"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (step_is(s, 0, names[i])) {
+            return true;
+        }
+    }
+    return rules_is_about_clients(s);
 }
 
 bool rules_runs_scripts(const struct step *s)
@@ -202,46 +266,47 @@ size_t rules_script_calls(const struct step *s, struct step *calls, size_t max)
     return count;
 }
 
+/* How many hear of it says one for each channel and pattern. */
+static bool publishes(const struct step *s)
+{
+    return rules_runs_scripts(s) && s->count > 1 && s->words[1].bytes != NULL &&
+           strstr(s->words[1].bytes, "'publish'") != NULL;
+}
+
 /* Where no rule for each of its calls can be given. */
-static enum frames_rule rule_for_all(const struct table *t, const struct step *calls, size_t count)
+static enum frames_rule rule_for_all(const struct table *t, const struct step *calls, size_t count,
+                                     unsigned when)
 {
     for (size_t i = 0; i < count; i++) {
-        if (rules_compare(t, &calls[i], true) != FRAMES_EXACT) {
-            return FRAMES_TYPE;
+        if (rules_compare(t, &calls[i], when) != FRAMES_EXACT) {
+            return FRAMES_COUNT;
         }
     }
     return FRAMES_EXACT;
 }
 
-static bool has(const struct step *s, const char *word)
-{
-    for (size_t i = 1; i < s->count; i++) {
-        if (step_is(s, i, word)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-enum frames_rule rules_compare(const struct table *t, const struct step *s, bool in_multi)
+enum frames_rule rules_compare(const struct table *t, const struct step *s, unsigned when)
 {
     struct step calls[RULES_CALLS_MAX];
     size_t inner = rules_script_words(s), many = rules_script_calls(s, calls, RULES_CALLS_MAX);
 
     if (many > 0) {
-        return rule_for_all(t, calls, many);
+        return rule_for_all(t, calls, many, when | RULES_MULTI);
+    }
+    if (publishes(s)) {
+        return (when & RULES_FOLLOWER) != 0 ? FRAMES_NOT_MORE : FRAMES_SOME;
     }
     if (inner > 0) {
         struct step view = *s;
         view.words += inner;
         view.count -= inner;
-        return rules_compare(t, &view, true);
+        return rules_compare(t, &view, when | RULES_MULTI);
     }
     if (s->kind == STEP_RAW || s->count == 0 || s->words[0].bytes == NULL) {
         return FRAMES_EXACT;
     }
     if (s->count > 1 && s->words[1].client >= 0) {
-        return FRAMES_ANY; /* an error with the id in it */
+        return FRAMES_ERROR; /* with the id in it */
     }
     size_t cursor = step_is(s, 0, "scan") ? 1 : 2;
     size_t name_len = s->words[0].len;
@@ -252,7 +317,7 @@ enum frames_rule rules_compare(const struct table *t, const struct step *s, bool
     for (size_t i = 0; i < sizeof loose / sizeof *loose; i++) {
         const struct rules_loose *l = &loose[i];
         if (step_is(s, 0, l->name) && (l->subcommand == NULL || step_is(s, 1, l->subcommand)) &&
-            (in_multi || !l->in_multi_only)) {
+            (l->when & when) == l->when) {
             return l->rule;
         }
     }
@@ -260,7 +325,7 @@ enum frames_rule rules_compare(const struct table *t, const struct step *s, bool
         const struct word *by = &s->words[i + 1];
         if (step_is(s, i, "by") && (memchr(by->bytes, '*', by->len) == NULL || has(s, "alpha"))) {
             /* A set unsorted, or equals in any order. */
-            return has(s, "limit") ? FRAMES_TYPE : FRAMES_UNORDERED;
+            return has(s, "limit") ? FRAMES_COUNT : FRAMES_UNORDERED;
         }
     }
     const char *sub = s->count > 1 && s->words[1].bytes != NULL ? s->words[1].bytes : "";
@@ -283,8 +348,9 @@ const char *rules_missing_line(const char *compatibility)
             return loose[i].line;
         }
     }
-    static const char *const others[] = {RULES_LINK, RULES_FORGOTTEN,
-                                         RULES_RIGHTS}; /* compare.c, player.c */
+    static const char *const others[] = {RULES_LINK, RULES_FORGOTTEN, /* messages.c */
+                                         RULES_RIGHTS,                /* player.c */
+                                         RULES_FAILS, RULES_PUBLISHED};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strstr(compatibility, others[i]) == NULL) {
             return others[i];

@@ -8,21 +8,27 @@
 #include "tests/differ/program.h"
 #include "tests/differ/table.h"
 
-/* How the reply to this step is compared. in_multi: it is one of an EXEC's elements. */
-enum frames_rule rules_compare(const struct table *t, const struct step *s, bool in_multi);
-
-/* What the client is doing. */
+/* What the client is doing, and where. */
 enum rules_when {
     RULES_EVER = 0,
     RULES_MULTI = 1,
     RULES_SUBSCRIBER = 2,
+    RULES_FOLLOWER = 4, /* its proxy does not lead */
+    RULES_REPLICA = 8,  /* and it has said READONLY */
 };
 
-/* False: it must not be sent (now). when: of what the client is doing. */
+/* How the reply to this step is compared. when: RULES_MULTI if it is one of an EXEC's elements, or
+ * a script's. */
+enum frames_rule rules_compare(const struct table *t, const struct step *s, unsigned when);
+
+/* False: it must not be sent (now). */
 bool rules_may_send(const struct step *s, unsigned when);
 
 /* What the proxy carries out itself inside of EXEC, under the rights of whom it queued it for. */
 bool rules_is_about_clients(const struct step *s);
+
+/* What the proxy may answer itself. */
+bool rules_is_of_proxy(const struct step *s);
 
 /* EVAL, FCALL and their kind. */
 bool rules_runs_scripts(const struct step *s);

@@ -1,6 +1,7 @@
 #include "tests/differ/stage.h"
 
-#include "tests/differ/frames.h"
+#include "common/clock.h"
+#include "tests/differ/listings.h"
 
 #include <check.h>
 #include <errno.h>
@@ -13,8 +14,6 @@
 #include <unistd.h>
 
 enum { STAGE_TIMEOUT_MS = 30000 };
-
-static const char *const control_names[STAGE_CONTROLS] = {"plain1", "proxy1", "redis1"};
 
 /* ---- questions ---- */
 
@@ -76,11 +75,11 @@ void stage_dump(struct stage *stage)
 {
     struct buf reply = BUF_INIT;
 
-    for (int i = 0; getenv("DIFFER_DUMP") != NULL && i < STAGE_CONTROLS; i++) {
+    for (int i = 0; getenv("DIFFER_DUMP") != NULL && i < STAGE_MARKS; i++) {
         struct wire *w = &stage->controls[i];
         wire_queue(w, "CLIENT", "LIST");
         if (stage_take(w, 1, &reply)) {
-            printf("%s %s\n", control_names[i], (char *)buf_head(&reply));
+            printf("%s %s\n", stage->names[i], (char *)buf_head(&reply));
         }
     }
     buf_release(&reply);
@@ -132,6 +131,36 @@ unsigned stage_queue_reset(struct wire *w)
     return 10;
 }
 
+/* A shard channel, which no pattern of a client is subscribed to. */
+#define STAGE_MARKED "differ-marks"
+
+bool stage_catch_up(struct stage *stage)
+{
+    enum { NUDGE_MS = 5 };
+    struct buf reply = BUF_INIT;
+    char mark[24];
+    struct wire *proxy = &stage->controls[STAGE_PROXY];
+    uint64_t end = clock_now_ns() + STAGE_CONTROL_MS * CLOCK_NS_PER_MS;
+    bool ok = true, there = false;
+
+    (void)snprintf(mark, sizeof mark, "mark %u.", ++stage->marks);
+    wire_queue(proxy, "SPUBLISH", STAGE_MARKED, mark);
+    while (ok && !there && clock_now_ns() < end) {
+        /* What comes behind it in the log tells that it is committed, sooner than a heartbeat. */
+        wire_queue(proxy, "SPUBLISH", STAGE_MARKED, "on");
+        ok = stage_take(proxy, 1, &reply);
+        int rc = ERR_OK;
+        while (ok && !there && rc == ERR_OK) {
+            rc = wire_reply(&stage->controls[STAGE_MARKS], &reply, NUDGE_MS);
+            ok = rc == ERR_OK || rc == ERR_TIMEOUT;
+            there = rc == ERR_OK && strstr((const char *)buf_head(&reply), mark) != NULL;
+        }
+    }
+    there = there && stage_take(proxy, 1, &reply); /* one more was asked than taken */
+    buf_release(&reply);
+    return there;
+}
+
 /* ---- connections ---- */
 
 void stage_connect(const struct stage *stage, enum stage_side side, struct wire *w)
@@ -139,7 +168,7 @@ void stage_connect(const struct stage *stage, enum stage_side side, struct wire 
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
     if (side != STAGE_PLAIN) {
-        wire_open(w, cluster_port(stage->cluster, control_names[side]));
+        wire_open(w, cluster_port(stage->cluster, stage->names[side]));
         return;
     }
     /* The path itself may be too long. */
@@ -150,22 +179,39 @@ void stage_connect(const struct stage *stage, enum stage_side side, struct wire 
                   "connect to plain1: %s", strerror(errno));
 }
 
+static const char *leader_of(const struct stage *stage)
+{
+    return stage->through != STAGE_LEADER ? cluster_leader(stage->cluster) : "proxy1";
+}
+
 static void open_controls(struct stage *stage)
 {
     char path[600];
 
+    stage->names[STAGE_PLAIN] = "plain1";
+    stage->names[STAGE_PROXY] =
+        stage->through != STAGE_LEADER ? cluster_follower(stage->cluster) : "proxy1";
+    stage->names[STAGE_ENGINE] = cluster_redis_of(stage->cluster, leader_of(stage));
+    stage->names[STAGE_COPY] = cluster_redis_of(stage->cluster, stage->names[STAGE_PROXY]);
+    stage->names[STAGE_MARKS] = stage->names[STAGE_COPY];
     (void)snprintf(path, sizeof path, "%s/data", cluster_dir(stage->cluster, "plain1"));
     stage->plain_dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     ck_assert_int_ge(stage->plain_dir_fd, 0);
     stage_connect(stage, STAGE_PLAIN, &stage->controls[STAGE_PLAIN]);
     stage_connect(stage, STAGE_PROXY, &stage->controls[STAGE_PROXY]);
-    wire_open(&stage->controls[STAGE_ENGINE], cluster_port(stage->cluster, "redis1"));
-    for (int i = 0; i < STAGE_SIDES; i++) {
-        struct buf reply = BUF_INIT;
-        wire_queue(&stage->controls[i], "CLIENT", "SETNAME", FRAMES_CONTROL);
-        ck_assert(stage_take(&stage->controls[i], 1, &reply));
-        buf_release(&reply);
+    for (int i = STAGE_ENGINE; i < STAGE_CONTROLS; i++) {
+        wire_open(&stage->controls[i], cluster_port(stage->cluster, stage->names[i]));
     }
+    struct buf reply = BUF_INIT;
+    for (int i = 0; i < STAGE_SIDES; i++) {
+        wire_queue(&stage->controls[i], "CLIENT", "SETNAME", LISTINGS_CONTROL);
+        ck_assert(stage_take(&stage->controls[i], 1, &reply));
+    }
+    if (stage->through != STAGE_LEADER) {
+        wire_queue(&stage->controls[STAGE_MARKS], "SSUBSCRIBE", STAGE_MARKED);
+        ck_assert(stage_take(&stage->controls[STAGE_MARKS], 1, &reply));
+    }
+    buf_release(&reply);
 }
 
 static void close_controls(struct stage *stage)
@@ -176,9 +222,9 @@ static void close_controls(struct stage *stage)
     close(stage->plain_dir_fd);
 }
 
-void stage_open(struct stage *stage, struct cluster *cluster)
+void stage_open(struct stage *stage, struct cluster *cluster, enum stage_through through)
 {
-    *stage = (struct stage){.cluster = cluster, .timeout_ms = STAGE_TIMEOUT_MS};
+    *stage = (struct stage){.cluster = cluster, .through = through, .timeout_ms = STAGE_TIMEOUT_MS};
     open_controls(stage);
     table_load(&stage->table, &stage->controls[STAGE_PLAIN]);
 }
@@ -189,15 +235,27 @@ void stage_close(struct stage *stage)
     table_release(&stage->table);
 }
 
+bool stage_stands(const struct stage *stage)
+{
+    const struct cluster *c = stage->cluster;
+    const char *engine = stage->names[STAGE_ENGINE], *leader = leader_of(stage);
+
+    return cluster_running(c, "proxy1") &&
+           (stage->through == STAGE_LEADER || cluster_running(c, "proxy2")) && *leader != '\0' &&
+           strcmp(cluster_redis_of(c, leader), engine) == 0;
+}
+
 void stage_renew(struct stage *stage)
 {
-    static const char *const names[] = {"proxy1", "redis1", "plain1", "log1", "log2", "log3"};
+    static const char *const names[] = {"plain1", "log1",   "log2",   "log3",
+                                        "proxy1", "redis1", "proxy2", "redis2"};
+    size_t count = sizeof names / sizeof *names - (stage->through != STAGE_LEADER ? 0 : 2);
 
     close_controls(stage);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < count; i++) {
         cluster_kill(stage->cluster, names[i]);
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < count; i++) {
         cluster_wipe(stage->cluster, names[i]);
     }
     cluster_start(stage->cluster);

@@ -72,6 +72,7 @@ static void add_commands(struct table *t, const struct frame *list)
         (void)snprintf(c.words[1], sizeof c.words[1], "%s", bar ? bar + 1 : "");
         (void)snprintf(c.name, sizeof c.name, "%s%s%.20s", c.words[0], bar ? " " : "", c.words[1]);
         c.blocking = has_word(&entry[2], "blocking");
+        c.reads = has_word(&entry[2], "readonly");
         c.write = has_word(&entry[2], "write");
         c.any_order = has_word(&entry[7], "nondeterministic_output_order");
         c.any_output = has_word(&entry[7], "nondeterministic_output");

@@ -34,7 +34,7 @@ struct command {
     char words[2][40]; /* the same in two; the second may be "" */
     char group[20];
     long long arity;
-    bool blocking, write, any_order, any_output; /* the last two: tips */
+    bool blocking, reads, write, any_order, any_output; /* the last two: tips */
     struct argument *arguments;
     size_t count;
 };
