@@ -92,6 +92,7 @@ libsnapshot_a_SOURCES = \
 	proxy/snapshot/haste.c proxy/snapshot/haste.h \
 	proxy/snapshot/leg.c proxy/snapshot/leg.h \
 	proxy/snapshot/lognodes.c proxy/snapshot/lognodes.h \
+	proxy/snapshot/put.c proxy/snapshot/put.h \
 	proxy/snapshot/replay.c proxy/snapshot/replay.h \
 	proxy/snapshot/room.c proxy/snapshot/room.h \
 	proxy/snapshot/run.c proxy/snapshot/run.h \

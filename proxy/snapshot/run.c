@@ -5,9 +5,8 @@
 #include "common/mem.h"
 #include "proxy/snapshot/choice.h"
 #include "proxy/snapshot/haste.h"
-#include "proxy/snapshot/rate.h"
+#include "proxy/snapshot/put.h"
 #include "proxy/snapshot/room.h"
-#include "proxy/snapshot/storing.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -18,7 +17,6 @@
 #include <unistd.h>
 
 enum { RUN_TICK_MS = 20, RUN_ROOM_MS = 1000, RUN_STALE_RETRY_MS = 500, RUN_STALE_RETRIES = 20 };
-enum { RUN_BURST_PART = 10 /* of a second: what may be sent at once */ };
 
 enum run_step {
     RUN_IDLE,
@@ -42,9 +40,8 @@ struct run {
     struct event *tick_event;
     int fd; /* the RDB; -1: none */
     uint64_t since_ns;
-    struct storing storing; /* on the log nodes */
-    uint64_t retry_ns;      /* when it begins anew there; 0: not so */
-    struct rate rate;       /* of what they are sent */
+    struct put *put;   /* of that */
+    uint64_t retry_ns; /* MARK: when it is tried again; 0: not so */
     unsigned stale;
     struct snapshot_info newest; /* take: the newest stored one when this began … */
     bool newest_known;           /* … if there is one */
@@ -94,101 +91,31 @@ static void run_done(struct run *r)
     r->events->done(r->ctx, &r->result);
 }
 
-/* ---- storing ---- */
-
-/* The file's bytes, at the pace that is set: one piece may go beyond what there is room for. */
-static bool run_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
-{
-    struct run *r = ctx;
-    size_t got = 0;
-
-    if (rate_room(&r->rate) == 0) {
-        return true; /* asked again at the next tick */
-    }
-    rate_take(&r->rate, size);
-    uint8_t *to = buf_reserve(out, size);
-
-    while (got < size) {
-        ssize_t n = pread(r->fd, to + got, size - got, (off_t)(at + got));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        got += (size_t)n;
-    }
-    buf_commit(out, size);
-    return true;
-}
-
-/* More than half of those whose turn it is have it: run_watch_store sees that, and waits for the
- * others. */
-static void run_says_shipped(void *ctx, int err)
-{
-    struct run *r = ctx;
-
-    if (err == ERR_STALE && ++r->stale < RUN_STALE_RETRIES) {
-        r->retry_ns = clock_now_ns() + RUN_STALE_RETRY_MS * CLOCK_NS_PER_MS;
-    } else if (err != ERR_OK) {
-        run_fail(r,
-                 err == ERR_STALE ? "leaders change too often to store anything" : err_text(err));
-    }
-}
+/* ---- storing and marking ---- */
 
 static void run_says_listed(void *ctx, int err);
 static void run_says_marked(void *ctx, int err);
 
-static const struct lognodes_events run_nodes_events = {.read = run_says_read,
-                                                        .shipped = run_says_shipped,
-                                                        .listed = run_says_listed,
+static const struct lognodes_events run_nodes_events = {.listed = run_says_listed,
                                                         .marked = run_says_marked};
 
-/* Nodes take it under the term that they have promised last; when that rises meanwhile it begins
- * again, and what is committed stays so. */
-static void run_upload(struct run *r)
+static void run_says_put(void *ctx)
 {
-    struct lognodes_view view;
-
-    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
-
-    lognodes_view(r->config.leg.nodes, &view);
-    r->retry_ns = 0;
-    lognodes_use(r->config.leg.nodes, &run_nodes_events, r);
-    snapship_nodes(ship, r->storing.turn);
-    snapship_upload(ship, clock_now_ns(), view.term, &r->result.info);
+    run_done(ctx);
 }
 
-static uint32_t run_answering(const struct run *r)
+static void run_says_not_put(void *ctx, const char *why)
 {
-    uint32_t set = 0;
-
-    for (uint32_t left = lognodes_members(r->config.leg.nodes); left != 0; left &= left - 1) {
-        bool answers = lognodes_answers(r->config.leg.nodes, (unsigned)__builtin_ctz(left));
-        set |= answers ? left & -left : 0;
-    }
-    return set;
+    run_fail(ctx, why);
 }
 
-static void run_store_next(struct run *r)
+static void run_says_putting(void *ctx, uint64_t done, uint64_t total)
 {
-    char why[LEG_WHY_MAX];
-
-    if (storing_next(&r->storing, clock_now_ns(), run_answering(r), r->hurry)) {
-        run_upload(r);
-        return;
-    }
-    snapship_nodes(lognodes_snapship(r->config.leg.nodes), lognodes_members(r->config.leg.nodes));
-    if (storing_is_enough(&r->storing)) {
-        run_done(r);
-        return;
-    }
-    (void)snprintf(why, sizeof why,
-                   "too few log nodes take the snapshot: %u of %u have stored it, and %u have "
-                   "no room on their disks (reserve_bytes counts)",
-                   r->storing.stored, r->storing.members, r->storing.no_room);
-    run_fail(r, why);
+    struct run *r = ctx;
+    r->events->progress(r->ctx, run_phase(r), "store", done, total);
 }
+
+static const struct put_events run_put_events = {run_says_put, run_says_not_put, run_says_putting};
 
 static void run_store(struct run *r)
 {
@@ -207,11 +134,7 @@ static void run_store(struct run *r)
                                    .verified_ms = clock_wall_ms()};
     (void)snprintf(info->engine_version, sizeof info->engine_version, "%s", r->made.engine_version);
     run_to(r, RUN_STORE);
-    rate_init(&r->rate, r->hurry ? 0 : r->config.store_rate_max_bytes,
-              r->config.store_rate_max_bytes / RUN_BURST_PART, clock_now_ns());
-    storing_init(&r->storing, lognodes_members(r->config.leg.nodes),
-                 r->config.store_ms * CLOCK_NS_PER_MS);
-    run_store_next(r);
+    put_start(r->put, r->fd, info);
 }
 
 static void run_list(struct run *r, enum run_step step)
@@ -498,61 +421,6 @@ static void run_look(struct run *r, uint64_t now_ns)
     }
 }
 
-static bool run_turn_is_over(struct run *r, const struct storing_view *v)
-{
-    switch (storing_look(&r->storing, v)) {
-    case STORING_ON:
-        return false;
-    case STORING_NO_ROOM:
-        log_warn("%d log node(s) have no room for the snapshot on their disks",
-                 __builtin_popcount(v->full));
-        break;
-    case STORING_SILENT:
-        log_warn("a log node does not take the snapshot: another one may");
-        break;
-    case STORING_BUSY:
-        log_info("a log node is being given another snapshot");
-        break;
-    case STORING_DONE:
-        break;
-    }
-    return true;
-}
-
-static void run_watch_store(struct run *r, uint64_t now_ns)
-{
-    struct snapship *ship = lognodes_snapship(r->config.leg.nodes);
-    uint64_t done = 0, total = 0;
-
-    if (r->retry_ns != 0) {
-        if (now_ns >= r->retry_ns) {
-            storing_again(&r->storing, now_ns);
-            run_upload(r);
-        }
-        return;
-    }
-    rate_tick(&r->rate, now_ns);
-    snapship_tick(ship, now_ns); /* sends what it may now */
-    if (r->step != RUN_STORE || r->retry_ns != 0) {
-        return;
-    }
-    const struct storing_view v = {.now_ns = now_ns,
-                                   .active = snapship_active(ship),
-                                   .stored = snapship_stored(ship),
-                                   .full = snapship_full(ship),
-                                   .busy = snapship_busy(ship),
-                                   .answering = run_answering(r),
-                                   .taken_bytes = snapship_taken(ship)};
-    snapship_progress(ship, &done, &total);
-    if (v.active && v.taken_bytes != r->storing.taken_bytes) {
-        r->events->progress(r->ctx, "store", "store", r->storing.stored * total + done,
-                            r->storing.members * total);
-    }
-    if (run_turn_is_over(r, &v)) {
-        run_store_next(r);
-    }
-}
-
 /* The newest one is far behind: what is under way may take all that it can get. */
 static void run_look_at_log(struct run *r)
 {
@@ -567,12 +435,12 @@ static void run_look_at_log(struct run *r)
         .nodes = (unsigned)__builtin_popcount(lognodes_members(r->config.leg.nodes))};
     if (hurry_is_due(&r->config.hurry, &v)) {
         r->hurry = true;
-        r->rate.per_s = 0;
         log_info("%" PRIu64 " bytes of log are behind the newest snapshot of %" PRIu64
                  " bytes: this one hurries",
                  v.log_bytes, v.size_bytes);
         haste_of(0);
         leg_hurry(r->leg);
+        put_hurry(r->put);
     }
 }
 
@@ -588,7 +456,7 @@ static void run_tick_cb(evutil_socket_t fd, short what, void *arg)
     if (r->step == RUN_LOOK) {
         run_look(r, now_ns);
     } else if (r->step == RUN_STORE) {
-        run_watch_store(r, now_ns);
+        put_tick(r->put, now_ns);
     } else if (r->step == RUN_MARK && r->retry_ns != 0 && now_ns >= r->retry_ns) {
         r->retry_ns = 0;
         run_list(r, RUN_MARK);
@@ -600,12 +468,16 @@ static void run_tick_cb(evutil_socket_t fd, short what, void *arg)
 struct run *run_create(const struct run_config *config, const struct run_events *events, void *ctx)
 {
     struct run *r = mem_calloc(1, sizeof *r);
+    const struct put_config put = {.nodes = config->leg.nodes,
+                                   .patience_ms = config->store_ms,
+                                   .rate_max_bytes = config->store_rate_max_bytes};
 
     r->config = *config;
     r->events = events;
     r->ctx = ctx;
     r->fd = -1;
     r->leg = leg_create(&config->leg, &run_leg_events, r);
+    r->put = put_create(&put, &run_put_events, r);
     r->tick_event = event_new(config->leg.base, -1, EV_PERSIST, run_tick_cb, r);
     MUST(r->tick_event != NULL);
     return r;
@@ -614,6 +486,7 @@ struct run *run_create(const struct run_config *config, const struct run_events 
 void run_destroy(struct run *r)
 {
     leg_destroy(r->leg);
+    put_destroy(r->put);
     event_free(r->tick_event);
     if (r->fd >= 0) {
         (void)close(r->fd);
