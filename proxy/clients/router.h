@@ -196,6 +196,12 @@ const struct resp_arg *router_debug_argv(const struct command *command, const st
  */
 bool router_debug_pauses_cron(const struct command *command, const struct resp_arg *argv,
                               size_t argc);
+/* DEBUG POPULATE that makes keys. Redis tells no replica of them, so it is carried out as a script,
+ * which writes as any other does: in one unit, of at most transaction_max_bytes. */
+bool router_debug_populates(const struct command *command, const struct resp_arg *argv,
+                            size_t argc);
+void router_populate(struct router *router, struct client *c, const struct command *command,
+                     const struct resp_arg *argv, size_t argc);
 
 /* Whether the request or its reply is so large that others would have to wait for it on a link that
  * is shared, as far as can be guessed (bigs.h): by what it is, by how it was answered last, or

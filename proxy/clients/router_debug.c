@@ -1,6 +1,11 @@
 /* DEBUG: what of it is passed on, and how. */
 #include "proxy/clients/router.h"
 
+#include "common/mem.h"
+#include "proxy/clients/pubsub.h"
+#include "proxy/clients/router_impl.h"
+#include "proxy/clients/transaction.h"
+
 #include <string.h>
 
 /* RELOAD: the data that are there are saved, and come back. */
@@ -29,9 +34,8 @@ bool router_debug_is_harmful(const struct command *command, const struct resp_ar
                              size_t argc)
 {
     static const char *const harmful[] = {
-        "loadaof",  "populate",          "change-repl-id", "replicate", "restart",
-        "segfault", "crash-and-recover", "panic",          "oom",       "assert",
-        "leak",
+        "loadaof",           "change-repl-id", "replicate", "restart", "segfault",
+        "crash-and-recover", "panic",          "oom",       "assert",  "leak",
     };
 
     if (strcmp(command->name, "debug") != 0 || argc < 2) {
@@ -86,4 +90,132 @@ bool router_debug_pauses_cron(const struct command *command, const struct resp_a
                               size_t argc)
 {
     return strcmp(command->name, "debug") == 0 && argc == 3 && resp_arg_is(&argv[1], "pause-cron");
+}
+
+/* ---- POPULATE ---- */
+
+/* As debugCommand makes the keys: names of up to 127 bytes, values with zeros behind them or cut,
+ * whatever memory is used. */
+static const char debug_populate_script[] =
+    "#!lua flags=allow-oom\n"
+    "local prefix, size = ARGV[2], tonumber(ARGV[3])\n"
+    "local zeros = string.rep('\\0', size)\n"
+    "for i = 0, tonumber(ARGV[1]) - 1 do\n"
+    "    local value = 'value:' .. i\n"
+    "    if size > 0 then value = string.sub(value .. zeros, 1, size) end\n"
+    "    redis.call('SET', string.sub(prefix .. ':' .. i, 1, 127), value, 'NX')\n"
+    "end\n"
+    "return redis.status_reply('OK')";
+
+/* What one of its effects takes besides prefix and size. */
+enum { DEBUG_EFFECT_BYTES = 96, DEBUG_KEY_BYTES = 127 };
+
+static struct resp_arg debug_word(const char *text)
+{
+    return (struct resp_arg){(const uint8_t *)text, strlen(text)};
+}
+
+/* Redis takes it for a string of C. */
+static struct resp_arg debug_prefix(const struct resp_arg *argv, size_t argc)
+{
+    if (argc < 4) {
+        return debug_word("key");
+    }
+    const char *text = (const char *)argv[3].bytes;
+    size_t max = argv[3].len < DEBUG_KEY_BYTES ? argv[3].len : DEBUG_KEY_BYTES;
+    return (struct resp_arg){argv[3].bytes, strnlen(text, max)};
+}
+
+bool router_debug_populates(const struct command *command, const struct resp_arg *argv, size_t argc)
+{
+    long long count;
+
+    return strcmp(command->name, "debug") == 0 && argc >= 3 && argc <= 5 &&
+           resp_arg_is(&argv[1], "populate") && resp_arg_integer(&argv[2], &count) && count > 0;
+}
+
+/* Whether Redis would do it at all (DEBUG need not be allowed) is asked first, with a count of 0.
+ * Its word comes as that for users does (acl.h). True: it is waited for, or the request has been
+ * answered. */
+static bool debug_populate_waits(struct router *router, struct client *c)
+{
+    static const char probe[] = "*3\r\n$5\r\nDEBUG\r\n$8\r\nPOPULATE\r\n$1\r\n0\r\n";
+    enum route route = router_route(router, c, true, false, false);
+
+    if (c->gate == CLIENT_GATE_DENIED) {
+        return true; /* it has had its answer */
+    }
+    if (c->gate != CLIENT_GATE_NONE || (route != ROUTE_ENGINE && route != ROUTE_FORWARD)) {
+        return false;
+    }
+    if (c->unanswered > 0) {
+        client_postpone(c);
+        return true;
+    }
+    if (!router_choose_lane(router, c, c->user != NULL, route)) {
+        return true;
+    }
+    struct request *r = client_queue_ours(c, REQUEST_GATE);
+    r->waiter.harmless = true;
+    r->note = mem_strdup("debug");
+    client_postpone(c);
+    if (c->lane == CLIENT_LANE_PRIVATE) {
+        const struct resp_arg words[] = {debug_word("DEBUG"), debug_word("POPULATE"),
+                                         debug_word("0")};
+        private_add(c->link, r, words, 3);
+    } else {
+        router_send_bytes(router, route, r, probe, sizeof probe - 1, 0);
+    }
+    return true;
+}
+
+/* Whether it may be carried out; else it has been refused. */
+static bool debug_populate_fits(const struct router *router, struct client *c,
+                                const struct command *eval, const struct resp_arg *prefix,
+                                size_t count, size_t size)
+{
+    size_t each = DEBUG_EFFECT_BYTES + prefix->len + size;
+    const char *error =
+        eval == NULL ? "ERR DEBUG POPULATE needs EVAL, which Redis does not have"
+        : count > router->config.transaction_max_bytes / each
+            ? "ERR DEBUG POPULATE would write more than limits.transaction_max_bytes"
+            : NULL;
+
+    if (error != NULL) {
+        transaction_spoil(c);
+        client_answer_error(c, error);
+    }
+    return error == NULL;
+}
+
+void router_populate(struct router *router, struct client *c, const struct command *command,
+                     const struct resp_arg *argv, size_t argc)
+{
+    struct resp_arg zero = debug_word("0"), prefix = debug_prefix(argv, argc);
+    struct resp_arg script[] = {
+        debug_word("EVAL"), debug_word(debug_populate_script), zero, argv[2], prefix, zero};
+    struct resp_arg fails[] = {argv[0], argv[1], zero, prefix, zero};
+    const struct resp_arg *words = script;
+    size_t count = sizeof script / sizeof *script;
+    long long keys = 0, size = 0;
+
+    if (debug_populate_waits(router, c) || pubsub_handle(router, c, command, argv, argc)) {
+        return;
+    }
+    (void)resp_arg_integer(&argv[2], &keys);
+    if (argc == 5 && (!resp_arg_integer(&argv[4], &size) || size < 0)) {
+        fails[4] =
+            argv[4]; /* what is wrong with it Redis is to say, and to make room for nothing */
+        words = fails;
+        count = sizeof fails / sizeof *fails;
+    } else {
+        script[5] = argc == 5 ? argv[4] : zero;
+        command = command_find(router->table, words, count, NULL);
+        if (!debug_populate_fits(router, c, command, &prefix, (size_t)keys, (size_t)size)) {
+            return;
+        }
+    }
+    if (!transaction_handle(router, c, command, words, count)) {
+        router_pass(router, c, command, words, count);
+    }
 }

@@ -29,7 +29,7 @@ static bool router_only_reads(const struct command *command, const struct resp_a
 bool router_may_change(const struct command *command, const struct resp_arg *argv, size_t argc)
 {
     return (router_writes(command) && !router_only_reads(command, argv, argc)) ||
-           router_may_replicate(command);
+           router_may_replicate(command) || router_debug_populates(command, argv, argc);
 }
 
 /* Not if it depends on the client's rights to FCALL_RO. */

@@ -303,6 +303,10 @@ void router_special(struct router *router, struct client *c, const struct comman
 {
     const struct special *special = command->plain ? NULL : special_of(command->name);
 
+    if (router_debug_populates(command, argv, argc)) {
+        router_populate(router, c, command, argv, argc);
+        return;
+    }
     argv = router_debug_argv(command, argv, &argc);
     if (acl_gate(router, c, command, argv, argc)) {
         return;

@@ -633,6 +633,24 @@ void world_expect_sent(const char *commands)
     world.bare = false;
 }
 
+void world_expect_sent_like(const char *begin, const char *end)
+{
+    struct buf expected = BUF_INIT, text = BUF_INIT;
+
+    buf_clear(&world.heard);
+    (void)take_until(world.redis, sizeof ROLE - 1);
+    commands_text(&world.heard, &text);
+    buf_printf(&expected, "%s|ROLE", end);
+    const char *got = (const char *)buf_head(&text);
+    buf_append(&expected, "", 1);
+    ck_assert_msg(strncmp(got, begin, strlen(begin)) == 0, "%s", got);
+    ck_assert_uint_ge(text.len, expected.len);
+    ck_assert_str_eq(got + text.len - expected.len, (const char *)buf_head(&expected));
+    world.bare = false;
+    buf_release(&expected);
+    buf_release(&text);
+}
+
 void world_expect_sent_bare(const char *commands)
 {
     expect_on(world.redis, commands);

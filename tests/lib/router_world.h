@@ -68,6 +68,8 @@ void world_expect_all(const struct exchange *exchanges, size_t count);
 
 /* Redis gets exactly these commands ("GET a|SET b c") and the fence behind them. */
 void world_expect_sent(const char *commands);
+/* The same of commands that begin and end so. */
+void world_expect_sent_like(const char *begin, const char *end);
 /* The same, of commands that tell of no data: there is no fence, nor does world_redis answer one.
  */
 void world_expect_sent_bare(const char *commands);

@@ -535,6 +535,31 @@ START_TEST(debug_reloads)
 }
 END_TEST
 
+/* The names of the keys are cut behind the first digit of their numbers. */
+#define TEN_BYTES   "0123456789"
+#define FORTY_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES
+#define LONG_PREFIX FORTY_BYTES FORTY_BYTES FORTY_BYTES "01234"
+
+/* Keys that DEBUG makes are those that Redis makes, whoever asks, where and inside of what. */
+START_TEST(debug_populates)
+{
+    DUEL("A FLUSHALL", "H ACL SETUSER alice reset on >pw ~* +@all -flushall", "A SET key:1 old",
+         "A SET gone:0 1 PX 1", "A DEBUG SLEEP 0.01", "A DEBUG POPULATE 30", "A GET key:1",
+         "A DEBUG POPULATE 50 gone 3", "A SELECT 3", "A DEBUG POPULATE 20 sized 20",
+         "A GET sized:7", "A DEBUG POPULATE 5 p 0", "A OBJECT ENCODING p:1",
+         "A DEBUG POPULATE 0 none 4", "A DEBUG POPULATE -1", "A DEBUG POPULATE x",
+         "A DEBUG POPULATE 3 k x", "A DEBUG POPULATE 3 k -1", "A DEBUG POPULATE",
+         "A DEBUG POPULATE 1 k 2 3", "A DEBUG POPULATE 12 " LONG_PREFIX, "B MULTI",
+         "B DEBUG POPULATE 3 multi 9", "B GET multi:2", "B EXEC", "B MULTI",
+         "B DEBUG POPULATE 3 multi x", "B DBSIZE", "B DISCARD", "B WATCH watched:0", "A SELECT 0",
+         "A DEBUG POPULATE 1 watched", "B MULTI", "B SET w 1", "B EXEC", "C AUTH alice pw",
+         "C DEBUG POPULATE 3 alice 5", "C GET alice:2", "C~CLIENT REPLY SKIP",
+         "C~DEBUG POPULATE 3 silent 5", "C GET silent:2", "D:HELLO 3", "D DEBUG POPULATE 3 three",
+         "D SUBSCRIBE x", "A SUBSCRIBE x", "A DEBUG POPULATE 1", "B CONFIG SET maxmemory 1",
+         "B DEBUG POPULATE 3 full 9", "B GET full:1", "B CONFIG SET maxmemory 0", "B DEBUG DIGEST");
+}
+END_TEST
+
 /* A reload without saving keeps what was written since the file. */
 START_TEST(nosave_loses_nothing)
 {
@@ -621,8 +646,8 @@ int main(void)
                 others_in_transactions, info_in_transactions, what_clients_are_said_to_do,
                 who_ends_is_answered, client_settings, no_cluster, slow_commands,
                 slow_commands_of_whom, slow_commands_kept, client_limits, debug_commands,
-                loadaof_loses_nothing, debug_reloads, replicas_to_write, nosave_loses_nothing,
-                commands_are_counted);
+                loadaof_loses_nothing, debug_reloads, debug_populates, replicas_to_write,
+                nosave_loses_nothing, commands_are_counted);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }

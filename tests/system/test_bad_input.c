@@ -208,7 +208,7 @@ START_TEST(harmful_debug)
 
     witness_open(&witness);
     wire_open(&w, cluster_port(cluster, "proxy1"));
-    static const char *const subs[] = {"POPULATE", "Segfault", "reload", "LOADAOF"};
+    static const char *const subs[] = {"LEAK", "Segfault", "reload", "LOADAOF"};
     wire_asks(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n", "DEBUG", "RELOAD",
               "MERGE", "NOSUCH");
     for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
@@ -216,8 +216,7 @@ START_TEST(harmful_debug)
                   "10");
     }
     wire_asks(&w, "+OK\r\n", "MULTI");
-    wire_asks(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n", "DEBUG", "POPULATE",
-              "1");
+    wire_asks(&w, "-ERR this DEBUG subcommand is disabled by the proxy\r\n", "DEBUG", "LEAK", "1");
     wire_asks(&w, "-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC");
     wire_close(&w);
     witness_close(&witness);

@@ -176,6 +176,24 @@ START_TEST(digest_is_the_same_after_evictions)
 }
 END_TEST
 
+/* Redis itself tells no replica of the keys that DEBUG makes. */
+START_TEST(digest_is_the_same_after_populate)
+{
+    char reply[32];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    run(redis, "FLUSHALL");
+    run(redis, "DEBUG POPULATE 1000 p 300");
+    run(redis, "MULTI");
+    run(redis, "DEBUG POPULATE 1000 q");
+    run(redis, "EXEC");
+    redisFree(redis);
+    power_fails();
+    ask("proxy1", reply, sizeof reply, "DBSIZE", NULL);
+    ck_assert_str_eq(reply, "2000");
+}
+END_TEST
+
 /* Functions are part of the stream, though not of the digest. */
 START_TEST(functions_are_there_after_a_rebuild)
 {
@@ -271,6 +289,7 @@ int main(void)
     SYSTEM_CASE(suite, "commands", system_serve, 120,
                 digest_is_the_same_after_all_kinds_of_commands);
     SYSTEM_CASE(suite, "evictions", system_serve, 120, digest_is_the_same_after_evictions);
+    SYSTEM_CASE(suite, "populate", system_serve, 120, digest_is_the_same_after_populate);
     SYSTEM_CASE(suite, "functions", system_serve, 120, functions_are_there_after_a_rebuild);
     SYSTEM_CASE(suite, "silence", serve_without_pings, 120, silence_is_no_failure);
     SYSTEM_CASE(suite, "nothing", serve_what_says_nothing, 120, empty_log_is_read);

@@ -389,9 +389,104 @@ START_TEST(test_own_commands)
 }
 END_TEST
 
+/* ---- DEBUG POPULATE ---- */
+
+#define POPULATE    "EVAL #!lua flags=allow-oom\n"
+#define NOT_ALLOWED "-ERR DEBUG command not allowed.\r\n"
+#define TOO_MUCH    "-ERR DEBUG POPULATE would write more than limits.transaction_max_bytes\r\n"
+
+static void populates(const char *said, const char *numbers)
+{
+    world_say(0, said);
+    world_expect_sent_bare("DEBUG POPULATE 0");
+    world_redis("+OK\r\n");
+    world_expect_sent_like(POPULATE, numbers);
+    ck_assert_str_eq(world_scope(0), "keyspace");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+
+/* Redis is asked whether it would, and then gets it as a script; behind what was asked before. */
+START_TEST(test_populate)
+{
+    populates("DEBUG POPULATE 3", " 0 3 key 0");
+    populates("debug populate 10 a", " 0 10 a 0");
+    populates("DEBUG POPULATE 10 a 7", " 0 10 a 7");
+}
+END_TEST
+
+/* Nothing is written where Redis would not, or where it would be too much; what makes no keys, or
+ * no sense, is Redis' to answer. */
+START_TEST(test_populate_not)
+{
+    static const char *const natively[] = {"DEBUG POPULATE", "DEBUG POPULATE 0 a 5",
+                                           "DEBUG POPULATE x", "DEBUG POPULATE -1",
+                                           "DEBUG POPULATE 1 a 2 3"};
+
+    for (size_t i = 0; i < sizeof natively / sizeof *natively; i++) {
+        world_asks(0, natively[i], "-ERR so it says\r\n");
+    }
+    world_say_raw(0, "GET a\r\nDEBUG POPULATE 3\r\nGET b\r\n");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect_sent_bare("DEBUG POPULATE 0");
+    world_redis(NOT_ALLOWED);
+    world_expect_sent("GET b");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n" NOT_ALLOWED "$-1\r\n");
+    world_say(0, "DEBUG POPULATE 3 a x");
+    world_expect_sent_bare("DEBUG POPULATE 0");
+    world_redis("+OK\r\n");
+    world_expect_sent("DEBUG POPULATE 0 a x");
+    world_redis("-ERR value is not an integer or out of range\r\n");
+    world_expect(0, "-ERR value is not an integer or out of range\r\n");
+    for (int i = 0; i < 2; i++) {
+        world_say(0, i == 0 ? "DEBUG POPULATE 3 a 400000"
+                            : "DEBUG POPULATE 9223372036854775807 a 9223372036854775807");
+        world_expect_sent_bare("DEBUG POPULATE 0");
+        world_redis("+OK\r\n");
+        world_expect(0, TOO_MUCH);
+    }
+    world.router.service = SERVICE_NO_QUORUM;
+    world_say(0, "DEBUG POPULATE 3");
+    world_expect(0, NO_QUORUM);
+    world_expect_nothing_sent();
+}
+END_TEST
+
+/* The same inside MULTI, of which a refusal is the end; and a pause of writes is one of this, too.
+ */
+START_TEST(test_populate_queued)
+{
+    world_join(1);
+    for (int allowed = 0; allowed < 2; allowed++) {
+        world_say_raw(0, "MULTI\r\nDEBUG POPULATE 3\r\nEXEC\r\n");
+        world_expect_sent_bare("DEBUG POPULATE 0");
+        world_redis(allowed ? "+OK\r\n" : NOT_ALLOWED);
+        if (!allowed) {
+            world_expect(0, "+OK\r\n" NOT_ALLOWED
+                            "-EXECABORT Transaction discarded because of previous errors.\r\n");
+        }
+    }
+    world_expect_sent_like("MULTI|" POPULATE, " 0 3 key 0|EXEC");
+    world_redis("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    world_say(1, "CLIENT PAUSE 100000 WRITE");
+    world_expect(1, "+OK\r\n");
+    world_say(0, "DEBUG POPULATE 3");
+    world_expect_nothing_sent();
+    world_say(1, "CLIENT UNPAUSE");
+    world_expect(1, "+OK\r\n");
+    world_expect_sent_bare("DEBUG POPULATE 0");
+    world_redis(NOT_ALLOWED);
+    world_expect(0, NOT_ALLOWED);
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("router", world_setup, world_teardown, test_unknown, test_refused, test_xread,
                     test_service, test_paused_function, test_replicas_lack, test_engine_down,
-                    test_early, test_scope, test_info, test_link_shared, test_own_commands);
+                    test_early, test_scope, test_info, test_link_shared, test_own_commands,
+                    test_populate, test_populate_not, test_populate_queued);
 }
