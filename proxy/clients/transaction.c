@@ -221,7 +221,8 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
     static const char probe[] = "*4\r\n$8\r\nSETRANGE\r\n$0\r\n\r\n$1\r\n0\r\n$0\r\n\r\n";
     enum route route = router_route(router, c, true, false, false);
 
-    if (!router->memory_tight || c->gate != CLIENT_GATE_NONE || route != ROUTE_ENGINE) {
+    if (!router->memory_tight || c->gate != CLIENT_GATE_NONE ||
+        (route != ROUTE_ENGINE && route != ROUTE_FORWARD)) {
         return false;
     }
     if (c->unanswered == 0) {

@@ -189,6 +189,7 @@ struct proxy {
     bool nudged;               /* something was put into the stream, since it was silent for long */
     bool memory_asked;         /* how much memory is left; likewise */
     uint64_t memory_ns;        /* when that was done last */
+    uint64_t memory_lacked_ns; /* when the leader last refused what needs some */
     bool slowlog_asked;        /* for a look at the slow log; likewise … */
     uint64_t slowlog_mark;     /* … when so much was noted */
     uint64_t slowlog_ns;       /* when that was thought of last */
@@ -269,6 +270,8 @@ void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
 /* How much memory Redis may still take: asks now and then; proxy_memory.c. */
 void proxy_tick_memory(struct proxy *p, uint64_t now_ns);
+/* Looks whether the leader has answered r so since its Redis has none left. */
+void proxy_note_memory(struct proxy *p, const struct request *r);
 /* Whose requests Redis may call slow; proxy_slowlog.c. As engine_events.slow; now and then; and
  * when the control connection is up. */
 void proxy_slow(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,

@@ -48,6 +48,7 @@ static void forward_says_answered(void *ctx, struct request *r)
 {
     struct proxy *p = ctx;
 
+    proxy_note_memory(p, r);
     if (r->client != NULL && (r->flags & REQUEST_INFO) != 0) {
         proxy_correct_info(p, r, false);
     }

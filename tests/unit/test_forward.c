@@ -67,6 +67,23 @@ START_TEST(test_transaction)
 }
 END_TEST
 
+/* While the leader's Redis may be out of memory it is asked before anything is queued. */
+START_TEST(test_transaction_memory)
+{
+    world_other_joins(true);
+    world.router.memory_tight = true;
+    world_say_raw(0, "MULTI\r\nSET a 1\r\nSET b 1\r\nEXEC\r\n");
+    world_expect_other("SETRANGE  0 ");
+    world_other(":0\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_expect_other("SETRANGE  0 ");
+    world_other("-OOM command not allowed\r\n");
+    world_expect(0, "-OOM command not allowed\r\n"
+                    "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    world_expect_other("");
+}
+END_TEST
+
 /* What is set in there at the leader is the leader's: our own Redis has not been told, so our links
  * and clients go on with what they had. */
 START_TEST(test_transaction_configures_the_leader)
@@ -81,6 +98,8 @@ START_TEST(test_transaction_configures_the_leader)
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         (void)snprintf(text, sizeof text, "MULTI\r\n%s\r\nEXEC\r\n", sets[i]);
         world_say_raw(0, text);
+        world_expect_other("SETRANGE  0 "); /* it may have set maxmemory */
+        world_other(":0\r\n");
         world_expect(0, "+OK\r\n+QUEUED\r\n");
         (void)snprintf(text, sizeof text, "MULTI|%s|EXEC", sets[i]);
         world_expect_other(text);
@@ -90,6 +109,7 @@ START_TEST(test_transaction_configures_the_leader)
         ck_assert(!world.all.auth_required);
     }
     ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 0);
+    world.router.memory_tight = false;
     world_say_raw(0, "MULTI\r\nCONFIG RESETSTAT\r\nCONFIG GET timeout\r\nEXEC\r\n");
     world_expect(0, "+OK\r\n+QUEUED\r\n+QUEUED\r\n");
     world_expect_other("MULTI|CONFIG RESETSTAT|CONFIG GET timeout|EXEC");
@@ -828,6 +848,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, world_teardown);
     tcase_add_test(tc, test_forwarded);
     tcase_add_test(tc, test_transaction);
+    tcase_add_test(tc, test_transaction_memory);
     tcase_add_test(tc, test_transaction_configures_the_leader);
     tcase_add_test(tc, test_wait);
     tcase_add_test(tc, test_sync);
