@@ -43,7 +43,10 @@ bool route_may_follow(const struct command *command, bool replica_port)
                                       "latency|", "object|", "config|get", "config|help",
                                       "info",     "pubsub|"};
 
-    if ((command->flags & COMMAND_FLAG_READONLY) != 0 || route_may_repeat(command)) {
+    if (strcmp(command->name, "pfcount") == 0) {
+        return false; /* keeps in the value what it has counted, which the log would not have */
+    }
+    if (route_may_repeat(command)) {
         return true;
     }
     if (route_is_among(command->name, own, sizeof own / sizeof *own)) {

@@ -98,6 +98,7 @@ START_TEST(test_commands)
         {{"GET"}, true, true, true},
         {{"SCAN"}, true, true, true},
         {{"DBSIZE"}, true, true, true},
+        {{"PFCOUNT"}, false, false, true},
         {{"EVAL_RO"}, true, true, true},
         {{"FCALL_RO"}, true, true, true},
         {{"PING"}, true, true, true},
