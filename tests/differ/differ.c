@@ -21,7 +21,9 @@ static const char *const redis_args[] = {"--enable-debug-command", "yes", "--uni
     .plain = true, .redis_args = redis_args,                                                       \
     .log_json = "\"segment_bytes\": 16777216, " DIFFER_LEASE, .proxy_json = DIFFER_LEASE
 const struct cluster_options differ_cluster = {DIFFER_CLUSTER};
-const struct cluster_options differ_cluster_of_two = {DIFFER_CLUSTER, .pairs = 2};
+/* A follower hears of a commit with the next heartbeat, if nothing else comes. */
+const struct cluster_options differ_cluster_of_two = {DIFFER_CLUSTER, .pairs = 2,
+                                                      .proxy_log_json = ", \"heartbeat_ms\": 5"};
 
 static void print_difference(const struct program *p, const struct difference *d, unsigned number,
                              bool again)

@@ -90,6 +90,9 @@ bool rules_may_send(const struct step *s, unsigned when)
 {
     bool pauses_not = step_is(s, 0, "client") && step_is(s, 1, "pause") && step_is(s, 2, "0");
 
+    if (s->kind == STEP_RAW && (when & RULES_REPLICA) != 0) {
+        return false; /* it may read what it writes, and would not be waited for between */
+    }
     if (s->kind == STEP_RAW || s->kind == STEP_LEAVE || s->kind == STEP_END || pauses_not) {
         return true;
     }
@@ -285,6 +288,13 @@ static enum frames_rule rule_for_all(const struct table *t, const struct step *c
     return FRAMES_EXACT;
 }
 
+/* Whether all members of a set are asked for, though they come in any order. */
+static bool takes_all(const struct step *s)
+{
+    return (step_is(s, 0, "spop") || step_is(s, 0, "srandmember")) && s->count == 3 &&
+           s->words[2].len >= 4 && strtoll(s->words[2].bytes, NULL, 10) >= 1000;
+}
+
 enum frames_rule rules_compare(const struct table *t, const struct step *s, unsigned when)
 {
     struct step calls[RULES_CALLS_MAX];
@@ -313,6 +323,9 @@ enum frames_rule rules_compare(const struct table *t, const struct step *s, unsi
     if (name_len >= 4 && strcasecmp(s->words[0].bytes + name_len - 4, "scan") == 0 &&
         cursor < s->count && !step_is(s, cursor, "0")) {
         return FRAMES_TYPE; /* where a cursor is depends on the order of the hash table */
+    }
+    if (takes_all(s)) {
+        return FRAMES_UNORDERED;
     }
     for (size_t i = 0; i < sizeof loose / sizeof *loose; i++) {
         const struct rules_loose *l = &loose[i];
