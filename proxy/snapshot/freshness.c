@@ -1,11 +1,12 @@
 #include "proxy/snapshot/freshness.h"
 
+#include "common/clock.h"
+
 #include <string.h>
 
 enum { FRESHNESS_BACKOFF_MAX = 4 /* doublings */ };
 
 #define FRESHNESS_BYTES_PER_S (UINT64_C(1) << 20) /* of a dataset, at least, when one is made */
-#define FRESHNESS_NS_PER_S    UINT64_C(1000000000)
 
 uint64_t freshness_threshold(const struct freshness_settings *s, uint64_t size_bytes)
 {
@@ -42,7 +43,7 @@ static uint64_t freshness_pause_ns(const struct freshness_settings *s, unsigned 
     unsigned doublings = failures - 1;
 
     doublings = doublings < FRESHNESS_BACKOFF_MAX ? doublings : FRESHNESS_BACKOFF_MAX;
-    return s->retry_ms * 1000000 << doublings;
+    return s->retry_ms * CLOCK_NS_PER_MS << doublings;
 }
 
 bool freshness_is_enough(const struct freshness_settings *s, const struct freshness_view *v)
@@ -52,7 +53,7 @@ bool freshness_is_enough(const struct freshness_settings *s, const struct freshn
 
 uint64_t freshness_patience_ns(const struct freshness_settings *s, uint64_t size_bytes)
 {
-    return s->retry_ms * 1000000 + size_bytes / FRESHNESS_BYTES_PER_S * FRESHNESS_NS_PER_S;
+    return s->retry_ms * CLOCK_NS_PER_MS + size_bytes / FRESHNESS_BYTES_PER_S * CLOCK_NS_PER_S;
 }
 
 bool freshness_due(const struct freshness_settings *s, const struct freshness_view *v)

@@ -1,8 +1,8 @@
 #include "proxy/snapshot/hurry.h"
 
+#include "common/clock.h"
 #include "proxy/snapshot/freshness.h"
 
-#define HURRY_NS_PER_S 1e9
 /* How fast the log grows is seen after so many seconds, and so large a part of the time that it
  * takes: what comes at once at first is no measure, nor a burst of seconds for many minutes. */
 enum { HURRY_LOOK_S = 3, HURRY_LOOK_PART = 16 };
@@ -30,7 +30,7 @@ bool hurry_is_due(const struct hurry_settings *s, const struct hurry_view *v)
     double size = (double)v->size_bytes;
     double making_s = hurry_seconds(2 * size, s->rate_max_bytes) +
                       hurry_seconds((1 + v->nodes) * size, s->store_rate_max_bytes);
-    double spent_s = (double)v->spent_ns / HURRY_NS_PER_S;
+    double spent_s = (double)v->spent_ns / (double)CLOCK_NS_PER_S;
     if (spent_s < HURRY_LOOK_S || spent_s < making_s / HURRY_LOOK_PART ||
         v->log_bytes <= v->begun_log_bytes) {
         return false;

@@ -1,6 +1,6 @@
 #include "proxy/snapshot/rate.h"
 
-#define RATE_NS_PER_S 1e9
+#include "common/clock.h"
 
 void rate_init(struct rate *r, uint64_t per_s, uint64_t burst_bytes, uint64_t now_ns)
 {
@@ -9,7 +9,7 @@ void rate_init(struct rate *r, uint64_t per_s, uint64_t burst_bytes, uint64_t no
 
 void rate_tick(struct rate *r, uint64_t now_ns)
 {
-    double more = (double)r->per_s * (double)(now_ns - r->at_ns) / RATE_NS_PER_S;
+    double more = (double)r->per_s * (double)(now_ns - r->at_ns) / (double)CLOCK_NS_PER_S;
     double most = (double)r->burst_bytes - (double)r->bytes;
 
     if (more >= 1) { /* else what a moment is good for would be lost */
@@ -33,5 +33,5 @@ uint64_t rate_debt_ns(const struct rate *r)
     if (r->per_s == 0 || r->bytes >= 0) {
         return 0;
     }
-    return (uint64_t)((double)-r->bytes / (double)r->per_s * RATE_NS_PER_S);
+    return (uint64_t)((double)-r->bytes / (double)r->per_s * (double)CLOCK_NS_PER_S);
 }
