@@ -555,8 +555,9 @@ const char *world_hear(int i)
 void world_expect(int i, const char *reply)
 {
     buf_clear(&world.heard);
-    (void)take_until(world.fds[i], strlen(reply));
+    bool open = take_until(world.fds[i], strlen(reply));
     ck_assert_str_eq(heard_text(), reply);
+    ck_assert_msg(open || *reply != '\0', "client %d was closed", i);
 }
 
 void world_expect_closed(int i)

@@ -55,7 +55,7 @@ void world_say_raw(int i, const char *bytes);
 
 /* What client i gets: waits for something, then takes all there is. Valid until the next call. */
 const char *world_hear(int i);
-/* Exactly this comes. "": nothing does. */
+/* Exactly this comes. "": nothing does, and the connection stays. */
 void world_expect(int i, const char *reply);
 /* The connection ends, with nothing before that. */
 void world_expect_closed(int i);

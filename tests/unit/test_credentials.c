@@ -52,6 +52,8 @@ START_TEST(config)
     in_config((const char *[]){"CONFIG", "SET", "requirepass", "a b", NULL}, "a b");
     in_config((const char *[]){"CONFIG", "SET", "timeout", "1", "RequirePass", "", NULL}, "");
     in_config((const char *[]){"CONFIG", "SET", "masterauth", "requirepass", NULL}, NULL);
+    in_config((const char *[]){"CONFIG", "SET", "masterauth", "requirepass", "timeout", "1", NULL},
+              NULL);
     in_config((const char *[]){"CONFIG", "SET", "requirepass", NULL}, NULL);
 }
 END_TEST

@@ -74,7 +74,11 @@ START_TEST(without_rates)
 
     s.rate_max_bytes = s.store_rate_max_bytes = 0;
     ck_assert(!hurry_is_due(&s, &v));
-    v = view(250, 250, 4);
+    v.spent_ns = 200000000 * SECOND; /* however long it takes */
+    ck_assert(!hurry_is_due(&s, &v));
+    v = view(250, 250, 40);
+    ck_assert(!hurry_is_due(&settings, &v));
+    v.log_bytes -= 50 * MB; /* some was forgotten meanwhile */
     ck_assert(!hurry_is_due(&settings, &v));
 }
 END_TEST

@@ -252,6 +252,7 @@ START_TEST(test_timeout)
     clients_hold_limits(&world.all);
     world_expect(0, "");
     world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].set = true; /* 0: never */
+    world.all.config.output[CLIENT_CONFIG_NORMAL].set = true;     /* so that all are looked at */
     world.all.now_ns = world.clients[0]->used_ns + 3 * CLOCK_NS_PER_S;
     clients_hold_limits(&world.all);
     world_expect(0, "");

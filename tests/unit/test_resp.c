@@ -608,7 +608,8 @@ START_TEST(reading)
                                          "$3x\nabc\r\n",
                                          ":3\r\nabc",
                                          "$99999999999999999999\r\nx\r\n",
-                                         "$18446744073709551615\r\nx\r\n"};
+                                         "$18446744073709551615\r\nx\r\n",
+                                         "$18446744073709551617\r\nx\r\n"};
     const uint8_t *bytes = (const uint8_t *)text;
     struct resp_arg bulk;
     size_t at = 0, size = sizeof text - 1, number = 0;

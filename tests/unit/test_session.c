@@ -170,11 +170,15 @@ START_TEST(test_password_of_one_who_leaves)
          "one"},
         {"CONFIG SET requirepass bad\r\n", "CONFIG SET requirepass bad", "-ERR no\r\n", "one"},
         {"ACL SETUSER default >two\r\n", "ACL SETUSER default >two", "+OK\r\n", "two"},
+        {"ACL SETUSER default >bad\r\n", "ACL SETUSER default >bad", "-ERR no\r\n", "two"},
         {"MULTI\r\nGET a\r\nCLIENT ID\r\nACL SETUSER default >three\r\nACL LOAD\r\nEXEC\r\n",
          "MULTI|GET a|PING|ACL SETUSER default >three|ACL LOAD|EXEC",
          "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
          "*4\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n",
          "three"},
+        {"MULTI\r\nGET a\r\nACL SETUSER default >bad\r\nEXEC\r\n",
+         "MULTI|GET a|ACL SETUSER default >bad|EXEC",
+         "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\nx\r\n-ERR no\r\n", "three"},
         {"MULTI\r\nACL SETUSER default >bad\r\nEXEC\r\n", "MULTI|ACL SETUSER default >bad|EXEC",
          "+OK\r\n-ERR no\r\n-EXECABORT no\r\n", "three"},
     };
