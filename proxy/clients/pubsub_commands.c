@@ -385,8 +385,7 @@ void pubsub_published(const struct pubsub *ps, struct request *r)
 
     request_move_reply(r, &reply);
     pubsub_correct_count(ps, note->kind, note->channel, note->len, &reply);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 void pubsub_put_receivers(const struct pubsub *ps, const struct command *command,

@@ -167,3 +167,15 @@ void request_set_reply(struct request *r, const void *bytes, size_t size)
     chain_release(&r->reply);
     request_add_reply(r, bytes, size);
 }
+
+void request_take_reply(struct request *r, struct buf *reply)
+{
+    if (reply->len <= REQUEST_INLINE_BYTES) {
+        request_set_reply(r, buf_head(reply), reply->len);
+        buf_release(reply);
+        return;
+    }
+    r->inline_len = 0;
+    chain_release(&r->reply);
+    chain_take(&r->reply, reply);
+}

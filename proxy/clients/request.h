@@ -128,5 +128,7 @@ static inline bool request_amend(struct request *r)
 void request_note_error(struct request *r, const void *bytes, size_t size);
 /* Replaces what was collected so far. */
 void request_set_reply(struct request *r, const void *bytes, size_t size);
+/* The same with all of a buffer, which is empty then and owns no memory. */
+void request_take_reply(struct request *r, struct buf *reply);
 
 #endif

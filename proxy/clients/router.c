@@ -379,8 +379,7 @@ static void router_script_loaded(struct request *r)
     if (resp_read_bulk(buf_head(&reply), reply.len, &at, &sha)) {
         readers_add_script(&r->client->all->readers, sha.bytes, sha.len);
     }
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 void router_pass(struct router *router, struct client *c, const struct command *command,

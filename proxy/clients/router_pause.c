@@ -90,8 +90,7 @@ void router_reader_wrote(struct request *r)
             buf_consume(&rest, strlen(errors[i]));
             buf_append_str(&reply, lack);
             buf_append(&reply, buf_head(&rest), rest.len);
-            request_set_reply(r, buf_head(&reply), reply.len);
-            buf_release(&reply);
+            request_take_reply(r, &reply);
             buf_release(&rest);
             return;
         }

@@ -360,8 +360,7 @@ static void session_amend_redirect(struct request *r)
 
     request_move_reply(r, &reply);
     session_put_redirect(r->client, &reply);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 /* What Redis knows of the connection: of the private link, if that is what tracks. */

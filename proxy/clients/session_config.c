@@ -54,8 +54,7 @@ static void config_got(struct request *r)
 
     request_move_reply(r, &reply);
     client_config_correct(&r->client->all->config, &reply);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 void session_reset_stats(struct clients *all)
@@ -138,8 +137,7 @@ static void latency_got(struct request *r)
 
     request_move_reply(r, &reply);
     tally_correct_histogram(&r->client->all->tally, note->argv, note->argc, &reply);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 bool session_latency(struct router *router, struct client *c, const struct command *command,

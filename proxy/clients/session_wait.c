@@ -193,8 +193,7 @@ void session_wait_reply(struct router *router, struct request *r)
 
     router->log_state(router->info_ctx, &log);
     wait_put_reply(&log, w->aof, w->target, &reply);
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 void session_wait_abandoned(struct router *router, struct request *r)

@@ -62,8 +62,7 @@ void transaction_refuse(struct request *r, const char *error)
     } else {
         resp_put_error(&reply, error);
     }
-    request_set_reply(r, buf_head(&reply), reply.len);
-    buf_release(&reply);
+    request_take_reply(r, &reply);
 }
 
 int transaction_length(const struct client *c)

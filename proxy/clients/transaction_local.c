@@ -271,9 +271,8 @@ static void transaction_amend(struct request *r)
     } else {
         local_refused(note, &reply, &out);
     }
-    request_set_reply(r, buf_head(&out), out.len);
+    request_take_reply(r, &out);
     buf_release(&reply);
-    buf_release(&out);
 }
 
 /* The client has gone; who logs in as what has changed nevertheless. */

@@ -244,8 +244,7 @@ static void acl_was_refused(struct request *r)
         request_cut_reply(r); /* HELLO may be behind it */
     } else if (error != NULL && acl_is_refusal_inside(r, error)) {
         buf_printf(&line, "%.*s\r\n", (int)strcspn(error, "\r\n"), error); /* it may be cut */
-        request_set_reply(r, buf_head(&line), line.len);
-        buf_release(&line);
+        request_take_reply(r, &line);
     } else {
         client_close(r->client, "its user's rights were changed while it was being refused");
     }
@@ -360,9 +359,8 @@ static void acl_refuse(struct request *r, const char *said)
     } else {
         resp_put_error(&reply, (const char *)buf_head(&error));
     }
-    request_set_reply(r, buf_head(&reply), reply.len);
+    request_take_reply(r, &reply);
     buf_release(&error);
-    buf_release(&reply);
 }
 
 void acl_become(struct client *c, const char *user)

@@ -44,25 +44,24 @@ void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica)
 
 /* ---- the forwards' events ---- */
 
-static void forward_says_answered(void *ctx, struct request *r)
+/* here: by our own Redis. */
+static void forward_answered(struct proxy *p, struct request *r, bool here)
 {
-    struct proxy *p = ctx;
-
-    proxy_note_memory(p, r);
     if (r->client != NULL && (r->flags & REQUEST_INFO) != 0) {
-        proxy_correct_info(p, r, false);
+        proxy_correct_info(p, r, here);
     }
     proxy_reply(p, r);
 }
 
+static void forward_says_answered(void *ctx, struct request *r)
+{
+    proxy_note_memory(ctx, r);
+    forward_answered(ctx, r, false);
+}
+
 static void replica_says_answered(void *ctx, struct request *r)
 {
-    struct proxy *p = ctx;
-
-    if (r->client != NULL && (r->flags & REQUEST_INFO) != 0) {
-        proxy_correct_info(p, r, true);
-    }
-    proxy_reply(p, r);
+    forward_answered(ctx, r, true);
 }
 
 static void forward_says_unknown(void *ctx, struct request *r)
@@ -406,8 +405,7 @@ void proxy_correct_info(struct proxy *p, struct request *r, bool here)
 
     request_move_reply(r, &whole);
     proxy_correct_info_bulk(p, (r->flags & REQUEST_INFO_OURS) != 0, here, &whole);
-    request_set_reply(r, buf_head(&whole), whole.len);
-    buf_release(&whole);
+    request_take_reply(r, &whole);
 }
 
 void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc, bool here,

@@ -57,6 +57,17 @@ START_TEST(test_set_reply)
     request_set_reply(r, "-x\r\n", 4);
     ck_assert_uint_eq(request_reply_bytes(r), 4);
     ck_assert_uint_eq(request_reply_type(r), '-');
+    for (size_t size = 0; size < 1000; size += 111) {
+        struct buf whole = BUF_INIT, out = BUF_INIT;
+        buf_append(&whole, large, size);
+        request_take_reply(r, &whole);
+        ck_assert(whole.len == 0 && whole.data == NULL);
+        request_add_reply(r, "x", 1);
+        request_move_reply(r, &out);
+        ck_assert_uint_eq(out.len, size + 1);
+        ck_assert(memcmp(buf_head(&out), large, size) == 0 && buf_head(&out)[size] == 'x');
+        buf_release(&out);
+    }
     request_give(&pool, r);
     request_pool_release(&pool);
     free(large);
