@@ -4,11 +4,13 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/node/net.h"
 
 #include <poll.h>
+#include <stdlib.h>
 
 void clients_configure(struct clients *all, const struct client_config *config)
 {
@@ -74,35 +76,50 @@ size_t client_memory(const struct client *c)
     return sizeof *c + c->in.cap + transaction_bytes(c) + unsent + c->withheld_bytes;
 }
 
+struct evictable {
+    struct client *client;
+    size_t bytes;
+};
+
+/* The largest first; of equals the youngest. */
+static int evictable_compare(const void *x, const void *y)
+{
+    const struct evictable *a = x, *b = y;
+
+    if (a->bytes != b->bytes) {
+        return a->bytes > b->bytes ? -1 : 1;
+    }
+    return a->client->id > b->client->id ? -1 : 1;
+}
+
 /* evictClients (networking.c): the largest first. */
 static void evict(struct clients *all)
 {
     uint64_t most = all->config.numbers[CLIENT_CONFIG_MEMORY].value;
     uint64_t sum = 0;
+    size_t count = 0;
 
-    if (most == 0 || all->config.numbers[CLIENT_CONFIG_MEMORY].percent) {
+    if (most == 0 || all->config.numbers[CLIENT_CONFIG_MEMORY].percent || all->count == 0) {
         return;
     }
-    for (const struct client *c = all->list; c != NULL; c = c->next) {
-        sum += c->nonce[0] == '\0' && !c->no_evict ? client_memory(c) : 0;
+    struct evictable *list = mem_alloc(all->count * sizeof *list);
+    for (struct client *c = all->list; c != NULL; c = c->next) {
+        if (c->nonce[0] == '\0' && !c->no_evict) {
+            list[count] = (struct evictable){c, client_memory(c)};
+            sum += list[count++].bytes;
+        }
     }
-    while (sum > most) {
-        struct client *worst = NULL;
-        for (struct client *c = all->list; c != NULL; c = c->next) {
-            if (c->nonce[0] == '\0' && !c->no_evict &&
-                (worst == NULL || client_memory(c) > client_memory(worst))) {
-                worst = c;
-            }
-        }
-        if (worst == NULL) {
-            return;
-        }
-        sum -= client_memory(worst);
+    if (sum > most) {
+        qsort(list, count, sizeof *list, evictable_compare);
+    }
+    for (size_t i = 0; i < count && sum > most; i++) {
+        sum -= list[i].bytes;
         all->evicted++;
         log_info("client %llu evicted: all clients are over maxmemory-clients",
-                 (unsigned long long)worst->id);
-        client_close(worst, "maxmemory-clients");
+                 (unsigned long long)list[i].client->id);
+        client_close(list[i].client, "maxmemory-clients");
     }
+    free(list);
 }
 
 /* Who is not read (what it said waits, or it has ended) and resets the connection is told by no

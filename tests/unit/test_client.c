@@ -1022,6 +1022,39 @@ START_TEST(test_closed_unread)
 }
 END_TEST
 
+/* Over maxmemory-clients the largest go, and no more than must; who said NO-EVICT stays. */
+START_TEST(test_evicted)
+{
+    static const size_t sizes[] = {200000, 300000, 100000};
+    char *bytes = mem_calloc(1, 300000);
+    struct client *c[3];
+    int fds[3];
+
+    for (size_t i = 0; i < 3; i++) {
+        fds[i] = join(&c[i]);
+        say(fds[i], "HOLD\r\n");
+        answer(i, bytes, sizes[i]);
+    }
+    w.all.config.numbers[CLIENT_CONFIG_MEMORY].set = true;
+    w.all.config.numbers[CLIENT_CONFIG_MEMORY].value = client_memory(c[0]) + client_memory(c[2]);
+    clients_hold_limits(&w.all);
+    clients_hold_limits(&w.all);
+    ck_assert_uint_eq(w.all.evicted, 1);
+    hear(fds[1], "", true);
+    ck_assert_uint_eq(w.all.count, 2);
+    c[0]->no_evict = true;
+    w.all.config.numbers[CLIENT_CONFIG_MEMORY].value = 1;
+    clients_hold_limits(&w.all);
+    ck_assert_uint_eq(w.all.evicted, 2);
+    hear(fds[2], "", true);
+    ck_assert_uint_eq(w.all.count, 1);
+    for (size_t i = 0; i < 3; i++) {
+        (void)close(fds[i]);
+    }
+    free(bytes);
+}
+END_TEST
+
 /* Once all is answered nothing blocks any more. */
 START_TEST(test_blocks_no_more)
 {
@@ -1157,6 +1190,7 @@ int main(void)
     tcase_add_test(ends, test_end_postponed);
     tcase_add_test(ends, test_reset_unread);
     tcase_add_test(ends, test_closed_unread);
+    tcase_add_test(ends, test_evicted);
     tcase_add_test(ends, test_blocks_no_more);
     tcase_add_test(ends, test_close_in_request);
     tcase_add_test(ends, test_pause);
