@@ -1189,6 +1189,7 @@ int main(void)
     tcase_add_test(ends, test_end_blocked);
     tcase_add_test(ends, test_end_postponed);
     tcase_add_test(ends, test_reset_unread);
+    tcase_set_timeout(ends, 120); /* it takes TCP some seconds to forget */
     tcase_add_test(ends, test_closed_unread);
     tcase_add_test(ends, test_evicted);
     tcase_add_test(ends, test_blocks_no_more);
