@@ -84,14 +84,7 @@ static bool is_reply(struct message m)
 /* Where a subscription begins and ends among messages is where Redis ran it. */
 static bool is_acknowledgement(struct message m)
 {
-    static const char *const words[] = {"subscribe",   "psubscribe",   "ssubscribe",
-                                        "unsubscribe", "punsubscribe", "sunsubscribe"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (begins(m, words[i])) {
-            return true;
-        }
-    }
-    return false;
+    return player_is_acknowledgement(m.bytes, m.len);
 }
 
 /* ---- early ones ---- */

@@ -88,33 +88,41 @@ static unsigned where(const struct stage *stage)
     return flags[stage->through];
 }
 
-static bool subscribes(const struct step *s, enum player_topics *topics, bool *begins)
+static const struct subscription {
+    const char *name;
+    enum player_topics topics;
+    bool begins;
+} subscriptions[] = {
+    {"subscribe", PLAYER_CHANNELS, true},  {"unsubscribe", PLAYER_CHANNELS, false},
+    {"psubscribe", PLAYER_PATTERNS, true}, {"punsubscribe", PLAYER_PATTERNS, false},
+    {"ssubscribe", PLAYER_SHARDS, true},   {"sunsubscribe", PLAYER_SHARDS, false},
+};
+
+/* NULL: it is none. */
+static const struct subscription *subscription_of(const struct step *s)
 {
-    static const struct {
-        const char *name;
-        enum player_topics topics;
-        bool begins;
-    } commands[] = {
-        {"subscribe", PLAYER_CHANNELS, true},  {"unsubscribe", PLAYER_CHANNELS, false},
-        {"psubscribe", PLAYER_PATTERNS, true}, {"punsubscribe", PLAYER_PATTERNS, false},
-        {"ssubscribe", PLAYER_SHARDS, true},   {"sunsubscribe", PLAYER_SHARDS, false},
-    };
-    for (size_t i = 0; s->kind != STEP_RAW && i < sizeof commands / sizeof *commands; i++) {
-        if (step_is(s, 0, commands[i].name)) {
-            *topics = commands[i].topics;
-            *begins = commands[i].begins;
-            return true;
+    for (size_t i = 0; s->kind != STEP_RAW && i < sizeof subscriptions / sizeof *subscriptions;
+         i++) {
+        if (step_is(s, 0, subscriptions[i].name)) {
+            return &subscriptions[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 bool player_is_subscription(const struct step *s)
 {
-    enum player_topics topics;
-    bool begins;
+    return subscription_of(s) != NULL;
+}
 
-    return subscribes(s, &topics, &begins);
+bool player_is_acknowledgement(const char *frame, size_t len)
+{
+    for (size_t i = 0; i < sizeof subscriptions / sizeof *subscriptions; i++) {
+        if (frames_begins(frame, len, subscriptions[i].name)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_subscribed(const struct player *pl)
@@ -186,9 +194,8 @@ bool player_sends(struct player *pl, const struct stage *stage, const struct pro
             pl->reply_off = pl->reply_skip = skipped = false;
         }
     }
-    enum player_topics topics;
-    bool begins;
-    pl->sends_subscribe |= subscribes(s, &topics, &begins) && begins;
+    const struct subscription *subscription = subscription_of(s);
+    pl->sends_subscribe |= subscription != NULL && subscription->begins;
     pl->reply_skip = false;
     follow_multi(pl, s);
     note_sent(pl, s, skipped);
@@ -207,33 +214,20 @@ static bool is_message(const struct player *pl, const char *frame, size_t len)
                                                    frames_begins(frame, len, "smessage")));
 }
 
-static bool is_ack(const char *frame, size_t len)
-{
-    static const char *const words[] = {"subscribe",   "psubscribe",   "ssubscribe",
-                                        "unsubscribe", "punsubscribe", "sunsubscribe"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (frames_begins(frame, len, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A subscription's answer; false: the frame is none. Those to all channels end in the order of a
  * hash table, patterns as they began. */
 static bool takes_ack(struct player *pl, const struct program *p, const char *frame, size_t len,
                       enum frames_rule *rule)
 {
-    enum player_topics topics;
-    bool begins;
-
-    if (pl->owed.count == 0 || !is_ack(frame, len)) {
+    if (pl->owed.count == 0 || !player_is_acknowledgement(frame, len)) {
         return false;
     }
     const struct step *s = &p->steps[pl->owed.steps[pl->owed.head]];
-    if (!subscribes(s, &topics, &begins)) {
+    const struct subscription *subscription = subscription_of(s);
+    if (subscription == NULL) {
         return false;
     }
+    enum player_topics topics = subscription->topics;
     *rule = s->count > 1 || topics == PLAYER_PATTERNS ? FRAMES_EXACT : FRAMES_ACK;
     if (pl->acks < 0) {
         long long all = pl->subscribed[topics] > 0 ? pl->subscribed[topics] : 1;

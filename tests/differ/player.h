@@ -36,8 +36,6 @@ struct player {
     bool hears_tracking, hears_keys;    /* of what is written, now */
 };
 
-enum { PLAYER_NO_STEP = -1 };
-
 void player_open(struct player *pl, const struct stage *stage, int resp);
 void player_close(struct player *pl);
 
@@ -53,7 +51,8 @@ size_t player_takes(struct player *pl, const struct stage *stage, const struct p
 /* Whether it has read that key since its tracking began, for all that is known. */
 bool player_has_read(const struct player *pl, const char *key, size_t len);
 
-/* SUBSCRIBE and its kind, and their ends. */
+/* SUBSCRIBE and its kind, and their ends; and what is answered to them. */
 bool player_is_subscription(const struct step *s);
+bool player_is_acknowledgement(const char *frame, size_t len);
 
 #endif

@@ -260,5 +260,4 @@ void stage_renew(struct stage *stage)
     }
     cluster_start(stage->cluster);
     open_controls(stage);
-    stage->fresh++;
 }

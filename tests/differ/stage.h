@@ -30,7 +30,6 @@ struct stage {
     unsigned marks; /* so far (stage_catch_up) */
     int plain_dir_fd;
     int timeout_ms;              /* for what Holdfast owes */
-    int fresh;                   /* new clusters so far */
     unsigned long long commands; /* sent so far */
     struct tally *tally;         /* NULL: nobody counts */
 };
