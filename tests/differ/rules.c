@@ -19,6 +19,7 @@ struct rules_denied {
 #define RULES_READONLY  "| `READONLY`, `READWRITE` |"
 #define RULES_NOTIFIED  "`CONFIG SET` goes to the Redis of the proxy that leads"
 #define RULES_FAILS     "a `BITFIELD … OVERFLOW FAIL` that fails may"
+#define RULES_SCRIPTS   "Each Redis has its own scripts"
 #define RULES_COPY      "| after `READONLY` |"
 #define RULES_STREAM    "| `PSYNC`, `SYNC`, `REPLCONF` |"
 #define RULES_REPLICAS  "| `REPLICAOF`, `SLAVEOF`, `FAILOVER` |"
@@ -41,8 +42,9 @@ static const struct rules_denied denied[] = {
     {"module", "loadex", RULES_MULTI, RULES_MODULE},
     {"module", "unload", RULES_MULTI, RULES_MODULE},
     {"config", "set", RULES_REPLICA, RULES_NOTIFIED},
-    {"evalsha_ro", NULL, RULES_REPLICA, RULES_COPY}, /* where it was not loaded */
-    {"fcall_ro", NULL, RULES_REPLICA, RULES_COPY},   /* maybe not loaded yet */
+    {"evalsha_ro", NULL, RULES_REPLICA, RULES_SCRIPTS},
+    {"evalsha", NULL, RULES_REPLICA, RULES_SCRIPTS},
+    {"script", "exists", RULES_REPLICA, RULES_SCRIPTS},
     {"readonly", NULL, RULES_FOLLOWER, RULES_READONLY},
     {"readwrite", NULL, RULES_FOLLOWER, RULES_READONLY},
     {"publish", NULL, RULES_MULTI | RULES_SUBSCRIBER, RULES_TO_ITSELF},
