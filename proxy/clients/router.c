@@ -473,12 +473,16 @@ static void router_reject(struct client *c, const struct command *command, const
     transaction_answer_abort(c, error);
 }
 
-/* What Redis answers while a script takes too long, and our own section of INFO. */
+/* What Redis answers while a script takes too long, and our own section of INFO; and SELECT of
+ * another proxy, which puts it in front of what its clients ask. */
 static bool router_may_be_busy(const struct client *c, const struct command *command,
                                const struct resp_arg *argv, size_t argc)
 {
     if (strcmp(command->name, "watch") == 0 && c->link == NULL) {
         return false; /* none can be set up now */
+    }
+    if (c->nonce[0] != '\0' && c->transaction == NULL && strcmp(command->name, "select") == 0) {
+        return true;
     }
     return (command->flags & COMMAND_FLAG_ALLOW_BUSY) != 0 ||
            (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));

@@ -652,6 +652,26 @@ START_TEST(test_link_moved)
 }
 END_TEST
 
+/* While a script keeps Redis busy its clients are told so, and the other proxy goes on: the SELECT
+ * that it has put in front of them is carried out. */
+START_TEST(test_link_busy)
+{
+    world.router.service = SERVICE_FULL;
+    world_say(0, "HOLDFAST LINK c1 7 p2 " NONCE);
+    world_expect(0, "+OK\r\n");
+    strcpy(world.router.busy, "BUSY it is");
+    world_say_raw(0, "SELECT 1\r\nGET a\r\nHELLO 3\r\n");
+    static const char begin[] = "+OK\r\n-BUSY it is\r\n%7\r\n";
+    ck_assert(strncmp(world_hear(0), begin, sizeof begin - 1) == 0);
+    world_say_raw(0, "HELLO 2\r\nMULTI\r\nSELECT 2\r\nEXEC\r\n");
+    (void)world_hear(0);
+    ck_assert_uint_eq(world.clients[0]->db, 1);
+    world.router.busy[0] = '\0';
+    world_say(0, "GET a");
+    world_expect_sent("SELECT 1|GET a");
+}
+END_TEST
+
 /* ---- reads of a replica ---- */
 
 /* After READONLY, reads are our Redis' to answer; writes go to the leader, as before, and so does
@@ -875,6 +895,7 @@ int main(void)
     tcase_add_test(tc, test_link_knows_what_is_configured);
     tcase_add_test(tc, test_link_without_password);
     tcase_add_test(tc, test_link_moved);
+    tcase_add_test(tc, test_link_busy);
     tcase_add_test(tc, test_readonly);
     tcase_add_test(tc, test_readonly_leader);
     tcase_add_test(tc, test_replica_port);
