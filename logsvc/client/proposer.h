@@ -96,7 +96,7 @@ enum proposer_state proposer_state(const struct proposer *p);
 struct term proposer_term(const struct proposer *p);
 
 /* ELECTED: what the most advanced voter holds. empty: the log has no byte and no history; the owner
- * adopts the dataset of its Redis (snapshot 0 goes to a quorum first). */
+ * adopts the dataset of its Redis (snapshot 0 goes to all nodes first). */
 struct proposer_donor {
     bool empty;
     unsigned node;

@@ -21,8 +21,8 @@ struct snapship {
     struct snapship_events events;
     void *ctx;
     enum ship_job job;
-    unsigned quorum; /* SHIP_UPLOAD: of the nodes that it began with */
-    bool shipped;    /* … has it, and the owner was told */
+    unsigned quorum; /* SHIP_UPLOAD: so many of the nodes that it began with … */
+    bool shipped;    /* … have it, and the owner was told */
     unsigned stored; /* nodes that have it */
     struct snap_upload upload;
     struct snap_download download;
@@ -254,8 +254,8 @@ static int owner_read(void *ctx, uint64_t at, size_t size, struct buf *out)
     return out->len > 0 ? ERR_OK : ERR_MORE;
 }
 
-void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
-                     const struct snapshot_info *info)
+static void ship_upload(struct snapship *s, uint64_t now_ns, struct term term,
+                        const struct snapshot_info *info, unsigned needed)
 {
     const struct snap_upload_source source = {.read = owner_read, .ctx = s};
 
@@ -263,9 +263,21 @@ void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
     s->job = SHIP_UPLOAD;
     s->shipped = false;
     s->stored = 0;
-    s->quorum = snap_line_quorum(&s->line);
+    s->quorum = needed;
     snap_upload_start(&s->upload, now_ns, term, info, s->line.nodes, &source);
     ship_look(s, now_ns);
+}
+
+void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
+                     const struct snapshot_info *info)
+{
+    ship_upload(s, now_ns, term, info, snap_line_quorum(&s->line));
+}
+
+void snapship_found(struct snapship *s, uint64_t now_ns, struct term term,
+                    const struct snapshot_info *info)
+{
+    ship_upload(s, now_ns, term, info, (unsigned)__builtin_popcount(s->line.nodes));
 }
 
 void snapship_download(struct snapship *s, uint64_t now_ns, struct term term, uint64_t limit,

@@ -39,7 +39,7 @@ struct snapship_events {
      * to be sent yet, and are asked for again by snapship_tick. false: they can't be had; the
      * upload fails with ERR_IO (or, once shipped, ends). */
     bool (*read)(void *ctx, uint64_t at, size_t size, struct buf *out);
-    /* Upload: 0 when a quorum has it. ERR_STALE: a node has promised a higher term; ERR_IO. Comes
+    /* Upload: 0 when enough have it. ERR_STALE: a node has promised a higher term; ERR_IO. Comes
      * once, last in a call, and may start something else. */
     void (*shipped)(void *ctx, int err);
 
@@ -72,11 +72,16 @@ void snapship_destroy(struct snapship *s);
 void snapship_nodes(struct snapship *s, uint32_t set);
 
 /* All of these take the caller's clock (CLOCK_BOOTTIME, ns), which never goes back. Each of the
- * next three stops what is under way and begins anew. */
+ * next four stops what is under way and begins anew. */
 
 /* Under the term that was won (nodes refuse another). */
 void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
                      const struct snapshot_info *info);
+/* The same for what a log is begun with: `shipped` comes when all nodes have it. Any of them may be
+ * the only one that is told of the log before its leader ends, and a node tells of no snapshot of a
+ * log that it does not know. */
+void snapship_found(struct snapship *s, uint64_t now_ns, struct term term,
+                    const struct snapshot_info *info);
 /* The newest with offset <= limit, from `node` if it has it. Nothing is handed out before
  * snapship_room. */
 void snapship_download(struct snapship *s, uint64_t now_ns, struct term term, uint64_t limit,

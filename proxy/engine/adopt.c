@@ -147,7 +147,7 @@ void adopt_rdb_end(struct adopt *a, uint64_t now_ns, uint64_t wall_ms)
     log_info("the dataset of Redis is taken at offset %" PRIu64 ": %" PRIu64
              " bytes go to the log nodes",
              a->info.offset, a->info.size_bytes);
-    snapship_upload(a->snapship, now_ns, a->term, &a->info);
+    snapship_found(a->snapship, now_ns, a->term, &a->info);
 }
 
 void adopt_stream(struct adopt *a, const void *bytes, size_t size)
@@ -178,7 +178,7 @@ void adopt_shipped(struct adopt *a, bool ok, const char *why)
 bool adopt_read_spool(struct adopt *a, uint64_t at, size_t size, struct buf *out)
 {
     if (a->spool_fd < 0) {
-        return false; /* a quorum has it; a node that lacks it gets it from there (repair) */
+        return false; /* all nodes had it; one that lacks it now gets it from another (repair) */
     }
     while (size > 0) {
         ssize_t got = pread(a->spool_fd, buf_reserve(out, size), size, (off_t)at);

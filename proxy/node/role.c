@@ -317,7 +317,7 @@ void role_adopted(struct role *role, const struct role_view *view, const struct 
         }
         role->replid = *replid;
         role->actions->lead(role->ctx, offset, replid);
-        role_set_state(role, ROLE_SETTLE, "a quorum holds the dataset of Redis as snapshot 0");
+        role_set_state(role, ROLE_SETTLE, "the log nodes hold the dataset of Redis as snapshot 0");
     }
 }
 

@@ -27,8 +27,8 @@ static struct {
 
 static char ship; /* stands for it */
 
-void snapship_upload(struct snapship *s, uint64_t now_ns, struct term term,
-                     const struct snapshot_info *info)
+void snapship_found(struct snapship *s, uint64_t now_ns, struct term term,
+                    const struct snapshot_info *info)
 {
     ck_assert_ptr_eq(s, (struct snapship *)(void *)&ship);
     buf_printf(&w.log, "upload(%llu,%llu) ", (unsigned long long)now_ns,

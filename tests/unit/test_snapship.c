@@ -427,6 +427,25 @@ START_TEST(waits_for_a_quorum)
 }
 END_TEST
 
+/* What a log is begun with is on all nodes before the log is: whichever is told of it has both. */
+START_TEST(founds_on_all)
+{
+    struct world w;
+    world_open(&w, 1);
+    world_link(&w, 1, false);
+    w.source = make_info(700, SIZE);
+    snapship_found(w.ship, w.net.now_ns, (struct term){TERM}, &w.source);
+    world_run(&w, 5000);
+    ck_assert_int_eq(w.shipped, 1);
+    ck_assert_uint_eq(holders(&w, 700), 2);
+    world_link(&w, 1, true);
+    world_run(&w, 1000);
+    ck_assert_int_eq(w.shipped, ERR_OK);
+    ck_assert_uint_eq(holders(&w, 700), 3);
+    world_close(&w);
+}
+END_TEST
+
 /* Loss, duplicates and any order: everything is published in the end, and nothing wrong ever. */
 START_TEST(uploads_over_a_bad_network)
 {
@@ -905,7 +924,7 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN_FOR("snapship", NULL, NULL, 60, uploads_to_all, waits_for_a_quorum,
-                        uploads_over_a_bad_network, resumes_uploads,
+                        founds_on_all, uploads_over_a_bad_network, resumes_uploads,
                         finds_out_that_it_was_published, uploads_end, waits_for_its_source,
                         ignores_answers_to_an_earlier_upload, downloads_the_newest,
                         respects_the_room, downloads_over_a_bad_network, switches_nodes,
