@@ -330,17 +330,19 @@ static void download_piece(struct snap_download *d, uint64_t now_ns, unsigned no
     if (slot == NULL) {
         return;
     }
-    if (msg->type == WIRE_SNAP_READ_REPLY && msg->snap_read_reply.offset == d->info.offset &&
-        msg->snap_read_reply.at == slot->from && msg->data_size > 0 &&
-        msg->data_size <= slot->end - slot->from) {
+    bool read = msg->type == WIRE_SNAP_READ_REPLY &&
+                msg->snap_read_reply.offset == d->info.offset &&
+                msg->snap_read_reply.at == slot->from;
+    if (read && msg->data_size > 0 && msg->data_size <= slot->end - slot->from) {
         fetch_put(&d->fetch, slot, msg->data, msg->data_size);
         return;
     }
+    bool shorter = read && msg->data_size == 0; /* another one has taken its place */
     fetch_again(slot, slot->from);
     fetch_avoid(&d->fetch, node, now_ns, d->line->config.timeout_ms * CLOCK_NS_PER_MS);
-    if (msg->type == WIRE_REFUSED && (msg->refused.code == WIRE_REFUSED_NOT_FOUND ||
-                                      msg->refused.code == WIRE_REFUSED_CORRUPT)) {
-        download_lost(d, node, msg->refused.code == WIRE_REFUSED_CORRUPT);
+    if (shorter || (msg->type == WIRE_REFUSED && (msg->refused.code == WIRE_REFUSED_NOT_FOUND ||
+                                                  msg->refused.code == WIRE_REFUSED_CORRUPT))) {
+        download_lost(d, node, shorter || msg->refused.code == WIRE_REFUSED_CORRUPT);
     }
 }
 

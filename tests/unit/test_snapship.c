@@ -761,6 +761,33 @@ START_TEST(is_deleted_meanwhile)
 }
 END_TEST
 
+/* Another one took its place at the same offset, and is shorter: what is missing is not asked for
+ * for ever. */
+START_TEST(is_replaced_meanwhile)
+{
+    struct snapshot_info info = make_info(700, SIZE), other = make_info(700, SIZE / 2);
+    struct world w;
+
+    world_open(&w, 1);
+    for (unsigned i = 0; i < NET_NODES; i++) {
+        publish(&w.nodes[i], &info);
+    }
+    world_download(&w, 800, 0);
+    while (w.got.len < SIZE / 3) {
+        ck_assert(net_step(&w.net, w.net.now_ns + CLOCK_NS_PER_S));
+    }
+    for (unsigned i = 0; i < NET_NODES; i++) {
+        w.nodes[i].kept[0] = other;
+    }
+    world_run(&w, 3000);
+    ck_assert_int_eq(w.fetched, ERR_CORRUPT);
+    world_download(&w, 800, 0);
+    world_run(&w, 1000);
+    expect_fetched(&w, 700, SIZE / 2);
+    world_close(&w);
+}
+END_TEST
+
 /* Two nodes must have answered before one believes that there is no newer one; a third that is
  * silent is waited for a little, one that is down is not. */
 START_TEST(asks_a_quorum)
@@ -928,6 +955,7 @@ int main(void)
                         finds_out_that_it_was_published, uploads_end, waits_for_its_source,
                         ignores_answers_to_an_earlier_upload, downloads_the_newest,
                         respects_the_room, downloads_over_a_bad_network, switches_nodes,
-                        remembers_rot, is_deleted_meanwhile, asks_a_quorum, stops_from_within,
-                        repairs, repairs_give_up, repairs_pass_over_a_node_that_is_stuck);
+                        remembers_rot, is_deleted_meanwhile, is_replaced_meanwhile, asks_a_quorum,
+                        stops_from_within, repairs, repairs_give_up,
+                        repairs_pass_over_a_node_that_is_stuck);
 }
