@@ -151,12 +151,12 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
     int err = history_common(&p->history, &n->history, n->log.flush_off, &start);
 
     if (n->log.empty || err == ERR_NOT_FOUND) {
-        if (!p->log_begin_known && !n->log.empty) {
+        proposer_begin(p, &start, &msg.elected.chain_crc);
+        if (!n->log.empty && start < p->history.entries[0].begin) {
             proposer_ask_later(p, node); /* lags behind all that our history knows */
             return;
         }
         msg.elected.reset = true;
-        proposer_begin(p, &start, &msg.elected.chain_crc);
     } else if (err != ERR_OK) {
         proposer_ask_later(p, node); /* one term at two offsets: never to be mixed */
         return;

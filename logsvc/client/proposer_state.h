@@ -153,9 +153,8 @@ struct proposer {
     struct history donor_history;
     uint32_t donor_chain;
     bool donor_chain_known;
-    uint64_t log_begin; /* where the donor's log began when it voted, … */
+    uint64_t log_begin; /* where the donor's log began when it voted */
     uint32_t log_begin_chain;
-    bool log_begin_known; /* … and whether the history reaches down to that */
     uint64_t safe_at_ns;
 
     /* Leading. */

@@ -155,7 +155,6 @@ static void proposer_choose_donor(struct proposer *p)
     p->donor_chain = d->empty ? 0 : n->log.chain_crc;
     p->log_begin = d->empty ? 0 : n->log.begin;
     p->log_begin_chain = d->empty ? 0 : n->log.begin_chain;
-    p->log_begin_known = !d->empty && p->donor_history.entries[0].begin <= n->log.begin;
 }
 
 static uint64_t vote_is_granted(const struct proposer *p, const struct proposer_node *n)
@@ -251,7 +250,6 @@ void proposer_lead(struct proposer *p, uint64_t now_ns, uint64_t begin, const st
     p->lead_ns = p->now_ns;
     if (p->donor.empty) {
         p->log_begin = begin;
-        p->log_begin_known = true;
     }
     window_init(&p->window, log_term_of(p->term), begin, p->config.append_max_bytes,
                 p->config.window_max_bytes);

@@ -17,7 +17,8 @@ enum {
     BEGIN = 500,
     PIECE = 1000,
     WINDOW = 1 << 20,
-    FAR = 1400 /* pieces past the window */
+    HISTORY = 3, /* entries */
+    FAR = 1400   /* pieces past the window */
 };
 #define MS(n) ((uint64_t)(n)*CLOCK_NS_PER_MS)
 
@@ -176,7 +177,8 @@ static void setup(void)
                                      .session = 1000,
                                      .append_max_bytes = PIECE,
                                      .append_inflight_max = 2,
-                                     .window_max_bytes = WINDOW};
+                                     .window_max_bytes = WINDOW,
+                                     .history_max = HISTORY};
     struct proposer_events events = {.send = on_send, .random = on_random};
 
     now = MS(5000);
@@ -363,9 +365,40 @@ START_TEST(not_within_a_lease)
 }
 END_TEST
 
+/* A node that was away for more terms than the history has entries has nothing in common with it.
+ * It is left alone until the log begins behind its end; then it begins anew there, and no election
+ * is needed for that. */
+START_TEST(who_was_away_for_too_long_begins_anew)
+{
+    static const struct replid replid = {{'s'}};
+    uint64_t end = end_of(2);
+
+    cut(2, true);
+    for (unsigned i = 0; i < HISTORY + 1; i++) {
+        append(5);
+        proposer_release(p, now);
+        proposer_campaign(p, now);
+        while (proposer_state(p) != PROPOSER_ELECTED) {
+            run_ms(5);
+        }
+        proposer_lead(p, now, proposer_donor(p)->end.offset, &replid);
+        run_ms(2 * LEASE_MS);
+    }
+    append(5);
+    cut(2, false);
+    run_ms(5 * LEASE_MS);
+    ck_assert_uint_eq(end_of(2), end);
+    struct snapshot_info at = snapshot_at(proposer_commit(p) - PIECE, 7);
+    ck_assert(proposer_trim(p, now, at.offset, &at));
+    run_ms(10 * LEASE_MS);
+    ck_assert_uint_eq(nodes[2].storage.begin, at.offset);
+    ck_assert_uint_eq(end_of(2), proposer_end(p));
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("proposer_trim", setup, teardown, not_before_it_is_safe, one_after_the_other,
                     who_lags_is_told_later, who_is_behind_begins_anew, who_can_be_fed_is_fed,
-                    not_within_a_lease);
+                    not_within_a_lease, who_was_away_for_too_long_begins_anew);
 }
