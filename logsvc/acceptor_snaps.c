@@ -10,22 +10,41 @@
 /* Who uploads pauses for its rate, for its own disk, for a link that is busy. */
 enum { ACCEPTOR_UPLOAD_FORGET_MS = 5000 };
 
-/* Whether the log begins there with a record of that term: then its first leader began it with that
- * snapshot, however long ago. */
-static bool acceptor_log_begins_with(const struct acceptor *a, const struct snapshot_info *info)
+/* The term of the record that holds that byte of the log; 0: it can't be read here. */
+static struct log_term acceptor_term_of(const struct acceptor *a, uint64_t offset)
 {
-    struct storage_state st = acceptor_storage_state(a);
     struct buf records = BUF_INIT;
     struct record r;
     const uint8_t *payload;
     size_t whole;
+    struct log_term term = {0};
 
-    bool same = !st.empty && st.begin == info->offset && st.flush_off > st.begin &&
-                a->storage->ops->read(a->storage, st.begin, 1, &records) == ERR_OK &&
-                wire_record(buf_head(&records), records.len, &r, &payload, &whole) == ERR_OK &&
-                r.begin == st.begin && r.term.n == info->term.n;
+    if (a->storage->ops->read(a->storage, offset, 1, &records) == ERR_OK &&
+        wire_record(buf_head(&records), records.len, &r, &payload, &whole) == ERR_OK &&
+        r.begin <= offset && offset < record_end(&r)) {
+        term = r.term;
+    }
     buf_release(&records);
-    return same;
+    return term;
+}
+
+/* Whether a snapshot whose term the history has forgotten is of this log. What is in front of it
+ * tells, by log matching; at the log's begin nothing is: there its first leader's first record
+ * does, or, if it was verified, the checksum of what was in front of it. */
+static bool acceptor_log_tells(const struct acceptor *a, const struct snapshot_info *info)
+{
+    struct storage_state st = acceptor_storage_state(a);
+
+    if (st.empty || info->offset < st.begin || info->offset > st.flush_off) {
+        return false;
+    }
+    if (info->offset > st.begin) {
+        return acceptor_term_of(a, info->offset - 1).n == info->term.n;
+    }
+    if (info->verified_ms > 0 && st.begin_chain_known && st.begin_chain == info->chain_crc) {
+        return true;
+    }
+    return st.flush_off > st.begin && acceptor_term_of(a, st.begin).n == info->term.n;
 }
 
 /* Whether a snapshot's data are a state of this log: its term reaches to its offset. One that a
@@ -37,7 +56,7 @@ static bool acceptor_snapshot_fits(const struct acceptor *a, const struct snapsh
 
     if (e == NULL) {
         bool forgotten = h->count > 0 && info->term.n < h->entries[0].term.n;
-        return forgotten && acceptor_log_begins_with(a, info);
+        return forgotten && acceptor_log_tells(a, info);
     }
     if (info->offset < e->begin) {
         return false;
@@ -110,6 +129,16 @@ static bool acceptor_snap_is_taken(const struct acceptor *a, const struct accept
            call->now_ns - s->heard_ns < ACCEPTOR_UPLOAD_FORGET_MS * CLOCK_NS_PER_MS;
 }
 
+/* Whether another one stands at that offset that is verified: the log may have been trimmed by it,
+ * and for a moment in which the power may fail there would be neither. */
+static bool acceptor_snap_would_replace(const struct acceptor *a, uint64_t offset, uint32_t crc)
+{
+    struct snapshot_info info;
+
+    return acceptor_newest_snapshot(a, offset, true, &info) == offset && info.verified_ms > 0 &&
+           info.crc != crc;
+}
+
 static void acceptor_snap_hear(struct acceptor *a, const struct acceptor_call *call)
 {
     a->snap.linked = true;
@@ -132,6 +161,10 @@ int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
     }
     if (acceptor_snap_is_taken(a, call)) {
         acceptor_refuse(a, call, WIRE_REFUSED_SESSION, "another snapshot is being received");
+        return ERR_OK;
+    }
+    if (acceptor_snap_would_replace(a, msg->snap_begin.info.offset, msg->snap_begin.info.crc)) {
+        acceptor_refuse(a, call, WIRE_REFUSED_NEEDED, NULL);
         return ERR_OK;
     }
     a->snap = (struct acceptor_snap){.active = true,
@@ -189,6 +222,11 @@ int acceptor_snap_write(struct acceptor *a, const struct acceptor_call *call)
 int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call)
 {
     if (!acceptor_snap_goes_on(a, call, call->msg->snap_commit.offset)) {
+        return ERR_OK;
+    }
+    if (acceptor_snap_would_replace(a, a->snap.offset, a->snap.crc)) { /* marked meanwhile */
+        a->snap.active = false;
+        acceptor_refuse(a, call, WIRE_REFUSED_NEEDED, NULL);
         return ERR_OK;
     }
     int err = a->storage->ops->snap_commit(a->storage);

@@ -618,6 +618,38 @@ START_TEST(one_upload_at_a_time)
 }
 END_TEST
 
+/* One that is marked as verified keeps its place: another one at the same offset is refused, also
+ * if the mark came while that was being received. The same one may come again. */
+START_TEST(verified_snapshot_stays)
+{
+    (void)vote(1);
+    ELECT(BEGIN, true, 1, BEGIN);
+    append(1, BEGIN, "abcdefgh", true);
+    flush();
+    struct wire_msg mine = snap_begin_message(1, BEGIN + 8, "mine");
+    struct wire_msg other = snap_begin_message(1, BEGIN + 8, "other");
+    say(&mine);
+    snap_write(1, BEGIN + 8, 0, "mine");
+    snap_commit(1, BEGIN + 8);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_COMMIT_REPLY);
+    say(&other);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+    snap_write(1, BEGIN + 8, 0, "other");
+    struct wire_msg mark = message(WIRE_SNAP_VERIFIED, 1);
+    mark.snap_mark = (struct wire_snap_mark){BEGIN + 8, mine.snap_begin.info.crc, 5};
+    say(&mark);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_VERIFIED_REPLY);
+    snap_commit(1, BEGIN + 8);
+    expect_refused(WIRE_REFUSED_NEEDED);
+    say(&other);
+    expect_refused(WIRE_REFUSED_NEEDED);
+    say(&mine);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+    snap_latest(UINT64_MAX);
+    ck_assert_uint_eq(reply.snap_latest_reply.info.crc, mine.snap_begin.info.crc);
+}
+END_TEST
+
 /* The snapshot that the log began with is offered even when its term is older than all that the
  * history still knows; one of a candidate that never led is not. */
 START_TEST(snapshot_of_a_forgotten_term)
@@ -645,6 +677,42 @@ START_TEST(snapshot_of_a_forgotten_term)
     ck_assert_uint_eq(reply.snap_latest_reply.info.offset, BEGIN);
     snap_latest(BEGIN - 1);
     ck_assert(!reply.snap_latest_reply.found);
+}
+END_TEST
+
+/* So is one further on: the log in front of it tells whether it is of this log. A log that has been
+ * trimmed to its very offset tells that of a verified one by its checksum. */
+START_TEST(later_snapshot_of_a_forgotten_term)
+{
+    uint64_t begin;
+
+    (void)vote(1);
+    ELECT(BEGIN, true, 1, BEGIN);
+    append(1, BEGIN, "abcdefgh", true);
+    flush();
+    for (unsigned i = 0; i < 2; i++) { /* the second one is of a term that is not there */
+        struct wire_msg m = snap_begin_message(1, BEGIN + 8 - i, i == 0 ? "a" : "b");
+        m.snap_begin.info.term.n = i == 0 ? 1 : 2;
+        m.snap_begin.info.chain_crc = state().chain_crc;
+        m.snap_begin.info.verified_ms = 5;
+        say(&m);
+        snap_write(1, BEGIN + 8 - i, 0, i == 0 ? "a" : "b");
+        snap_commit(1, BEGIN + 8 - i);
+        ck_assert_int_eq(reply.type, WIRE_SNAP_COMMIT_REPLY);
+    }
+    ELECT(BEGIN + 8, false, 1, BEGIN, 3, BEGIN + 8);
+    append(3, BEGIN + 8, "ij", true);
+    flush();
+    ELECT(BEGIN + 10, false, 3, BEGIN + 8, 4, BEGIN + 10);
+    for (unsigned i = 0; i < 2; i++) {
+        snap_latest(UINT64_MAX);
+        ck_assert(reply.snap_latest_reply.found);
+        ck_assert_uint_eq(reply.snap_latest_reply.info.offset, BEGIN + 8);
+        snap_latest(BEGIN + 7);
+        ck_assert(!reply.snap_latest_reply.found);
+        ck_assert_int_eq(storage.base.ops->trim(&storage.base, BEGIN + 8, &begin), ERR_OK);
+        ck_assert_uint_eq(begin, BEGIN + 8);
+    }
 }
 END_TEST
 
@@ -731,14 +799,15 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN(
-        "acceptor", setup, teardown, vote_is_strict, vote_flushes_first, vote_tells_what_is_here,
-        disk_failure_is_final, elapsed_since_the_last_accept, release, watch_is_told_of_changes,
-        hello_tells, elected_begins_a_log, elected_believes_no_start, elected_comes_twice,
-        elected_cuts_first, elected_never_below_commit, elected_raises_the_term,
-        elected_resets_what_is_foreign, empty_log_before_a_trimmed_history, reset_claims_nothing,
-        far_terms_are_not_believed, elected_on_a_full_disk, sessions, strangers, reads_are_fenced,
-        snapshot_is_shipped, one_upload_at_a_time, snapshot_of_a_forgotten_term,
-        foreign_snapshot_of_a_forgotten_term, foreign_snapshot_is_hidden, snapshot_is_fenced,
-        disk_of_another);
+    return UNIT_RUN("acceptor", setup, teardown, vote_is_strict, vote_flushes_first,
+                    vote_tells_what_is_here, disk_failure_is_final, elapsed_since_the_last_accept,
+                    release, watch_is_told_of_changes, hello_tells, elected_begins_a_log,
+                    elected_believes_no_start, elected_comes_twice, elected_cuts_first,
+                    elected_never_below_commit, elected_raises_the_term,
+                    elected_resets_what_is_foreign, empty_log_before_a_trimmed_history,
+                    reset_claims_nothing, far_terms_are_not_believed, elected_on_a_full_disk,
+                    sessions, strangers, reads_are_fenced, snapshot_is_shipped,
+                    one_upload_at_a_time, verified_snapshot_stays, snapshot_of_a_forgotten_term,
+                    later_snapshot_of_a_forgotten_term, foreign_snapshot_of_a_forgotten_term,
+                    foreign_snapshot_is_hidden, snapshot_is_fenced, disk_of_another);
 }
