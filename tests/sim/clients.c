@@ -236,6 +236,7 @@ void clients_timer(struct world *w, unsigned client, uint64_t arg)
         if (c->loose != c->number) {
             clients_record(w, c, LINEAR_UNKNOWN, 0);
         }
+        world_trace(w, "client %u gives up waiting for pair %u", client, c->target);
         c->waiting = false;
         clients_elsewhere(w, client);
     }

@@ -9,12 +9,13 @@
 
 enum event_kind {
     EVENT_MESSAGE,      /* a log message arrives: packet, from peer */
-    EVENT_LINK_READY,   /* a pair's link to a node (peer) can take a message again */
+    EVENT_LINK_READY,   /* a party's link to a node (peer) can take a message again */
     EVENT_LINK_UP,      /* … has come up again */
     EVENT_NODE_FLUSH,   /* a node's turn ends */
     EVENT_NODE_TICK,    /* its idle marker may be due */
     EVENT_NODE_SCRUB,   /* it may look after its disk */
     EVENT_PAIR_TICK,    /* something of a proxy may be due */
+    EVENT_SNAPPER_TICK, /* … of a snapshotter */
     EVENT_REQUEST,      /* a client's (peer) request number arg arrives at a proxy */
     EVENT_REDIS_BATCH,  /* a proxy's request (slot arg) arrives at its Redis */
     EVENT_REDIS_REPLY,  /* the answer to slot arg arrives at the proxy */

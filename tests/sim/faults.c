@@ -35,16 +35,17 @@ enum fault_kind {
     KIND_OLD_FILE,
     KIND_REPLACE,
     KIND_EMPTY_DISK,
+    KIND_KILL_SNAPPER,
     KIND_COUNT,
 };
 
 static const unsigned fault_weights[KIND_COUNT] = {
-    [KIND_KILL_NODE] = 6, [KIND_KILL_PROXY] = 4,   [KIND_REDIS] = 3,      [KIND_DISK_DIES] = 8,
-    [KIND_POWER] = 2,     [KIND_PAUSE] = 6,        [KIND_RECONNECT] = 5,  [KIND_PARTITION] = 8,
-    [KIND_ISOLATE] = 8,   [KIND_LONELY] = 6,       [KIND_PAUSE_KILL] = 4, [KIND_RELEASE] = 3,
-    [KIND_EIO] = 3,       [KIND_NO_SPACE] = 2,     [KIND_SLOW_SYNC] = 3,  [KIND_BIT_FLIP] = 6,
-    [KIND_OLD_FILE] = 4,  [KIND_SLOW_ANSWERS] = 6, [KIND_REPLACE] = 8,    [KIND_EMPTY_DISK] = 2,
-    [KIND_READ_EIO] = 4,  [KIND_BAD_SECTOR] = 4,
+    [KIND_KILL_NODE] = 6, [KIND_KILL_PROXY] = 4,   [KIND_REDIS] = 3,        [KIND_DISK_DIES] = 8,
+    [KIND_POWER] = 2,     [KIND_PAUSE] = 6,        [KIND_RECONNECT] = 5,    [KIND_PARTITION] = 8,
+    [KIND_ISOLATE] = 8,   [KIND_LONELY] = 6,       [KIND_PAUSE_KILL] = 4,   [KIND_RELEASE] = 3,
+    [KIND_EIO] = 3,       [KIND_NO_SPACE] = 2,     [KIND_SLOW_SYNC] = 3,    [KIND_BIT_FLIP] = 6,
+    [KIND_OLD_FILE] = 4,  [KIND_SLOW_ANSWERS] = 6, [KIND_REPLACE] = 8,      [KIND_EMPTY_DISK] = 2,
+    [KIND_READ_EIO] = 4,  [KIND_BAD_SECTOR] = 4,   [KIND_KILL_SNAPPER] = 4,
 };
 
 /* The steps of scenes, as arg of EVENT_SCENE; value says whom they are about. */
@@ -140,10 +141,28 @@ static void faults_draw_work(struct world *w)
     f->eager = world_chance(w, 30);
     f->async = world_chance(w, 40);
     f->async_age_ns = faults_log_uniform(w, world_ms(1), world_ms(1000));
-    f->trims = world_chance(w, 70);
     f->history_max = world_chance(w, 60) ? 0 : 6 + (unsigned)world_below(w, 12);
     f->append_max_bytes = 300 + (size_t)world_below(w, 3) * 700;
     f->window_max_bytes = 512 << world_below(w, 6);
+}
+
+static void faults_draw_snapshots(struct world *w)
+{
+    struct faults *f = &w->faults;
+    bool small = world_chance(w, 75);
+
+    f->retain = (struct retention_config){
+        .keep = 1 + (unsigned)world_below(w, 3),
+        .keep_age_ms = world_chance(w, 70) ? 0 : world_below(w, 5000),
+        .pitr_ms = world_chance(w, 70) ? 0 : world_below(w, 10000),
+        .trim = world_chance(w, 80),
+        .unverified_ms = 1000 + world_below(w, 20000),
+        .needed_max_bytes = 1024 << world_below(w, 8),
+    };
+    f->retain_ns = faults_log_uniform(w, world_ms(50), world_ms(2000));
+    f->retain_rounds = 1 + (unsigned)world_below(w, 8);
+    f->snapper_rest_ns = faults_log_uniform(w, world_ms(100), world_ms(4000));
+    f->piece_max_bytes = (uint32_t)faults_log_uniform(w, small ? 300 : 8192, small ? 3000 : 65536);
 }
 
 void faults_init(struct world *w)
@@ -153,6 +172,7 @@ void faults_init(struct world *w)
     faults_draw_network(w);
     faults_draw_machines(w);
     faults_draw_work(w);
+    faults_draw_snapshots(w);
     for (unsigned i = 0; i < KIND_COUNT; i++) {
         f->kinds |= (unsigned)world_chance(w, 45) << i;
     }
@@ -256,12 +276,12 @@ static void faults_cut(struct world *w, unsigned pair, unsigned node, bool to, b
     w->network.cut[node][WORLD_PAIR + pair] = from;
 }
 
-/* Every proxy sees some of the nodes: none, all, or sides that overlap in a bridge; in one
+/* Every party sees some of the nodes: none, all, or sides that overlap in a bridge; in one
  * direction or both. */
 static void faults_partition(struct world *w)
 {
     world_count(w, FAULT_PARTITION);
-    for (unsigned p = 0; p < w->pairs_count; p++) {
+    for (unsigned p = 0; p < SIM_PARTIES_MAX; p++) {
         unsigned sees = (unsigned)world_below(w, 1u << w->nodes_count);
         bool one_way = world_chance(w, 30), to = world_chance(w, 50);
         for (unsigned n = 0; n < w->nodes_count; n++) {
@@ -369,16 +389,26 @@ static void faults_lonely_2(struct world *w, uint64_t value)
 
 static void faults_reconnect(struct world *w)
 {
-    unsigned pair = (unsigned)world_below(w, w->pairs_count), node = faults_node(w);
+    bool snapper = world_chance(w, 30);
+    unsigned party = snapper ? SIM_PAIRS_MAX + (unsigned)world_below(w, w->snappers_count)
+                             : (unsigned)world_below(w, w->pairs_count);
+    unsigned node = faults_node(w);
 
-    if (!w->procs[WORLD_PAIR + pair].up || world_chance(w, 20)) {
+    if (!w->procs[WORLD_PAIR + party].up || world_chance(w, 20)) {
         return;
     }
     world_count(w, FAULT_RECONNECT);
-    pair_link(w, pair, node, false);
-    network_reconnect(w, pair, node);
-    world_later(w, world_below(w, world_ms(500)), EVENT_LINK_UP, WORLD_PAIR + pair, node, 0);
-    pair_turn(w, pair);
+    network_reconnect(w, party, node);
+    world_later(w, world_below(w, world_ms(500)), EVENT_LINK_UP, WORLD_PAIR + party, node, 0);
+    if (world_chance(w, 70)) { /* else the node does not know */
+        node_link_closed(w, node, WORLD_PAIR + party);
+    }
+    if (snapper) {
+        snapper_link(w, party - SIM_PAIRS_MAX, node, false);
+    } else {
+        pair_link(w, party, node, false);
+        pair_turn(w, party);
+    }
 }
 
 /* --- machines --- */
@@ -428,10 +458,11 @@ static void faults_redis(struct world *w)
 
 static void faults_pause_any(struct world *w)
 {
-    unsigned dice = (unsigned)world_below(w, 3);
-    unsigned proc = dice == 0 ? faults_node(w)
-                              : WORLD_PAIR + (dice == 1 ? faults_leader(w)
-                                                        : (unsigned)world_below(w, w->pairs_count));
+    unsigned dice = (unsigned)world_below(w, 7);
+    unsigned proc = dice < 2   ? faults_node(w)
+                    : dice < 4 ? WORLD_PAIR + faults_leader(w)
+                    : dice < 6 ? WORLD_PAIR + (unsigned)world_below(w, w->pairs_count)
+                               : WORLD_SNAPPER + (unsigned)world_below(w, w->snappers_count);
 
     faults_pause(w, proc, faults_log_uniform(w, world_ms(100), w->faults.pause_max_ns));
 }
@@ -850,6 +881,13 @@ static void faults_do(struct world *w, enum fault_kind kind)
         break;
     case KIND_EMPTY_DISK:
         faults_empty_disk(w);
+        break;
+    case KIND_KILL_SNAPPER:
+        pair = (unsigned)world_below(w, w->snappers_count);
+        if (w->procs[WORLD_SNAPPER + pair].up) {
+            world_count(w, FAULT_KILL_SNAPPER);
+            snapper_crash(w, pair, faults_back(w));
+        }
         break;
     case KIND_COUNT:
         break;

@@ -4,6 +4,7 @@
 #ifndef TESTS_SIM_FAULTS_H
 #define TESTS_SIM_FAULTS_H
 
+#include "logsvc/client/retention.h"
 #include "logsvc/scrub.h"
 #include "tests/sim/sim.h"
 
@@ -37,6 +38,8 @@
     X(FAULT_SLOW_SYNC, "slow syncs")                                                               \
     X(FAULT_REPLACE, "replacements begun")                                                         \
     X(FAULT_EMPTY_DISK, "empty disks under an old node id")                                        \
+    X(FAULT_KILL_SNAPPER, "snapshotters killed")                                                   \
+    X(FAULT_FILE_ROTS, "snapshots that rot in their maker's file")                                 \
     X(FAULT_BIT_FLIP, "bits flipped")                                                              \
     X(FAULT_OLD_FILE, "old files put back")
 
@@ -66,10 +69,14 @@ struct faults {
     unsigned reads_percent;
     bool eager; /* the proxy lets requests in before it may serve; their replies wait */
     size_t append_max_bytes, window_max_bytes;
-    bool async;            /* some clients wait for no commit … */
-    uint64_t async_age_ns; /* … while no write waits for its own longer than this */
-    bool trims;            /* logs forget their begin */
-    unsigned history_max;  /* entries of the log's history; 0: as in the product */
+    bool async;                     /* some clients wait for no commit … */
+    uint64_t async_age_ns;          /* … while no write waits for its own longer than this */
+    struct retention_config retain; /* what is kept of snapshots and log */
+    uint64_t retain_ns;             /* between two looks at it */
+    unsigned retain_rounds;         /* that a node may lack a snapshot */
+    uint64_t snapper_rest_ns;       /* most time between two snapshots */
+    uint32_t piece_max_bytes;       /* of a snapshot in one message */
+    unsigned history_max;           /* entries of the log's history; 0: as in the product */
 
     /* An old copy of a file, kept to be put back. */
     char old_path[64];

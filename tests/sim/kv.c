@@ -38,6 +38,7 @@ void kv_clear(struct kv *kv)
         kv->values[i] = (struct kv_value){0};
     }
     kv->used = 0;
+    kv->birth = 0;
     kv->multi = false;
 }
 
@@ -60,7 +61,7 @@ bool kv_equal(const struct kv *a, const struct kv *b)
             return false;
         }
     }
-    return true;
+    return a->birth == b->birth;
 }
 
 void kv_copy(struct kv *to, const struct kv *from)
@@ -68,6 +69,7 @@ void kv_copy(struct kv *to, const struct kv *from)
     kv_clear(to);
     memcpy(to->values, from->values, from->used * sizeof from->values[0]);
     to->used = from->used;
+    to->birth = from->birth;
     to->multi = from->multi;
 }
 

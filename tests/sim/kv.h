@@ -38,7 +38,8 @@ struct kv_value {
 };
 
 struct kv {
-    unsigned used; /* keys from here on were never written */
+    unsigned used;  /* keys from here on were never written */
+    uint64_t birth; /* what it held when the log was begun; 0: nothing */
     struct kv_value values[KV_KEYS_MAX];
     bool multi;
 };

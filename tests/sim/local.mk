@@ -12,9 +12,13 @@ libsim_a_SOURCES = \
 	tests/sim/network.c tests/sim/network.h \
 	tests/sim/node.c tests/sim/node.h \
 	tests/sim/pair.c tests/sim/pair.h \
+	tests/sim/pair_snaps.c tests/sim/pair_snaps.h \
 	tests/sim/redis.c tests/sim/redis.h \
 	tests/sim/shadow.c tests/sim/shadow.h \
+	tests/sim/shadow_snaps.c tests/sim/shadow_snaps.h \
 	tests/sim/sim.h \
+	tests/sim/snapper.c tests/sim/snapper.h \
+	tests/sim/snaps.c tests/sim/snaps.h \
 	tests/sim/truth.c tests/sim/truth.h \
 	tests/sim/world.c tests/sim/world.h
 libsim_a_CFLAGS = $(SIM_CFLAGS)

@@ -8,10 +8,10 @@
 
 static struct network_link *network_link(struct world *w, unsigned from, unsigned to)
 {
-    unsigned pair = from >= WORLD_PAIR ? from - WORLD_PAIR : to - WORLD_PAIR;
+    unsigned party = from >= WORLD_PAIR ? from - WORLD_PAIR : to - WORLD_PAIR;
     unsigned node = from >= WORLD_PAIR ? to : from;
 
-    return &w->network.links[pair][node];
+    return &w->network.links[party][node];
 }
 
 static uint64_t network_delay(struct world *w)
@@ -112,9 +112,9 @@ bool network_arrives(struct world *w, const struct event *e, struct wire_msg *ms
     return wire_decode(packet->bytes, packet->size, msg) == ERR_OK;
 }
 
-void network_reconnect(struct world *w, unsigned pair, unsigned node)
+void network_reconnect(struct world *w, unsigned party, unsigned node)
 {
-    struct network_link *link = &w->network.links[pair][node];
+    struct network_link *link = &w->network.links[party][node];
 
     link->connection++;
     link->last_at[0] = link->last_at[1] = 0;
@@ -123,7 +123,7 @@ void network_reconnect(struct world *w, unsigned pair, unsigned node)
 void network_heal(struct world *w)
 {
     memset(w->network.cut, 0, sizeof w->network.cut);
-    for (unsigned p = 0; p < SIM_PAIRS_MAX; p++) {
+    for (unsigned p = 0; p < SIM_PARTIES_MAX; p++) {
         for (unsigned n = 0; n < SIM_NODES_MAX; n++) {
             memset(w->network.links[p][n].last_at, 0, sizeof w->network.links[p][n].last_at);
         }

@@ -1,6 +1,5 @@
 #include "tests/sim/node.h"
 
-#include "common/le.h"
 #include "common/mem.h"
 #include "tests/sim/world.h"
 
@@ -10,6 +9,8 @@
 #include <string.h>
 
 enum { NODE_SEGMENT_BYTES = SEGMENT_BYTES_MIN, NODE_READ_MAX_BYTES = 4096, NODE_TURN_US = 100 };
+/* As logsvc/acceptor_snaps.c has it. */
+enum { NODE_UPLOAD_FORGET_MS = 5000 };
 
 void node_name(unsigned node, char out[16])
 {
@@ -220,6 +221,8 @@ static void node_check_reply(struct world *w, unsigned node, const struct wire_m
         node_check_read(w, node, msg);
     } else if (msg->type == WIRE_REFUSED) {
         w->nodes[node].refused = true;
+    } else {
+        snaps_check_reply(w, node, msg);
     }
 }
 
@@ -339,6 +342,7 @@ void node_start(struct world *w, unsigned node)
     n->rounds = 0;
     scrub_init(&n->scrub, &w->faults.scrub, world_clock(w, node));
     n->session_term = n->session = 0;
+    n->upload = (struct node_upload){0};
     n->syncs_seen = fake_disk_syncs(n->disk);
     int err = store_open(&config, &n->store);
     if (err == ERR_OK) {
@@ -410,12 +414,65 @@ static void node_follow_session(struct node *n, const struct wire_msg *msg, bool
     }
 }
 
+/* An upload of another session is being received, and its uploader is there: it stays. */
+static bool node_is_receiving(struct world *w, unsigned node, const struct wire_msg *msg)
+{
+    const struct node_upload *u = &w->nodes[node].upload;
+
+    return u->active && u->linked && u->term == msg->term.n && u->session != msg->session &&
+           world_clock(w, node) - u->heard < world_ms(NODE_UPLOAD_FORGET_MS);
+}
+
+/* I16: what is stored is what one uploader sent in one session. */
+static void node_follow_upload(struct world *w, unsigned node, unsigned from,
+                               const struct wire_msg *msg, uint64_t taken, bool receiving)
+{
+    struct node *n = &w->nodes[node];
+    struct node_upload *u = &n->upload;
+    bool took = n->shadow.snaps.taken != taken;
+
+    if (msg->type == WIRE_SNAP_BEGIN && !n->refused) {
+        if (receiving) {
+            truth_violation(w, I16_SNAPSHOT_WHOLE,
+                            "node %u gives up an upload whose uploader is there", node);
+        }
+        *u = (struct node_upload){.active = true,
+                                  .linked = true,
+                                  .session = msg->session,
+                                  .term = msg->term.n,
+                                  .offset = msg->snap_begin.info.offset};
+    }
+    bool its = u->session == msg->session && u->term == msg->term.n;
+    if (took && (!its || (msg->type == WIRE_SNAP_WRITE && u->offset != msg->snap_write.offset))) {
+        truth_violation(w, I16_SNAPSHOT_WHOLE, "node %u takes %s of another upload", node,
+                        wire_type_name(msg->type));
+    }
+    if (its && msg->type >= WIRE_SNAP_BEGIN && msg->type <= WIRE_SNAP_COMMIT_REPLY) {
+        u->active = u->active && !n->refused && msg->type != WIRE_SNAP_COMMIT;
+        u->heard = world_clock(w, node);
+        u->link = from;
+        u->linked = true;
+    }
+    /* Who finds no room has given up what was there. */
+    u->active = u->active && !(msg->type == WIRE_SNAP_BEGIN && n->refused && !receiving);
+}
+
+void node_link_closed(struct world *w, unsigned node, unsigned from)
+{
+    struct node *n = &w->nodes[node];
+
+    if (n->acceptor != NULL) {
+        n->upload.linked = n->upload.linked && n->upload.link != from;
+        acceptor_link_closed(n->acceptor, world_clock(w, node), from);
+    }
+}
+
 void node_message(struct world *w, unsigned node, unsigned from, const struct wire_msg *msg)
 {
     struct node *n = &w->nodes[node];
     struct acceptor_reply_to to = {.link = from};
-    bool stale = node_is_stale(n, msg);
-    uint64_t changes = n->shadow.changes;
+    bool stale = node_is_stale(n, msg), receiving = node_is_receiving(w, node, msg);
+    uint64_t changes = n->shadow.changes, taken = n->shadow.snaps.taken;
 
     n->request = msg;
     n->refused = false;
@@ -435,6 +492,7 @@ void node_message(struct world *w, unsigned node, unsigned from, const struct wi
     }
     if (err == ERR_OK) {
         node_follow_session(n, msg, n->refused);
+        node_follow_upload(w, node, from, msg, taken, receiving);
     }
     if (err == ERR_OK && !n->flush_due) {
         n->flush_due = true;
@@ -482,25 +540,4 @@ void node_scrub(struct world *w, unsigned node)
         }
     }
     node_step_done(w, node, err);
-}
-
-bool node_store_snapshot(struct world *w, unsigned node)
-{
-    struct node *n = &w->nodes[node];
-    const struct snapshot_info *info = &w->truth.snapshot.info;
-    struct snapshot_info have;
-    uint8_t bytes[8];
-
-    if (n->acceptor == NULL || !w->procs[node].up || n->shadow.real == NULL) {
-        return false;
-    }
-    struct storage *real = n->shadow.real;
-    if (real->ops->snap_latest(real, info->offset, &have) == ERR_OK && snapinfo_same(&have, info)) {
-        return true;
-    }
-    le_put64(bytes, info->offset);
-    int err = shadow_store_snapshot(&n->shadow, info, bytes);
-    bool stored = err == ERR_OK;
-    node_step_done(w, node, err == ERR_NO_SPACE ? ERR_OK : err);
-    return stored;
 }

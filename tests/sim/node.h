@@ -12,6 +12,14 @@
 
 enum { NODE_OUTBOX = 16, NODE_STARTS_MAX = 5 };
 
+/* A snapshot that is being received. */
+struct node_upload {
+    bool active, linked;
+    uint64_t session, term, offset;
+    unsigned link;
+    uint64_t heard; /* on the node's clock */
+};
+
 struct node {
     struct fake_disk *disk;
     struct store *store;
@@ -39,7 +47,8 @@ struct node {
 
     /* For the invariants. */
     uint64_t session_term, session; /* newest session that it accepted, in this life */
-    uint64_t accepted_at;           /* real time of the last append that it accepted, ever */
+    struct node_upload upload;
+    uint64_t accepted_at; /* real time of the last append that it accepted, ever */
     bool accepted_any;
 };
 
@@ -56,8 +65,8 @@ void node_flush(struct world *w, unsigned node);
 void node_tick(struct world *w, unsigned node);
 /* Looks after its disk, as server.c does. */
 void node_scrub(struct world *w, unsigned node);
-/* It gets the snapshot that truth has, unless it has it; whether it has it now. */
-bool node_store_snapshot(struct world *w, unsigned node);
+/* A party's connection to it was closed. */
+void node_link_closed(struct world *w, unsigned node, unsigned from);
 
 void node_name(unsigned node, char out[16]);
 

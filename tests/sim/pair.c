@@ -33,11 +33,12 @@ bool pair_leads(const struct world *w, unsigned pair)
 
 /* --- towards the log nodes --- */
 
-/* Which pair a callback is for. */
-static struct pair_ctx {
-    struct world *world;
-    unsigned pair;
-} pair_ctxs[SIM_PAIRS_MAX];
+static struct pair_ctx pair_ctxs[SIM_PAIRS_MAX];
+
+struct pair_ctx *pair_ctx(unsigned pair)
+{
+    return &pair_ctxs[pair];
+}
 
 /* Where node i is. */
 static void pair_address(unsigned node, char out[24])
@@ -74,7 +75,7 @@ static void pair_on_link(void *ctx, unsigned slot, const char *address)
     }
 }
 
-static bool pair_send(void *ctx, unsigned slot, const struct wire_msg *msg)
+bool pair_send(void *ctx, unsigned slot, const struct wire_msg *msg)
 {
     struct pair_ctx *c = ctx;
     struct world *w = c->world;
@@ -309,6 +310,7 @@ static void pair_over(struct world *w, unsigned pair, const char *why)
     world_trace(w, "pair %u starts over: %s", pair, why);
     pair_drop_requests(w, pair);
     reader_stop(p->reader);
+    pair_snaps_over(&p->snaps);
     p->reading = p->brought = p->streaming = false;
     p->link++;
     proposer_release(p->proposer, pair_clock(w, pair));
@@ -316,33 +318,73 @@ static void pair_over(struct world *w, unsigned pair, const char *why)
     p->retry_at = w->now + world_below(w, world_ms(PAIR_RETRY_MS));
 }
 
-/* The first data of the log: those of an empty Redis, wherever its offset is. */
+/* The first data of the log: those of its Redis, wherever its offset is. All nodes store them
+ * first. */
 static void pair_adopt(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
 
     redis_load(&p->redis, NULL, 100 * world_below(w, 4));
     p->redis.replica = false;
-    p->brought = true;
+    p->redis.kv.birth = random_next(&w->random);
+    p->reading = true;
+    pair_snaps_adopt(w, pair);
 }
 
+void pair_snaps_shipped(struct world *w, unsigned pair, int err)
+{
+    struct pair *p = pair_of(w, pair);
+
+    p->reading = false;
+    p->brought = err == ERR_OK;
+    if (!p->brought) {
+        world_trace(w, "pair %u can't store the data of its Redis: %s", pair, err_text(err));
+        p->lead_at = w->now + world_ms(PAIR_RETRY_MS); /* then it tries again */
+    }
+}
+
+/* From the newest snapshot; at times from an older one. */
 static void pair_rebuild(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
     const struct proposer_donor *donor = proposer_donor(p->proposer);
-    struct truth_snapshot *snap = &w->truth.snapshot;
-    uint64_t begin =
-        w->truth.committed_any ? w->truth.committed_begin : donor->history->entries[0].begin;
-    bool use = snap->taken && snap->offset <= donor->end.offset &&
-               (world_chance(w, 60) || w->truth.trimmed_to > begin);
-    struct reader_range range = {.from = use ? snap->offset : begin,
+    uint64_t end = donor->end.offset;
+
+    if (donor->empty) {
+        pair_adopt(w, pair);
+        return;
+    }
+    world_count(w, COUNT_REBUILDS);
+    p->reading = true;
+    pair_snaps_fetch(w, pair, world_chance(w, 10) ? world_below(w, end + 1) : end, donor->node);
+}
+
+void pair_snaps_fetched(struct world *w, unsigned pair, int err)
+{
+    struct pair *p = pair_of(w, pair);
+    const struct proposer_donor *donor = proposer_donor(p->proposer);
+    struct kv *kv = &w->truth.decoded;
+    uint64_t offset = 0;
+
+    p->reading = false;
+    p->lead_at = w->now + world_ms(PAIR_RETRY_MS);
+    if (err != ERR_OK) {
+        world_trace(w, "pair %u can't fetch a snapshot: %s", pair, err_text(err));
+        return;
+    }
+    if (world_failed(w) || p->state != PAIR_BRING || p->redis_run != p->redis.run ||
+        proposer_state(p->proposer) != PROPOSER_ELECTED ||
+        !snaps_decode(buf_head(&p->snaps.bytes), p->snaps.bytes.len, &offset, kv)) {
+        return;
+    }
+    struct reader_range range = {.from = offset,
                                  .to = donor->end.offset,
                                  .term = proposer_term(p->proposer),
                                  .history = donor->history,
+                                 .chain_known = true,
+                                 .chain_crc = p->snaps.info.chain_crc,
                                  .node = donor->node};
-
-    world_count(w, COUNT_REBUILDS);
-    redis_load(&p->redis, use ? &snap->state : NULL, range.from);
+    redis_load(&p->redis, kv, offset);
     p->reading = range.from < range.to;
     p->brought = !p->reading;
     if (p->reading) {
@@ -573,6 +615,9 @@ static void pair_schedule(struct world *w, unsigned pair)
     if (reader_next_tick_ns(p->reader) < local) {
         local = reader_next_tick_ns(p->reader);
     }
+    if (pair_snaps_next_tick_ns(w, pair) < local) {
+        local = pair_snaps_next_tick_ns(w, pair);
+    }
     if (local != UINT64_MAX) {
         next = world_real(w, proc, local);
     }
@@ -581,6 +626,10 @@ static void pair_schedule(struct world *w, unsigned pair)
     }
     if (p->state == PAIR_BRING && p->lead_at < next && !p->reading) {
         next = p->lead_at;
+    }
+    if (p->state == PAIR_LEAD && !catalogue_active(p->snaps.catalogue) &&
+        p->snaps.round_at < next) {
+        next = p->snaps.round_at;
     }
     if (next == UINT64_MAX) {
         return;
@@ -592,34 +641,6 @@ static void pair_schedule(struct world *w, unsigned pair)
     }
 }
 
-/* Now and then the leader brings the newest snapshot to some nodes, and if a quorum of the members
- * has it then, lets them forget what is below some place up to it. */
-static void pair_trim(struct world *w, unsigned pair)
-{
-    struct pair *p = pair_of(w, pair);
-    const struct truth_snapshot *snap = &w->truth.snapshot;
-    const struct conf *c = proposer_conf(p->proposer);
-    unsigned have = 0;
-
-    if (!w->faults.trims || p->state != PAIR_LEAD || !p->commit_known || !snap->taken ||
-        !world_chance(w, 2)) {
-        return;
-    }
-    for (unsigned i = 0; i < w->nodes_count; i++) {
-        const struct node *n = &w->nodes[i];
-        bool member = n->acceptor != NULL &&
-                      conf_find(c, n->shadow.meta.node_id, acceptor_disk(n->acceptor)) != NULL;
-        if (member && world_chance(w, 80)) {
-            have += node_store_snapshot(w, i) && !n->damaged;
-        }
-    }
-    uint64_t to = world_chance(w, 70) ? snap->offset : world_below(w, snap->offset + 1);
-    if (have > c->now.count / 2 &&
-        proposer_trim(p->proposer, pair_clock(w, pair), to, &snap->info)) {
-        w->truth.trimmed_to = to > w->truth.trimmed_to ? to : w->truth.trimmed_to;
-    }
-}
-
 void pair_turn(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
@@ -628,7 +649,7 @@ void pair_turn(struct world *w, unsigned pair)
     truth_follow_conf(w, pair);
     reader_nodes(p->reader, pair_clock(w, pair), proposer_members(p->proposer));
     pair_step(w, pair);
-    pair_trim(w, pair);
+    pair_snaps_turn(w, pair);
     if (p->appended) {
         p->appended = false;
         proposer_flush(p->proposer, pair_clock(w, pair));
@@ -655,6 +676,10 @@ void pair_message(struct world *w, unsigned pair, unsigned node, struct wire_msg
     }
     if (msg->channel == WIRE_READER) {
         reader_receive(p->reader, now, (unsigned)slot, msg);
+        return;
+    }
+    if (msg->channel == WIRE_SNAPSHOT) {
+        pair_snaps_receive(w, pair, (unsigned)slot, msg);
         return;
     }
     if (msg->type == WIRE_HELLO_REPLY && w->faults.on &&
@@ -686,6 +711,7 @@ static void pair_tick(struct world *w, unsigned pair, uint64_t arg)
     if (reader_next_tick_ns(p->reader) <= now) {
         reader_tick(p->reader, now);
     }
+    pair_snaps_tick(w, pair);
 }
 
 void pair_link(struct world *w, unsigned pair, unsigned node, bool up)
@@ -696,6 +722,7 @@ void pair_link(struct world *w, unsigned pair, unsigned node, bool up)
     if (slot >= 0) {
         proposer_link_up(p->proposer, pair_clock(w, pair), (unsigned)slot, up);
         reader_link_up(p->reader, pair_clock(w, pair), (unsigned)slot, up);
+        pair_snaps_link(w, pair, (unsigned)slot, up);
     }
 }
 
@@ -762,6 +789,7 @@ void pair_event(struct world *w, unsigned pair, const struct event *e)
             unsigned slot = (unsigned)pair_slot_of(p, e->peer);
             proposer_link_ready(p->proposer, pair_clock(w, pair), slot);
             reader_link_ready(p->reader, pair_clock(w, pair), slot);
+            pair_snaps_ready(w, pair, slot);
         }
         break;
     case EVENT_LINK_UP:
@@ -821,6 +849,7 @@ static void pair_stop(struct pair *p)
     }
     proposer_destroy(p->proposer);
     reader_destroy(p->reader);
+    pair_snaps_stop(&p->snaps);
     effects_destroy(p->effects);
     tracker_destroy(p->tracker);
     p->proposer = NULL;
@@ -876,6 +905,7 @@ void pair_start(struct world *w, unsigned pair)
     }
     p->proposer = proposer_create(&config, &events, &pair_ctxs[pair]);
     p->reader = reader_create(&reader, &reader_events, &pair_ctxs[pair]);
+    pair_snaps_start(w, pair);
     p->tracker = tracker_create(random_next(&w->random), 0);
     p->effects = effects_create(pair_table, p->tracker, &effects_events, &pair_ctxs[pair]);
     p->state = PAIR_REST;
@@ -919,8 +949,8 @@ void pair_crash(struct world *w, unsigned pair, uint64_t back_ns)
     pair_drop_requests(w, pair);
     pair_stop(p);
     for (unsigned i = 0; i < w->nodes_count; i++) {
-        if (w->nodes[i].acceptor != NULL && world_chance(w, 50)) {
-            acceptor_link_closed(w->nodes[i].acceptor, world_clock(w, i), WORLD_PAIR + pair);
+        if (world_chance(w, 50)) {
+            node_link_closed(w, i, WORLD_PAIR + pair);
         }
     }
     p->state = PAIR_REST;

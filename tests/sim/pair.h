@@ -14,6 +14,7 @@
 #include "proxy/clients/tracker.h"
 #include "proxy/engine/effects.h"
 #include "tests/sim/kv.h"
+#include "tests/sim/pair_snaps.h"
 #include "tests/sim/sim.h"
 
 enum { PAIR_SLOTS = 32, PAIR_MARKS = 32 };
@@ -58,6 +59,7 @@ struct pair {
     struct proposer *proposer;
     int node_of[PROPOSER_NODES_MAX]; /* which node a slot is linked to; -1: none */
     struct reader *reader;
+    struct pair_snaps snaps;
     struct tracker *tracker;
     struct effects *effects;
     enum pair_state state;
@@ -90,6 +92,20 @@ struct pair {
     struct conf conf;    /* of the proposer, as last seen */
     uint64_t joint_sync; /* committed when it made its joint configuration */
 };
+
+/* Which pair a callback is for. */
+struct pair_ctx {
+    struct world *world;
+    unsigned pair;
+};
+struct pair_ctx *pair_ctx(unsigned pair);
+/* Of its proposer, reader, ship and catalogue: hands a message to the network. */
+bool pair_send(void *ctx, unsigned slot, const struct wire_msg *msg);
+
+/* What the log is begun with is stored on all nodes, or not: err. */
+void pair_snaps_shipped(struct world *w, unsigned pair, int err);
+/* A snapshot was fetched, or not: err. */
+void pair_snaps_fetched(struct world *w, unsigned pair, int err);
 
 void pair_init(struct world *w, unsigned pair);
 void pair_fini(struct world *w, unsigned pair);

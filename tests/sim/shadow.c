@@ -254,6 +254,7 @@ static int shadow_reset(struct storage *base, uint64_t offset, uint32_t chain_cr
     if (err == ERR_OK) {
         s->changes++;
         shadow_did_reset(s);
+        snaps_check_restorable(s->world, "a log begins anew");
     } else if (err == ERR_NO_SPACE) {
         s->resetting = false;
     }
@@ -306,6 +307,7 @@ static int shadow_trim(struct storage *base, uint64_t offset, uint64_t *begin)
         }
         s->changes++;
         shadow_did_trim(s, *begin);
+        snaps_check_restorable(w, "a log is trimmed");
     }
     return err;
 }
@@ -392,62 +394,6 @@ static int shadow_meta_save(struct storage *base, const void *bytes, size_t size
         s->between = s->between && !shadow_has_adopted(s);
     }
     return err;
-}
-
-/* --- snapshots pass through --- */
-
-static int shadow_snap_begin(struct storage *base, const struct snapshot_info *info)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_begin(s->real, info);
-}
-
-static int shadow_snap_write(struct storage *base, uint64_t at, const void *bytes, size_t size)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_write(s->real, at, bytes, size);
-}
-
-static int shadow_snap_commit(struct storage *base)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_commit(s->real);
-}
-
-static int shadow_snap_latest(struct storage *base, uint64_t limit, struct snapshot_info *out)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_latest(s->real, limit, out);
-}
-
-static int shadow_snap_read(struct storage *base, uint64_t offset, uint64_t at, size_t size,
-                            struct buf *out)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_read(s->real, offset, at, size, out);
-}
-
-static int shadow_snap_verified(struct storage *base, uint64_t offset, uint64_t verified_ms)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_verified(s->real, offset, verified_ms);
-}
-
-static int shadow_snap_delete(struct storage *base, uint64_t offset)
-{
-    struct shadow *s = shadow_of(base);
-    return s->real->ops->snap_delete(s->real, offset);
-}
-
-int shadow_store_snapshot(struct shadow *s, const struct snapshot_info *info, const void *bytes)
-{
-    struct storage *real = s->real;
-    int err = real->ops->snap_begin(real, info);
-
-    if (err == ERR_OK) {
-        err = real->ops->snap_write(real, 0, bytes, (size_t)info->size_bytes);
-    }
-    return err == ERR_OK ? real->ops->snap_commit(real) : err;
 }
 
 static const struct storage_ops shadow_ops = {
@@ -602,4 +548,5 @@ void shadow_attach(struct shadow *s, struct storage *real)
     s->cutting = false;
     s->between = s->between && !shadow_has_adopted(s);
     shadow_check_labels(s, &s->meta.history, "starting");
+    shadow_compare_snaps(s);
 }

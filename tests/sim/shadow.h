@@ -7,6 +7,7 @@
 
 #include "logsvc/meta.h"
 #include "logsvc/storage.h"
+#include "tests/sim/shadow_snaps.h"
 #include "tests/sim/sim.h"
 
 struct shadow_record {
@@ -35,6 +36,8 @@ struct shadow {
     uint32_t reset_chain;
     bool between; /* cut, and the history that justifies it is not adopted yet */
 
+    struct shadow_snaps snaps;
+
     bool has_meta, saving;
     struct meta meta, next; /* saved; being saved */
 
@@ -58,8 +61,6 @@ void shadow_attach(struct shadow *s, struct storage *real);
 uint64_t shadow_end(const struct shadow *s);         /* of what was appended */
 uint64_t shadow_durable_end(const struct shadow *s); /* of what is durable */
 uint64_t shadow_unit_end(const struct shadow *s);    /* of the last whole unit in that */
-/* Stores a verified snapshot there, in the acceptor's stead; an error ends the node. */
-int shadow_store_snapshot(struct shadow *s, const struct snapshot_info *info, const void *bytes);
 /* Whether its durable log contains everything up to offset of the log that this term's leader
  * has. */
 bool shadow_holds(const struct shadow *s, uint64_t term, uint64_t offset);

@@ -1,7 +1,6 @@
 #include "tests/sim/truth.h"
 
 #include "common/crc32c.h"
-#include "common/le.h"
 #include "common/mem.h"
 #include "tests/sim/world.h"
 
@@ -11,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRUTH_LEASE_TOLERANCE_NS = 1000, TRUTH_SNAPSHOT_PERCENT = 3 };
+enum { TRUTH_LEASE_TOLERANCE_NS = 1000 };
 
 const char *truth_invariant_text(enum truth_invariant i)
 {
@@ -46,6 +45,7 @@ void truth_fini(struct truth *t)
     }
     free(t->terms);
     free(t->committed);
+    free(t->moments);
     free(t->confs);
     buf_release(&t->replay);
 }
@@ -372,6 +372,7 @@ static void truth_check_redis(struct world *w, unsigned pair, uint64_t begin,
     buf_clear(&t->replay);
     uint64_t from = x->stretches[0].begin;
     kv_clear(&t->lookup);
+    t->lookup.birth = x->birth;
     if (t->committed_any && begin >= t->committed_end && x->stretch_count > 1 &&
         truth_committed_before(t, x->stretches[x->stretch_count - 1].term) == t->committed_end) {
         /* The committed log is a part of its log: no need to begin at the very beginning. */
@@ -410,6 +411,7 @@ void truth_leads(struct world *w, unsigned pair, uint64_t begin)
         x->stretches[i] = before->stretches[i];
     }
     x->stretches[from] = (struct truth_stretch){term, begin};
+    x->birth = before != NULL ? before->birth : w->pairs[pair].redis.kv.birth;
     truth_check_redis(w, pair, begin, x);
 }
 
@@ -528,20 +530,40 @@ static void truth_check_agreement(struct world *w, const struct truth_term *x, u
     }
 }
 
-/* What a node is told of the snapshot; x is of the term that has committed it. */
-static void truth_describe(struct truth *t, const struct truth_term *x)
+static void truth_note_moment(struct truth *t, uint64_t offset)
 {
-    struct snapshot_info *info = &t->snapshot.info;
-    uint8_t bytes[8];
+    if (t->moment_count == t->moment_cap) {
+        t->moment_cap = t->moment_cap > 0 ? 2 * t->moment_cap : 64;
+        t->moments = mem_realloc(t->moments, t->moment_cap * sizeof *t->moments);
+    }
+    t->moments[t->moment_count++] = offset;
+}
 
-    le_put64(bytes, t->snapshot.offset);
-    *info = (struct snapshot_info){.offset = t->snapshot.offset,
-                                   .term = {x->stretches[x->stretch_count - 1].term},
-                                   .size_bytes = sizeof bytes,
-                                   .crc = crc32c_extend(0, bytes, sizeof bytes),
-                                   .verified_ms = 1,
-                                   .engine_version = "7.0.15"};
-    memset(info->replid.hex, 'a', sizeof info->replid.hex);
+uint64_t truth_moment(struct world *w, uint64_t from, uint64_t to)
+{
+    const struct truth *t = &w->truth;
+    size_t low = 0, high = t->moment_count;
+
+    while (low < high && t->moments[low] < from) {
+        low++;
+    }
+    while (high > low && t->moments[high - 1] > to) {
+        high--;
+    }
+    return low < high ? t->moments[low + world_below(w, high - low)] : to;
+}
+
+bool truth_state_at(struct truth *t, uint64_t offset, struct kv *out)
+{
+    if (!t->committed_any || offset < t->committed_begin || offset > t->committed_end) {
+        return false;
+    }
+    kv_clear(out);
+    out->birth = t->birth;
+    buf_clear(&t->replay);
+    return truth_collect(t, t->committed, t->committed_count, t->committed_begin, offset,
+                         &t->replay) &&
+           kv_apply(out, buf_head(&t->replay), t->replay.len);
 }
 
 void truth_commits(struct world *w, unsigned pair, uint64_t offset)
@@ -574,6 +596,7 @@ void truth_commits(struct world *w, unsigned pair, uint64_t offset)
     if (!t->committed_any) {
         t->committed_any = true;
         t->committed_begin = t->committed_end = x->stretches[0].begin;
+        t->birth = t->state.birth = x->birth;
     }
     if (offset <= t->committed_end) {
         return;
@@ -588,12 +611,7 @@ void truth_commits(struct world *w, unsigned pair, uint64_t offset)
     }
     w->result->counts[COUNT_BYTES] += t->replay.len;
     truth_extend(t, x, t->committed_end, offset);
-    if (world_chance(w, TRUTH_SNAPSHOT_PERCENT)) {
-        t->snapshot.taken = true;
-        t->snapshot.offset = offset;
-        kv_copy(&t->snapshot.state, &t->state);
-        truth_describe(t, x);
-    }
+    truth_note_moment(t, offset);
 }
 
 void truth_replies(struct world *w, unsigned pair, uint64_t effect)

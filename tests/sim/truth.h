@@ -6,7 +6,6 @@
 #include "common/buf.h"
 #include "logsvc/conf.h"
 #include "logsvc/history.h"
-#include "logsvc/snapinfo.h"
 #include "tests/sim/kv.h"
 #include "tests/sim/sim.h"
 
@@ -26,6 +25,8 @@
     X(I12_CONTIGUOUS, "I12: appends without gaps; what an old session says has no effect")         \
     X(I13_LIVENESS, "I13: once the faults are over, the cluster commits again")                    \
     X(I14_NO_SILENT_LOSS, "I14: a node that lost something knows it and does not vouch")           \
+    X(I15_RESTORABLE, "I15: any quorum's snapshots and logs make what is committed")               \
+    X(I16_SNAPSHOT_WHOLE, "I16: no half, mixed or rotten snapshot is handed out or used")          \
     X(SIM_ITSELF, "the simulator's own state")
 
 enum truth_invariant {
@@ -54,20 +55,13 @@ struct truth_term {
     unsigned winner;  /* pair + 1; 0: nobody */
     bool led;
     uint64_t begin;
+    uint64_t birth;                  /* of the data that its leader's log was begun with */
     struct buf bytes;                /* that its leader wrote from begin on */
     struct truth_stretch *stretches; /* of its leader's log, its own last */
     size_t stretch_count;
     bool committed_any;
     uint64_t committed_to; /* by its leader */
     uint64_t open_at;      /* the first byte that it has not committed was written then or before */
-};
-
-/* A dataset that all nodes hold as a snapshot; what a Redis may be rebuilt from. */
-struct truth_snapshot {
-    bool taken;
-    uint64_t offset;
-    struct kv state;
-    struct snapshot_info info; /* as nodes store it, with eight bytes of data: its offset */
 };
 
 struct truth {
@@ -82,10 +76,12 @@ struct truth {
     uint64_t committed_begin, committed_end;
     struct truth_stretch *committed; /* each ends where the next begins */
     size_t committed_count, committed_cap;
-    struct kv state;  /* what the committed log makes */
-    struct kv lookup; /* for comparisons */
-    struct truth_snapshot snapshot;
-    uint64_t trimmed_to; /* a leader has said that what is below may be forgotten */
+    uint64_t *moments; /* what was committed, in turn; each ends a unit */
+    size_t moment_count, moment_cap;
+    uint64_t birth;            /* of the data that the log was begun with */
+    struct kv state;           /* what the committed log makes */
+    struct kv lookup, decoded; /* for comparisons */
+    uint64_t trimmed_to;       /* a leader has said that what is below may be forgotten */
     struct buf replay;
 
     /* When each pair may serve, as it believes itself; in real time. */
@@ -124,6 +120,11 @@ void truth_commits(struct world *w, unsigned pair, uint64_t offset);
 void truth_replies(struct world *w, unsigned pair, uint64_t effect);
 
 uint64_t truth_committed_end(const struct truth *t);
+/* A moment between the two of which the committed log knows; `to` if there is none. */
+uint64_t truth_moment(struct world *w, uint64_t from, uint64_t to);
+/* What the committed log makes up to there; false: so much is not committed, or it is no unit's
+ * end. */
+bool truth_state_at(struct truth *t, uint64_t offset, struct kv *out);
 
 /* What a pair believes of its lease has changed; and a check that nobody overlapped since `from`.
  */

@@ -121,8 +121,10 @@ static void world_start(struct world *w, unsigned proc)
     p->life++;
     if (proc < WORLD_PAIR) {
         node_start(w, proc);
-    } else if (proc < WORLD_REDIS) {
+    } else if (proc < WORLD_SNAPPER) {
         pair_start(w, proc - WORLD_PAIR);
+    } else if (proc < WORLD_REDIS) {
+        snapper_start(w, proc - WORLD_SNAPPER);
     } else {
         redis_start(w, proc - WORLD_REDIS);
     }
@@ -134,6 +136,11 @@ unsigned world_add_node(struct world *w)
 
     node_init(w, node);
     world_start(w, node);
+    for (unsigned i = 0; i < w->snappers_count; i++) {
+        if (w->procs[WORLD_SNAPPER + i].up) {
+            snapper_link(w, i, node, true);
+        }
+    }
     return node;
 }
 
@@ -154,9 +161,11 @@ static void world_message(struct world *w, const struct event *e)
     }
     if (e->proc < WORLD_PAIR) {
         node_message(w, e->proc, e->peer, &msg);
-    } else {
+    } else if (e->proc < WORLD_SNAPPER) {
         pair_message(w, e->proc - WORLD_PAIR, e->peer, &msg);
         pair_turn(w, e->proc - WORLD_PAIR);
+    } else {
+        snapper_message(w, e->proc - WORLD_SNAPPER, e->peer, &msg);
     }
 }
 
@@ -185,9 +194,18 @@ static void world_handle(struct world *w, const struct event *e)
     case EVENT_REDIS_BATCH:
         pair_event(w, e->proc - WORLD_REDIS, e);
         break;
-    case EVENT_PAIR_TICK:
+    case EVENT_SNAPPER_TICK:
+        snapper_event(w, e->proc - WORLD_SNAPPER, e);
+        break;
     case EVENT_LINK_READY:
     case EVENT_LINK_UP:
+        if (e->proc >= WORLD_SNAPPER) {
+            snapper_event(w, e->proc - WORLD_SNAPPER, e);
+            break;
+        }
+        pair_event(w, e->proc - WORLD_PAIR, e);
+        break;
+    case EVENT_PAIR_TICK:
     case EVENT_REQUEST:
     case EVENT_REDIS_REPLY:
     case EVENT_REDIS_STREAM:
@@ -278,9 +296,10 @@ static void world_heal(struct world *w)
 {
     faults_stop(w);
     for (unsigned i = 0; i < WORLD_PROCS; i++) {
-        bool exists = i < WORLD_PAIR    ? i < w->nodes_count
-                      : i < WORLD_REDIS ? i - WORLD_PAIR < w->pairs_count
-                                        : i - WORLD_REDIS < w->pairs_count;
+        bool exists = i < WORLD_PAIR      ? i < w->nodes_count
+                      : i < WORLD_SNAPPER ? i - WORLD_PAIR < w->pairs_count
+                      : i < WORLD_REDIS   ? i - WORLD_SNAPPER < w->snappers_count
+                                          : i - WORLD_REDIS < w->pairs_count;
         if (exists) {
             world_start(w, i);
         }
@@ -303,6 +322,11 @@ static void world_heal(struct world *w)
             pair_link(w, p, n, true);
         }
         pair_turn(w, p);
+    }
+    for (unsigned s = 0; s < w->snappers_count && !world_failed(w); s++) {
+        for (unsigned n = 0; n < w->nodes_count; n++) {
+            snapper_link(w, s, n, true);
+        }
     }
 }
 
@@ -377,7 +401,8 @@ static bool world_is_forgotten(const struct world *w, unsigned node, const struc
 }
 
 /* Whether a bounded history has forgotten all that the node has in common with one that has the
- * whole log: it must be replaced. */
+ * whole log, whose begin it reaches: it must be replaced, or is begun anew when the log has been
+ * trimmed past its end. */
 static bool world_is_estranged(const struct world *w, unsigned node, uint64_t end)
 {
     const struct history *own = &w->nodes[node].shadow.meta.history;
@@ -386,11 +411,41 @@ static bool world_is_estranged(const struct world *w, unsigned node, uint64_t en
     for (unsigned i = 0; i < w->nodes_count && w->faults.history_max > 0; i++) {
         const struct shadow *s = &w->nodes[i].shadow;
         if (i != node && s->has_meta && shadow_durable_end(s) == end &&
+            s->begin <= shadow_end(&w->nodes[node].shadow) &&
             history_common(&s->meta.history, own, end, &common) == ERR_NOT_FOUND) {
             return true;
         }
     }
     return false;
+}
+
+/* Whether nothing tells any more that what the log was begun with is of this log: its first leader
+ * wrote nothing in his term, a bounded history has forgotten that, and nobody has stored a verified
+ * snapshot before it did. */
+static bool world_is_birth_forgotten(const struct world *w)
+{
+    const struct truth *t = &w->truth;
+    const struct history *newest = NULL;
+
+    if (w->faults.history_max == 0 || t->committed_count == 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < w->nodes_count; i++) {
+        const struct shadow *s = &w->nodes[i].shadow;
+        const struct history *h = &s->meta.history;
+        for (unsigned k = 0; k < s->snaps.count; k++) {
+            if (s->snaps.held[k].verified_ms > 0) {
+                return false;
+            }
+        }
+        if (s->has_meta && h->count > 0 &&
+            (newest == NULL ||
+             h->entries[h->count - 1].term.n > newest->entries[newest->count - 1].term.n)) {
+            newest = h;
+        }
+    }
+    struct log_term first = {t->terms[t->committed[0].term].stretches[0].term};
+    return newest != NULL && first.n != t->committed[0].term && history_find(newest, first) == NULL;
 }
 
 static const char *world_unhealed(const struct world *w)
@@ -483,9 +538,19 @@ static void world_check_liveness(struct world *w)
     while (!world_failed(w) && w->now < limit && why != NULL) {
         world_run_until(w, w->now + world_ms(WORLD_SLICE_MS));
         handed = handed || world_end_doubts(w, healed_at);
+        if (w->clients.done && !w->snappers[0].told_restore) {
+            snapper_restore(w, 0);
+        }
         if (w->clients.done) {
             why = world_unhealed(w);
         }
+        if (why == NULL && w->clients.done && !w->snappers[0].restored) {
+            why = "a Redis that is made from nothing does not reach the log's end";
+        }
+    }
+    if (!world_failed(w) && why != NULL && world_is_birth_forgotten(w)) {
+        world_count(w, COUNT_BIRTHS_FORGOTTEN);
+        return;
     }
     if (!world_failed(w) && why != NULL) {
         world_trace_state(w);
@@ -548,6 +613,7 @@ static void world_setup(struct world *w)
     random_init(&w->random, w->options.seed);
     w->seeds_count = world_chance(w, 70) ? 3 : 5;
     w->pairs_count = world_chance(w, 60) ? 2 : 3;
+    w->snappers_count = world_chance(w, 60) ? 1 : 2;
     w->seeds_count = w->options.nodes > 0 ? w->options.nodes : w->seeds_count;
     w->nodes_count = w->seeds_count;
     w->pairs_count = w->options.pairs > 0 ? w->options.pairs : w->pairs_count;
@@ -563,6 +629,10 @@ static void world_setup(struct world *w)
         world_start(w, WORLD_REDIS + i);
         world_start(w, WORLD_PAIR + i);
     }
+    for (unsigned i = 0; i < w->snappers_count; i++) {
+        snapper_init(w, i);
+        world_start(w, WORLD_SNAPPER + i);
+    }
     clients_init(w);
 }
 
@@ -574,6 +644,10 @@ static void world_teardown(struct world *w)
     for (unsigned i = 0; i < w->pairs_count; i++) {
         pair_fini(w, i);
     }
+    for (unsigned i = 0; i < w->snappers_count; i++) {
+        snapper_fini(w, i);
+    }
+    snaps_fini(&w->snaps);
     for (unsigned i = 0; i < WORLD_PROCS; i++) {
         for (size_t k = 0; k < w->procs[i].parked_count; k++) {
             free(w->procs[i].parked[k].packet);

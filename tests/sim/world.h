@@ -1,7 +1,7 @@
 /* A whole cluster on virtual time, driven by one seed: log nodes (the product's acceptors and
  * stores over disks in memory), pairs of a proxy (the product's proposer, reader, tracker and
- * effect reader) and a Redis, clients, and a network between nodes and proxies. The same seed gives
- * the same run.
+ * effect reader) and a Redis, clients, snapshotters (with the product's reader, snapshot ship and
+ * catalogue), and a network between them and the nodes. The same seed gives the same run.
  *
  *   clients ◀─▶ pair: proxy ◀─▶ redis        truth  what every leader wrote, what is committed; the
  *                  ▲                                invariants
@@ -21,14 +21,17 @@
 #include "tests/sim/network.h"
 #include "tests/sim/node.h"
 #include "tests/sim/pair.h"
+#include "tests/sim/snapper.h"
+#include "tests/sim/snaps.h"
 #include "tests/sim/truth.h"
 
-/* Processes are numbered: nodes, then the proxies, then their Redises. */
+/* Processes are numbered: nodes, then the proxies, the snapshotters, and the proxies' Redises. */
 enum {
     WORLD_NODES_MAX = SIM_NODES_MAX,
     WORLD_PAIRS_MAX = SIM_PAIRS_MAX,
     WORLD_PAIR = SIM_NODES_MAX,
-    WORLD_REDIS = SIM_NODES_MAX + SIM_PAIRS_MAX,
+    WORLD_SNAPPER = WORLD_PAIR + SIM_PAIRS_MAX,
+    WORLD_REDIS = WORLD_SNAPPER + SIM_SNAPPERS_MAX,
     WORLD_PROCS = SIM_PROCS,
 };
 
@@ -70,6 +73,17 @@ struct process {
     X(COUNT_MENDS, "pieces of log mended")                                                         \
     X(COUNT_TRIMS, "logs trimmed")                                                                 \
     X(COUNT_REBASES, "logs begun anew behind")                                                     \
+    X(COUNT_SNAPS_MADE, "snapshots made")                                                          \
+    X(COUNT_SNAPS_SHIPPED, "… stored on a quorum")                                                 \
+    X(COUNT_SNAPS_FAILED, "… not stored")                                                          \
+    X(COUNT_SNAPS_STORED, "… stored on a node")                                                    \
+    X(COUNT_SNAPS_MARKED, "… marked as verified")                                                  \
+    X(COUNT_SNAPS_DELETED, "… deleted from a node")                                                \
+    X(COUNT_SNAPS_REPAIRED, "rounds in which nodes were given what they lacked")                   \
+    X(COUNT_SNAPS_USED, "… begun with")                                                            \
+    X(COUNT_SNAPS_GIVEN_UP, "… that could not be fetched")                                         \
+    X(COUNT_RESTORES, "restores of a moment")                                                      \
+    X(COUNT_BIRTHS_FORGOTTEN, "logs whose first snapshot can't be told any more")                  \
     X(COUNT_CHANGES, "members replaced")                                                           \
     X(COUNT_NODES_LOST, "damaged nodes refused")
 
@@ -108,8 +122,11 @@ struct world {
     struct process procs[WORLD_PROCS];
     unsigned seeds_count;              /* nodes that the proxies are configured with */
     unsigned nodes_count, pairs_count; /* that were ever there */
+    unsigned snappers_count;
     struct node nodes[WORLD_NODES_MAX];
     struct pair pairs[WORLD_PAIRS_MAX];
+    struct snapper snappers[SIM_SNAPPERS_MAX];
+    struct snaps snaps;
     struct network network;
     struct clients clients;
     struct truth truth;
