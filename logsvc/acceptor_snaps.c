@@ -4,6 +4,7 @@
 #include "logsvc/acceptor_state.h"
 
 #include "common/clock.h"
+#include "logsvc/mutant.h"
 
 #include <string.h>
 
@@ -71,7 +72,8 @@ static bool acceptor_snapshot_counts(const struct acceptor *a, const struct snap
     struct storage_state st = acceptor_storage_state(a);
 
     return !st.empty &&
-           (info->offset == st.begin || (info->offset > st.begin && info->verified_ms > 0));
+           (info->offset == st.begin || (info->offset > st.begin && info->verified_ms > 0) ||
+            (info->offset > st.begin && MUTANT(SNAP_UNVERIFIED)));
 }
 
 uint64_t acceptor_newest_snapshot(const struct acceptor *a, uint64_t limit, bool any,
@@ -124,7 +126,7 @@ static bool acceptor_snap_is_taken(const struct acceptor *a, const struct accept
 {
     const struct acceptor_snap *s = &a->snap;
 
-    return s->active && s->linked && s->term.n == call->msg->term.n &&
+    return !MUTANT(SNAP_TAKEN_OVER) && s->active && s->linked && s->term.n == call->msg->term.n &&
            s->session != call->msg->session &&
            call->now_ns - s->heard_ns < ACCEPTOR_UPLOAD_FORGET_MS * CLOCK_NS_PER_MS;
 }
@@ -182,6 +184,13 @@ int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
     return ERR_OK;
 }
 
+static bool acceptor_snap_is_of(const struct acceptor *a, const struct wire_msg *msg,
+                                uint64_t offset)
+{
+    return a->snap.session == msg->session && a->snap.term.n == msg->term.n &&
+           a->snap.offset == offset;
+}
+
 /* Whether the message continues the snapshot that is being received. */
 static bool acceptor_snap_goes_on(struct acceptor *a, const struct acceptor_call *call,
                                   uint64_t offset)
@@ -190,8 +199,7 @@ static bool acceptor_snap_goes_on(struct acceptor *a, const struct acceptor_call
 
     if (msg->term.n != a->meta.term.n || msg->term.n == 0) {
         acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
-    } else if (!a->snap.active || a->snap.session != msg->session ||
-               a->snap.term.n != msg->term.n || a->snap.offset != offset) {
+    } else if (!a->snap.active || (!MUTANT(SNAP_MIXED) && !acceptor_snap_is_of(a, msg, offset))) {
         acceptor_refuse(a, call, WIRE_REFUSED_SESSION, "no such snapshot is being received");
     } else {
         acceptor_snap_hear(a, call);

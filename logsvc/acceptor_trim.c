@@ -6,6 +6,8 @@
  * quorum stores a verified snapshot at or past the begin. */
 #include "logsvc/acceptor_state.h"
 
+#include "logsvc/mutant.h"
+
 static int acceptor_log_answer(struct acceptor *a, const struct acceptor_call *call,
                                enum wire_type type)
 {
@@ -21,8 +23,8 @@ static bool acceptor_has_made_good(const struct acceptor *a, const struct wire_t
 {
     struct snapshot_info info;
 
-    return acceptor_newest_snapshot(a, m->snapshot, false, &info) == m->snapshot &&
-           info.crc == m->crc && info.verified_ms > 0;
+    return acceptor_newest_snapshot(a, m->snapshot, MUTANT(TRIM_NEWEST), &info) == m->snapshot &&
+           info.crc == m->crc && (info.verified_ms > 0 || MUTANT(TRIM_NEWEST));
 }
 
 /* Up to where the log may be forgotten here: committed, and made good by the snapshot that the
@@ -33,8 +35,9 @@ static uint64_t acceptor_trimmable(const struct acceptor *a, const struct wire_t
     const struct acceptor_no_room *n = &a->no_room;
     uint64_t to = m->to < a->commit ? m->to : a->commit;
     bool no_room = n->is && n->offset == m->snapshot && n->crc == m->crc;
+    bool good = no_room || acceptor_has_made_good(a, m) || MUTANT(TRIM_UNPROVEN);
 
-    return m->to <= m->snapshot && (no_room || acceptor_has_made_good(a, m)) ? to : 0;
+    return m->to <= m->snapshot && good ? to : 0;
 }
 
 int acceptor_trim(struct acceptor *a, const struct acceptor_call *call)

@@ -22,6 +22,14 @@ enum mutant {
     MUTANT_OLD_ACKS,             /* acknowledgements of older sessions and terms count */
     MUTANT_JOINT_ONE_SET,        /* a joint configuration is judged by its new set alone */
     MUTANT_SYNC_WEAKENED,        /* who reads what a client without waiting wrote does not wait */
+    MUTANT_TRIM_UNPROVEN,        /* one node's snapshot is a quorum's; nobody looks for its own */
+    MUTANT_TRIM_NEWEST,          /* the newest snapshot makes a trim good, verified or not */
+    MUTANT_SNAP_UNVERIFIED,      /* a snapshot that nobody has verified counts */
+    MUTANT_SNAP_UNCHECKED,       /* what was received is stored, whatever its checksum */
+    MUTANT_SNAP_ROTTEN,          /* chunks are handed out unchecked */
+    MUTANT_SNAP_UNSYNCED,        /* a snapshot is named before its bytes are durable */
+    MUTANT_SNAP_MIXED,           /* pieces of any upload continue the one that has begun */
+    MUTANT_SNAP_TAKEN_OVER,      /* a second uploader throws out the first one */
 };
 
 #ifndef HOLDFAST_MUTANT

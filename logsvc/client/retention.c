@@ -1,5 +1,7 @@
 #include "logsvc/client/retention.h"
 
+#include "logsvc/mutant.h"
+
 /* A Redis that is made anew is given so long to go over to the newest one: at that rate, and within
  * bounds. */
 enum {
@@ -13,11 +15,18 @@ static bool is_younger(uint64_t wall_ms, uint64_t then_ms, uint64_t span_ms)
     return wall_ms < then_ms || wall_ms - then_ms < span_ms;
 }
 
+/* Whether it makes it good that what is in front of it is forgotten. */
+static bool retention_is_proven(const struct catalogue_entry *e)
+{
+    return e->proven || (MUTANT(TRIM_UNPROVEN) && e->verified != 0) ||
+           (MUTANT(TRIM_NEWEST) && e->stored);
+}
+
 /* Whether a restore may begin with it, whichever node is lost: it is proven, or it is what the log
  * was begun with, which nobody needs to verify. */
 static bool retention_is_good(const struct catalogue_entry *e)
 {
-    return e->proven || (e->stored && e->on != 0 && e->counts == e->on);
+    return retention_is_proven(e) || (e->stored && e->on != 0 && e->counts == e->on);
 }
 
 /* The index of the oldest entry that is wanted for itself; view->count: all are, for what may be
@@ -90,7 +99,7 @@ static unsigned retention_oldest_needed(const struct retention_config *config,
 static const struct catalogue_entry *retention_newest(const struct catalogue_view *view)
 {
     for (unsigned i = 0; i < view->count; i++) {
-        if (view->entries[i].proven) {
+        if (retention_is_proven(&view->entries[i])) {
             return &view->entries[i];
         }
     }
@@ -164,7 +173,7 @@ void retention_plan(const struct retention_config *config, const struct catalogu
             out->deletes[out->delete_count++] = e->info;
         }
     }
-    out->mark = (newest->on & ~newest->verified) != 0;
+    out->mark = (newest->on & ~newest->verified) != 0 && !MUTANT(TRIM_NEWEST);
     out->marked = newest->info;
     out->lacking = view->answered & ~newest->on;
     out->repair = out->lacking != 0;
