@@ -170,12 +170,12 @@ void request_set_reply(struct request *r, const void *bytes, size_t size)
 
 void request_take_reply(struct request *r, struct buf *reply)
 {
-    if (reply->len <= REQUEST_INLINE_BYTES) {
-        request_set_reply(r, buf_head(reply), reply->len);
-        buf_release(reply);
-        return;
-    }
     r->inline_len = 0;
     chain_release(&r->reply);
-    chain_take(&r->reply, reply);
+    if (reply->len > REQUEST_INLINE_BYTES) {
+        chain_take(&r->reply, reply);
+    } else if (reply->len > 0) {
+        request_add_reply(r, buf_head(reply), reply->len);
+    }
+    buf_release(reply);
 }
