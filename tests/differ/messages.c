@@ -178,18 +178,23 @@ static bool is_for_nobody(const struct performance *pf, const struct player *pl,
     return may;
 }
 
+static bool is_surplus(const struct performance *pf, const struct player *pl, struct message m)
+{
+    const struct buf *said = &pl->wires[STAGE_PLAIN].in;
+
+    return m.len > 0 && is_invalidation(m) && is_for_nobody(pf, pl, m, false) &&
+           (said->len == 0 || memmem(buf_head(said), said->len, m.bytes, m.len) == NULL);
+}
+
 void messages_skip_surplus(const struct performance *pf, struct player *pl)
 {
     struct buf *in = &pl->wires[STAGE_PROXY].in;
-    const struct buf *said = &pl->wires[STAGE_PLAIN].in;
 
-    for (;;) {
-        struct message m = next(in, 0);
-        if (m.len == 0 || !is_invalidation(m) || !is_for_nobody(pf, pl, m, false) ||
-            (said->len > 0 && memmem(buf_head(said), said->len, m.bytes, m.len) != NULL)) {
-            return;
-        }
+    for (struct message m = next(in, 0); is_surplus(pf, pl, m); m = next(in, 0)) {
         buf_consume(in, m.len);
+    }
+    for (struct message m = next(&pl->early, 0); is_surplus(pf, pl, m); m = next(&pl->early, 0)) {
+        buf_consume(&pl->early, m.len);
     }
 }
 
@@ -214,6 +219,23 @@ static const struct step *owed(const struct performance *pf, const struct player
     return NULL;
 }
 
+/* Whether it is the end of another subscription than that of the message: what is not subscribed to
+ * is acknowledged at once. */
+static bool ends_another(struct message acknowledgement, struct message m)
+{
+    struct frame x, y;
+
+    frames_parse(&x, acknowledgement.bytes, acknowledgement.len);
+    frames_parse(&y, m.bytes, m.len);
+    bool ends = x.count == 3 && memmem(x.children[0].bytes, x.children[0].len, "unsub", 5) != NULL;
+    for (size_t i = 1; ends && i + 1 < y.count; i++) {
+        ends = !equal_bytes(&x.children[1], &y.children[i]);
+    }
+    frames_release(&x);
+    frames_release(&y);
+    return ends;
+}
+
 /* Whether what Redis says now may come behind this. reply: which one of them it is. */
 static bool may_follow(const struct performance *pf, const struct player *pl, struct message said,
                        struct message m, size_t reply, bool freely)
@@ -221,7 +243,7 @@ static bool may_follow(const struct performance *pf, const struct player *pl, st
     bool message = frames_is_message(said.bytes, said.len);
 
     if (is_acknowledgement(m)) {
-        return !message;
+        return !message || ends_another(m, said);
     }
     if (!is_reply(m)) {
         return !message || !frames_is_message(m.bytes, m.len) || may_swap_messages(m, said);

@@ -111,15 +111,17 @@ static bool reads(const struct stage *stage, const struct step *s)
 /* Who hears of what is written: others' tracking is redirected to it, or keys notify it. */
 static void note_told(struct performance *pf, struct player *pl, const struct step *s)
 {
-    for (size_t i = 0; i < s->count && step_is(s, 1, "tracking"); i++) {
-        if (s->words[i].client >= 0) {
-            pl->tells = s->words[i].client;
-            pf->players[s->words[i].client].told = true;
-            pf->players[s->words[i].client].hears_tracking = true;
-        }
+    bool tracking = step_is(s, 0, "client") && step_is(s, 1, "tracking");
+
+    if (tracking || step_is(s, 0, "reset")) {
+        pl->redirects = false;
     }
-    for (int i = 0; i < PROGRAM_CLIENTS && step_is(s, 1, "tracking") && step_is(s, 2, "off"); i++) {
-        pf->players[i].hears_tracking = false;
+    for (size_t i = 0; i < s->count && tracking; i++) {
+        if (s->words[i].client >= 0) {
+            pl->redirects = true;
+            pl->tells = s->words[i].client;
+            pf->players[pl->tells].told = true;
+        }
     }
     bool begins = step_is(s, 0, "subscribe") || step_is(s, 0, "psubscribe");
     for (size_t i = 1; begins && i < s->count; i++) {
@@ -131,20 +133,32 @@ static void note_told(struct performance *pf, struct player *pl, const struct st
     }
 }
 
+static bool hears_tracking(const struct performance *pf, const struct player *pl)
+{
+    bool hears = false;
+
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        const struct player *other = &pf->players[i];
+        hears |= other->redirects && &pf->players[other->tells] == pl;
+    }
+    return hears;
+}
+
 /* What it would be told of its own doing comes in the middle of replies from Redis 7.0. */
-static bool hears_itself(const struct stage *stage, const struct player *pl, const struct step *s)
+static bool hears_itself(const struct performance *pf, const struct player *pl,
+                         const struct step *s)
 {
     const char *name = s->count > 0 && s->words[0].bytes != NULL ? s->words[0].bytes : "";
-    const struct command *c = table_find(&stage->table, name, "");
+    const struct command *c = table_find(&pf->stage->table, name, "");
 
-    return pl->pushes && (pl->hears_tracking || pl->hears_keys) && s->kind != STEP_RAW &&
+    return pl->pushes && (pl->hears_keys || hears_tracking(pf, pl)) && s->kind != STEP_RAW &&
            !step_is(s, 0, "exec") &&
            ((c != NULL && (c->write || c->blocking)) || step_is(s, 0, "multi") ||
             rules_runs_scripts(s));
 }
 
 /* Through a follower, subscriptions and what is published go different ways; and so do reads and
- * writes of a replica. */
+ * writes of a replica. Who leaves right behind a message to itself does not get it. */
 static bool is_alone(const struct performance *pf, size_t index)
 {
     const struct step *s = &pf->program->steps[index];
@@ -161,7 +175,8 @@ static bool is_alone(const struct performance *pf, size_t index)
     case STAGE_LEADER:
         break;
     }
-    return s->alone || s->kind == STEP_RAW || before->kind == STEP_RAW;
+    bool leaves = step_is(s, 0, "quit") && player_is_subscribed(&pf->players[s->client]);
+    return s->alone || leaves || s->kind == STEP_RAW || before->kind == STEP_RAW;
 }
 
 /* Whether it hears of, or reads, what the Redis beside the proxy may not have yet. */
@@ -190,7 +205,7 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
             break;
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
-        if (hears_itself(pf->stage, pl, s) || !player_sends(pl, pf->stage, p, i)) {
+        if (hears_itself(pf, pl, s) || !player_sends(pl, pf->stage, p, i)) {
             continue;
         }
         note_told(pf, pl, s);

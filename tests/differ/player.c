@@ -125,7 +125,7 @@ bool player_is_acknowledgement(const char *frame, size_t len)
     return false;
 }
 
-static bool is_subscribed(const struct player *pl)
+bool player_is_subscribed(const struct player *pl)
 {
     return pl->sends_subscribe || pl->subscribed[0] + pl->subscribed[1] + pl->subscribed[2] > 0;
 }
@@ -170,7 +170,7 @@ bool player_sends(struct player *pl, const struct stage *stage, const struct pro
     bool skipped = pl->reply_skip || pl->reply_off;
 
     unsigned when = (pl->sends_multi ? RULES_MULTI : 0u) |
-                    (is_subscribed(pl) ? RULES_SUBSCRIBER : 0u) | where(stage);
+                    (player_is_subscribed(pl) ? RULES_SUBSCRIBER : 0u) | where(stage);
 
     if (!rules_may_send(s, when)) {
         return false;
@@ -179,7 +179,7 @@ bool player_sends(struct player *pl, const struct stage *stage, const struct pro
         return true; /* answered or not: it is alone */
     }
     if (step_is(s, 0, "client") && step_is(s, 1, "reply") && s->count == 3) {
-        if (is_subscribed(pl)) {
+        if (player_is_subscribed(pl)) {
             return false;
         }
         if (step_is(s, 2, "off")) {
@@ -209,9 +209,9 @@ bool player_sends(struct player *pl, const struct stage *stage, const struct pro
 
 static bool is_message(const struct player *pl, const char *frame, size_t len)
 {
-    return *frame == '>' || (is_subscribed(pl) && (frames_begins(frame, len, "message") ||
-                                                   frames_begins(frame, len, "pmessage") ||
-                                                   frames_begins(frame, len, "smessage")));
+    return *frame == '>' || (player_is_subscribed(pl) && (frames_begins(frame, len, "message") ||
+                                                          frames_begins(frame, len, "pmessage") ||
+                                                          frames_begins(frame, len, "smessage")));
 }
 
 /* A subscription's answer; false: the frame is none. Those to all channels end in the order of a
@@ -276,6 +276,14 @@ static void note_read(struct player *pl, const struct stage *stage, const struct
                                   ? table_find(&stage->table, s->words[0].bytes, second)
                                   : NULL;
 
+    size_t inner = rules_script_words(s);
+    if (inner > 0) { /* what the script calls, if it does */
+        struct step view = *s;
+        view.words += inner;
+        view.count -= inner;
+        note_read(pl, stage, &view);
+        return;
+    }
     for (size_t i = 1; c != NULL && c->reads && !rules_runs_scripts(s) && i < s->count; i++) {
         buf_append(&pl->read, &s->words[i].len, sizeof s->words[i].len);
         buf_append(&pl->read, s->words[i].bytes, s->words[i].len);

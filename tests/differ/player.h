@@ -28,12 +28,13 @@ struct player {
     bool reply_off, reply_skip;
     bool told;            /* others' tracking is redirected to it: in no order among its replies */
     int tells;            /* whom its own was redirected to last; or -1 */
+    bool redirects;       /* it is now */
     bool tracks, tracked; /* has said TRACKING ON; and then OFF */
     bool tracks_all;      /* whatever it reads, now */
     struct buf read;      /* words of what it has read meanwhile, each behind its length */
     uint64_t acknowledged[STAGE_SIDES]; /* a sum of names (compare.c) */
     bool pushes;                        /* may be told in RESP3's form */
-    bool hears_tracking, hears_keys;    /* of what is written, now */
+    bool hears_keys;                    /* of what is written, now */
 };
 
 void player_open(struct player *pl, const struct stage *stage, int resp);
@@ -50,6 +51,9 @@ size_t player_takes(struct player *pl, const struct stage *stage, const struct p
 
 /* Whether it has read that key since its tracking began, for all that is known. */
 bool player_has_read(const struct player *pl, const char *key, size_t len);
+
+/* As far as sent. */
+bool player_is_subscribed(const struct player *pl);
 
 /* SUBSCRIBE and its kind, and their ends; and what is answered to them. */
 bool player_is_subscription(const struct step *s);

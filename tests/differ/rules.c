@@ -130,6 +130,7 @@ struct rules_loose {
 #define RULES_LINK      "A link that was used for this before may bring one"
 #define RULES_FORGOTTEN "what the client read before it said `OFF` is forgotten"
 #define RULES_REFCOUNT  "`OBJECT REFCOUNT` counts what is still to be told to replicas"
+#define RULES_ENDS      "(that there is none to end is said at once)"
 #define RULES_PUBLISHED "all clients of the proxy count as one for each channel and pattern"
 
 static const struct rules_loose loose[] = {
@@ -363,9 +364,9 @@ const char *rules_missing_line(const char *compatibility)
             return loose[i].line;
         }
     }
-    static const char *const others[] = {RULES_LINK, RULES_FORGOTTEN, /* messages.c */
-                                         RULES_RIGHTS,                /* player.c */
-                                         RULES_FAILS, RULES_PUBLISHED};
+    static const char *const others[] = {RULES_LINK,   RULES_FORGOTTEN, RULES_ENDS, /* messages.c */
+                                         RULES_RIGHTS,                              /* player.c */
+                                         RULES_FAILS,  RULES_PUBLISHED};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strstr(compatibility, others[i]) == NULL) {
             return others[i];
