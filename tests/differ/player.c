@@ -9,7 +9,9 @@
 static void queue_add(struct player_queue *q, size_t step)
 {
     if (q->head + q->count == q->cap) {
-        memmove(q->steps, q->steps + q->head, q->count * sizeof *q->steps);
+        if (q->count > 0) {
+            memmove(q->steps, q->steps + q->head, q->count * sizeof *q->steps);
+        }
         q->head = 0;
         if (q->count * 2 >= q->cap) {
             q->cap = q->cap > 0 ? q->cap * 2 : 64;
