@@ -156,7 +156,7 @@ void tally_correct_info(const struct tally *t, struct buf *text)
     const char *at = (const char *)buf_head(text), *end = at + text->len;
     struct buf whole = BUF_INIT;
 
-    if (t->count == 0 || memmem(at, text->len, title, sizeof title - 1) == NULL) {
+    if (t->count == 0 || text->len == 0 || memmem(at, text->len, title, sizeof title - 1) == NULL) {
         return;
     }
     while (at < end) {

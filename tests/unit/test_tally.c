@@ -110,6 +110,7 @@ START_TEST(test_info)
         "cmdstat_reset:calls=1,usec=2,usec_per_call=2.05,rejected_calls=0,failed_calls=0\r\n"
         "cmdstat_get:calls=1,usec=2\r\n\r\n# Keyspace\r\n");
     expect_info("# Clients\r\ncmdstat_reset:1\r\n", "# Clients\r\ncmdstat_reset:1\r\n");
+    expect_info("", ""); /* of sections that there are not */
 }
 END_TEST
 
