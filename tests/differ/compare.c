@@ -276,7 +276,6 @@ bool compare_data(struct performance *pf)
             return false;
         }
     }
-    buf_clear(&d->said[0]);
-    buf_clear(&d->said[1]);
+    difference_release(d);
     return true;
 }
