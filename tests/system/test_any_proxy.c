@@ -201,10 +201,12 @@ START_TEST(who_blocks_is_not_overtaken)
         (void)snprintf(key, sizeof key, "queue%d", i);
         cluster_pause(cluster, follower(0));
         wire_command(&blocked[i], "BRPOP", key, "0");
-        wire_command(&w, "LPUSH", key, "x");
+        wire_queue(&w, "LPUSH", key, "x");
+        wire_queue(&w, "LPOP", key);
+        wire_flush(&w);
         cluster_resume(cluster, follower(0));
         wire_expect(&w, ":1\r\n");
-        wire_asks(&w, "$-1\r\n", "LPOP", key);
+        wire_expect(&w, "$-1\r\n");
         (void)snprintf(popped, sizeof popped, "*2\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key);
         wire_expect(&blocked[i], popped);
         wire_close(&blocked[i]);
