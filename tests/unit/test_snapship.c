@@ -950,12 +950,11 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN_FOR("snapship", NULL, NULL, 60, uploads_to_all, waits_for_a_quorum,
-                        founds_on_all, uploads_over_a_bad_network, resumes_uploads,
-                        finds_out_that_it_was_published, uploads_end, waits_for_its_source,
-                        ignores_answers_to_an_earlier_upload, downloads_the_newest,
-                        respects_the_room, downloads_over_a_bad_network, switches_nodes,
-                        remembers_rot, is_deleted_meanwhile, is_replaced_meanwhile, asks_a_quorum,
-                        stops_from_within, repairs, repairs_give_up,
-                        repairs_pass_over_a_node_that_is_stuck);
+    return UNIT_RUN_FOR(
+        "snapship", NULL, NULL, 60, uploads_to_all, waits_for_a_quorum, founds_on_all,
+        uploads_over_a_bad_network, resumes_uploads, finds_out_that_it_was_published, uploads_end,
+        waits_for_its_source, ignores_answers_to_an_earlier_upload, downloads_the_newest,
+        respects_the_room, downloads_over_a_bad_network, switches_nodes, remembers_rot,
+        is_deleted_meanwhile, is_replaced_meanwhile, asks_a_quorum, stops_from_within, repairs,
+        repairs_give_up, repairs_pass_over_a_node_that_is_stuck);
 }
