@@ -473,15 +473,17 @@ static void router_reject(struct client *c, const struct command *command, const
     transaction_answer_abort(c, error);
 }
 
-/* What Redis answers while a script takes too long, and our own section of INFO; and SELECT of
- * another proxy, which puts it in front of what its clients ask. */
+/* What Redis answers while a script takes too long, and our own section of INFO; and what another
+ * proxy says on its own account, which nobody is told: CLIENT ID as it connects, and SELECT in
+ * front of what its clients ask. */
 static bool router_may_be_busy(const struct client *c, const struct command *command,
                                const struct resp_arg *argv, size_t argc)
 {
     if (strcmp(command->name, "watch") == 0 && c->link == NULL) {
         return false; /* none can be set up now */
     }
-    if (c->nonce[0] != '\0' && c->transaction == NULL && strcmp(command->name, "select") == 0) {
+    if (c->transaction == NULL && (strcmp(command->name, "client|id") == 0 ||
+                                   (c->nonce[0] != '\0' && strcmp(command->name, "select") == 0))) {
         return true;
     }
     return (command->flags & COMMAND_FLAG_ALLOW_BUSY) != 0 ||

@@ -652,14 +652,17 @@ START_TEST(test_link_moved)
 }
 END_TEST
 
-/* While a script keeps Redis busy its clients are told so, and the other proxy goes on: the SELECT
- * that it has put in front of them is carried out. */
+/* While a script keeps Redis busy its clients are told so, and the other proxy goes on: it may
+ * connect, and the SELECT that it has put in front of them is carried out. */
 START_TEST(test_link_busy)
 {
     world.router.service = SERVICE_FULL;
     world_say(0, "HOLDFAST LINK c1 7 p2 " NONCE);
     world_expect(0, "+OK\r\n");
     strcpy(world.router.busy, "BUSY it is");
+    world_join(1);
+    world_say_raw(1, "CLIENT ID\r\nHOLDFAST LINK c1 7 p2 " NONCE "\r\n");
+    world_expect(1, ":2\r\n+OK\r\n");
     world_say_raw(0, "SELECT 1\r\nGET a\r\nHELLO 3\r\n");
     static const char begin[] = "+OK\r\n-BUSY it is\r\n%7\r\n";
     ck_assert(strncmp(world_hear(0), begin, sizeof begin - 1) == 0);
