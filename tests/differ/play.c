@@ -335,7 +335,7 @@ static bool play_pipeline(struct performance *pf, size_t *at)
 
 bool play(struct stage *stage, const struct program *p, struct difference *d)
 {
-    struct performance pf = {.stage = stage, .program = p, .difference = d};
+    struct performance pf = {.stage = stage, .program = p, .difference = d, .written = true};
     enum { DATA_EVERY = 100 };
     size_t at = 0, looked = 0;
 

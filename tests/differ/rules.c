@@ -42,6 +42,7 @@ static const struct rules_denied denied[] = {
     {"module", "loadex", RULES_MULTI, RULES_MODULE},
     {"module", "unload", RULES_MULTI, RULES_MODULE},
     {"config", "set", RULES_REPLICA, RULES_NOTIFIED},
+    {"fcall_ro", NULL, RULES_REPLICA, RULES_COPY}, /* a replica refuses it in other words */
     {"evalsha_ro", NULL, RULES_REPLICA, RULES_SCRIPTS},
     {"evalsha", NULL, RULES_REPLICA, RULES_SCRIPTS},
     {"script", "exists", RULES_REPLICA, RULES_SCRIPTS},
