@@ -228,6 +228,9 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
         struct request *r = client_queue_ours(c, REQUEST_GATE);
         r->waiter.harmless = true;
         router_send_bytes(router, route, r, probe, sizeof probe - 1, 0);
+        if (c->gate != CLIENT_GATE_NONE) {
+            return false; /* turned down at once: EXEC will say why */
+        }
     }
     client_postpone(c);
     return true;

@@ -84,6 +84,21 @@ START_TEST(test_transaction_memory)
 }
 END_TEST
 
+/* Where too much waits for a leader to ask even that, it is queued unasked, and EXEC is refused. */
+START_TEST(test_transaction_memory_unasked)
+{
+    world.router.memory_tight = true;
+    world_join(1);
+    forward_hold(world.forward, true); /* nothing expires */
+    world_say_raw(1, "GET a\r\nGET b\r\nGET c\r\n");
+    ck_assert_uint_eq(forward_waiting(world.forward), 3);
+    world_say_raw(0, "MULTI\r\nSET a 1\r\nSET b 1\r\nEXEC\r\nECHO on\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n+QUEUED\r\n"
+                    "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good "
+                    "replicas to write.\r\n" MASTERDOWN "\r\n");
+}
+END_TEST
+
 /* What is set in there at the leader is the leader's: our own Redis has not been told, so our links
  * and clients go on with what they had. */
 START_TEST(test_transaction_configures_the_leader)
@@ -872,6 +887,7 @@ int main(void)
     tcase_add_test(tc, test_forwarded);
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_transaction_memory);
+    tcase_add_test(tc, test_transaction_memory_unasked);
     tcase_add_test(tc, test_transaction_configures_the_leader);
     tcase_add_test(tc, test_wait);
     tcase_add_test(tc, test_sync);
