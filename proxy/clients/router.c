@@ -405,8 +405,8 @@ void router_pass(struct router *router, struct client *c, const struct command *
     if (router_turns_away(router, c, route, writes && !reads, may_follow)) {
         return;
     }
-    if (!command->plain && transaction_session_teaches(command) &&
-        !router_knows_where(router, c, route)) {
+    bool teaches = !command->plain && transaction_session_teaches(command);
+    if (teaches && !router_knows_where(router, c, route)) {
         return;
     }
     if (blocks && c->unanswered > 0) {
@@ -419,7 +419,8 @@ void router_pass(struct router *router, struct client *c, const struct command *
         return;
     }
     c->blocks = blocks;
-    flags = (own ? flags : 0) | router_flags(command, route, writes, argv, argc);
+    flags = (own ? flags : 0) | router_flags(command, route, writes, argv, argc) |
+            (teaches && route == ROUTE_FORWARD ? REQUEST_TEACHES : 0u);
     struct resp_arg *words = router_reader_words(c, command, reads, argv, argc);
     struct request *r =
         router_send(router, c, route, flags, !known, harmless, words != NULL ? words : argv, argc);

@@ -163,7 +163,8 @@ const char *router_gave_up(const struct request *r, bool replica);
 void router_wait(struct router *router, struct client *c);
 /* What sets up the proxy of its Redis, too (transaction_session_teaches), is not gathered for
  * whoever leads next: that may be this proxy, which has to see to it. False: it waits for somebody
- * to lead, or was refused. */
+ * to lead, or was refused. True, and a link ends that was there: REQUEST_TEACHES keeps it from our
+ * own Redis. */
 bool router_knows_where(struct router *router, struct client *c, enum route route);
 /* Clients that wait so are read again: somebody does, or it is time to
  * look at how long they wait. Once in a while, and when the leader changes. */

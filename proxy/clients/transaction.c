@@ -357,6 +357,7 @@ static uint32_t transaction_flags(const struct transaction *t, enum route route)
     flags |= t->selects || t->own ? REQUEST_BARRIER | REQUEST_SELECTS : 0u;
     flags |= t->locals.len > 0 ? REQUEST_BARRIER : 0u; /* they may change what comes behind */
     flags |= t->writes ? REQUEST_PATIENT : 0u;
+    flags |= t->teaches && route == ROUTE_FORWARD ? REQUEST_TEACHES : 0u;
     if ((route == ROUTE_REPLICA && !t->writes) || (route == ROUTE_FORWARD && t->may_repeat)) {
         flags |= REQUEST_RETRY;
     }

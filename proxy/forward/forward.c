@@ -221,7 +221,11 @@ static void forward_hand_over(struct forward *f, struct uplink *l)
     const uint8_t *bytes;
 
     while ((r = outbox_take_first(&l->outbox, &bytes)) != NULL) {
-        f->events->ours(f->ctx, forward_leaves(r), bytes);
+        if ((r->flags & REQUEST_TEACHES) != 0) {
+            f->events->expired(f->ctx, forward_leaves(r));
+        } else {
+            f->events->ours(f->ctx, forward_leaves(r), bytes);
+        }
     }
 }
 

@@ -26,7 +26,8 @@ struct forward_config {
 struct forward_events {
     void (*answered)(void *ctx, struct request *r);
     void (*unknown)(void *ctx, struct request *r); /* its outcome can't be known any more */
-    void (*expired)(void *ctx, struct request *r); /* it has waited too long; never executed */
+    /* It has waited too long, or may not be ours (REQUEST_TEACHES); never executed. */
+    void (*expired)(void *ctx, struct request *r);
     /* FORWARD_US: it is ours to execute. Its command is at bytes, r->command_len of them, as it was
      * given; r->db, r->resp and r->block_skips tell how. */
     void (*ours)(void *ctx, struct request *r, const uint8_t *bytes);

@@ -545,6 +545,27 @@ START_TEST(test_others_to_heed)
 }
 END_TEST
 
+/* It was sent to who led, who says that he doesn't, and now it is us: our Redis is not told what
+ * this proxy has not heeded. What else was sent is executed here. */
+START_TEST(test_ours_to_refuse)
+{
+    world_other_joins(true);
+    world_join(1);
+    world_say_raw(0, "MULTI\r\nACL SETUSER default >x\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_expect_other("MULTI|ACL SETUSER default >x|EXEC");
+    world_say_raw(1, "CONFIG SET maxclients 7\r\nGET a\r\n");
+    world_expect_other("CONFIG SET maxclients 7|GET a");
+    world_other_moved();
+    world.router.service = SERVICE_FULL;
+    forward_aim(world.forward, FORWARD_US, NULL, 0, clock_now_ns());
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(0, "-EXPIRED\r\n");
+    world_expect(1, "-EXPIRED\r\n$-1\r\n");
+}
+END_TEST
+
 /* While clients are paused (CLIENT PAUSE), what waited for a leader is not executed by us either,
  * and does not expire: it waits for the end of the pause. */
 START_TEST(test_ours_held)
@@ -909,6 +930,7 @@ int main(void)
     tcase_add_test(tc, test_ours);
     tcase_add_test(tc, test_ours_held);
     tcase_add_test(tc, test_ours_to_heed);
+    tcase_add_test(tc, test_ours_to_refuse);
     tcase_add_test(tc, test_others_to_heed);
     tcase_add_test(tc, test_link);
     tcase_add_test(tc, test_link_knows_what_is_configured);
