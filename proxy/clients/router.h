@@ -220,6 +220,12 @@ bool router_can_go_alone(const struct router *router, const struct client *c, en
 struct request *router_send(struct router *router, struct client *c, enum route route,
                             uint32_t flags, bool keyspace, bool harmless,
                             const struct resp_arg *argv, size_t argc);
+/* The flags of what asks Redis in front of a request (acl.h), and changes nothing: if whoever leads
+ * is lost, the next one is asked. */
+static inline uint32_t router_probe_flags(enum route route)
+{
+    return REQUEST_GATE | (route == ROUTE_FORWARD ? REQUEST_RETRY : 0u);
+}
 /* Bytes (a block, with skips replies before the one that counts) of a request that is queued and
  * whose waiter is filled in; not over a private link. */
 void router_send_bytes(struct router *router, enum route route, struct request *r,

@@ -155,7 +155,7 @@ static bool debug_populate_waits(struct router *router, struct client *c)
     if (!router_choose_lane(router, c, c->user != NULL, route)) {
         return true;
     }
-    struct request *r = client_queue_ours(c, REQUEST_GATE);
+    struct request *r = client_queue_ours(c, router_probe_flags(route));
     r->waiter.harmless = true;
     r->note = mem_strdup("debug");
     client_postpone(c);

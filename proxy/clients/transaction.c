@@ -225,7 +225,7 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
         return false;
     }
     if (c->unanswered == 0) {
-        struct request *r = client_queue_ours(c, REQUEST_GATE);
+        struct request *r = client_queue_ours(c, router_probe_flags(route));
         r->waiter.harmless = true;
         router_send_bytes(router, route, r, probe, sizeof probe - 1, 0);
         if (c->gate != CLIENT_GATE_NONE) {

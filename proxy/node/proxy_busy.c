@@ -16,15 +16,16 @@
 enum { PROXY_STALL_MS = 100 };
 
 /* What reads only, and was sent already, may be answered as well: nobody can tell whether Redis
- * runs it later. A write has to wait. What the script's own client sent behind it waits, as in
- * Redis. */
+ * runs it later. A write has to wait, and what asks on behalf of another request (acl.h). What the
+ * script's own client sent behind it waits, as in Redis. */
 static void busy_tell(void *ctx, struct request *r)
 {
     struct proxy *p = ctx;
     struct buf reply = BUF_INIT;
 
-    if ((r->flags & REQUEST_RETRY) == 0 || (r->flags & (REQUEST_BARRIER | REQUEST_BLOCK)) != 0 ||
-        r->client == NULL || r->client == engine_runs_for(p->engine)) {
+    if ((r->flags & REQUEST_RETRY) == 0 ||
+        (r->flags & (REQUEST_BARRIER | REQUEST_BLOCK | REQUEST_GATE)) != 0 || r->client == NULL ||
+        r->client == engine_runs_for(p->engine)) {
         return;
     }
     resp_put_error(&reply, p->router.busy);

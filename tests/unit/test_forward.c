@@ -433,6 +433,30 @@ START_TEST(test_lost)
 }
 END_TEST
 
+/* What is only asked in front of a request is asked again, of who leads next. */
+START_TEST(test_lost_probe)
+{
+    static const char *const probes[][2] = {
+        {"MULTI\r\nSET a 1\r\n", "SETRANGE  0 "},
+        {"DISCARD\r\nDEBUG POPULATE 5\r\n", "DEBUG POPULATE 0"}};
+
+    world.router.memory_tight = true;
+    world_other_joins(true);
+    for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
+        world_say_raw(0, probes[i][0]);
+        world_expect_other(probes[i][1]);
+        world_expect(0, "+OK\r\n");
+        (void)close(world.other);
+        world.other = -1;
+        world_expect(0, "");
+        world_other_joins(true);
+        world_expect_other(probes[i][1]);
+        world_other(i == 0 ? ":0\r\n" : "-ERR DEBUG command not allowed.\r\n");
+        world_expect(0, i == 0 ? "+QUEUED\r\n" : "-ERR DEBUG command not allowed.\r\n");
+    }
+}
+END_TEST
+
 /* A proxy that says that it doesn't serve has executed nothing: all of it is sent elsewhere. */
 START_TEST(test_moved)
 {
@@ -924,6 +948,7 @@ int main(void)
     tcase_add_test(tc, test_waits_too_much);
     tcase_add_test(tc, test_alone);
     tcase_add_test(tc, test_lost);
+    tcase_add_test(tc, test_lost_probe);
     tcase_add_test(tc, test_moved);
     tcase_add_test(tc, test_leaves);
     tcase_add_test(tc, test_leaves_frozen);
