@@ -151,6 +151,23 @@ void request_note_error(struct request *r, const void *bytes, size_t size)
     }
 }
 
+void request_unanswer(struct request *r)
+{
+    if ((r->flags & REQUEST_BLOCK) != 0 && r->note != NULL) {
+        memset(r->note, 0, REQUEST_ERROR_BYTES);
+    }
+    request_set_reply(r, "", 0);
+}
+
+bool request_lacked_memory(const struct request *r)
+{
+    const char *inside = (r->flags & REQUEST_BLOCK) != 0 ? r->note : NULL;
+
+    return request_reply_begins(r, "-OOM") ||
+           request_reply_begins(r, "-EXECABORT Transaction discarded because of: OOM") ||
+           (inside != NULL && strncmp(inside, "-OOM", 4) == 0);
+}
+
 void request_send_reply(struct request *r, struct chain *out)
 {
     if (r->inline_len > 0) {

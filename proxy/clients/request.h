@@ -127,6 +127,10 @@ static inline bool request_amend(struct request *r)
 /* REQUEST_BLOCK: a reply that is passed over is an error. The first one's line goes to the note
  * (ended by '\0', cut at REQUEST_ERROR_BYTES). */
 void request_note_error(struct request *r, const void *bytes, size_t size);
+/* It is to be sent again: nothing was said yet, in it or of it. */
+void request_unanswer(struct request *r);
+/* Whether Redis lacked memory for it, or for what stands inside MULTI; before amend. */
+bool request_lacked_memory(const struct request *r);
 /* Replaces what was collected so far. */
 void request_set_reply(struct request *r, const void *bytes, size_t size);
 /* The same with all of a buffer, which is empty then and owns no memory. */

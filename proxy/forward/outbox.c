@@ -232,6 +232,9 @@ static enum outbox_says outbox_piece(struct outbox *o, const uint8_t *bytes, siz
         return error && done ? OUTBOX_BROKEN : OUTBOX_GOES_ON;
     }
     if (r->replies_to_skip > 0) {
+        if (error && (r->flags & REQUEST_BLOCK) != 0) {
+            request_note_error(r, bytes, size);
+        }
         r->replies_to_skip -= done;
         return OUTBOX_GOES_ON;
     }
@@ -285,7 +288,7 @@ struct request *outbox_lost(struct outbox *o, bool moved)
             o->count--;
             continue;
         }
-        request_set_reply(r, "", 0); /* a part of it may have come */
+        request_unanswer(r); /* a part of it may have come */
         *kept_end = r;
         kept_end = &r->next_in_batch;
         last = r;

@@ -134,6 +134,7 @@ static void forward_private_fenced(void *ctx, struct request *first, uint64_t bo
         if (r->client != NULL && r->client->first == r) {
             r->client->oldest_ns = p->clients.now_ns; /* it may have blocked for hours */
         }
+        proxy_note_memory(p, r);
         proxy_reply(p, r);
     }
 }

@@ -46,7 +46,7 @@ static void memory_cb(void *ctx, const struct redisReply *reply)
 
 void proxy_note_memory(struct proxy *p, const struct request *r)
 {
-    if (request_reply_begins(r, "-OOM")) {
+    if (request_lacked_memory(r)) {
         p->router.memory_tight = true;
         p->memory_lacked_ns = p->clients.now_ns;
     }

@@ -84,6 +84,24 @@ START_TEST(test_transaction_memory)
 }
 END_TEST
 
+/* Where it was not asked, what Redis said as it was queued is EXEC's answer; of who is asked again
+ * elsewhere, what the last one said. */
+START_TEST(test_transaction_memory_lacks)
+{
+    world_other_joins(true);
+    world_say_raw(0, "MULTI\r\nSET a 1\r\nEXEC\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_expect_other("MULTI|SET a 1|EXEC");
+    world_other("+OK\r\n-ERR forgotten\r\n");
+    world_other_moved();
+    world_other_joins(true);
+    world_expect_other("MULTI|SET a 1|EXEC");
+    world_other("+OK\r\n-OOM command not allowed\r\n");
+    world_other("-EXECABORT Transaction discarded because of previous errors.\r\n");
+    world_expect(0, "-EXECABORT Transaction discarded because of: OOM command not allowed\r\n");
+}
+END_TEST
+
 /* Where too much waits for a leader to ask even that, it is queued unasked, and EXEC is refused. */
 START_TEST(test_transaction_memory_unasked)
 {
@@ -932,6 +950,7 @@ int main(void)
     tcase_add_test(tc, test_forwarded);
     tcase_add_test(tc, test_transaction);
     tcase_add_test(tc, test_transaction_memory);
+    tcase_add_test(tc, test_transaction_memory_lacks);
     tcase_add_test(tc, test_transaction_memory_unasked);
     tcase_add_test(tc, test_transaction_configures_the_leader);
     tcase_add_test(tc, test_wait);

@@ -96,6 +96,38 @@ START_TEST(test_begins)
 }
 END_TEST
 
+/* That Redis lacked memory is seen in what it says of a request, of EXEC, and inside MULTI; and is
+ * forgotten by what is sent again. */
+START_TEST(test_lacked_memory)
+{
+    static const char *const lacks[] = {"-OOM command not allowed\r\n",
+                                        "-EXECABORT Transaction discarded because of: OOM x\r\n"};
+    static const char *const others[] = {"+OOM\r\n", "-ERR OOM\r\n",
+                                         "-EXECABORT Transaction discarded because of: ERR\r\n"};
+    struct request_pool pool = {0};
+    struct request *r = request_take(&pool);
+
+    ck_assert(!request_lacked_memory(r));
+    for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++) {
+        request_set_reply(r, lacks[i], strlen(lacks[i]));
+        ck_assert(request_lacked_memory(r));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        request_set_reply(r, others[i], strlen(others[i]));
+        ck_assert(!request_lacked_memory(r));
+    }
+    request_note_error(r, lacks[0], strlen(lacks[0]));
+    ck_assert(!request_lacked_memory(r)); /* its note is something else */
+    r->flags |= REQUEST_BLOCK;
+    ck_assert(request_lacked_memory(r));
+    request_unanswer(r);
+    ck_assert(!request_lacked_memory(r));
+    ck_assert_uint_eq(request_reply_bytes(r), 0);
+    request_give(&pool, r);
+    request_pool_release(&pool);
+}
+END_TEST
+
 /* Keys are copied, however many, and may be set again. */
 START_TEST(test_keys)
 {
@@ -155,6 +187,6 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("request", NULL, NULL, test_reply, test_set_reply, test_begins, test_keys,
-                    test_pool);
+    return UNIT_RUN("request", NULL, NULL, test_reply, test_set_reply, test_begins,
+                    test_lacked_memory, test_keys, test_pool);
 }
