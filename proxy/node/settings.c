@@ -47,8 +47,9 @@ const struct config_row settings_schema[] = {
                "how long connecting may take"),
     CONFIG_INT("redis.stall_ms", S, redis_stall_ms, 100, 3600000, "60000",
                "a batch unanswered for this long: its clients are closed, the link is made anew"),
-    CONFIG_INT("redis.handover_ms", S, redis_handover_ms, 100, 3600000, "5000",
-               "a Redis that answers nothing for this long: another proxy leads, if one can"),
+    CONFIG_INT("redis.handover_ms", S, redis_handover_ms, 100, 3600000, "7000",
+               "a Redis that answers nothing for this long (longer than its busy-reply-threshold): "
+               "another proxy leads, if one can"),
     CONFIG_INT("redis.backlog_bytes", S, redis_backlog_bytes, 1 << 20, CONFIG_INT_MAX, "67108864",
                "repl-backlog-size set on Redis, so that a short break needs no rebuild"),
     CONFIG_INT("redis.batches_in_flight", S, redis_batches_in_flight, 1, 4, "1",

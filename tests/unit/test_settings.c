@@ -29,6 +29,7 @@ START_TEST(test_defaults)
     ck_assert_str_eq(s.redis_password, "");
     ck_assert_int_eq(s.port, 7379);
     ck_assert_int_lt(s.log_heartbeat_ms * 3, s.lease_ms);
+    ck_assert_int_ge(s.redis_handover_ms, 5000 + 1000); /* Redis' busy-reply-threshold */
     ck_assert_int_le(s.withheld_client_max_bytes, s.withheld_total_max_bytes);
     ck_assert_int_le(s.query_client_max_bytes, s.query_total_max_bytes);
     ck_assert_int_le(s.bulk_max_bytes, s.query_client_max_bytes);
