@@ -312,7 +312,7 @@ START_TEST(killed_while_it_stores)
     cluster_program("holdfast-snapshot", program, sizeof program);
     (void)snprintf(config, sizeof config, "%s/config.json", cluster_dir(cluster, "proxy1"));
     for (int i = 0; i < 3; i++) {
-        uint64_t at = (uint64_t)i * (KEYS / 2 - 100) * VALUE_BYTES;
+        uint64_t at = (uint64_t)i * (KEYS / 2 - 400) * VALUE_BYTES;
         struct incoming wanted = {.bytes = at + random_below(&dice, 1 << 20)};
         overwrite(100);
         fill_disk(50 << 20);
