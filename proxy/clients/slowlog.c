@@ -342,7 +342,7 @@ static bool is_ours(const struct slowlog *s, const struct entry *e)
             return true;
         }
     }
-    for (size_t i = 0; i < SLOWLOG_OWN_MAX; i++) {
+    for (size_t i = 0; e->who == NULL && i < SLOWLOG_OWN_MAX; i++) {
         size_t len = strlen(s->own[i]);
         if (len > 0 && len == e->address.len && memcmp(s->own[i], e->address.bytes, len) == 0) {
             return true;

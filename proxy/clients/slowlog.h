@@ -69,7 +69,8 @@ bool slowlog_is_lower(const struct slowlog *s, long long slower_us);
 void slowlog_set_threshold(struct slowlog *s, long long slower_us, uint64_t now_s);
 void slowlog_maybe_threshold(struct slowlog *s, long long slower_us);
 
-/* What comes from this address, which is one of ours, is never shown. */
+/* What comes from this address, which is one of ours, is not shown; but what is known to be a
+ * client's, whose link may have come to have that address later. */
 void slowlog_add_own(struct slowlog *s, const char *address);
 
 struct slowlog_who *slowlog_who_create(const char *address, const char *name);

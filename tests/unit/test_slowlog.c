@@ -222,6 +222,17 @@ START_TEST(test_nobody)
 }
 END_TEST
 
+/* An address that once was one of our own connections' may be that of a link now. */
+START_TEST(test_own_before)
+{
+    slowlog_add_own(&log_, LINK);
+    asked(LINK, "anna", "GET k", 100, 50000);
+    logged(8, LINK, "GET k", 100, 40000);
+    logged(7, LINK, "INFO memory", 98, 40000);
+    names("anna");
+}
+END_TEST
+
 /* Two asked the same: in order, if both are there; if one is, it might be either's. */
 START_TEST(test_same_words)
 {
@@ -429,6 +440,6 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("slowlog", setup, teardown, test_get, test_held, test_others, test_own,
-                    test_whose, test_nobody, test_same_words, test_duration, test_looks, test_learn,
-                    test_reset, test_lacks, test_transaction, test_cut);
+                    test_whose, test_nobody, test_own_before, test_same_words, test_duration,
+                    test_looks, test_learn, test_reset, test_lacks, test_transaction, test_cut);
 }
