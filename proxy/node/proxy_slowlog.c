@@ -30,13 +30,18 @@ void proxy_slow(void *ctx, const struct request *r, const char *address, const u
     slowlog_note(&p->clients.slowlog, &slow);
 }
 
+/* What Redis says may be from before what it was told last. */
+static bool slowlog_in_doubt(const struct proxy *p)
+{
+    return clock_now_ns() - p->router.config_set_ns <= PROXY_SLOWLOG_DOUBT_MS * CLOCK_NS_PER_MS;
+}
+
 static void slowlog_take_threshold(struct proxy *p, const char *text)
 {
     struct slowlog *s = &p->clients.slowlog;
-    uint64_t since_ns = clock_now_ns() - p->router.config_set_ns;
     long long slower_us = strtoll(text, NULL, 10);
 
-    if (since_ns > PROXY_SLOWLOG_DOUBT_MS * CLOCK_NS_PER_MS || slowlog_is_lower(s, slower_us)) {
+    if (!slowlog_in_doubt(p) || slowlog_is_lower(s, slower_us)) {
         slowlog_set_threshold(s, slower_us, clock_wall_ms() / 1000);
     }
 }
@@ -52,7 +57,7 @@ static void slowlog_config_cb(void *ctx, const struct redisReply *reply)
         }
         if (strcmp(name, "slowlog-log-slower-than") == 0) {
             slowlog_take_threshold(p, value);
-        } else if (strcmp(name, "slowlog-max-len") == 0) {
+        } else if (strcmp(name, "slowlog-max-len") == 0 && !slowlog_in_doubt(p)) {
             client_config_slowlog_found(&p->clients.config, value);
         }
     }
