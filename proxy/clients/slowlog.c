@@ -73,8 +73,9 @@ static bool read_sent_word(const uint8_t *bytes, size_t size, size_t *at, struct
     return true;
 }
 
-/* Reads one command from *at on. False: there is none, or too little of it. */
-static bool read_sent(const char *link, const uint8_t *bytes, size_t size, size_t *at,
+/* Reads one command from *at on. False: there is none, or too little of it. last: what is not
+ * logged of it is not looked at, nor what comes behind it. */
+static bool read_sent(const char *link, const uint8_t *bytes, size_t size, size_t *at, bool last,
                       struct slowlog_note *note)
 {
     size_t argc, link_len = strlen(link);
@@ -90,6 +91,9 @@ static bool read_sent(const char *link, const uint8_t *bytes, size_t size, size_
         if (i == WORDS_MAX - 1 && argc > WORDS_MAX) {
             int len = snprintf(more, sizeof more, "... (%zu more arguments)", argc - WORDS_MAX + 1);
             note->words = hash_word(note->words, more, (size_t)len);
+            if (last) {
+                return true;
+            }
         }
         if (!read_sent_word(bytes, size, at, &word)) {
             *at = size;
@@ -217,11 +221,13 @@ void slowlog_note(struct slowlog *s, const struct slowlog_request *r)
     struct slowlog_note note = {
         .began_s = r->began_s, .ended_s = r->ended_s, .took_us = r->took_us};
     size_t at = 0;
+    bool more = true;
 
     if (s->notes == NULL) {
         s->notes = mem_calloc(SLOWLOG_NOTES_MAX, sizeof *s->notes);
     }
-    while (read_sent(r->link, r->bytes, r->size, &at, &note)) {
+    while (more && read_sent(r->link, r->bytes, r->size, &at, !r->block, &note)) {
+        more = r->block;
         if (s->noted - s->forgotten == SLOWLOG_NOTES_MAX) {
             s->lacks_until_s = note_at(s, s->forgotten)->ended_s;
             forget_notes(s, s->forgotten + 1);

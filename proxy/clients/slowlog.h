@@ -85,6 +85,7 @@ struct slowlog_request {
     const char *link; /* its address, as Redis sees it */
     const uint8_t *bytes;
     size_t size;
+    bool block; /* there may be more than one command */
     struct slowlog_who *who;
     uint64_t began_s, ended_s, took_us;
 };

@@ -22,6 +22,7 @@ void proxy_slow(void *ctx, const struct request *r, const char *address, const u
     struct slowlog_request slow = {.link = address,
                                    .bytes = bytes,
                                    .size = size,
+                                   .block = (r->flags & REQUEST_BLOCK) != 0,
                                    .who = r->client != NULL ? client_who(r->client) : r->who,
                                    .began_s = (ended_ms - took_ns / CLOCK_NS_PER_MS) / 1000,
                                    .ended_s = ended_ms / 1000,

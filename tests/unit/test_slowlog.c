@@ -119,13 +119,14 @@ static void put_words(struct buf *b, const char *words)
 }
 
 /* These bytes of that client took so long, until this second. */
-static void sent(const char *link, const char *name, const struct buf *bytes, uint64_t ended_s,
-                 uint64_t took_us)
+static void sent_as(const char *link, const char *name, const struct buf *bytes, bool block,
+                    uint64_t ended_s, uint64_t took_us)
 {
     struct slowlog_who *who = name != NULL ? slowlog_who_create("1.2.3.4:5", name) : NULL;
     struct slowlog_request r = {.link = link,
                                 .bytes = buf_head(bytes),
                                 .size = bytes->len,
+                                .block = block,
                                 .who = who,
                                 .began_s = ended_s - took_us / 1000000,
                                 .ended_s = ended_s,
@@ -133,6 +134,12 @@ static void sent(const char *link, const char *name, const struct buf *bytes, ui
 
     slowlog_note(&log_, &r);
     slowlog_who_release(who);
+}
+
+static void sent(const char *link, const char *name, const struct buf *bytes, uint64_t ended_s,
+                 uint64_t took_us)
+{
+    sent_as(link, name, bytes, true, ended_s, took_us);
 }
 
 static void asked(const char *link, const char *name, const char *words, uint64_t ended_s,
@@ -437,9 +444,42 @@ START_TEST(test_cut)
 }
 END_TEST
 
+/* Of one that stands alone no more is looked at than Redis keeps: neither words nor what follows.
+ */
+START_TEST(test_alone)
+{
+    struct buf b = BUF_INIT;
+    char words[200] = "SADD", kept[200];
+
+    for (int i = 1; i < 31; i++) {
+        (void)snprintf(words + strlen(words), sizeof words - strlen(words), " m%d", i);
+    }
+    (void)snprintf(kept, sizeof kept, "%s", words);
+    (void)snprintf(words + strlen(words), sizeof words - strlen(words), " x y z");
+    put_words(&b, words);
+    put_words(&b, "GET k");
+    sent_as(LINK, "anna", &b, false, 100, 1000);
+    ck_assert_uint_eq(slowlog_mark(&log_), 1);
+    entries++;
+    buf_printf(&reply, "*6\r\n:9\r\n:100\r\n:5\r\n*32\r\n");
+    buf_clear(&b);
+    put_words(&b, kept);
+    buf_append(&reply, buf_head(&b) + 5, b.len - 5); /* but for its "*31" */
+    resp_put_bulk(&reply, "... (3 more arguments)", 22);
+    resp_put_bulk(&reply, LINK, strlen(LINK));
+    resp_put_bulk(&reply, "holdfast", 8);
+    names("anna");
+    put_words(&b, "GET k");
+    sent_as(LINK, "anna", &b, false, 100, 1000);
+    ck_assert_uint_eq(slowlog_mark(&log_), 2);
+    buf_release(&b);
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("slowlog", setup, teardown, test_get, test_held, test_others, test_own,
                     test_whose, test_nobody, test_own_before, test_same_words, test_duration,
-                    test_looks, test_learn, test_reset, test_lacks, test_transaction, test_cut);
+                    test_looks, test_learn, test_reset, test_lacks, test_transaction, test_cut,
+                    test_alone);
 }
