@@ -74,7 +74,8 @@ static enum storing_end storing_look_at_busy(struct storing *s, const struct sto
     if (enough || (s->to_store | s->later) != 0) {
         return storing_put_back(s, v, STORING_BUSY);
     }
-    return STORING_ON; /* there is nobody else */
+    s->moved_ns = v->now_ns; /* when it begins to take, patience begins */
+    return STORING_ON;       /* there is nobody else */
 }
 
 enum storing_end storing_look(struct storing *s, const struct storing_view *v)

@@ -148,6 +148,7 @@ START_TEST(busy_and_needed)
     ck_assert_int_eq(storing_look(&s, &v), STORING_ON); /* and is busy again since just now */
     now += 30 * PATIENCE;
     ck_assert_int_eq(look_at(0, 1), STORING_ON);
+    ck_assert_int_eq(look_at(0, 0), STORING_ON); /* is about to take, and has patience for that */
     now++;
     ck_assert_int_eq(look_at(0, 1), STORING_SILENT);
     expect_next(0);
