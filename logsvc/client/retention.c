@@ -55,9 +55,11 @@ static unsigned retention_oldest(const struct retention_config *config,
 }
 
 /* Whether the entry is good, and what a Redis needs that is made anew: no other good one is nearer
- * to the place where that is. */
+ * to the place where that is. Where that is not known it may have begun with the one in front of
+ * the newest, just before that was proven. */
 static bool retention_is_needed(const struct retention_config *config,
-                                const struct catalogue_view *view, unsigned index)
+                                const struct catalogue_view *view,
+                                const struct catalogue_entry *newest, unsigned index)
 {
     const struct catalogue_entry *e = &view->entries[index];
     uint64_t above = UINT64_MAX; /* the next good one */
@@ -67,7 +69,9 @@ static bool retention_is_needed(const struct retention_config *config,
         above = retention_is_good(&view->entries[i]) ? view->entries[i].info.offset : above;
     }
     for (unsigned i = 0; i < config->needed_count; i++) {
-        needed = needed || (config->needed[i] >= e->info.offset && config->needed[i] < above);
+        uint64_t at = config->needed[i];
+        needed = needed || (at >= e->info.offset && at < above) ||
+                 (at == 0 && above == newest->info.offset);
     }
     return needed && retention_is_good(e);
 }
@@ -89,7 +93,7 @@ static unsigned retention_oldest_needed(const struct retention_config *config,
     for (unsigned i = view->count; i > oldest + 1; i--) {
         const struct catalogue_entry *e = &view->entries[i - 1];
         uint64_t log_bytes = view->commit > e->info.offset ? view->commit - e->info.offset : 0;
-        if (log_bytes <= most && retention_is_needed(config, view, i - 1)) {
+        if (log_bytes <= most && retention_is_needed(config, view, newest, i - 1)) {
             return i - 1;
         }
     }
@@ -164,7 +168,7 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     uint32_t newer = 0; /* nodes where one counts that is newer than the entry */
     for (unsigned i = 0; i < view->count; newer |= view->entries[i++].counts) {
         const struct catalogue_entry *e = &view->entries[i];
-        bool between = i > oldest && i < from && !retention_is_needed(config, view, i);
+        bool between = i > oldest && i < from && !retention_is_needed(config, view, newest, i);
         bool goes = (!all && i > from) || between || i == thin ||
                     retention_is_left(config, e, newest, all, wall_ms);
         /* A node refuses to part with the newest that counts there: it lacks what all others have,

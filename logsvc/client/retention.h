@@ -24,8 +24,8 @@ struct retention_config {
     bool trim;              /* whether the log is ever trimmed */
     uint64_t unverified_ms; /* one that nobody verifies goes after so long */
     /* Where Redis are that don't go along with the log: each needs the snapshot at or below that
-     * place, and the log from there on. That has at most so much log behind it, or as much as the
-     * newest one's size. */
+     * place, and the log from there on; 0, not known: the one in front of the newest. That has at
+     * most so much log behind it, or as much as the newest one's size. */
     unsigned needed_count;
     uint64_t needed[RETENTION_NEEDED_MAX];
     uint64_t needed_max_bytes;

@@ -189,6 +189,38 @@ START_TEST(what_is_needed)
 }
 END_TEST
 
+/* Of a Redis of which nobody knows where it is, it is taken that it began with the one in front of
+ * the newest, within the same bounds. */
+START_TEST(what_is_needed_is_not_known)
+{
+    config.needed[config.needed_count++] = 0;
+    config.needed_max_bytes = 200;
+    entries[0].info.verified_ms = NOW - 59999;
+    decide(true);
+    expect(300, 2);
+    entries[1].proven = false; /* not whichever node is lost */
+    entries[1].counts = 3;
+    decide(true);
+    expect(400, 3);
+    config.needed_max_bytes = 300;
+    decide(true);
+    expect(200, 2);
+    config.needed[config.needed_count++] = 250; /* of two, that which is further back */
+    entries[1].proven = true;
+    decide(true);
+    expect(200, 1);
+    config.needed_count = 1;
+    entries[0].proven = false; /* the newest proven one counts */
+    entries[0].verified = entries[0].counts = 0;
+    entries[1].info.verified_ms = NOW;
+    decide(true);
+    expect(200, 1);
+    entries[1].info.verified_ms = NOW - 60000;
+    decide(true);
+    expect(300, 2);
+}
+END_TEST
+
 /* A node that lacks the newest is not asked to delete the newest that it has: it would refuse. The
  * others are, and it is as soon as it has a newer one. */
 START_TEST(what_a_node_needs_is_not_asked_for)
@@ -255,5 +287,6 @@ int main(void)
 {
     return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
                     unverified_and_lacking, the_first_one, what_is_needed,
-                    what_a_node_needs_is_not_asked_for, many_are_thinned_out);
+                    what_is_needed_is_not_known, what_a_node_needs_is_not_asked_for,
+                    many_are_thinned_out);
 }
