@@ -76,7 +76,19 @@ static bool retention_is_needed(const struct retention_config *config,
     return needed && retention_is_good(e);
 }
 
-/* The index of the oldest that is kept for that; `oldest` if there is none. */
+/* Whether a Redis is just being made anew from it: also if it is not good any more. */
+static bool retention_is_in_use(const struct retention_config *config,
+                                const struct catalogue_entry *e)
+{
+    bool used = false;
+
+    for (unsigned i = 0; i < config->needed_count; i++) {
+        used = used || (config->needed[i] != 0 && config->needed[i] == e->info.offset);
+    }
+    return used;
+}
+
+/* The index of the oldest that is kept for what is needed; `oldest` if there is none. */
 static unsigned retention_oldest_needed(const struct retention_config *config,
                                         const struct catalogue_view *view,
                                         const struct catalogue_entry *newest, uint64_t wall_ms,
@@ -168,7 +180,8 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     uint32_t newer = 0; /* nodes where one counts that is newer than the entry */
     for (unsigned i = 0; i < view->count; newer |= view->entries[i++].counts) {
         const struct catalogue_entry *e = &view->entries[i];
-        bool between = i > oldest && i < from && !retention_is_needed(config, view, newest, i);
+        bool between = i > oldest && i < from && !retention_is_needed(config, view, newest, i) &&
+                       !retention_is_in_use(config, e);
         bool goes = (!all && i > from) || between || i == thin ||
                     retention_is_left(config, e, newest, all, wall_ms);
         /* A node refuses to part with the newest that counts there: it lacks what all others have,

@@ -177,6 +177,10 @@ START_TEST(what_is_needed)
     entries[2].proven = false; /* not whichever node is lost: the one below it is */
     entries[2].counts = 3;
     decide(true);
+    expect(100, 1);
+    ck_assert_uint_eq(plan.deletes[0].offset, 300); /* and not the one that is being loaded */
+    config.needed[0] = 201;
+    decide(true);
     expect(100, 2);
     config.keep = 2; /* wanted for itself */
     config.needed[0] = 300;
@@ -218,6 +222,28 @@ START_TEST(what_is_needed_is_not_known)
     entries[1].info.verified_ms = NOW - 60000;
     decide(true);
     expect(300, 2);
+}
+END_TEST
+
+/* The very one that a Redis is made anew from stays also where it is not whichever node is lost: it
+ * may still be fetched from there, and the log goes back to one that is. */
+START_TEST(what_is_in_use)
+{
+    config.needed[config.needed_count++] = 300;
+    config.needed_max_bytes = 1000;
+    entries[0].info.verified_ms = NOW;
+    entries[1].proven = entries[1].stored = false;
+    entries[1].verified = entries[1].counts = 1;
+    decide(true);
+    expect(200, 1);
+    ck_assert_uint_eq(plan.deletes[0].offset, 100);
+    config.needed[0] = 301; /* has loaded it */
+    decide(true);
+    expect(200, 2);
+    config.needed[0] = 300;
+    entries[0].info.verified_ms = 1; /* too long ago */
+    decide(true);
+    expect(400, 3);
 }
 END_TEST
 
@@ -287,6 +313,6 @@ int main(void)
 {
     return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
                     unverified_and_lacking, the_first_one, what_is_needed,
-                    what_is_needed_is_not_known, what_a_node_needs_is_not_asked_for,
+                    what_is_needed_is_not_known, what_is_in_use, what_a_node_needs_is_not_asked_for,
                     many_are_thinned_out);
 }
