@@ -228,6 +228,12 @@ void adopt_tick(struct adopt *a, uint64_t now_ns)
     a->report_ns = now_ns;
     adopt_progress(a, &done, &total);
     double seconds = (double)(now_ns - a->started_ns) / (double)CLOCK_NS_PER_S;
+    int full = a->step == ADOPT_UPLOAD ? __builtin_popcount(snapship_full(a->snapship)) : 0;
+    if (full > 0) {
+        log_warn("adopting: %d of the log nodes have no room for the dataset; all must have it "
+                 "before anybody is served",
+                 full);
+    }
     if (a->step == ADOPT_UPLOAD && total > 0) {
         log_info("adopting: %" PRIu64 " of %" PRIu64 " bytes are with the log nodes, %.1f %%, %.1f "
                  "MB/s",

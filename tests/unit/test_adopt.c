@@ -49,6 +49,12 @@ void snapship_progress(const struct snapship *s, uint64_t *done_bytes, uint64_t 
     *total_bytes = 10;
 }
 
+uint32_t snapship_full(const struct snapship *s)
+{
+    ck_assert_ptr_eq(s, (const struct snapship *)(const void *)&ship);
+    return 1;
+}
+
 /* ---- the owner ---- */
 
 static void says_done(void *ctx)
