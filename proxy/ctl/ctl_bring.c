@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "proxy/ctl/ctl_stop.h"
+#include "proxy/ctl/target_mark.h"
 #include "proxy/engine/control.h"
 #include "proxy/snapshot/extract.h"
 #include "proxy/snapshot/sandbox.h"
@@ -77,9 +78,13 @@ static void bring_sandbox_down(void *ctx, const char *why)
     bring_failed(ctx, "redis-server", why);
 }
 
+/* It has the name that other restores look for (ctl_target.h). It is asked all the time: Redis does
+ * not end it for being idle, as it may the one that began. */
 static void bring_control_up(void *ctx)
 {
-    ((struct ctl_bring *)ctx)->up = true;
+    struct ctl_bring *b = ctx;
+
+    b->up = control_send(b->control, NULL, NULL, "CLIENT SETNAME %s", target_mark_user);
 }
 
 static void bring_control_down(void *ctx, const char *reason)

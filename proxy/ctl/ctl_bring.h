@@ -12,7 +12,8 @@ struct ctl_bring;
 struct ctl_bring_config {
     const struct ctl_nodes *nodes; /* whose addresses and ids are used; may be closed afterwards */
     uint64_t timeout_ms;           /* for the log nodes, or Redis, to be there */
-    /* A Redis that runs, "" user and password: none. NULL: a sandbox. */
+    /* A Redis that runs, which is told that a restore is at work; "" user and password: none. NULL:
+     * a sandbox. */
     const char *host;
     int port;
     const char *user, *password;

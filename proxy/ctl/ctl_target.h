@@ -4,7 +4,8 @@
  * While it is a replica of ours, its masterauth is ours too, and a user of its says what it was
  * before (target_mark.h): so after a kill at any point the next restore knows what it finds, and
  * puts it right. From the beginning until then, and at the end, our connection has a name, by which
- * other restores know that we are there: of several at most one changes anything. */
+ * other restores know that we are there, and in between that of ctl_bring: of several at most one
+ * changes anything. */
 #ifndef PROXY_CTL_CTL_TARGET_H
 #define PROXY_CTL_CTL_TARGET_H
 

@@ -305,6 +305,46 @@ START_TEST(restores_keep_apart)
 }
 END_TEST
 
+/* Ends the oldest connection that has the name of restores, as if Redis had ended it for being
+ * idle. */
+static void end_first_connection(void)
+{
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "CLIENT LIST");
+    const char *name = strstr(r->str, " name=holdfast-restore "), *line = name;
+
+    ck_assert_msg(name != NULL, "%s", r->str);
+    while (line > r->str && line[-1] != '\n') {
+        line--;
+    }
+    cluster_command(redis, "CLIENT KILL ID %llu", strtoull(line + strlen("id="), NULL, 10));
+    freeReplyObject(r);
+    redisFree(redis);
+}
+
+/* A restore is known to others as long as it is at work, also when Redis has ended the connection
+ * that it began with. */
+START_TEST(restore_is_known_while_it_works)
+{
+    char target[64], reply[200];
+
+    write_values("values", 3000);
+    committed();
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    EXPECT_CTL(0, "snapshot", "now");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "key-load-delay", "2000",
+                                      "loading-process-events-interval-bytes", "4096", NULL});
+    pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
+    cluster_wait("Redis to load", WAIT_MS, plain_loads, NULL);
+    end_first_connection();
+    ck_assert_int_eq(CTL("restore", "--at", "now", "--to", target), 1);
+    expect_said("another restore is under way; nothing was changed");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "key-load-delay", "0", NULL});
+    ck_assert_int_eq(ctl_wait(pid), 0);
+    ask_plain(reply, (const char *[]){"FLUSHALL", NULL});
+}
+END_TEST
+
 /* What somebody else has made or set there stays: a user of the name that restore needs, and a
  * masterauth that is set while it is filled. */
 START_TEST(restore_leaves_others_alone)
@@ -451,7 +491,7 @@ int main(void)
 
     SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log);
     SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed,
-                restores_keep_apart, restore_leaves_others_alone);
+                restores_keep_apart, restore_is_known_while_it_works, restore_leaves_others_alone);
     SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
                 tail_ends_with_its_reader);
     return unit_main(suite);
