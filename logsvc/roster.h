@@ -23,7 +23,8 @@ struct roster_entry {
     char address[ROSTER_TEXT_MAX + 1]; /* where its clients connect to: host:port */
     enum roster_role role;
     bool synced;     /* its Redis goes along with the log */
-    uint64_t offset; /* that its Redis has applied; of a leader: executed */
+    uint64_t offset; /* that its Redis has applied (of a leader: executed); of one that is made
+                        anew, until that is known, the snapshot's; 0: not known */
     uint32_t sentinel_port;
     uint64_t heard_ns; /* when it greeted last; decoded: by the clock of who decodes */
 };
