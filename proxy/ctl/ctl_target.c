@@ -281,8 +281,9 @@ static int target_be_alone(struct ctl_target *t)
         (void)nanosleep(&(struct timespec){.tv_nsec = TARGET_POLL_MS * 1000000L}, NULL);
         patience_ms = others == TARGET_BEFORE_OTHERS ? TARGET_END_MS : TARGET_GONE_MS;
     } while (clock_now_ns() - begun_ns < patience_ms * CLOCK_NS_PER_MS);
-    ctl_complain("%s:%d: another restore is under way; nothing was changed", t->link.host,
-                 t->link.port);
+    ctl_complain("%s:%d: another restore is under way; nothing was changed. CLIENT LIST there says "
+                 "where from: addr of name=%s; if its machine died, CLIENT KILL ID ends it",
+                 t->link.host, t->link.port, target_mark_user);
     return CTL_EXIT_FAILED;
 }
 

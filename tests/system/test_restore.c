@@ -287,6 +287,7 @@ START_TEST(restores_keep_apart)
                            "~holdfast-restore:0123:empty:::");
     ck_assert_int_eq(CTL("restore", "--at", "now", "--to", target), 1);
     expect_said("another restore is under way; nothing was changed");
+    expect_said("addr of name=holdfast-restore; if its machine died, CLIENT KILL ID ends it");
     redisReply *r = redisCommand(other, "ACL USERS");
     ck_assert_uint_eq(r->elements, 2);
     freeReplyObject(r);
