@@ -348,7 +348,8 @@ static int target_check_role(struct ctl_target *t, bool force, struct target_mar
     rc = rc == CTL_EXIT_DONE ? target_role(t, &role) : rc;
     if (rc == CTL_EXIT_DONE && ours) {
         rc = target_left_alone(t, &role);
-        rc = rc == CTL_EXIT_DONE ? target_be_alone(t) : rc; /* that one may be about to end */
+        rc = rc == CTL_EXIT_DONE ? target_be_alone(t) : rc;    /* that one may be about to end */
+        rc = rc == CTL_EXIT_DONE ? target_role(t, &role) : rc; /* what it has left */
     }
     if (rc != CTL_EXIT_DONE) {
         return rc;

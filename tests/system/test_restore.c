@@ -346,6 +346,71 @@ START_TEST(restore_is_known_while_it_works)
 }
 END_TEST
 
+static bool plain_is_linked(void *arg)
+{
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "INFO replication");
+    (void)arg;
+    bool linked = r != NULL && strstr(r->str, "\nmaster_link_status:up") != NULL;
+    freeReplyObject(r);
+    redisFree(redis);
+    return linked;
+}
+
+/* Whether a restore is connected whose last command was that. */
+static bool restore_asked(void *command)
+{
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    redisReply *r = redisCommand(redis, "CLIENT LIST");
+    bool asked = false;
+
+    for (char *next, *line = strtok_r(r->str, "\n", &next); line != NULL;
+         line = strtok_r(NULL, "\n", &next)) {
+        asked = asked ||
+                (strstr(line, " name=holdfast-restore ") != NULL && strstr(line, command) != NULL);
+    }
+    freeReplyObject(r);
+    redisFree(redis);
+    return asked;
+}
+
+/* A restore that comes while another one ends, and waits for that, goes by what it leaves. */
+START_TEST(another_restore_ends_meanwhile)
+{
+    static char info[] = " cmd=info ", list[] = " cmd=client|list ";
+    char digest[CLUSTER_DIGEST_MAX], target[64], reply[200];
+
+    write_values("values", 10);
+    committed();
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    cluster_ask(cluster, "redis9", reply, sizeof reply,
+                (const char *[]){"CONFIG", "SET", "requirepass", "holdfast-restore:0123", NULL});
+    redisContext *redis = cluster_connect(cluster, "plain1");
+    cluster_command(redis, "CONFIG SET masterauth holdfast-restore:0123");
+    cluster_command(redis, "ACL SETUSER holdfast-restore reset off "
+                           "~holdfast-restore:0123:empty:6d696e65::796573");
+    cluster_command(redis, "REPLICAOF 127.0.0.1 %d", cluster_port(cluster, "redis9"));
+    cluster_wait("the link", WAIT_MS, plain_is_linked, NULL);
+
+    pid_t pid = CTL_START("restore", "--at", "now", "--to", target);
+    cluster_wait("a restore to see the replica", WAIT_MS, restore_asked, info);
+    redisContext *other = cluster_connect(cluster, "plain1");
+    cluster_command(other, "CLIENT SETNAME holdfast-restore");
+    cluster_wait("a restore to wait for the other one", WAIT_MS, restore_asked, list);
+    cluster_command(redis, "REPLICAOF NO ONE");
+    cluster_command(redis, "FLUSHALL");
+    cluster_command(redis, "CONFIG SET masterauth mine");
+    cluster_command(redis, "ACL DELUSER holdfast-restore");
+    redisFree(other);
+    ck_assert_int_eq(ctl_wait(pid), 0);
+    redisFree(redis);
+    cluster_digest_of(cluster, "redis1", digest);
+    expect_let_go(digest);
+    ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+    ck_assert_str_ne(reply, "0");
+}
+END_TEST
+
 /* What somebody else has made or set there stays: a user of the name that restore needs, and a
  * masterauth that is set while it is filled. */
 START_TEST(restore_leaves_others_alone)
@@ -490,7 +555,8 @@ int main(void)
 {
     Suite *suite = suite_create("restore");
 
-    SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log);
+    SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log,
+                another_restore_ends_meanwhile);
     SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed,
                 restores_keep_apart, restore_is_known_while_it_works, restore_leaves_others_alone);
     SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
