@@ -92,6 +92,7 @@ struct client {
     bool logs_in : 1;      /* one of all->logins is its */
     bool waits_to_log_in : 1; /* in all->logins_first, by next_login */
     bool waits_for_link : 1;  /* for that of another client to come up */
+    bool waits_for_ships : 1; /* transaction_ship_all */
     bool tracks_bcast : 1;    /* CLIENT TRACKING … BCAST */
     bool no_evict : 1;        /* CLIENT NO-EVICT, for CLIENT LIST */
     bool tracking : 1;        /* CLIENT TRACKING: on the private link */

@@ -3,6 +3,7 @@
 #include "proxy/clients/session_impl.h"
 
 #include "common/mem.h"
+#include "proxy/clients/transaction.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,23 @@ static void config_send(struct router *router, struct client *c, enum route rout
     r->note = note;
 }
 
+/* Less memory may refuse what is queued. */
+static bool config_waits_for_ships(struct router *router, struct client *c,
+                                   const struct resp_arg *argv, size_t argc)
+{
+    bool waited = c->waits_for_ships, memory = false;
+
+    for (size_t i = 2; i + 1 < argc; i += 2) {
+        memory = memory || resp_arg_is(&argv[i], "maxmemory") ||
+                 resp_arg_is(&argv[i], "maxmemory-policy");
+    }
+    c->waits_for_ships = memory && transaction_ship_all(router, !waited);
+    if (c->waits_for_ships) {
+        client_postpone(c);
+    }
+    return c->waits_for_ships;
+}
+
 static void config_set(struct router *router, struct client *c, enum route route,
                        const struct command *command, const struct resp_arg *argv, size_t argc)
 {
@@ -191,6 +209,9 @@ bool session_config(struct router *router, struct client *c, const struct comman
 
     if (route != ROUTE_ENGINE) {
         return false;
+    }
+    if (strcmp(sub, "set") == 0 && config_waits_for_ships(router, c, argv, argc)) {
+        return true;
     }
     if (strcmp(sub, "set") == 0) {
         config_set(router, c, route, command, argv, argc);

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* More keys than this are tracked as "the keyspace": waiting longer is safe, growing is not. */
-enum { TRANSACTION_KEYS_MAX = 4096 };
+/* More keys than this are tracked as "the keyspace": waiting longer is safe, growing is not. And so
+ * many are shipped for one CONFIG SET: each takes a link. */
+enum { TRANSACTION_KEYS_MAX = 4096, TRANSACTION_SHIPS_MAX = 64 };
 
 struct transaction {
     struct chain taken;  /* MULTI and what was queued, as RESP, up to the last large command … */
@@ -17,6 +18,11 @@ struct transaction {
     struct buf locals;   /* what of it is ours to answer; transaction_local.h */
     size_t bytes;        /* of both, as accounted for */
     uint32_t count;
+    /* What Redis has queued already (transaction_ship): so many bytes of commands, 0: nothing; so
+     * many of the count. While its answer is awaited: the request. */
+    size_t shipped_bytes;
+    uint32_t shipped_count;
+    const struct request *ship;
     unsigned db; /* of the next command: SELECT may be among them */
     bool selects;
     bool own; /* something in it changes the connection itself: it needs one */
@@ -117,12 +123,37 @@ void transaction_spoil(struct client *c)
     }
 }
 
+/* Who waits for those that are shipped looks again. */
+static void transaction_ships_settled(struct clients *all)
+{
+    for (struct client *c = all->list; c != NULL; c = c->next) {
+        if (c->waits_for_ships && c->postponed) {
+            client_resume(c);
+        }
+    }
+}
+
+/* Redis forgets what it has queued. The link is nobody else's afterwards. */
+static void transaction_call_back(struct client *c)
+{
+    if (c->transaction->shipped_bytes > 0) {
+        c->transaction->shipped_bytes = c->transaction->shipped_count = 0;
+        private_tell(c->link, "DISCARD");
+        private_unkeep(c->link, PRIVATE_MULTI);
+    }
+}
+
 void transaction_discard(struct client *c)
 {
     if (c->transaction != NULL) {
+        bool awaited = c->transaction->ship != NULL;
+        transaction_call_back(c);
         transaction_empty(c);
         free(c->transaction);
         c->transaction = NULL;
+        if (awaited) {
+            transaction_ships_settled(c->all);
+        }
     }
 }
 
@@ -254,7 +285,7 @@ static void transaction_put(struct client *c, const struct resp_arg *argv, size_
 {
     struct transaction *t = c->transaction;
 
-    bool large = c->all->whole_bytes >= BIGS_BYTES && t->locals.len == 0;
+    bool large = c->all->whole_bytes >= BIGS_BYTES && t->locals.len == 0 && t->shipped_bytes == 0;
 
     if (large) {
         chain_take(&t->taken, &t->commands);
@@ -320,10 +351,93 @@ static void transaction_queue(struct router *router, struct client *c,
     client_answer(c, "+QUEUED\r\n", 9, 0);
 }
 
+/* ---- what is queued goes ahead of EXEC ---- */
+
+static void transaction_shipped(struct request *r)
+{
+    struct client *c = r->client;
+    const char *error = r->note;
+
+    if (c->transaction == NULL || c->transaction->ship != r) {
+        return;
+    }
+    c->transaction->ship = NULL;
+    if (request_reply_type(r) == '-' || error[0] != '\0') {
+        transaction_call_back(c);
+    }
+    transaction_ships_settled(c->all);
+}
+
+/* Only what Redis can judge as it stands, of who needs no link for anything else. */
+static bool transaction_can_ship(const struct router *router, const struct client *c)
+{
+    const struct transaction *t = c->transaction;
+
+    return t != NULL && t->count > 0 && !t->spoiled && t->shipped_bytes == 0 && t->ship == NULL &&
+           t->locals.len == 0 && t->taken.len == 0 && !t->alone && c->link == NULL &&
+           c->unanswered == 0 && !c->closing && c->nonce[0] == '\0' &&
+           router_route(router, c, t->writes, t->may_follow, false) == ROUTE_ENGINE;
+}
+
+static bool transaction_ship(struct router *router, struct client *c)
+{
+    struct transaction *t = c->transaction;
+
+    if (!private_lend(router->privates, c)) {
+        return false;
+    }
+    c->lane = CLIENT_LANE_PRIVATE;
+    private_keep(c->link, PRIVATE_MULTI);
+    private_spoil(c->link);
+    private_unfence(c->link); /* ROLE would be queued */
+    struct request *r = client_queue_ours(c, REQUEST_SILENT);
+    r->waiter.harmless = true;
+    r->note = mem_calloc(1, REQUEST_ERROR_BYTES);
+    r->amend = transaction_shipped;
+    t->ship = r;
+    t->shipped_bytes = t->commands.len;
+    t->shipped_count = t->count;
+    private_add_block(c->link, r, &t->commands, t->count + 1, false);
+    return true;
+}
+
+bool transaction_ship_all(struct router *router, bool more)
+{
+    bool awaited = false;
+    unsigned count = 0;
+
+    for (struct client *c = router->clients->list; c != NULL; c = c->next) {
+        if (more && count < TRANSACTION_SHIPS_MAX && transaction_can_ship(router, c)) {
+            more = transaction_ship(router, c);
+            count++;
+        }
+        awaited = awaited || (c->transaction != NULL && c->transaction->ship != NULL);
+    }
+    return awaited;
+}
+
+void transaction_unship(struct client *c)
+{
+    struct transaction *t = c->transaction;
+
+    if (t != NULL) {
+        t->shipped_bytes = t->shipped_count = 0;
+        t->ship = NULL;
+        transaction_ships_settled(c->all);
+    }
+}
+
+/* ---- EXEC ---- */
+
 static void transaction_send(struct router *router, struct client *c, struct request *r,
                              enum route route)
 {
     struct transaction *t = c->transaction;
+    bool shipped = t->shipped_bytes > 0;
+    uint32_t before = shipped ? t->count - t->shipped_count : t->count + 1;
+
+    buf_consume(&t->commands, t->shipped_bytes);
+    t->shipped_bytes = t->shipped_count = 0;
     size_t size = t->taken.len + t->commands.len;
 
     if (c->lane == CLIENT_LANE_PRIVATE && t->own) {
@@ -333,7 +447,7 @@ static void transaction_send(struct router *router, struct client *c, struct req
     if (size >= BIGS_BYTES && c->lane == CLIENT_LANE_PRIVATE && private_is_quiet(c->link)) {
         chain_take(&t->taken, &t->commands);
         client_holds(c, size);
-        private_add_taken(c->link, r, &t->taken, t->count + 1);
+        private_add_taken(c->link, r, &t->taken, before);
     } else if (t->taken.len > 0) {
         chain_take(&t->taken, &t->commands);
         chain_move_to(&t->taken, &t->commands);
@@ -341,9 +455,12 @@ static void transaction_send(struct router *router, struct client *c, struct req
     if (t->commands.len == 0) {
         /* it is on its way */
     } else if (c->lane == CLIENT_LANE_PRIVATE) {
-        private_add_block(c->link, r, &t->commands, t->count + 2, t->selects || t->own);
+        private_add_block(c->link, r, &t->commands, before + 1, t->selects || t->own);
     } else {
-        router_send_bytes(router, route, r, buf_head(&t->commands), t->commands.len, t->count + 1);
+        router_send_bytes(router, route, r, buf_head(&t->commands), t->commands.len, before);
+    }
+    if (shipped) {
+        private_unkeep(c->link, PRIVATE_MULTI);
     }
     if (c->watches) {
         transaction_watch_ends(c); /* by EXEC, whatever comes of it */

@@ -21,6 +21,15 @@ void transaction_unwatch(struct client *c);
 /* The same, where the link has been told, or will be by what was just sent. */
 void transaction_watch_ends(struct client *c);
 
+/* Before Redis is told to do with less memory: what is queued here it would refuse to queue then,
+ * also what EXEC may still run (processCommand in server.c). So it gets it now, each on a link of
+ * its own (PRIVATE_MULTI), as far as there are some, and EXEC follows there. more: what was not
+ * shipped yet is. True: not all has arrived, and who set waits_for_ships and was postponed is
+ * resumed then. */
+bool transaction_ship_all(struct router *router, bool more);
+/* The link has ended before EXEC: nothing is lost. */
+void transaction_unship(struct client *c);
+
 /* Forgets the transaction, if there is one. */
 void transaction_discard(struct client *c);
 

@@ -642,7 +642,7 @@ static void private_tick_all(const struct private_pool *pool, struct private_lin
         next = link->next;
         engine_tick(link->engine,
                     now_ns); /* a fence is asked for again, connecting takes too long */
-        if (pool->keep_alive_ns != 0) {
+        if (pool->keep_alive_ns != 0 && (link->kept & PRIVATE_MULTI) == 0) { /* it'd be queued */
             engine_keep_alive(link->engine, now_ns, pool->keep_alive_ns);
         }
     }

@@ -29,6 +29,7 @@ enum {
     PRIVATE_TRIAL = 1u << 4,   /* c->trial */
     PRIVATE_NO_TOUCH = 1u << 6,
     PRIVATE_EXEC = 1u << 7,     /* while the answer to a transaction is looked at */
+    PRIVATE_MULTI = 1u << 8,    /* Redis has queued what EXEC will run (transaction_ship_all) */
     PRIVATE_REDIRECT = 1u << 5, /* c->redirect, for as long as the client is connected */
 };
 
@@ -52,9 +53,9 @@ struct private_events {
     /* As engine_events.fenced: these are answered; of the link's client, or of none (r->client). */
     void (*fenced)(void *ctx, struct request *first, uint64_t bound);
     /* The link has ended; c->link is NULL already. What the client asked and what it had set there
-     * is lost: the owner closes it, or, if nothing but unsent is lost (kept == 0, unknown == NULL),
-     * answers those with an error. Both lists are the owner's. Requests without a client may be
-     * among them. c may be NULL. */
+     * is lost: the owner closes it, or, if nothing but unsent is lost (kept == 0 or PRIVATE_MULTI,
+     * unknown == NULL), answers those with an error. Both lists are the owner's. Requests without a
+     * client may be among them. c may be NULL. */
     void (*down)(void *ctx, struct client *c, unsigned kept, struct request *unknown,
                  struct request *unsent, const char *reason);
     /* As engine_events.push, of the client's link. */

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "proxy/clients/session.h"
+#include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
 
 #include <inttypes.h>
@@ -30,10 +31,12 @@ static void proxy_private_down(void *ctx, struct client *c, unsigned kept, struc
 {
     struct proxy *p = ctx;
 
-    if (unknown != NULL || kept != 0) {
+    if (unknown != NULL || (kept & ~(unsigned)PRIVATE_MULTI) != 0) {
         log_info("client %llu closed, its private link ended: %s", (unsigned long long)c->id,
                  reason);
         client_close(c, "the outcome of its requests is unknown");
+    } else if (kept != 0) {
+        transaction_unship(c);
     }
     for (struct request *r = unknown, *next; r != NULL; r = next) {
         next = r->next_in_batch;

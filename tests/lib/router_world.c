@@ -88,8 +88,10 @@ static void owner_down(void *ctx, struct request *unknown, struct request *unsen
 static void owner_private_down(void *ctx, struct client *c, unsigned kept, struct request *unknown,
                                struct request *unsent, const char *reason)
 {
-    if (kept != 0) {
+    if ((kept & ~(unsigned)PRIVATE_MULTI) != 0) {
         client_close(c, "its link is lost");
+    } else if (kept != 0) {
+        transaction_unship(c);
     }
     owner_down(ctx, unknown, unsent, reason);
 }
@@ -236,8 +238,10 @@ static void owner_forward_private_down(void *ctx, struct client *c, unsigned kep
                                        struct request *unknown, struct request *unsent,
                                        const char *reason)
 {
-    if (kept != 0) {
+    if ((kept & ~(unsigned)PRIVATE_MULTI) != 0) {
         client_close(c, "its link is lost");
+    } else if (kept != 0) {
+        transaction_unship(c);
     }
     owner_down(ctx, unknown, NULL, reason);
     for (struct request *r = unsent, *next; r != NULL; r = next) {

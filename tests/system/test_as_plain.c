@@ -64,6 +64,9 @@ START_TEST(transactions_out_of_memory)
          "A CONFIG SET maxmemory 0", "D SET z 1", "D EXEC", "D EXISTS x y z", "D MULTI",
          "A CONFIG SET maxmemory 1", "D SET y 1", "D DISCARD", "D MULTI", "D PING", "D EXEC",
          "A CONFIG SET maxmemory 0", "D MULTI", "D SHUTDOWN", "D EXEC");
+    DUEL("D SET x 1", "D MULTI", "D GET x", "D PING", "D DEL x", "C SELECT 3", "C:HELLO 3",
+         "C MULTI", "C SET x 1", "C HGETALL h", "A CONFIG SET maxmemory 1", "D EXEC", "D GET x",
+         "C EXEC", "C GET x", "A CONFIG SET maxmemory 0", "D SET x 1", "C SET x 1", "D GET x");
     DUEL("D HSET  f v", "A CONFIG SET maxmemory 0", "D MULTI", "D GET x", "D EXEC", "D DEL ");
 }
 END_TEST

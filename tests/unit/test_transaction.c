@@ -105,6 +105,85 @@ START_TEST(test_memory)
 }
 END_TEST
 
+/* What is queued when Redis is told to do with less memory goes to Redis before that, which still
+ * queues it; what comes behind follows with EXEC. */
+START_TEST(test_shipped)
+{
+    world_join(1);
+    world_join(2);
+    world_say_raw(0, "MULTI\r\nGET a\r\nPING\r\n");
+    world_expect(0, OK QUEUED QUEUED);
+    world_say_raw(2, "MULTI\r\nCLIENT ID\r\n"); /* only we could say what that is */
+    world_expect(2, OK QUEUED);
+    world_say(1, "CONFIG SET maxmemory 1");
+    world_link_up(0);
+    world_link_expect_bare(0, "MULTI|GET a|PING");
+    world_expect_nothing_sent();
+    world_link_redis_raw(0, OK QUEUED QUEUED);
+    world_expect_sent_bare("CONFIG SET maxmemory 1");
+    world_redis(OK);
+    world_expect(1, OK);
+    world.router.memory_tight = false;
+    world_say(1, "CONFIG SET timeout 0 maxmemory-policy noeviction"); /* it is there already */
+    world_expect_sent_bare("CONFIG SET maxmemory-policy noeviction");
+    world_redis(OK);
+    world_expect(1, OK);
+    world.router.memory_tight = false;
+    world_say(0, "SET b c");
+    world_expect(0, QUEUED);
+    world_say(0, "EXEC");
+    world_link_expect_bare(0, "SET b c|EXEC");
+    world_link_redis_raw(0, QUEUED "*3\r\n$-1\r\n+PONG\r\n+OK\r\n");
+    world_expect(0, "*3\r\n$-1\r\n+PONG\r\n+OK\r\n");
+    ck_assert_ptr_null(world.clients[0]->link);
+    world_asks(0, "GET a", "$-1\r\n");
+}
+END_TEST
+
+/* What Redis does not queue there, or loses with the link, is as if it had not been sent; what its
+ * client discards, or leaves, Redis does as well. */
+START_TEST(test_shipped_in_vain)
+{
+    enum { OOM, LOST, DISCARDED, GONE };
+
+    world_join(1);
+    for (int how = OOM; how <= GONE; how++) {
+        world_say_raw(0, "MULTI\r\nGET a\r\n");
+        world_expect(0, OK QUEUED);
+        world_say(1, "CONFIG SET maxmemory 1");
+        world_link_up(0);
+        world_link_expect_bare(0, "MULTI|GET a");
+        if (how == GONE) {
+            world_join(0);
+        }
+        world_link_redis_raw(0, how == OOM ? OK "-OOM no memory\r\n" : OK QUEUED);
+        if (how == LOST) {
+            world_link_down(0);
+        }
+        world_expect_sent_bare("CONFIG SET maxmemory 1");
+        world_redis(OK);
+        world_expect(1, OK);
+        world.router.memory_tight = false;
+        if (how == DISCARDED) {
+            world_say(0, "DISCARD");
+            world_expect(0, OK);
+        }
+        if (how == OOM || how == DISCARDED) {
+            world_link_expect_bare(0, "DISCARD");
+            world_link_redis_raw(0, OK);
+        }
+        if (how == OOM || how == LOST) {
+            world_say(0, "EXEC");
+            world_expect_sent("MULTI|GET a|EXEC");
+            world_redis(OK QUEUED "*1\r\n$-1\r\n");
+            world_expect(0, "*1\r\n$-1\r\n");
+        }
+        ck_assert_ptr_null(world.clients[0]->link);
+        world_asks(0, "GET a", "$-1\r\n");
+    }
+}
+END_TEST
+
 /* What no transaction takes is refused as such, also if nobody may say it at all. */
 START_TEST(test_never)
 {
@@ -485,8 +564,8 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("transaction", world_setup, world_teardown, test_errors, test_refused,
-                    test_memory, test_never, test_locals, test_own_link, test_link_for_nothing,
-                    test_own_password, test_users, test_wait, test_reply, test_subscribes,
-                    test_exec, test_scope, test_select, test_service, test_bounds, test_leave,
-                    test_many_keys);
+                    test_memory, test_shipped, test_shipped_in_vain, test_never, test_locals,
+                    test_own_link, test_link_for_nothing, test_own_password, test_users, test_wait,
+                    test_reply, test_subscribes, test_exec, test_scope, test_select, test_service,
+                    test_bounds, test_leave, test_many_keys);
 }
