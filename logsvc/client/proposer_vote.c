@@ -118,6 +118,19 @@ static struct log_position proposer_position(const struct proposer_node *n)
                                  .offset = n->log.unit_off};
 }
 
+/* Whether no older lease can be: the quorum that renewed one meets the voters in a node that had
+ * accepted an append, and before it an ELECTED, with a history. */
+static bool proposer_is_first(const struct proposer *p)
+{
+    for (unsigned i = 0; i < p->node_count; i++) {
+        const struct proposer_node *n = &p->nodes[i];
+        if (n->vote_granted && (!n->log.empty || n->log.uncertain_to > 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The most advanced of those voters that are sure to be complete: log term first, then offset. */
 static void proposer_choose_donor(struct proposer *p)
 {
@@ -146,6 +159,9 @@ static void proposer_choose_donor(struct proposer *p)
         if (better > 0 || sounder) {
             *d = (struct proposer_donor){.empty = false, .node = i, .end = at};
         }
+    }
+    if (proposer_is_first(p)) {
+        p->safe_at_ns = 0;
     }
     const struct proposer_node *n = &p->nodes[d->node];
     p->donor_history = d->empty ? (struct history){0} : n->history;

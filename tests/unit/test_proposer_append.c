@@ -333,9 +333,9 @@ START_TEST(safe_at)
 {
     to_voting();
     uint64_t voted = now;
-    grant(0, (struct vote){.elapsed_ns = MS(700)});
+    grant(0, (struct vote){.elapsed_ns = MS(700), .unit_off = END, .pairs = PAIRS(1, 100)});
     now += MS(50);
-    grant(1, (struct vote){.elapsed_ns = MS(100)});
+    grant(1, (struct vote){.elapsed_ns = MS(100), .unit_off = END, .pairs = PAIRS(1, 100)});
     ck_assert_uint_eq(proposer_safe_at_ns(p), voted + MS(50) + MS(1010) - MS(100));
     proposer_lead(p, now, END, &replid);
     accept_elected(0, END);
@@ -355,12 +355,32 @@ START_TEST(safe_at)
 }
 END_TEST
 
+/* Where all voters are empty nobody has led, and nobody is waited for; one with a log, or one that
+ * may have lost its own, is waited for as ever. */
+START_TEST(first_leader_does_not_wait)
+{
+    to_voting();
+    grant(0, (struct vote){.elapsed_ns = MS(1)});
+    grant(1, (struct vote){.elapsed_ns = MS(1)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    ck_assert_uint_eq(proposer_safe_at_ns(p), 0);
+
+    teardown();
+    setup();
+    to_voting();
+    grant(0, (struct vote){.elapsed_ns = MS(1)});
+    grant(1, (struct vote){.elapsed_ns = MS(1), .unit_off = END, .pairs = PAIRS(1, 100)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    ck_assert_uint_gt(proposer_safe_at_ns(p), now);
+}
+END_TEST
+
 /* Only who has waited out all older leases gives the lease back. */
 START_TEST(release_after_safe_at)
 {
     to_voting();
-    grant(0, (struct vote){.elapsed_ns = MS(100)});
-    grant(1, (struct vote){.elapsed_ns = MS(100)});
+    grant(0, (struct vote){.elapsed_ns = MS(100), .unit_off = END, .pairs = PAIRS(1, 100)});
+    grant(1, (struct vote){.elapsed_ns = MS(100), .unit_off = END, .pairs = PAIRS(1, 100)});
     proposer_lead(p, now, END, &replid);
     accept_elected(0, END);
     empty_boxes();
@@ -386,8 +406,8 @@ START_TEST(last_words)
 
     to_voting();
     ck_assert(!proposer_last_word(p, now, 0, "", &word));
-    grant(0, (struct vote){.elapsed_ns = MS(100)});
-    grant(1, (struct vote){.elapsed_ns = MS(100)});
+    grant(0, (struct vote){.elapsed_ns = MS(100), .unit_off = END, .pairs = PAIRS(1, 100)});
+    grant(1, (struct vote){.elapsed_ns = MS(100), .unit_off = END, .pairs = PAIRS(1, 100)});
     proposer_lead(p, now, END, &replid);
     accept_elected(0, END);
     ck_assert(!proposer_last_word(p, now, 0, "", &word)); /* older leases */
@@ -510,6 +530,6 @@ int main(void)
                     sealed_appends_stay_apart, inflight_is_bounded, commit_by_majority,
                     old_terms_commit_with_ours, gap_rewinds, new_link_new_session, what_counts,
                     restarted_node, replaced_node, deposed, lease_from_send_time, heartbeats,
-                    safe_at, release_after_safe_at, last_words, elected_keeps_others_away,
-                    frozen_node);
+                    safe_at, first_leader_does_not_wait, release_after_safe_at, last_words,
+                    elected_keeps_others_away, frozen_node);
 }
