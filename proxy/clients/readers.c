@@ -12,32 +12,64 @@ void readers_release(struct readers *r)
     *r = (struct readers){.scripts = BUF_INIT, .functions = BUF_INIT};
 }
 
+/* The next part of *at up to one of these characters, which is passed over. */
+static struct resp_arg readers_part(const uint8_t **at, const uint8_t *end, uint8_t mark)
+{
+    const uint8_t *begin = *at, *to = memchr(begin, mark, (size_t)(end - begin));
+
+    *at = to != NULL ? to + 1 : end;
+    return (struct resp_arg){begin, (size_t)((to != NULL ? to : end) - begin)};
+}
+
+/* A list of flags; false: with one that Redis may not know. */
+static bool readers_flags(struct resp_arg list, bool *no_writes)
+{
+    static const char *const known[] = {"no-writes", "allow-oom", "allow-stale", "no-cluster",
+                                        "allow-cross-slot-keys"};
+    const uint8_t *at = list.bytes, *end = list.bytes + list.len;
+
+    while (at < end) {
+        struct resp_arg flag = readers_part(&at, end, ',');
+        size_t i = 0;
+        while (i < sizeof known / sizeof *known &&
+               (flag.len != strlen(known[i]) || memcmp(flag.bytes, known[i], flag.len) != 0)) {
+            i++;
+        }
+        if (i == sizeof known / sizeof *known) {
+            return false;
+        }
+        *no_writes = *no_writes || i == 0;
+    }
+    return true;
+}
+
+/* As evalExtractShebangFlags (eval.c), but for quotes. */
 bool readers_says_so(const struct resp_arg *script)
 {
-    static const char flags[] = " flags=", word[] = "no-writes";
+    static const char lua[] = "#!lua", flags[] = "flags=";
+    const uint8_t *at = script->bytes;
+    const uint8_t *end = memchr(script->bytes, '\n', script->len);
+    bool no_writes = false;
 
-    if (script->len < 2 || memcmp(script->bytes, "#!", 2) != 0) {
+    if (end == NULL) {
         return false;
     }
-    const uint8_t *newline = memchr(script->bytes, '\n', script->len);
-    const uint8_t *end = newline != NULL ? newline : script->bytes + script->len;
-    const uint8_t *at =
-        memmem(script->bytes, (size_t)(end - script->bytes), flags, sizeof flags - 1);
-    if (at == NULL) {
-        return false;
-    }
-    for (at += sizeof flags - 1; at < end && *at != ' ';) {
-        size_t len = 0;
-        while (at + len < end && at[len] != ',' && at[len] != ' ') {
-            len++;
+    for (size_t i = 0; at < end; i++) {
+        const char *begins = i == 0 ? lua : flags;
+        struct resp_arg part = readers_part(&at, end, ' ');
+        size_t len = strlen(begins);
+        if (part.len == 0 && i > 0) {
+            continue;
         }
-        if (len == sizeof word - 1 && memcmp(at, word, len) == 0) {
-            return true;
+        if (part.len < len || memcmp(part.bytes, begins, len) != 0 || (i == 0 && part.len > len)) {
+            return false;
         }
-        at += len;
-        at += at < end && *at == ',';
+        if (i > 0 &&
+            !readers_flags((struct resp_arg){part.bytes + len, part.len - len}, &no_writes)) {
+            return false;
+        }
     }
-    return false;
+    return no_writes;
 }
 
 /* In lower case, as resp_arg_is wants them. */

@@ -72,8 +72,10 @@ struct router {
     bool monitors_scripts; /* what scripts do is told to those who monitor (proxy_monitor.c) */
     /* Redis may be out of memory soon, or is: it is asked before MULTI queues what needs some. */
     bool memory_tight;
-    uint64_t config_set_ns; /* CONFIG SET was seen then: what was known before is void */
-    bool cron_paused;       /* DEBUG PAUSE-CRON may be; until Redis has said that it isn't */
+    uint64_t config_set_ns;  /* CONFIG SET was seen then: what was known before is void */
+    bool cron_paused;        /* DEBUG PAUSE-CRON may be; until Redis has said that it isn't */
+    bool redis_paused;       /* it was told of a CLIENT PAUSE, and not yet of its end … */
+    uint64_t pause_again_ns; /* … which it is told again then; 0: now */
     char busy[160]; /* a script keeps Redis from answering anybody: its words; "": it does not */
     /* SCRIPT KILL, FUNCTION KILL ("script|kill"), which must not wait behind what they are to end.
      * r is queued, and answered later. */
@@ -132,11 +134,17 @@ bool router_may_replicate(const struct command *command);
  * ever add to it, even if it is only queued (processCommand in server.c). */
 bool router_is_paused(const struct router *router, const struct client *c,
                       const struct command *command, const struct resp_arg *argv, size_t argc);
+/* While a CLIENT PAUSE lasts Redis pauses along, where it is ours to tell: when that begins, and in
+ * each turn. */
+void router_pause(struct router *router);
+/* It is over, for clients and Redis: in this order nothing that writes gets to a Redis that pauses.
+ */
+void router_end_pause(struct router *router);
 /* Whether it is a script that has to do without writing, since there are too few replicas. */
 bool router_runs_as_reader(const struct client *c, const struct command *command);
 /* The words (free them) that go to Redis in place of a script that can't write then: one like that
- * (`reads`), or one that is let through such a pause, since it is known not to write. NULL: as they
- * are. */
+ * (`reads`), or one that is let through such a pause, since it is known not to write: Redis must
+ * not find otherwise, and hold up the link that all share. NULL: as they are. */
 struct resp_arg *router_reader_words(const struct client *c, const struct command *command,
                                      bool reads, const struct resp_arg *argv, size_t argc);
 /* For `amend`, where replicas lack: that a script wrote is told as Redis tells it then. */

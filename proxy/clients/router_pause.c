@@ -1,11 +1,22 @@
-/* Which requests may add to the stream, and so are held back by CLIENT PAUSE … WRITE, or while the
- * log is full. */
+/* CLIENT PAUSE, and which requests may add to the stream, so that they are held back by CLIENT
+ * PAUSE … WRITE, or while the log is full.
+ *
+ * Redis pauses along, for writes, as long as the proxy leads: then it lets no key expire and evicts
+ * none (activeExpireCycle, expireIfNeeded, isSafeToPerformEvictions), as it does for clients of its
+ * own. It is told over the link that all share, so in one order with what they write: what came
+ * before the pause is executed before, and nothing that writes is sent while it lasts. (A write on
+ * a private link that comes late waits there, as it would in Redis.) And it is told for a second at
+ * a time, so that it never lasts if we end. */
 #include "proxy/clients/router.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "proxy/clients/transaction.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { PAUSE_MS = 1000, PAUSE_AGAIN_MS = 250 };
 
 bool router_may_replicate(const struct command *command)
 {
@@ -65,10 +76,11 @@ struct resp_arg *router_reader_words(const struct client *c, const struct comman
 {
     struct resp_arg *words;
 
-    if (!reads && (c->all->now_ns >= c->all->pause_until_ns || !readers_is_function(command))) {
+    const char *name = router_reader_name(command);
+
+    if (name == NULL || (!reads && (c->all->pause_until_ns == 0 || c->user != NULL))) {
         return NULL;
     }
-    const char *name = router_reader_name(command);
     words = mem_alloc(argc * sizeof *words);
     memcpy(words, argv, argc * sizeof *words);
     words[0] = (struct resp_arg){(const uint8_t *)name, strlen(name)};
@@ -106,6 +118,48 @@ bool router_is_paused(const struct router *router, const struct client *c,
     if (router->log_full && changes && (exec || c->transaction == NULL)) {
         return true;
     }
-    return router->clients->now_ns < c->all->pause_until_ns &&
+    return c->all->pause_until_ns != 0 &&
            (!c->all->pause_writes_only || (changes && !router_is_reader(c, command, argv, argc)));
+}
+
+/* ---- Redis pauses along ---- */
+
+static void pause_tell(struct router *router, const char *const *texts, size_t count)
+{
+    struct request *r = request_take(router->clients->pool);
+    struct resp_arg words[4];
+
+    for (size_t i = 0; i < count; i++) {
+        words[i] = (struct resp_arg){(const uint8_t *)texts[i], strlen(texts[i])};
+    }
+    r->waiter.harmless = true;
+    engine_add(router->engine, r, 0, 2, words, count);
+}
+
+void router_pause(struct router *router)
+{
+    uint64_t now_ns = router->clients->now_ns, until_ns = router->clients->pause_until_ns;
+    char rest[16];
+    const char *const words[] = {"CLIENT", "PAUSE", rest, "WRITE"};
+
+    if (until_ns <= now_ns || now_ns < router->pause_again_ns || !router_serves(router)) {
+        return;
+    }
+    uint64_t rest_ms = (until_ns - now_ns) / CLOCK_NS_PER_MS + 1;
+    (void)snprintf(rest, sizeof rest, "%u", (unsigned)(rest_ms < PAUSE_MS ? rest_ms : PAUSE_MS));
+    pause_tell(router, words, 4);
+    router->redis_paused = true;
+    router->pause_again_ns = now_ns + PAUSE_AGAIN_MS * CLOCK_NS_PER_MS;
+}
+
+void router_end_pause(struct router *router)
+{
+    static const char *const words[] = {"CLIENT", "UNPAUSE"};
+
+    if (router->redis_paused && router_serves(router)) {
+        pause_tell(router, words, 2);
+    }
+    router->redis_paused = false;
+    router->pause_again_ns = 0;
+    clients_end_pause(router->clients);
 }

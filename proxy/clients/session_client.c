@@ -132,7 +132,8 @@ static void session_client_unblock(struct router *router, struct client *c,
 /* ---- CLIENT PAUSE ---- */
 
 /* Requests wait unread until then (client_postpone); what is here already goes on. */
-static void session_client_pause(struct client *c, const struct resp_arg *argv, size_t argc)
+static void session_client_pause(struct router *router, struct client *c,
+                                 const struct resp_arg *argv, size_t argc)
 {
     struct clients *all = c->all;
     bool writes_only = argc == 4 && resp_arg_is(&argv[3], "write");
@@ -154,6 +155,8 @@ static void session_client_pause(struct client *c, const struct resp_arg *argv, 
             writes_only && (all->pause_until_ns == 0 || all->pause_writes_only);
         all->pause_until_ns = until_ns > all->pause_until_ns ? until_ns : all->pause_until_ns;
         readers_begin(&all->readers);
+        router->pause_again_ns = 0;
+        router_pause(router);
         router_answer_ok(c);
     }
 }
@@ -491,9 +494,9 @@ bool session_client(struct router *router, struct client *c, const struct comman
     } else if (strcmp(sub, "unblock") == 0) {
         session_client_unblock(router, c, argv, argc);
     } else if (strcmp(sub, "pause") == 0) {
-        session_client_pause(c, argv, argc);
+        session_client_pause(router, c, argv, argc);
     } else if (strcmp(sub, "unpause") == 0) {
-        clients_end_pause(c->all);
+        router_end_pause(router);
         router_answer_ok(c);
     } else if (strcmp(sub, "tracking") == 0) {
         session_client_tracking(router, c, argv, argc);

@@ -336,7 +336,7 @@ static bool is_identity(const struct entry *e)
 static bool is_ours(const struct slowlog *s, const struct entry *e)
 {
     static const char *const words[] = {"role", "hello", "select", "replconf", "psync"};
-    static const char *const of_client[] = {"id", "no-evict", "setname"};
+    static const char *const of_client[] = {"id", "no-evict", "setname", "pause", "unpause"};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (resp_arg_is(&e->first, words[i])) {

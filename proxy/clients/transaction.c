@@ -251,7 +251,8 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
     static const char probe[] = "*4\r\n$8\r\nSETRANGE\r\n$0\r\n\r\n$1\r\n0\r\n$0\r\n\r\n";
     enum route route = router_route(router, c, true, false, false);
 
-    if (!router->memory_tight || c->gate != CLIENT_GATE_NONE ||
+    /* While it pauses Redis refuses nothing for that (isSafeToPerformEvictions). */
+    if (!router->memory_tight || router->redis_paused || c->gate != CLIENT_GATE_NONE ||
         (route != ROUTE_ENGINE && route != ROUTE_FORWARD)) {
         return false;
     }
@@ -368,14 +369,15 @@ static void transaction_shipped(struct request *r)
     transaction_ships_settled(c->all);
 }
 
-/* Only what Redis can judge as it stands, of who needs no link for anything else. */
+/* Only what Redis can judge as it stands, of who needs no link for anything else; not while it
+ * pauses, when it would let that wait, and lacks no memory. */
 static bool transaction_can_ship(const struct router *router, const struct client *c)
 {
     const struct transaction *t = c->transaction;
 
     return t != NULL && t->count > 0 && !t->spoiled && t->shipped_bytes == 0 && t->ship == NULL &&
            t->locals.len == 0 && t->taken.len == 0 && !t->alone && c->link == NULL &&
-           c->unanswered == 0 && !c->closing && c->nonce[0] == '\0' &&
+           c->unanswered == 0 && !c->closing && c->nonce[0] == '\0' && !router->redis_paused &&
            router_route(router, c, t->writes, t->may_follow, false) == ROUTE_ENGINE;
 }
 

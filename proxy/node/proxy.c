@@ -372,7 +372,7 @@ static void proxy_turn(struct proxy *p)
 
     p->clients.now_ns = now_ns;
     if (p->clients.pause_until_ns != 0 && now_ns >= p->clients.pause_until_ns) {
-        clients_end_pause(&p->clients);
+        router_end_pause(&p->router);
     }
     proposer_tick(p->proposer, now_ns);
     proxy_follow_members(p);
@@ -386,6 +386,7 @@ static void proxy_turn(struct proxy *p)
     proxy_flush_log(p, now_ns);
     proxy_turn_role(p);
     proxy_turn_forward(p, now_ns);
+    router_pause(&p->router);
     proxy_bound_log(p);
     pubsub_flush(p->pubsub, now_ns); /* an UNSUBSCRIBE before a later PUBLISH of somebody else */
     proxy_flush_engine(p, now_ns);

@@ -351,6 +351,10 @@ static void redis_nudge(struct proxy *p)
     bool silent = p->streaming && capture_silent_ms(p->capture) > p->settings->redis_stall_ms / 2;
 
     if (silent && !p->nudged) {
+        if (p->router.redis_paused) { /* nothing would get into its stream */
+            (void)control_send(p->control, NULL, NULL, "CLIENT UNPAUSE");
+            p->router.pause_again_ns = 0;
+        }
         (void)control_send(p->control, NULL, NULL, "SPUBLISH __holdfast__ alive");
     }
     p->nudged = silent;

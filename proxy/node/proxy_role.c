@@ -172,6 +172,10 @@ static void action_detach(void *ctx)
     struct proxy *p = ctx;
 
     proxy_let_cron_run(p);
+    if (p->router.redis_paused) { /* it is to go along with the log */
+        (void)control_send(p->control, NULL, NULL, "CLIENT UNPAUSE");
+        p->router.redis_paused = false;
+    }
     p->streaming = false;
     p->attaching = false;
     capture_stop(p->capture);

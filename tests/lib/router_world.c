@@ -670,6 +670,22 @@ void world_expect_nothing_sent(void)
     ck_assert_str_eq(heard_text(), "");
 }
 
+void world_pause(int i)
+{
+    world_say(i, "CLIENT PAUSE 100000 WRITE");
+    world_expect_sent_bare("CLIENT PAUSE 1000 WRITE");
+    world_redis("+OK\r\n");
+    world_expect(i, "+OK\r\n");
+}
+
+void world_unpause(int i)
+{
+    world_say(i, "CLIENT UNPAUSE");
+    world_expect_sent_bare("CLIENT UNPAUSE");
+    world_redis("+OK\r\n");
+    world_expect(i, "+OK\r\n");
+}
+
 void world_redis(const char *replies)
 {
     ck_assert_int_eq(send(world.redis, replies, strlen(replies), MSG_NOSIGNAL),

@@ -75,6 +75,9 @@ void world_expect_sent_like(const char *begin, const char *end);
 void world_expect_sent_bare(const char *commands);
 /* Redis gets nothing. */
 void world_expect_nothing_sent(void);
+/* Client i asks for a pause of writes, and Redis is told; Redis is told of its end. */
+void world_pause(int i);
+void world_unpause(int i);
 /* It answers: these bytes and the fence. */
 void world_redis(const char *replies);
 

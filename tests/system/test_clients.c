@@ -129,6 +129,34 @@ START_TEST(pause_all)
 }
 END_TEST
 
+/* While clients are paused no key expires: it is gone for who asks, and there until the end. */
+START_TEST(paused_keys_stay)
+{
+    static const char *const servers[] = {"proxy1", "plain1"};
+
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+        struct wire w;
+        struct buf reply = BUF_INIT;
+
+        wire_open(&w, cluster_port(cluster, servers[i]));
+        wire_asks(&w, "+OK\r\n", "FLUSHALL");
+        wire_asks(&w, "+OK\r\n", "SET", "k", "1", "PX", "2000");
+        wire_asks(&w, "+OK\r\n", "CLIENT", "PAUSE", "100000", "WRITE");
+        do {
+            buf_clear(&reply);
+            wire_command(&w, "GET", "k");
+            ck_assert_int_eq(wire_reply(&w, &reply, WIRE_PATIENCE_MS), ERR_OK);
+        } while (reply.len != 5);
+        wire_asks(&w, ":1\r\n", "DBSIZE");
+        wire_asks(&w, "+OK\r\n", "CLIENT", "UNPAUSE");
+        wire_asks(&w, "$-1\r\n", "GET", "k");
+        wire_asks(&w, ":0\r\n", "DBSIZE");
+        wire_close(&w);
+        buf_release(&reply);
+    }
+}
+END_TEST
+
 /* ---- CLIENT TRACKING ---- */
 
 START_TEST(tracking)
@@ -457,8 +485,9 @@ int main(void)
     Suite *suite = suite_create("clients");
 
     SYSTEM_CASE(suite, "clients", system_serve, 120, kills, list_errors, lists, pause_writes,
-                pause_readers, pause_all, tracking, tracking_modes, tracking_among_other_things,
-                tracking_redirects, invalidations_are_withheld, tracking_clients_leave, monitor);
+                pause_readers, pause_all, paused_keys_stay, tracking, tracking_modes,
+                tracking_among_other_things, tracking_redirects, invalidations_are_withheld,
+                tracking_clients_leave, monitor);
     SYSTEM_CASE(suite, "scripts", system_serve, 120, busy_script, busy_script_was_sent_before,
                 busy_script_elsewhere);
     SYSTEM_CASE(suite, "impatience", serve_with_little_patience, 120,

@@ -567,22 +567,22 @@ START_TEST(test_paused_scripts)
         "#!lua",
         "#!lua flags=allow-oom,no-writes2\nreturn 1 -- flags=no-writes",
         "#!lua flags=\n no-writes",
-        "#!lua flags=allow-oom no-writes",
+        "#!lua flags=allow-oom no-writes\n",
+        "#!lua flags=no-writes",
     };
     static const char *const read[] = {
         "#!lua flags=no-writes\nreturn 1",
-        "#!lua name=x flags=allow-oom,no-writes other",
+        "#!lua  flags=allow-oom,no-writes \nother",
         "#!lua flags=no-writes,allow-oom\n",
     };
 
     char sent[200];
 
     world_join(1);
-    world_say(1, "CLIENT PAUSE 100000 WRITE");
-    world_expect(1, "+OK\r\n");
+    world_pause(1);
     for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
         say_eval(0, read[i]);
-        (void)snprintf(sent, sizeof sent, "EVAL %s 0", read[i]);
+        (void)snprintf(sent, sizeof sent, "EVAL_RO %s 0", read[i]);
         world_expect_sent(sent);
         world_redis("$-1\r\n");
         world_expect(0, "$-1\r\n");
@@ -602,8 +602,7 @@ START_TEST(test_paused_scripts)
     world_expect_sent(sent);
     world_redis("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
     world_expect(0, "*1\r\n:1\r\n");
-    world_say(1, "CLIENT UNPAUSE");
-    world_expect(1, "+OK\r\n");
+    world_unpause(1);
 }
 END_TEST
 
@@ -611,20 +610,57 @@ END_TEST
 START_TEST(test_pause)
 {
     world_join(1);
-    world_say(1, "CLIENT PAUSE 100000 WRITE");
-    world_expect(1, "+OK\r\n");
+    world_pause(1);
     world_say(0, "SET a 1");
     world_say(0, "GET a");
     world_expect_nothing_sent();
     world_asks(1, "GET a", "$-1\r\n");
-    world_say(1, "CLIENT UNPAUSE");
-    world_expect(1, "+OK\r\n");
-    world_expect_sent("SET a 1"); /* what was not read yet follows */
+    world_unpause(1);
+    world_expect_sent("SET a 1|GET a");
+    world_redis("+OK\r\n$1\r\n1\r\n");
+    world_expect(0, "+OK\r\n$1\r\n1\r\n");
+}
+END_TEST
+
+/* Redis is told of a pause as long as it lasts, and of its end, also where that comes with time: by
+ * us alone, while it is ours to tell. What it might take for a write is not asked there meanwhile.
+ */
+START_TEST(test_redis_pauses)
+{
+    static const struct exchange inside[] = {
+        {"MULTI", "+OK\r\n"}, {"GET a", "+QUEUED\r\n"}, {"DISCARD", "+OK\r\n"}};
+    static const struct exchange elsewhere[] = {{"CLIENT PAUSE 300 WRITE", "+OK\r\n"},
+                                                {"CLIENT UNPAUSE", "+OK\r\n"}};
+
+    world_join(1);
+    world_pause(1);
+    router_pause(&world.router);
+    world_expect_nothing_sent();
+    world.all.now_ns = world.router.pause_again_ns;
+    router_pause(&world.router);
+    world_expect_sent_bare("CLIENT PAUSE 1000 WRITE");
     world_redis("+OK\r\n");
+    world.router.memory_tight = true;
+    world_expect_all(inside, sizeof inside / sizeof *inside);
+    world.router.memory_tight = false;
+    world_say(0, "SET a 1");
+    world_expect_nothing_sent();
+    world.hold = true;
+    router_end_pause(&world.router);
+    world_turn();
+    world.hold = false;
+    world_expect_sent("CLIENT UNPAUSE|SET a 1");
+    world_redis("+OK\r\n+OK\r\n");
     world_expect(0, "+OK\r\n");
-    world_expect_sent("GET a");
-    world_redis("$1\r\n1\r\n");
-    world_expect(0, "$1\r\n1\r\n");
+    world_say(1, "CLIENT PAUSE 300");
+    world_expect_sent_bare("CLIENT PAUSE 301 WRITE");
+    world_redis("+OK\r\n");
+    world_expect(1, "+OK\r\n");
+    router_end_pause(&world.router);
+    world_expect_sent_bare("CLIENT UNPAUSE");
+    world_redis("+OK\r\n");
+    world.router.service = SERVICE_NO_QUORUM;
+    world_expect_all(elsewhere, sizeof elsewhere / sizeof *elsewhere);
 }
 END_TEST
 
@@ -636,5 +672,5 @@ int main(void)
                     test_busy_while_idle, test_client_leaves, test_postponed_client_leaves,
                     test_link_ends, test_stop, test_unblock, test_no_touch, test_tracking,
                     test_tracking_hello, test_tracking_noloop, test_tracking_reset, test_pause,
-                    test_paused_scripts);
+                    test_paused_scripts, test_redis_pauses);
 }

@@ -19,12 +19,19 @@ static bool says_so(const char *text)
     return readers_says_so(&script);
 }
 
-/* Only the first line counts, and only whole flags. */
+/* Only the first line counts, only whole flags, and only what Redis takes for such a line. */
 START_TEST(test_says_so)
 {
-    ck_assert(says_so("#!lua flags=no-writes"));
+    ck_assert(says_so("#!lua flags=no-writes\n"));
     ck_assert(says_so("#!lua flags=allow-oom,no-writes\nreturn 1"));
-    ck_assert(says_so("#!lua x flags=no-writes y\nreturn 1"));
+    ck_assert(says_so("#!lua  flags=allow-oom flags=no-writes,no-cluster\nreturn 1"));
+    ck_assert(!says_so("#!lua flags=no-writes"));
+    ck_assert(!says_so("#!lua x flags=no-writes\nreturn 1"));
+    ck_assert(!says_so("#!lua flags=no-writes,nothing\nreturn 1"));
+    ck_assert(!says_so("#!luaflags=no-writes\nreturn 1"));
+    ck_assert(!says_so("#!js flags=no-writes\nreturn 1"));
+    ck_assert(!says_so(" #!lua flags=no-writes\nreturn 1"));
+    ck_assert(!says_so("#!lua flags=allow-oom\nreturn 1"));
     ck_assert(!says_so("#!lua flags=no-writesx\nreturn 1"));
     ck_assert(!says_so("#!lua flags=allow-oom x,no-writes\nreturn 1"));
     ck_assert(!says_so("#!lua\n flags=no-writes"));

@@ -108,8 +108,7 @@ START_TEST(test_paused_function)
     struct readers *readers = &world.all.readers;
 
     world_join(1);
-    world_say(1, "CLIENT PAUSE 100000 WRITE");
-    world_expect(1, "+OK\r\n");
+    world_pause(1);
     ck_assert(readers->wanted);
     readers_asked(readers);
     ck_assert(readers_answered(readers));
@@ -118,15 +117,12 @@ START_TEST(test_paused_function)
     world_expect_sent("FCALL_RO f 0");
     world_redis(":1\r\n");
     world_expect(0, ":1\r\n");
-    world_say(1, "CLIENT UNPAUSE");
-    world_expect(1, "+OK\r\n");
+    world_unpause(1);
     world_asks(0, "FCALL f 0", ":1\r\n");
-    world_say(1, "CLIENT PAUSE 100000 WRITE");
-    world_expect(1, "+OK\r\n");
+    world_pause(1);
     world_say(0, "FCALL f 0");
     world_expect_nothing_sent();
-    world_say(1, "CLIENT UNPAUSE");
-    world_expect(1, "+OK\r\n");
+    world_unpause(1);
     world_expect_sent("FCALL f 0");
     world_redis(":1\r\n");
     world_expect(0, ":1\r\n");
@@ -471,12 +467,10 @@ START_TEST(test_populate_queued)
     world_expect_sent_like("MULTI|" POPULATE, " 0 3 key 0|EXEC");
     world_redis("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
     world_expect(0, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
-    world_say(1, "CLIENT PAUSE 100000 WRITE");
-    world_expect(1, "+OK\r\n");
+    world_pause(1);
     world_say(0, "DEBUG POPULATE 3");
     world_expect_nothing_sent();
-    world_say(1, "CLIENT UNPAUSE");
-    world_expect(1, "+OK\r\n");
+    world_unpause(1);
     world_expect_sent_bare("DEBUG POPULATE 0");
     world_redis(NOT_ALLOWED);
     world_expect(0, NOT_ALLOWED);
