@@ -27,6 +27,7 @@ libproxy_a_SOURCES += proxy/snapshot/storing.c proxy/snapshot/storing.h
 libproxy_a_SOURCES += proxy/forward/route.c proxy/forward/route.h
 libproxy_a_SOURCES += proxy/clients/topics.c proxy/clients/topics.h
 libproxy_a_SOURCES += proxy/clients/tracker.c proxy/clients/tracker.h
+libproxy_a_SOURCES += proxy/clients/client_buffers.c proxy/clients/client_buffers.h
 libproxy_a_SOURCES += proxy/clients/bigs.c proxy/clients/bigs.h
 libproxy_a_SOURCES += proxy/clients/waits.c proxy/clients/waits.h
 libproxy_a_SOURCES += proxy/clients/client_config.c proxy/clients/client_config.h

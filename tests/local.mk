@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	test_changes \
 	test_choice \
 	test_client \
+	test_client_buffers \
 	test_client_config \
 	test_command \
 	test_config \
@@ -135,6 +136,7 @@ test_buf_SOURCES = tests/unit/test_buf.c
 test_catalogue_SOURCES = tests/unit/test_catalogue.c
 test_chain_SOURCES = tests/unit/test_chain.c
 test_choice_SOURCES = tests/unit/test_choice.c
+test_client_buffers_SOURCES = tests/unit/test_client_buffers.c
 test_client_config_SOURCES = tests/unit/test_client_config.c
 test_config_SOURCES = tests/unit/test_config.c
 test_crc32c_SOURCES = tests/unit/test_crc32c.c

@@ -108,6 +108,7 @@ struct client *clients_accept(struct clients *all, int fd)
     c->async = all->async_default;
     c->created_ns = c->used_ns = all->now_ns;
     c->last_command = "NULL";
+    client_buffers_init(&c->buffers);
     c->readable = event_new(all->base, fd, EV_READ | EV_PERSIST, client_read_cb, c);
     MUST(c->readable != NULL);
     c->reading = !all->paused;
@@ -327,6 +328,11 @@ static size_t client_take_requests(struct client *c, struct resp_framer *framer,
     return used;
 }
 
+static uint32_t clients_now_ms(const struct clients *all)
+{
+    return (uint32_t)(all->now_ns / CLOCK_NS_PER_MS);
+}
+
 /* The framer counts: a request of empty arguments takes more memory there than it has bytes. */
 static void client_account_query(struct client *c)
 {
@@ -465,6 +471,8 @@ static void client_read_cb(evutil_socket_t fd, short what, void *arg)
         return;
     }
     c->used_ns = all->now_ns;
+    client_buffers_read(&c->buffers, &all->buffers, clients_now_ms(all),
+                        (size_t)got + (buffered ? c->in.len : 0));
     if (!buffered) {
         client_take_in(c, to, (size_t)got);
     } else {
@@ -824,6 +832,9 @@ static void client_write(struct client *c)
 {
     size_t room = CLIENT_WRITE_BYTES;
 
+    if (c->out.len > 0) {
+        client_buffers_wrote(&c->buffers, &c->all->buffers, clients_now_ms(c->all), c->out.len);
+    }
     while (c->out.len > 0) {
         size_t size;
         const uint8_t *bytes = chain_head(&c->out, &size);

@@ -8,6 +8,7 @@
 #define PROXY_CLIENTS_CLIENT_H
 
 #include "proxy/clients/bigs.h"
+#include "proxy/clients/client_buffers.h"
 #include "proxy/clients/client_config.h"
 #include "proxy/clients/readers.h"
 #include "proxy/clients/request.h"
@@ -49,16 +50,16 @@ struct client {
     struct clients *all;
     struct client *prev, *next;   /* list of all clients */
     struct client *next_to_flush; /* list of those with something to do this turn */
-    bool in_flush_list;
-    bool closing;         /* freed at the end of the turn */
-    bool close_when_sent; /* what is queued goes out first, nothing more is read */
-    bool reading;
-    bool barrier;   /* a REQUEST_BARRIER is out */
-    bool postponed; /* the next request waits, unread, until nothing is unanswered */
-    bool held;      /* it does until CLIENT PAUSE is over, or the log takes writes again */
-    bool blocks;    /* the last unanswered request may block, and shares no fence */
+    bool in_flush_list : 1;
+    bool closing : 1;         /* freed at the end of the turn */
+    bool close_when_sent : 1; /* what is queued goes out first, nothing more is read */
+    bool reading : 1;
+    bool barrier : 1;   /* a REQUEST_BARRIER is out */
+    bool postponed : 1; /* the next request waits, unread, until nothing is unanswered */
+    bool held : 1;      /* it does until CLIENT PAUSE is over, or the log takes writes again */
+    bool blocks : 1;    /* the last unanswered request may block, and shares no fence */
+    enum client_lane lane : 8; /* where the unanswered requests are */
     int fd;
-    enum client_lane lane; /* where the unanswered requests are */
     struct event *readable, *writable;
     struct event *hangup; /* while postponed: nobody reads, yet who ends must be noticed */
 
@@ -70,10 +71,11 @@ struct client {
     size_t unsent_counted;        /* of out, in all->unsent_bytes */
     struct chain out;             /* released replies that the socket has not taken */
     struct request *first, *last; /* requests in order, by next_of_client */
-    size_t pending_count;         /* of them */
-    size_t unanswered;            /* of them, those that wait for the engine */
+    uint32_t pending_count;       /* of them */
+    uint32_t unanswered;          /* of them, those that wait for the engine */
     struct wait *wait;            /* the last of them is a WAIT that waits (waits.h); NULL: none */
-    size_t forwarded;             /* of them, those that are in a forward's links */
+    uint32_t forwarded;           /* of them, those that are in a forward's links */
+    uint32_t acks;                /* REQUEST_ACK in the queue that are released */
     size_t withheld_bytes;        /* of their replies */
     size_t reply_mean_bytes;      /* of its recent replies: what each pending one may bring */
     uint64_t oldest_ns;           /* when the first of them was taken in */
@@ -115,13 +117,13 @@ struct client {
     struct client *next_login, *prev_login;
     char *user;                    /* ACL user; NULL: the link's own */
     struct subscriber *subscriber; /* topics.h; NULL: never subscribed to anything */
-    size_t acks;                   /* REQUEST_ACK in the queue that are released */
     uint64_t publishes_after;      /* pubsub_holds; 0: it waits for none */
     struct client *next_monitor;
     struct buf *early;  /* what it is to see of others before its MONITOR is answered; or NULL */
     struct buf watched; /* hashes of the keys that are watched */
     uint64_t created_ns, used_ns;
-    const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
+    struct client_buffers buffers; /* for CLIENT LIST */
+    const char *last_command;      /* for CLIENT LIST; of the command table, or a constant */
 };
 
 struct client_limits {
@@ -189,8 +191,9 @@ struct clients {
     uint64_t now_ns; /* of this turn */
     uint64_t accepted, rejected, evicted;
     struct readers readers;
-    struct tally tally;          /* of what is answered without Redis */
-    struct slowlog slowlog;      /* whose requests took long */
+    struct tally tally;     /* of what is answered without Redis */
+    struct slowlog slowlog; /* whose requests took long */
+    struct client_buffers_rules buffers;
     uint64_t timeout_s;          /* Redis' own; what config says comes first */
     struct client_config config; /* what CONFIG SET said of clients */
 };

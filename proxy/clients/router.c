@@ -433,6 +433,9 @@ void router_pass(struct router *router, struct client *c, const struct command *
         readers_says_so(&argv[2])) {
         r->amend = router_script_loaded;
     }
+    if (r != NULL && !command->plain) {
+        router_debug_buffers(router, r, command, argv, argc);
+    }
     if (r != NULL && route == ROUTE_ENGINE && pubsub_behind(command) == PUBSUB_BEHIND_SUBSCRIBES) {
         pubsub_publish(router->pubsub, r, argv, command);
     }

@@ -205,6 +205,9 @@ const struct resp_arg *router_debug_argv(const struct command *command, const st
  */
 bool router_debug_pauses_cron(const struct command *command, const struct resp_arg *argv,
                               size_t argc);
+/* DEBUG REPLYBUFFER: what Redis has taken of it is true of CLIENT LIST, too. Before r is sent. */
+void router_debug_buffers(struct router *router, struct request *r, const struct command *command,
+                          const struct resp_arg *argv, size_t argc);
 /* DEBUG POPULATE that makes keys. Redis tells no replica of them, so it is carried out as a script,
  * which writes as any other does: in one unit, of at most transaction_max_bytes. */
 bool router_debug_populates(const struct command *command, const struct resp_arg *argv,

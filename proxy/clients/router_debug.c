@@ -6,6 +6,7 @@
 #include "proxy/clients/router_impl.h"
 #include "proxy/clients/transaction.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* RELOAD: the data that are there are saved, and come back. */
@@ -90,6 +91,32 @@ bool router_debug_pauses_cron(const struct command *command, const struct resp_a
                               size_t argc)
 {
     return strcmp(command->name, "debug") == 0 && argc == 3 && resp_arg_is(&argv[1], "pause-cron");
+}
+
+/* ---- REPLYBUFFER ---- */
+
+static void debug_buffers_set(struct request *r)
+{
+    const struct router_words *note = r->note;
+    char words[2][32];
+
+    if (request_reply_type(r) != '+') {
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(words[i], sizeof words[i], "%.*s", (int)note->argv[2 + i].len,
+                       (const char *)note->argv[2 + i].bytes);
+    }
+    (void)client_buffers_rule(&note->router->clients->buffers, words[0], words[1]);
+}
+
+void router_debug_buffers(struct router *router, struct request *r, const struct command *command,
+                          const struct resp_arg *argv, size_t argc)
+{
+    if (strcmp(command->name, "debug") == 0 && argc == 4 && resp_arg_is(&argv[1], "replybuffer")) {
+        r->note = router_words_create(router, argv, argc);
+        r->amend = debug_buffers_set;
+    }
 }
 
 /* ---- POPULATE ---- */

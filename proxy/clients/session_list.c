@@ -43,16 +43,31 @@ static const char *session_user(const struct client *c)
     return c->user != NULL ? c->user : "default";
 }
 
-/* Of memory, only what the proxy has is told: the request that is being taken in or unfinished,
- * what is queued by MULTI, and replies that the client has not read. */
+/* What Redis would keep free for its requests: behind the one that it is saying. */
+static size_t session_query_free(const struct client *c, const struct client_buffers *buffers,
+                                 size_t query)
+{
+    if (c->in.len > 0) {
+        return c->in.cap - c->in.len;
+    }
+    return buffers->query > query ? buffers->query - query : 0;
+}
+
+/* Of memory that of the proxy is told: the request that is being taken in or unfinished, what is
+ * queued by MULTI, and replies that the client has not read; and in qbuf-free, rbs and rbp what
+ * Redis would have ready for more of them (client_buffers.h). */
 static void session_describe(const struct client *c, const struct client *asker, struct buf *b)
 {
+    struct client_buffers buffers = c->buffers;
+    size_t query = c->in.len > 0 || c != asker ? c->in.len : c->all->taking_bytes;
     char peer[64], own[64], flags[16];
     uint64_t now_ns = c->all->now_ns;
     static const size_t none[TOPIC_KINDS];
     const size_t *subs = c->subscriber != NULL ? c->subscriber->wanted : none;
     size_t unsent = c->out.len > 0 ? chain_capacity(&c->out) : 0;
 
+    client_buffers_look(&buffers, &c->all->buffers, (uint32_t)(now_ns / CLOCK_NS_PER_MS),
+                        (now_ns - c->used_ns) / CLOCK_NS_PER_S);
     session_flags(c, flags);
     net_peer_name(c->fd, peer, sizeof peer);
     net_local_name(c->fd, own, sizeof own);
@@ -60,16 +75,16 @@ static void session_describe(const struct client *c, const struct client *asker,
                (unsigned long long)c->id, peer, own, c->fd, c->name != NULL ? c->name : "",
                (unsigned long long)((now_ns - c->created_ns) / CLOCK_NS_PER_S),
                (unsigned long long)((now_ns - c->used_ns) / CLOCK_NS_PER_S), flags, c->db);
-    buf_printf(b,
-               "sub=%zu psub=%zu ssub=%zu multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu "
-               "rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s user=%s redir=%lld "
-               "resp=%u\n",
-               subs[0], subs[1], subs[2], transaction_length(c),
-               c->in.len > 0 || c != asker ? c->in.len : c->all->taking_bytes,
-               c->in.cap - c->in.len, transaction_bytes(c), unsent > 0, unsent,
-               sizeof *c + c->in.cap + transaction_bytes(c) + unsent, unsent > 0 ? "rw" : "r",
-               c->last_command, session_user(c), c->tracking ? (long long)c->redirects_to : -1LL,
-               c->resp);
+    buf_printf(
+        b,
+        "sub=%zu psub=%zu ssub=%zu multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu "
+        "rbs=%u rbp=%u obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s user=%s redir=%lld "
+        "resp=%u\n",
+        subs[0], subs[1], subs[2], transaction_length(c), query,
+        session_query_free(c, &buffers, query), transaction_bytes(c), (unsigned)buffers.reply,
+        (unsigned)buffers.reply_peak, unsent > 0, unsent,
+        sizeof *c + c->in.cap + transaction_bytes(c) + unsent, unsent > 0 ? "rw" : "r",
+        c->last_command, session_user(c), c->tracking ? (long long)c->redirects_to : -1LL, c->resp);
 }
 
 static void session_answer_text(struct router *router, struct client *c, const struct buf *text)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 const struct cluster_options system_options = {
@@ -211,6 +212,66 @@ START_TEST(what_clients_are_said_to_do)
     wire_expect(&b, "+OK\r\n");
     EXPECT_IN_REPLY(&b, " flags=t ", " redir=0 ");
     wire_close(&b);
+}
+END_TEST
+
+/* Whether the line of CLIENT LIST that has the first text has the second one, too. */
+static bool list_has(struct wire *w, const char *client, const char *text)
+{
+    struct buf reply = BUF_INIT;
+
+    wire_command(w, "CLIENT", "LIST");
+    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
+    buf_append(&reply, "", 1);
+    const char *at = strstr((const char *)buf_head(&reply), client);
+    ck_assert_ptr_nonnull(at);
+    const char *found = strstr(at, text), *end = strchr(at, '\n');
+    bool has = found != NULL && found < end;
+    buf_release(&reply);
+    return has;
+}
+
+static void list_until(struct wire *w, const char *client, const char *text)
+{
+    while (!list_has(w, client, text)) {
+        (void)usleep(10000);
+    }
+}
+
+/* What room there is for a client, as Redis would have it: for its requests while it says
+ * something, for its replies by what it was answered lately. */
+START_TEST(what_room_clients_have)
+{
+    static const char *const servers[] = {"proxy1", "plain1"};
+    char large[40001];
+
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+        struct wire a, b;
+        struct buf reply = BUF_INIT;
+
+        wire_open(&a, cluster_port(cluster, servers[i]));
+        wire_open(&b, cluster_port(cluster, servers[i]));
+        wire_asks(&a, "+OK\r\n", "DEBUG", "REPLYBUFFER", "PEAK-RESET-TIME", "100");
+        wire_asks(&a, "+OK\r\n", "SET", "k", large);
+        wire_asks(&b, "+OK\r\n", "CLIENT", "SETNAME", "b");
+        do {
+            wire_asks(&b, "+PONG\r\n", "PING");
+        } while (!list_has(&a, " name=b ", " qbuf=0 qbuf-free=20474 "));
+        list_until(&a, " name=b ", " rbs=1024 rbp=0 ");
+        wire_asks(&a, "+OK\r\n", "DEBUG", "REPLYBUFFER", "PEAK-RESET-TIME", "never");
+        do {
+            buf_clear(&reply);
+            wire_command(&b, "GET", "k");
+            ck_assert_int_eq(wire_reply(&b, &reply, WIRE_PATIENCE_MS), ERR_OK);
+        } while (!list_has(&a, " name=b ", " rbs=16384 rbp=16384 "));
+        wire_asks(&a, "+OK\r\n", "DEBUG", "REPLYBUFFER", "PEAK-RESET-TIME", "reset");
+        list_until(&a, " name=b ", " qbuf=0 qbuf-free=0 ");
+        wire_close(&a);
+        wire_close(&b);
+        buf_release(&reply);
+    }
 }
 END_TEST
 
@@ -647,10 +708,10 @@ int main(void)
     SYSTEM_CASE(suite, "as plain", system_serve, 120, busy_scripts, transactions_out_of_memory,
                 sessions_in_transactions, connections_in_transactions, databases_after_transactions,
                 others_in_transactions, info_in_transactions, what_clients_are_said_to_do,
-                who_ends_is_answered, client_settings, no_cluster, slow_commands,
-                slow_commands_of_whom, slow_commands_kept, client_limits, debug_commands,
-                loadaof_loses_nothing, debug_reloads, debug_populates, replicas_to_write,
-                nosave_loses_nothing, commands_are_counted);
+                what_room_clients_have, who_ends_is_answered, client_settings, no_cluster,
+                slow_commands, slow_commands_of_whom, slow_commands_kept, client_limits,
+                debug_commands, loadaof_loses_nothing, debug_reloads, debug_populates,
+                replicas_to_write, nosave_loses_nothing, commands_are_counted);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }
