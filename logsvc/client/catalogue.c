@@ -23,6 +23,14 @@ struct catalogue_asked {
     uint64_t wait_ns; /* not asked before */
 };
 
+/* What nodes have listed. */
+struct catalogue_listing {
+    uint32_t set; /* of whom was asked */
+    struct catalogue_node nodes[CATALOGUE_NODES_MAX];
+    unsigned count;
+    struct catalogue_entry entries[CATALOGUE_ENTRIES_MAX];
+};
+
 struct catalogue {
     struct catalogue_config config;
     struct catalogue_events events;
@@ -40,10 +48,8 @@ struct catalogue {
     bool stale;
     char refusal[WIRE_REASON_MAX + 1];
 
-    uint32_t view_set; /* of whom the view was asked */
-    struct catalogue_node nodes[CATALOGUE_NODES_MAX];
-    unsigned count;
-    struct catalogue_entry entries[CATALOGUE_ENTRIES_MAX];
+    struct catalogue_listing view; /* the last one that ended */
+    struct catalogue_listing next; /* LISTING: what has come so far */
 };
 
 struct catalogue *catalogue_create(const struct catalogue_config *config,
@@ -102,42 +108,43 @@ static uint32_t asked_in(const struct catalogue *c, enum asked_state state)
 
 /* --- the view ------------------------------------------------------------------------------- */
 
-static struct catalogue_entry *entry_of(struct catalogue *c, const struct snapshot_info *info)
+static struct catalogue_entry *entry_of(struct catalogue_listing *l,
+                                        const struct snapshot_info *info)
 {
     unsigned at = 0;
 
-    while (at < c->count && c->entries[at].info.offset > info->offset) {
+    while (at < l->count && l->entries[at].info.offset > info->offset) {
         at++;
     }
-    for (unsigned i = at; i < c->count && c->entries[i].info.offset == info->offset; i++) {
-        if (snapinfo_same(&c->entries[i].info, info)) {
-            return &c->entries[i];
+    for (unsigned i = at; i < l->count && l->entries[i].info.offset == info->offset; i++) {
+        if (snapinfo_same(&l->entries[i].info, info)) {
+            return &l->entries[i];
         }
     }
-    if (c->count == CATALOGUE_ENTRIES_MAX) {
-        if (at == c->count) {
+    if (l->count == CATALOGUE_ENTRIES_MAX) {
+        if (at == l->count) {
             return NULL; /* older than all that there is room for */
         }
-        c->count--;
+        l->count--;
     }
-    memmove(&c->entries[at + 1], &c->entries[at], (c->count - at) * sizeof c->entries[0]);
-    c->count++;
-    c->entries[at] = (struct catalogue_entry){.info = *info};
-    c->entries[at].info.verified_ms = 0;
-    return &c->entries[at];
+    memmove(&l->entries[at + 1], &l->entries[at], (l->count - at) * sizeof l->entries[0]);
+    l->count++;
+    l->entries[at] = (struct catalogue_entry){.info = *info};
+    l->entries[at].info.verified_ms = 0;
+    return &l->entries[at];
 }
 
-static void view_take(struct catalogue *c, unsigned node, const struct wire_msg *msg)
+static void listing_take(struct catalogue_listing *l, unsigned node, const struct wire_msg *msg)
 {
     const struct wire_snap_list_reply *m = &msg->snap_list_reply;
     unsigned count = snapinfo_list_count(m->snaps.bytes, m->snaps.size);
     uint32_t bit = 1u << node;
 
-    c->nodes[node] = (struct catalogue_node){.answered = true, .term = msg->term, .log = m->log};
+    l->nodes[node] = (struct catalogue_node){.answered = true, .term = msg->term, .log = m->log};
     for (unsigned i = 0; i < count; i++) {
         struct snapinfo_stored stored;
         snapinfo_list_get(m->snaps.bytes, m->snaps.size, i, &stored);
-        struct catalogue_entry *e = entry_of(c, &stored.info);
+        struct catalogue_entry *e = entry_of(l, &stored.info);
         if (e == NULL) {
             continue;
         }
@@ -148,17 +155,19 @@ static void view_take(struct catalogue *c, unsigned node, const struct wire_msg 
         if (told > 0 && (e->info.verified_ms == 0 || told < e->info.verified_ms)) {
             e->info.verified_ms = told;
         }
-        e->stored = is_quorum(e->on, c->view_set);
-        e->proven = is_quorum(e->verified, c->view_set);
+        e->stored = is_quorum(e->on, l->set);
+        e->proven = is_quorum(e->verified, l->set);
     }
 }
 
 void catalogue_view(const struct catalogue *c, struct catalogue_view *out)
 {
-    *out = (struct catalogue_view){
-        .count = c->count, .entries = c->entries, .nodes = c->nodes, .begin = UINT64_MAX};
+    *out = (struct catalogue_view){.count = c->view.count,
+                                   .entries = c->view.entries,
+                                   .nodes = c->view.nodes,
+                                   .begin = UINT64_MAX};
     for (unsigned i = 0; i < CATALOGUE_NODES_MAX; i++) {
-        const struct catalogue_node *n = &c->nodes[i];
+        const struct catalogue_node *n = &c->view.nodes[i];
         if (!n->answered) {
             continue;
         }
@@ -169,13 +178,13 @@ void catalogue_view(const struct catalogue *c, struct catalogue_view *out)
             out->commit = n->log.commit > out->commit ? n->log.commit : out->commit;
         }
     }
-    out->quorum = c->view_set != 0 && is_quorum(out->answered, c->view_set);
+    out->quorum = c->view.set != 0 && is_quorum(out->answered, c->view.set);
 }
 
 const struct catalogue_entry *catalogue_newest(const struct catalogue *c, uint64_t limit)
 {
-    for (unsigned i = 0; i < c->count; i++) {
-        const struct catalogue_entry *e = &c->entries[i];
+    for (unsigned i = 0; i < c->view.count; i++) {
+        const struct catalogue_entry *e = &c->view.entries[i];
         if (e->info.offset <= limit && e->stored && e->counts != 0) {
             return e;
         }
@@ -226,6 +235,7 @@ static void end(struct catalogue *c, int err)
 
     c->job = CATALOGUE_IDLE;
     if (job == CATALOGUE_LISTING) {
+        c->view = c->next;
         c->events.listed(c->ctx, err);
     } else {
         c->events.done(c->ctx, err);
@@ -277,9 +287,7 @@ static void begin(struct catalogue *c, uint64_t now_ns, enum catalogue_job job)
 
 void catalogue_list(struct catalogue *c, uint64_t now_ns)
 {
-    c->view_set = c->set;
-    c->count = 0;
-    memset(c->nodes, 0, sizeof c->nodes);
+    c->next = (struct catalogue_listing){.set = c->set};
     c->question = (struct wire_msg){.type = WIRE_SNAP_LIST};
     c->term = (struct term){0};
     begin(c, now_ns, CATALOGUE_LISTING);
@@ -358,7 +366,7 @@ void catalogue_receive(struct catalogue *c, uint64_t now_ns, unsigned node,
                memcmp(msg->cluster_id, c->config.cluster_id, sizeof msg->cluster_id) == 0) {
         a->state = ASKED_DONE;
         if (c->job == CATALOGUE_LISTING) {
-            view_take(c, node, msg);
+            listing_take(&c->next, node, msg);
         }
     }
     pump(c, now_ns);

@@ -91,7 +91,7 @@ void catalogue_delete(struct catalogue *c, uint64_t now_ns, const struct snapsho
 void catalogue_stop(struct catalogue *c);
 bool catalogue_active(const struct catalogue *c);
 
-/* As listed last; valid until the next catalogue_list. Before the first one it is empty. */
+/* As listed last; valid until the next listing has ended. Before the first one it is empty. */
 void catalogue_view(const struct catalogue *c, struct catalogue_view *out);
 /* The newest entry at or below limit that counts on some node and is stored on a quorum; NULL:
  * there is none. */

@@ -245,8 +245,10 @@ START_TEST(who_answers)
     ck_assert(!view_now().entries[0].stored);
 
     catalogue_list(c, now);
-    ck_assert_uint_eq(view_now().count, 0); /* nothing of before */
     tell(2, a, 1);
+    ck_assert_uint_eq(view_now().answered, 3); /* as it was, until this one is through */
+    ck_assert_uint_eq(view_now().count, 1);
+    ck_assert_uint_eq(view_now().entries[0].on, 1);
     pass_ms(10 * TIMEOUT_MS - 20);
     ck_assert_uint_eq(ends, 1);
     pass_ms(40);
@@ -254,6 +256,7 @@ START_TEST(who_answers)
     ck_assert_int_eq(end_err, ERR_TIMEOUT);
     ck_assert(!view_now().quorum);
     ck_assert_uint_eq(view_now().answered, 4);
+    ck_assert_uint_eq(view_now().entries[0].on, 4); /* nothing of before */
     ck_assert_uint_gt(questions[0], 5); /* again and again */
 }
 END_TEST
@@ -289,9 +292,13 @@ START_TEST(not_its_own)
     tell(0, a, 1);
     m = list_of(0, TERM, 100, 900, b, 1); /* the same question, answered twice */
     catalogue_receive(c, now, 0, &m);
+    ck_assert_uint_eq(ends, 0);
+    tell(1, a, 0);
+    tell(2, a, 0);
+    ck_assert_uint_eq(ends, 1);
     ck_assert_uint_eq(view_now().count, 1);
     ck_assert_uint_eq(view_now().entries[0].info.offset, 300);
-    ck_assert_uint_eq(ends, 0);
+    ck_assert_uint_eq(view_now().entries[0].on, 1);
 }
 END_TEST
 
