@@ -159,6 +159,20 @@ static unsigned retention_thin(const struct retention_config *config,
     return thin;
 }
 
+/* The nodes that have another one at that offset which is verified: they lack nothing, and would
+ * not take it. */
+static uint32_t retention_same_place(const struct catalogue_view *view,
+                                     const struct catalogue_entry *e)
+{
+    uint32_t set = 0;
+
+    for (unsigned i = 0; i < view->count; i++) {
+        const struct catalogue_entry *other = &view->entries[i];
+        set |= other != e && other->info.offset == e->info.offset ? other->verified : 0;
+    }
+    return set;
+}
+
 void retention_plan(const struct retention_config *config, const struct catalogue_view *view,
                     uint64_t wall_ms, struct retention_plan *out)
 {
@@ -192,6 +206,6 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     }
     out->mark = (newest->on & ~newest->verified) != 0 && !MUTANT(TRIM_NEWEST);
     out->marked = newest->info;
-    out->lacking = view->answered & ~newest->on;
+    out->lacking = view->answered & ~newest->on & ~retention_same_place(view, newest);
     out->repair = out->lacking != 0;
 }

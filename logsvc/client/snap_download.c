@@ -305,8 +305,8 @@ void snap_download_room(struct snap_download *d, uint64_t now_ns, size_t bytes)
     snap_download_pump(d, now_ns);
 }
 
-/* A node does not have what it had, or not whole. What is deleted is deleted everywhere: a node
- * that can't be reached is not waited for then. */
+/* A node does not have what it had, or not whole. What is deleted or replaced is so everywhere: a
+ * node that can't be reached is not waited for then. */
 static void download_lost(struct snap_download *d, unsigned node, bool damaged)
 {
     unsigned left = 0;
@@ -337,12 +337,14 @@ static void download_piece(struct snap_download *d, uint64_t now_ns, unsigned no
         fetch_put(&d->fetch, slot, msg->data, msg->data_size);
         return;
     }
-    bool shorter = read && msg->data_size == 0; /* another one has taken its place */
+    /* It is shorter than it was: another one has taken its place. What has rotted is refused. */
+    bool replaced = read && msg->data_size == 0;
     fetch_again(slot, slot->from);
     fetch_avoid(&d->fetch, node, now_ns, d->line->config.timeout_ms * CLOCK_NS_PER_MS);
-    if (shorter || (msg->type == WIRE_REFUSED && (msg->refused.code == WIRE_REFUSED_NOT_FOUND ||
-                                                  msg->refused.code == WIRE_REFUSED_CORRUPT))) {
-        download_lost(d, node, shorter || msg->refused.code == WIRE_REFUSED_CORRUPT);
+    bool damaged = msg->type == WIRE_REFUSED && msg->refused.code == WIRE_REFUSED_CORRUPT;
+    bool deleted = msg->type == WIRE_REFUSED && msg->refused.code == WIRE_REFUSED_NOT_FOUND;
+    if (replaced || deleted || damaged) {
+        download_lost(d, node, damaged);
     }
 }
 

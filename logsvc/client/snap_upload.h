@@ -67,9 +67,9 @@ uint64_t snap_upload_next_tick_ns(const struct snap_upload *u);
 /* How many nodes have it, and whether all that should have. */
 unsigned snap_upload_done(const struct snap_upload *u);
 bool snap_upload_complete(const struct snap_upload *u);
-/* The nodes that have refused it last because their disks are full (WIRE_REFUSED_SPACE): they are
- * asked again now and then; or because somebody else gives them one (WIRE_REFUSED_SESSION): they
- * are asked again soon. */
+/* The nodes that have refused it last because their disks are full (WIRE_REFUSED_SPACE), or because
+ * they keep another one in its place (WIRE_REFUSED_NEEDED): they are asked again now and then; or
+ * because somebody else gives them one (WIRE_REFUSED_SESSION): they are asked again soon. */
 uint32_t snap_upload_refused(const struct snap_upload *u, enum wire_refusal why);
 /* Bytes that the nodes have, together: changes whenever one of them takes something. */
 uint64_t snap_upload_taken(const struct snap_upload *u);

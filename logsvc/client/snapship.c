@@ -192,11 +192,13 @@ static void repair_look(struct snapship *s, uint64_t now_ns)
     /* One that is being given a snapshot by somebody else may soon need no repair. */
     bool stuck =
         repair_is_stuck(s, now_ns) || snap_upload_refused(&s->upload, WIRE_REFUSED_SESSION) != 0;
+    /* One that keeps another in its place, which is as good, lacks nothing. */
+    bool other = snap_upload_refused(&s->upload, WIRE_REFUSED_NEEDED) != 0;
     if (s->download.ended && s->download.result != ERR_OK) {
         repair_end(s, s->download.result);
     } else if (s->upload.failed == ERR_STALE) {
         repair_end(s, ERR_STALE);
-    } else if (snap_upload_complete(&s->upload) || !up || full || stuck ||
+    } else if (snap_upload_complete(&s->upload) || !up || full || stuck || other ||
                s->upload.failed != ERR_OK) {
         s->missed = full ? ERR_NO_SPACE : stuck && s->missed == ERR_OK ? ERR_TIMEOUT : s->missed;
         repair_next(s, now_ns); /* one that has left, or begun anew, is for the next repair */
@@ -376,6 +378,11 @@ uint32_t snapship_full(const struct snapship *s)
 uint32_t snapship_busy(const struct snapship *s)
 {
     return s->job == SHIP_UPLOAD ? snap_upload_refused(&s->upload, WIRE_REFUSED_SESSION) : 0;
+}
+
+uint32_t snapship_other(const struct snapship *s)
+{
+    return s->job == SHIP_UPLOAD ? snap_upload_refused(&s->upload, WIRE_REFUSED_NEEDED) : 0;
 }
 
 uint64_t snapship_taken(const struct snapship *s)

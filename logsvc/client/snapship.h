@@ -50,11 +50,13 @@ struct snapship_events {
     /* Download: 0 when all was handed out and the checksum is right. ERR_NOT_FOUND: a quorum says
      * that there is none. ERR_CORRUPT: what was handed out is not the snapshot; the nodes that sent
      * it are not asked for it again, so another download finds another. ERR_GONE: it was deleted
-     * meanwhile from all nodes that can be reached, because a newer one is kept: another download
-     * finds that. Comes once, last in a call, and may start something else. */
+     * meanwhile from all nodes that can be reached, because a newer one is kept, or another one is
+     * stored in its place: another download finds that. Comes once, last in a call, and may start
+     * something else. */
     void (*fetched)(void *ctx, int err);
 
-    /* Repair: all nodes that can be reached have the newest one now (0), or why not; ERR_NO_SPACE:
+    /* Repair: all nodes that can be reached have the newest one now, or another, verified, in its
+     * place (0); or why not; ERR_NO_SPACE:
      * some have no room for it; ERR_TIMEOUT: some have taken nothing for long, or are being given
      * one by somebody else. Comes once, last in
      * a call, and may start something else. */
@@ -114,6 +116,9 @@ uint32_t snapship_full(const struct snapship *s);
 /* Upload: the nodes that have refused it because somebody else gives them one. They are asked again
  * soon. */
 uint32_t snapship_busy(const struct snapship *s);
+/* Upload: the nodes that have refused it because they keep another one at its offset, which is
+ * verified: they don't take it. */
+uint32_t snapship_other(const struct snapship *s);
 /* Upload: bytes that the nodes have, together: changes whenever one of them takes something. */
 uint64_t snapship_taken(const struct snapship *s);
 /* Upload: how many nodes have it by now; until something else begins. */

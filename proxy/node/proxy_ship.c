@@ -64,11 +64,11 @@ static void ship_says_data(void *ctx, const uint8_t *bytes, size_t size)
 static void ship_says_fetched(void *ctx, int err)
 {
     struct proxy *p = ctx;
-    const char *why = err == ERR_NOT_FOUND
-                          ? "the log nodes have no snapshot to begin with; if an import or a "
-                            "restore was broken off here, run it again"
-                      : err == ERR_GONE ? "the snapshot was deleted meanwhile: there is a newer one"
-                                        : err_text(err);
+    const char *why =
+        err == ERR_NOT_FOUND ? "the log nodes have no snapshot to begin with; if an import or a "
+                               "restore was broken off here, run it again"
+        : err == ERR_GONE ? "the snapshot was deleted or replaced meanwhile: there is a newer one"
+                          : err_text(err);
     follow_snapshot_end(p->follow, clock_now_ns(), err == ERR_OK, why);
 }
 

@@ -7,6 +7,7 @@
 #include "proxy/snapshot/storing.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -136,6 +137,10 @@ static bool put_turn_is_over(struct put *p, const struct storing_view *v)
         log_warn("%d log node(s) have no room for the snapshot on their disks",
                  __builtin_popcount(v->full));
         break;
+    case STORING_OTHER:
+        log_warn("%d log node(s) keep another snapshot at offset %" PRIu64 ", which is verified",
+                 __builtin_popcount(v->other), p->info.offset);
+        break;
     case STORING_SILENT:
         log_warn("a log node does not take the snapshot: another one may");
         break;
@@ -211,6 +216,7 @@ void put_tick(struct put *p, uint64_t now_ns)
                                    .stored = snapship_stored(ship),
                                    .full = snapship_full(ship),
                                    .busy = snapship_busy(ship),
+                                   .other = snapship_other(ship),
                                    .answering = put_answering(p),
                                    .taken_bytes = snapship_taken(ship)};
     snapship_progress(ship, &done, &total);

@@ -274,7 +274,8 @@ static void replay_says_fetched(void *ctx, int err)
     } else if (err == ERR_CORRUPT) {
         replay_fail(r, true, "the snapshot is damaged");
     } else if (err == ERR_GONE) {
-        replay_fail(r, true, "the snapshot was deleted meanwhile: there is a newer one");
+        replay_fail(r, true,
+                    "the snapshot was deleted or replaced meanwhile: there is a newer one");
     } else {
         replay_fail(r, true, err_text(err));
     }

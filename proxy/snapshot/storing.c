@@ -80,7 +80,7 @@ static enum storing_end storing_look_at_busy(struct storing *s, const struct sto
 
 enum storing_end storing_look(struct storing *s, const struct storing_view *v)
 {
-    unsigned refused = storing_count(v->full | v->busy);
+    unsigned refused = storing_count(v->full | v->busy | v->other);
     bool answers = (s->turn & v->answering) != 0;
 
     if (v->taken_bytes != s->taken_bytes) {
@@ -93,7 +93,7 @@ enum storing_end storing_look(struct storing *s, const struct storing_view *v)
     }
     if (refused > 0 && v->stored + refused >= storing_count(s->turn)) {
         if (v->busy == 0) {
-            return storing_end(s, v, STORING_NO_ROOM);
+            return storing_end(s, v, v->full != 0 ? STORING_NO_ROOM : STORING_OTHER);
         }
         if (answers) {
             return storing_look_at_busy(s, v);

@@ -3,8 +3,9 @@
  * with; in a hurry all at once. Pure.
  *
  * Left out are nodes that don't answer, have no room, or take nothing for long: they are repaired
- * when they can be. One that is being given another snapshot is put back behind the others as long
- * as it is needed for a quorum, and waited for longer; once a quorum has it, it is left out, too.
+ * when they can be; and those that keep another in its place, which is as good. One that is being
+ * given another snapshot is put back behind the others as long as it is needed for a quorum, and
+ * waited for longer; once a quorum has it, it is left out, too.
  */
 #ifndef PROXY_SNAPSHOT_STORING_H
 #define PROXY_SNAPSHOT_STORING_H
@@ -28,7 +29,8 @@ struct storing_view {
     uint64_t now_ns;
     bool active;          /* some have not got it yet, and are being given it */
     unsigned stored;      /* number of those that have it */
-    uint32_t full, busy;  /* that have refused it: no room; being given another */
+    uint32_t full, busy;  /* that have refused it: no room; being given another; … */
+    uint32_t other;       /* … a verified one is there in its place */
     uint32_t answering;   /* of all nodes, those that answer lately */
     uint64_t taken_bytes; /* that they have, together */
 };
@@ -37,6 +39,7 @@ enum storing_end {
     STORING_ON,      /* their turn is not over */
     STORING_DONE,    /* all have it */
     STORING_NO_ROOM, /* those that have not got it have no room for it */
+    STORING_OTHER,   /* … or keep another in its place */
     STORING_BUSY,    /* … or are being given another */
     STORING_SILENT,  /* … or have taken nothing for too long */
 };

@@ -97,6 +97,16 @@ START_TEST(unverified_and_lacking)
     decide(true);
     ck_assert(plan.mark && plan.repair);
     ck_assert_uint_eq(plan.lacking, 4);
+    /* Another one that was made of the same moment is as good, if it is verified. */
+    entries[1].info.offset = entries[0].info.offset;
+    entries[1].info.crc = entries[0].info.crc + 1;
+    entries[1].proven = entries[1].stored = false;
+    entries[1].on = entries[1].counts = entries[1].verified = 4;
+    decide(true);
+    ck_assert(!plan.repair);
+    entries[1].verified = 0;
+    decide(true);
+    ck_assert_uint_eq(plan.lacking, 4);
 }
 END_TEST
 

@@ -20,6 +20,7 @@ struct node {
     bool says_damaged;      /* of what it does not have */
     bool refuses_all;       /* that is to be begun */
     bool taken;             /* by an upload of another session */
+    bool keeps;             /* another one, verified, at that offset */
     uint64_t rotten_offset; /* flips a bit in what it reads of that snapshot */
     size_t answer_max;      /* shortens the pieces that it hands out */
 };
@@ -110,6 +111,9 @@ static struct wire_msg node_write(struct node *n, const struct wire_msg *msg)
         if (n->refuse_space > 0) {
             n->refuse_space--;
             return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_SPACE, NULL);
+        }
+        if (n->keeps) {
+            return wire_refuse(msg, n->term, (struct conf_id){0}, WIRE_REFUSED_NEEDED, NULL);
         }
         if (n->taken || n->refuses_all) {
             return wire_refuse(msg, n->term, (struct conf_id){0},
@@ -762,7 +766,7 @@ START_TEST(is_deleted_meanwhile)
 END_TEST
 
 /* Another one took its place at the same offset, and is shorter: what is missing is not asked for
- * for ever. */
+ * for ever, nor of a node that is away; another download finds what is there now. */
 START_TEST(is_replaced_meanwhile)
 {
     struct snapshot_info info = make_info(700, SIZE), other = make_info(700, SIZE / 2);
@@ -776,11 +780,12 @@ START_TEST(is_replaced_meanwhile)
     while (w.got.len < SIZE / 3) {
         ck_assert(net_step(&w.net, w.net.now_ns + CLOCK_NS_PER_S));
     }
+    world_link(&w, 2, false);
     for (unsigned i = 0; i < NET_NODES; i++) {
         w.nodes[i].kept[0] = other;
     }
     world_run(&w, 3000);
-    ck_assert_int_eq(w.fetched, ERR_CORRUPT);
+    ck_assert_int_eq(w.fetched, ERR_GONE);
     world_download(&w, 800, 0);
     world_run(&w, 1000);
     expect_fetched(&w, 700, SIZE / 2);
@@ -948,6 +953,31 @@ START_TEST(repairs_pass_over_a_node_that_is_stuck)
 }
 END_TEST
 
+/* A node that keeps another one at that offset lacks nothing: a repair is through with it at once,
+ * and an upload tells of it. */
+START_TEST(another_is_kept_in_its_place)
+{
+    struct snapshot_info info = make_info(700, SIZE);
+    struct world w;
+
+    world_open(&w, 1);
+    publish(&w.nodes[1], &info);
+    w.nodes[0].keeps = true;
+    uint64_t before = w.net.now_ns;
+    ck_assert_int_eq(world_repair(&w, 60000), ERR_OK);
+    ck_assert_uint_lt(w.net.now_ns - before, CLOCK_NS_PER_S);
+    ck_assert_uint_eq(holders(&w, 700), 2);
+    ck_assert_uint_eq(snapship_other(w.ship), 0);
+
+    world_upload(&w, 750, SIZE);
+    world_run(&w, 5000);
+    ck_assert_int_eq(w.shipped, ERR_OK);
+    ck_assert_uint_eq(snapship_other(w.ship), 1);
+    ck_assert_uint_eq(snapship_full(w.ship) | snapship_busy(w.ship), 0);
+    world_close(&w);
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN_FOR(
@@ -956,5 +986,5 @@ int main(void)
         waits_for_its_source, ignores_answers_to_an_earlier_upload, downloads_the_newest,
         respects_the_room, downloads_over_a_bad_network, switches_nodes, remembers_rot,
         is_deleted_meanwhile, is_replaced_meanwhile, asks_a_quorum, stops_from_within, repairs,
-        repairs_give_up, repairs_pass_over_a_node_that_is_stuck);
+        repairs_give_up, repairs_pass_over_a_node_that_is_stuck, another_is_kept_in_its_place);
 }

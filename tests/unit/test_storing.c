@@ -125,6 +125,23 @@ START_TEST(no_room)
 }
 END_TEST
 
+/* One that keeps another in its place is left at once, too; it is not one without room. */
+START_TEST(another_in_its_place)
+{
+    expect_next(1);
+    struct storing_view v = view(0);
+    v.other = 1;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_OTHER);
+    ck_assert(storing_next(&s, now, ALL, true));
+    v.other = 2;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_ON);
+    v.full = 4;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_NO_ROOM);
+    ck_assert_uint_eq(s.no_room, 1);
+    expect_next(0);
+}
+END_TEST
+
 /* One that is being given another one comes again behind the others, and alone it is waited for
  * much longer, as long as there is no quorum without it. */
 START_TEST(busy_and_needed)
@@ -231,5 +248,6 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("storing", setup, NULL, one_after_the_other, all_at_once, patience, no_room,
-                    busy_and_needed, busy_together, busy_and_not_needed, busy_among_others);
+                    another_in_its_place, busy_and_needed, busy_together, busy_and_not_needed,
+                    busy_among_others);
 }
