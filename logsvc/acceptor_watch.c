@@ -115,6 +115,7 @@ void acceptor_watch(struct acceptor *a, const struct acceptor_call *call)
         .entry = {.role = (enum roster_role)m->role,
                   .synced = m->synced,
                   .offset = m->offset,
+                  .needs = m->needs,
                   .sentinel_port = m->sentinel_port,
                   .heard_ns = call->now_ns},
         .to = call->to,

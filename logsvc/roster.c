@@ -58,7 +58,7 @@ static void roster_put_text(struct buf *out, const char *text)
 
 void roster_encode(const struct roster *r, uint64_t now_ns, struct buf *out)
 {
-    uint8_t bytes[22];
+    uint8_t bytes[30];
 
     le_put16(bytes, (uint16_t)r->count);
     buf_append(out, bytes, 2);
@@ -69,8 +69,9 @@ void roster_encode(const struct roster *r, uint64_t now_ns, struct buf *out)
         bytes[0] = (uint8_t)e->role;
         bytes[1] = e->synced;
         le_put64(bytes + 2, e->offset);
-        le_put64(bytes + 10, now_ns > e->heard_ns ? now_ns - e->heard_ns : 0);
-        le_put32(bytes + 18, e->sentinel_port);
+        le_put64(bytes + 10, e->needs);
+        le_put64(bytes + 18, now_ns > e->heard_ns ? now_ns - e->heard_ns : 0);
+        le_put32(bytes + 26, e->sentinel_port);
         buf_append(out, bytes, sizeof bytes);
     }
 }
@@ -103,17 +104,18 @@ int roster_decode(const uint8_t *bytes, size_t size, uint64_t now_ns, struct ros
     for (unsigned i = 0; i < r->count; i++) {
         struct roster_entry *e = &r->entries[i];
         if (!roster_get_text(bytes, size, &at, e->name) ||
-            !roster_get_text(bytes, size, &at, e->address) || size - at < 22 ||
+            !roster_get_text(bytes, size, &at, e->address) || size - at < 30 ||
             bytes[at] > ROSTER_LEADER || bytes[at + 1] > 1) {
             return ERR_CORRUPT;
         }
         e->role = (enum roster_role)bytes[at];
         e->synced = bytes[at + 1] == 1;
         e->offset = le_get64(bytes + at + 2);
-        uint64_t age_ns = le_get64(bytes + at + 10);
+        e->needs = le_get64(bytes + at + 10);
+        uint64_t age_ns = le_get64(bytes + at + 18);
         e->heard_ns = age_ns < now_ns ? now_ns - age_ns : 0;
-        e->sentinel_port = le_get32(bytes + at + 18);
-        at += 22;
+        e->sentinel_port = le_get32(bytes + at + 26);
+        at += 30;
     }
     return at == size ? ERR_OK : ERR_CORRUPT;
 }

@@ -3,7 +3,7 @@
  * each other without connections among them. For finding and showing; no safety rests on it.
  *
  * Encoded: u16 count, then for each entry: text name, text address (u8 length, bytes), u8 role,
- * u8 synced, u64 offset, u64 age_ns, u32 sentinel_port. Pure. */
+ * u8 synced, u64 offset, u64 needs, u64 age_ns, u32 sentinel_port. Pure. */
 #ifndef LOGSVC_ROSTER_H
 #define LOGSVC_ROSTER_H
 
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum { ROSTER_ENTRIES_MAX = 16, ROSTER_TEXT_MAX = 63 };
-enum { ROSTER_BYTES_MAX = 2 + ROSTER_ENTRIES_MAX * (2 * (1 + ROSTER_TEXT_MAX) + 2 + 20) };
+enum { ROSTER_BYTES_MAX = 2 + ROSTER_ENTRIES_MAX * (2 * (1 + ROSTER_TEXT_MAX) + 2 + 28) };
 
 enum roster_role { ROSTER_FOLLOWER, ROSTER_CANDIDATE, ROSTER_LEADER };
 
@@ -23,8 +23,9 @@ struct roster_entry {
     char address[ROSTER_TEXT_MAX + 1]; /* where its clients connect to: host:port */
     enum roster_role role;
     bool synced;     /* its Redis goes along with the log */
-    uint64_t offset; /* that its Redis has applied (of a leader: executed); of one that is made
-                        anew, until that is known, the snapshot's; 0: not known */
+    uint64_t offset; /* that its Redis has applied (of a leader: executed); 0: not known */
+    uint64_t needs;  /* the log from there on: the same, or where the snapshot is that its Redis is
+                        made anew from; 0: not known */
     uint32_t sentinel_port;
     uint64_t heard_ns; /* when it greeted last; decoded: by the clock of who decodes */
 };

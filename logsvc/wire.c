@@ -447,6 +447,7 @@ static void walk_watch(struct walk *w, struct wire_watch *m)
     w->bad = w->bad || m->role > ROSTER_LEADER;
     walk_bool(w, &m->synced);
     walk_u64(w, &m->offset);
+    walk_u64(w, &m->needs);
     walk_u32(w, &m->sentinel_port);
     walk_u64(w, &m->known.n);
 }

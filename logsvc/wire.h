@@ -380,7 +380,7 @@ struct wire_watch {
     char address[WIRE_NAME_MAX + 1]; /* of its clients: host:port */
     uint8_t role;                    /* enum roster_role */
     bool synced;
-    uint64_t offset;
+    uint64_t offset, needs; /* as in its roster_entry */
     uint32_t sentinel_port; /* where it answers as a Sentinel; 0: nowhere */
     struct log_term known;  /* the last term of the history that it has; 0: none */
 };

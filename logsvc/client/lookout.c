@@ -31,10 +31,7 @@ struct lookout {
     struct lookout_events events;
     void *ctx;
 
-    enum roster_role role;
-    bool synced;
-    uint64_t offset;
-    uint32_t sentinel_port;
+    struct lookout_self self;
 
     struct lookout_node nodes[LOOKOUT_NODES_MAX];
     uint32_t counting; /* which of them */
@@ -67,16 +64,12 @@ void lookout_destroy(struct lookout *l)
     free(l);
 }
 
-void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset,
-                 uint32_t sentinel_port)
+void lookout_say(struct lookout *l, const struct lookout_self *self)
 {
-    if (role != l->role || synced != l->synced) {
+    if (self->role != l->self.role || self->synced != l->self.synced) {
         lookout_hurry(l);
     }
-    l->role = role;
-    l->synced = synced;
-    l->offset = offset;
-    l->sentinel_port = sentinel_port;
+    l->self = *self;
 }
 
 void lookout_hurry(struct lookout *l)
@@ -105,10 +98,11 @@ static void lookout_ask(struct lookout *l, uint64_t now_ns, unsigned node)
     memcpy(msg.watch.name, l->name, sizeof msg.watch.name);
     memcpy(msg.watch.address, l->address, sizeof msg.watch.address);
     msg.watch.lease_ms = l->config.lease_ms;
-    msg.watch.role = (uint8_t)l->role;
-    msg.watch.synced = l->synced;
-    msg.watch.offset = l->offset;
-    msg.watch.sentinel_port = l->sentinel_port;
+    msg.watch.role = (uint8_t)l->self.role;
+    msg.watch.synced = l->self.synced;
+    msg.watch.offset = l->self.offset;
+    msg.watch.needs = l->self.needs;
+    msg.watch.sentinel_port = l->self.sentinel_port;
     msg.watch.known = lookout_known(l);
     if (l->events.send(l->ctx, node, &msg)) {
         n->seq++;

@@ -39,9 +39,14 @@ struct lookout *lookout_create(const struct lookout_config *config,
                                const struct lookout_events *events, void *ctx);
 void lookout_destroy(struct lookout *l);
 
-/* What the nodes are told of us with the next questions. */
-void lookout_say(struct lookout *l, enum roster_role role, bool synced, uint64_t offset,
-                 uint32_t sentinel_port);
+/* What the nodes are told of us with the next questions; as in a roster_entry. */
+struct lookout_self {
+    enum roster_role role;
+    bool synced;
+    uint64_t offset, needs;
+    uint32_t sentinel_port;
+};
+void lookout_say(struct lookout *l, const struct lookout_self *self);
 /* Asks all nodes in the next tick, since something of it is news. */
 void lookout_hurry(struct lookout *l);
 

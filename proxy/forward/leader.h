@@ -31,8 +31,9 @@ struct leader_peer {
                         */
     bool self;
     enum leader_role role;
-    uint64_t offset;  /* of the log, that its Redis has applied (the leader: executed); of one that
-                         is made anew, until that is known, the snapshot's; 0: not known */
+    uint64_t offset;  /* of the log, that its Redis has applied (the leader: executed); 0: not known
+                       */
+    uint64_t needs;   /* as in its roster_entry; not of ourselves */
     bool synced;      /* a follower whose Redis goes along with the log: may lead, may be read */
     uint64_t seen_ns; /* our clock, when it last greeted a log node */
 };

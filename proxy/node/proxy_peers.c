@@ -71,6 +71,7 @@ static void peers_take(struct proxy_outlook *o, const char *self, const struct r
         struct leader_peer *peer = &o->peers[o->peer_count];
         *peer = (struct leader_peer){.role = (enum leader_role)e->role,
                                      .offset = e->offset,
+                                     .needs = e->needs,
                                      .synced = e->synced,
                                      .sentinel_port = (int)e->sentinel_port,
                                      .seen_ns = e->heard_ns};
@@ -158,7 +159,7 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
     o->term = view.term;
     o->leader_term = view.leader_term;
     (void)snprintf(o->leader, sizeof o->leader, "%s", view.leader);
-    struct leader_peer self = {.synced = status.synced, .offset = status.needs};
+    struct leader_peer self = {.synced = status.synced, .offset = status.applied};
     (void)snprintf(self.name, sizeof self.name, "%s", p->settings->name);
     peers_take(o, p->address, view.roster);
     peers_judge(o, &self, view.heir, now_ns);
@@ -207,7 +208,7 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view)
                  .lag_ms = leads ? 0 : status.lag_ms},
         .peers = o->peers,
         .peer_count = o->peer_count,
-        .offset = leads ? view->stream_offset : status.needs,
+        .offset = leads ? view->stream_offset : status.applied,
         .synced = leads ? !view->lease_is_over : status.synced,
         .now_ns = view->now_ns,
     };
@@ -215,8 +216,14 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view)
         found.info.known = false; /* a leader that does not say where it is helps nobody */
     }
     leader_update(p->leader, &found);
-    lookout_say(p->lookout, (enum roster_role)found.info.role, found.synced, found.offset,
-                (uint32_t)leader_peer(p->leader, 0)->sentinel_port);
+    const struct lookout_self self = {
+        .role = (enum roster_role)found.info.role,
+        .synced = found.synced,
+        .offset = found.offset,
+        .needs = leads ? found.offset : status.needs,
+        .sentinel_port = (uint32_t)leader_peer(p->leader, 0)->sentinel_port,
+    };
+    lookout_say(p->lookout, &self);
 }
 
 const char *proxy_hand_over(struct proxy *p, const char *name)

@@ -34,7 +34,7 @@ static void retain_look_for_rebuilds(const struct proxy *p, uint64_t now_ns,
         bool there =
             now_ns < peer->seen_ns || now_ns - peer->seen_ns < RETAIN_THERE_MS * CLOCK_NS_PER_MS;
         if (there && !peer->synced && config->needed_count < RETENTION_NEEDED_MAX) {
-            config->needed[config->needed_count++] = peer->offset;
+            config->needed[config->needed_count++] = peer->needs;
         }
     }
 }

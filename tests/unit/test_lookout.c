@@ -86,7 +86,10 @@ static void hear(unsigned node, struct wire_msg msg)
 /* Each node is asked when its link comes up, and every interval; and who we are is told. */
 START_TEST(asks_now_and_then)
 {
-    lookout_say(l, ROSTER_LEADER, true, 77, 0);
+    const struct lookout_self self = {
+        .role = ROSTER_LEADER, .synced = true, .offset = 77, .needs = 66};
+
+    lookout_say(l, &self);
     now += MS(INTERVAL_MS);
     lookout_tick(l, now);
     lookout_tick(l, now + 1);
@@ -94,6 +97,7 @@ START_TEST(asks_now_and_then)
         ck_assert_uint_eq(asks[i], 2);
         ck_assert_str_eq(asked[i].watch.address, "h:1");
         ck_assert_uint_eq(asked[i].watch.offset, 77);
+        ck_assert_uint_eq(asked[i].watch.needs, 66);
         ck_assert_uint_eq(asked[i].watch.role, ROSTER_LEADER);
     }
     ck_assert_uint_eq(lookout_next_tick_ns(l), now + MS(INTERVAL_MS));
@@ -223,8 +227,9 @@ START_TEST(roster_of_all_nodes)
 
     (void)roster_hear(&old, &(struct roster_entry){
                                 .name = "proxy2", .address = "h:2", .offset = 5, .heard_ns = 1});
-    (void)roster_hear(&new, &(struct roster_entry){
-                                .name = "proxy2", .address = "h:2", .offset = 8, .heard_ns = 50});
+    (void)roster_hear(
+        &new, &(struct roster_entry){
+                  .name = "proxy2", .address = "h:2", .offset = 8, .needs = 7, .heard_ns = 50});
     roster_encode(&new, 60, &bytes);
     msg.watch_reply.roster = (struct wire_roster){buf_head(&bytes), bytes.len};
     hear(0, msg);
@@ -235,6 +240,7 @@ START_TEST(roster_of_all_nodes)
     lookout_view(l, now, &v);
     ck_assert_uint_eq(v.roster->count, 1);
     ck_assert_uint_eq(v.roster->entries[0].offset, 8);
+    ck_assert_uint_eq(v.roster->entries[0].needs, 7);
     now += MS(3000);
     lookout_view(l, now, &v);
     ck_assert_uint_eq(v.roster->count, 0);

@@ -311,6 +311,7 @@ static void make_message_parts(void)
                                                       .role = ROSTER_LEADER,
                                                       .synced = true,
                                                       .offset = 142,
+                                                      .needs = 142,
                                                       .sentinel_port = 26379});
     roster_encode(&roster, 1000, &message_roster);
     record_encode_header(&r, header);
@@ -460,6 +461,7 @@ static void make_others(void)
                                     .role = ROSTER_LEADER,
                                     .synced = true,
                                     .offset = 142,
+                                    .needs = 142,
                                     .sentinel_port = 26379,
                                     .known = {3}};
     message_add("watch", &msg);

@@ -224,8 +224,13 @@ static struct wire_msg sample(enum wire_type type)
         memcpy(m.release.heir, "h:1", 4);
         break;
     case WIRE_WATCH:
-        m.watch = (struct wire_watch){
-            .name = "p", .address = "h:1", .role = 1, .synced = true, .offset = 5, .known = {3}};
+        m.watch = (struct wire_watch){.name = "p",
+                                      .address = "h:1",
+                                      .role = 1,
+                                      .synced = true,
+                                      .offset = 5,
+                                      .needs = 4,
+                                      .known = {3}};
         break;
     case WIRE_WATCH_REPLY:
         m.watch_reply =
