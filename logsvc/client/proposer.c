@@ -339,7 +339,12 @@ void proposer_tick(struct proposer *p, uint64_t now_ns)
 uint64_t proposer_next_tick_ns(const struct proposer *p)
 {
     bool rests = p->state == PROPOSER_IDLE || p->state == PROPOSER_DEPOSED;
-    return rests && !p->config.watch ? UINT64_MAX : p->tick_at_ns;
+
+    if (rests && !p->config.watch) {
+        return UINT64_MAX;
+    }
+    uint64_t feed_ns = p->state == PROPOSER_LEADING ? proposer_feed_next_ns(p) : UINT64_MAX;
+    return feed_ns < p->tick_at_ns ? feed_ns : p->tick_at_ns;
 }
 
 /* --- being asked ---------------------------------------------------------------------------- */

@@ -17,6 +17,10 @@
 
 #include <string.h>
 
+/* Who reads from a node sees what it knows to be committed. That goes along with the next append;
+ * so long is waited for one, before it is told by itself. Under load there always is one. */
+enum { FEED_COMMIT_MS = 5 };
+
 static void feed_forget_sent(struct proposer_node *n)
 {
     n->sent_head = n->sent_count = n->data_inflight = 0;
@@ -45,6 +49,7 @@ void proposer_feed_start(struct proposer *p, unsigned node)
     n->unit_off = n->log.unit_off > n->unit_off ? n->log.unit_off : n->unit_off;
     n->rewind_seq = 0;
     n->last_append_ns = 0;
+    n->commit_told = 0;
     n->catchup.avoid = 0;
     feed_forget_sent(n);
     feed_forget_catchup(n);
@@ -78,6 +83,7 @@ static bool feed_send(struct proposer *p, unsigned node, const uint8_t *data, si
     n->sent_count++;
     n->data_inflight += size > 0;
     n->last_append_ns = p->now_ns;
+    n->commit_told = msg.append.commit;
     n->sent_off = end;
     return true;
 }
@@ -168,6 +174,28 @@ static bool feed_is_asked_anew(const struct proposer_node *n)
     return n->ask.open && n->ask.type == WIRE_REBASE;
 }
 
+/* When the node is to be told of the commit though there is no append that it could go along with;
+ * UINT64_MAX: it knows, or there will be one, or it can't be told now. */
+static uint64_t feed_tell_ns(const struct proposer *p, const struct proposer_node *n)
+{
+    bool alone = n->data_inflight == 0 && n->sent_off == window_end(&p->window);
+    bool due = p->commit_known && n->commit_told < p->commit && alone &&
+               feed_may_send(p, n, false) && !feed_is_asked_anew(n);
+
+    return due ? p->commit_ns + FEED_COMMIT_MS * CLOCK_NS_PER_MS : UINT64_MAX;
+}
+
+uint64_t proposer_feed_next_ns(const struct proposer *p)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < p->node_count; i++) {
+        uint64_t at = feed_tell_ns(p, &p->nodes[i]);
+        next = at < next ? at : next;
+    }
+    return next;
+}
+
 void proposer_feed(struct proposer *p, unsigned node)
 {
     struct proposer_node *n = &p->nodes[node];
@@ -176,7 +204,8 @@ void proposer_feed(struct proposer *p, unsigned node)
     }
     uint64_t beat = p->config.heartbeat_ms * CLOCK_NS_PER_MS;
     if (!feed_is_asked_anew(n) && feed_may_send(p, n, false) &&
-        (n->last_append_ns == 0 || p->now_ns - n->last_append_ns >= beat)) {
+        (n->last_append_ns == 0 || p->now_ns - n->last_append_ns >= beat ||
+         p->now_ns >= feed_tell_ns(p, n))) {
         (void)feed_send(p, node, NULL, 0, n->sent_off);
     }
 }
@@ -225,6 +254,7 @@ void proposer_update_commit(struct proposer *p)
     if (counted > 0 && (!p->commit_known || counted - 1 > p->commit)) {
         p->commit_known = true;
         p->commit = counted - 1;
+        p->commit_ns = p->now_ns;
         p->window.commit = p->commit;
     }
 }

@@ -92,8 +92,9 @@ struct proposer_node {
     uint64_t
         lease_sent_ns; /* send time of the newest append it acknowledged in this term; 0: none */
     uint64_t last_append_ns;
-    uint64_t rewind_seq; /* gaps reported for older appends than this are old news */
-    bool trim_told;      /* it has answered the TRIM that p->trim is about */
+    uint64_t commit_told; /* by the last one */
+    uint64_t rewind_seq;  /* gaps reported for older appends than this are old news */
+    bool trim_told;       /* it has answered the TRIM that p->trim is about */
     struct proposer_sent sent[PROPOSER_SENT_MAX];
     unsigned sent_head, sent_count, data_inflight;
     struct proposer_catchup catchup;
@@ -166,7 +167,8 @@ struct proposer {
     bool window_open;
     bool append_open; /* bytes were appended since the last proposer_flush */
     uint64_t commit;
-    bool commit_known; /* at or past term_begin, by acknowledgements of this term */
+    bool commit_known;  /* at or past term_begin, by acknowledgements of this term */
+    uint64_t commit_ns; /* when it last moved */
     struct proposer_trim trim;
     struct buf mend_records; /* the piece that is being sent for a hole */
 };
@@ -275,6 +277,8 @@ void proposer_feed_start(struct proposer *p, unsigned node);
 void proposer_feed(struct proposer *p, unsigned node);
 void proposer_feed_all(struct proposer *p);
 void proposer_feed_timeouts(struct proposer *p, unsigned node);
+/* When a node is to be told of the commit by itself; UINT64_MAX: none is. */
+uint64_t proposer_feed_next_ns(const struct proposer *p);
 void proposer_on_append_reply(struct proposer *p, unsigned node, const struct wire_msg *msg);
 void proposer_on_read_reply(struct proposer *p, unsigned source, const struct wire_msg *msg);
 void proposer_on_read_refused(struct proposer *p, unsigned source, const struct wire_msg *msg);

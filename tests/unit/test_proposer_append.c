@@ -328,6 +328,160 @@ START_TEST(heartbeats)
 }
 END_TEST
 
+static uint64_t append_end(const struct wire_msg *m)
+{
+    uint64_t end = m->append.begin;
+    struct record r;
+    const uint8_t *payload;
+    size_t whole;
+
+    for (size_t at = 0; at < m->data_size; at += whole) {
+        ck_assert_int_eq(wire_record(m->data + at, m->data_size - at, &r, &payload, &whole),
+                         ERR_OK);
+        end = record_end(&r);
+    }
+    return end;
+}
+
+/* How many appends nodes 0 and 1 were sent, and how many of them were empty; they acknowledge them.
+ */
+static unsigned count_and_acknowledge(unsigned *empty)
+{
+    unsigned count = 0;
+
+    for (unsigned n = 0; n < 2; n++) {
+        for (unsigned i = 0; i < box_count[n]; i++) {
+            ck_assert_int_eq(boxes[n][i].msg.type, WIRE_APPEND);
+            *empty += boxes[n][i].msg.data_size == 0;
+        }
+        count += box_count[n];
+        if (box_count[n] > 0) {
+            struct wire_msg m = last(n, WIRE_APPEND);
+            acknowledge(n, &m, append_end(&m), append_end(&m));
+        }
+    }
+    return count;
+}
+
+/* Nothing follows a write: each node is told that it is committed, once, soon, and at the time that
+ * was said; not at once, as an append may follow, nor while the link is busy. */
+START_TEST(commit_is_told)
+{
+    unsigned empty = 0;
+
+    to_leading_empty();
+    proposer_tick(p, now);
+    (void)count_and_acknowledge(&empty);
+    pass_ms(20);
+    (void)count_and_acknowledge(&empty);
+    append("hello");
+    proposer_flush(p, now);
+    struct wire_msg a = last(0, WIRE_APPEND), b = last(1, WIRE_APPEND);
+    now += MS(8);
+    acknowledge(0, &a, END + 5, END + 5);
+    proposer_tick(p, now);
+    acknowledge(1, &b, END + 5, END + 5);
+    ck_assert_uint_eq(proposer_commit(p), END + 5);
+    proposer_tick(p, now);
+    ck_assert_uint_eq(box_count[0] + box_count[1], 0);
+    uint64_t at = proposer_next_tick_ns(p);
+    ck_assert_uint_eq(at, now + MS(5));
+    proposer_tick(p, at - 1);
+    ck_assert_uint_eq(box_count[0] + box_count[1], 0);
+    busy[1] = true;
+    now = at;
+    proposer_tick(p, now);
+    ck_assert_uint_eq(box_count[0], 1);
+    a = last(0, WIRE_APPEND);
+    ck_assert_uint_eq(a.data_size, 0);
+    ck_assert_uint_eq(a.append.begin, END + 5);
+    ck_assert_uint_eq(a.append.commit, END + 5);
+    ck_assert_uint_gt(proposer_next_tick_ns(p), now); /* not again and again */
+    now += MS(3);
+    busy[1] = false;
+    proposer_link_ready(p, now, 1);
+    ck_assert_uint_eq(last(1, WIRE_APPEND).append.commit, END + 5);
+    acknowledge(0, &a, END + 5, END + 5);
+    pass_ms(60);
+    ck_assert_uint_eq(box_count[0] + box_count[1], 0); /* until the next heartbeat */
+}
+END_TEST
+
+/* A node that has not acknowledged what it was sent is told when it has; one that will be sent
+ * more, with that. */
+START_TEST(commit_waits_for_what_is_under_way)
+{
+    to_leading_empty();
+    proposer_link_up(p, now, 2, true);
+    greet(2, 0, TERM);
+    accept_elected(2, END);
+    pass_ms(30);
+    empty_boxes();
+    append("hello");
+    proposer_flush(p, now);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_msg m = last(i, WIRE_APPEND);
+        acknowledge(i, &m, END + 5, END + 5);
+    }
+    struct wire_msg late = last(2, WIRE_APPEND);
+    ck_assert_uint_eq(proposer_commit(p), END + 5);
+    pass_ms(20);
+    ck_assert_uint_eq(box_count[2], 0);
+    ck_assert_uint_eq(last(0, WIRE_APPEND).append.commit, END + 5);
+    ck_assert_uint_eq(last(1, WIRE_APPEND).append.commit, END + 5);
+    acknowledge(2, &late, END + 5, END + 5);
+    struct wire_msg told = last(2, WIRE_APPEND);
+    ck_assert_uint_eq(told.append.commit, END + 5);
+    ck_assert_uint_eq(told.data_size, 0);
+
+    append("more");
+    proposer_flush(p, now);
+    append("held back");
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_msg m = last(i, WIRE_APPEND);
+        acknowledge(i, &m, END + 9, END + 9);
+    }
+    ck_assert_uint_eq(proposer_commit(p), END + 9);
+    now += MS(20);
+    proposer_tick(p, now);
+    ck_assert_uint_eq(box_count[0], 0);
+    proposer_flush(p, now);
+    struct wire_msg m = last(0, WIRE_APPEND);
+    ck_assert_uint_eq(m.append.commit, END + 9);
+    ck_assert_uint_gt(m.data_size, 0);
+}
+END_TEST
+
+/* Under load appends carry it: not a message more than there are appends, whether each is
+ * committed before the next, or what the disks take longer for piles up. */
+START_TEST(commit_goes_along)
+{
+    unsigned empty = 0, sent = 0;
+    uint64_t end = END;
+
+    to_leading_empty();
+    proposer_tick(p, now);
+    (void)count_and_acknowledge(&empty);
+    empty = 0;
+    for (int i = 0; i < 2000; i++) {
+        append("x");
+        end++;
+        now += MS(1);
+        proposer_flush(p, now);
+        proposer_tick(p, now);
+        if (i < 1000 || i % 20 == 19) {
+            sent += count_and_acknowledge(&empty);
+        }
+    }
+    sent += count_and_acknowledge(&empty);
+    sent += count_and_acknowledge(&empty);
+    ck_assert_uint_eq(proposer_commit(p), end);
+    ck_assert_uint_eq(empty, 0);
+    ck_assert_uint_ge(sent, 2 * (1000 + 50));
+    ck_assert_uint_le(sent, 2 * (1000 + 3 * 51));
+}
+END_TEST
+
 /* Older leases may live: until they can't, nothing is served, whatever is committed. */
 START_TEST(safe_at)
 {
@@ -530,6 +684,7 @@ int main(void)
                     sealed_appends_stay_apart, inflight_is_bounded, commit_by_majority,
                     old_terms_commit_with_ours, gap_rewinds, new_link_new_session, what_counts,
                     restarted_node, replaced_node, deposed, lease_from_send_time, heartbeats,
-                    safe_at, first_leader_does_not_wait, release_after_safe_at, last_words,
+                    commit_is_told, commit_waits_for_what_is_under_way, commit_goes_along, safe_at,
+                    first_leader_does_not_wait, release_after_safe_at, last_words,
                     elected_keeps_others_away, frozen_node);
 }
