@@ -233,6 +233,10 @@ int acceptor_snap_commit(struct acceptor *a, const struct acceptor_call *call)
         return ERR_OK;
     }
     if (acceptor_snap_would_replace(a, a->snap.offset, a->snap.crc)) { /* marked meanwhile */
+        int rc = a->storage->ops->snap_drop(a->storage);
+        if (rc != ERR_OK) {
+            return acceptor_fail(a, rc);
+        }
         a->snap.active = false;
         acceptor_refuse(a, call, WIRE_REFUSED_NEEDED, NULL);
         return ERR_OK;

@@ -319,8 +319,7 @@ void snapfile_close(struct snapfile *s)
 
 /* --- receiving --- */
 
-/* Gives up what is being received; its file is emptied by the next one, or removed at start. */
-static int snapfile_drop(struct snapfile *s)
+int snapfile_drop(struct snapfile *s)
 {
     char path[DISK_PATH_BYTES];
 

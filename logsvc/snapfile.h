@@ -59,6 +59,7 @@ int snapfile_begin(struct snapfile *s, const struct snapshot_info *info,
                    uint64_t reserve_bytes) MUST_CHECK;
 int snapfile_write(struct snapfile *s, uint64_t at, const void *bytes, size_t size) MUST_CHECK;
 int snapfile_commit(struct snapfile *s) MUST_CHECK;
+int snapfile_drop(struct snapfile *s) MUST_CHECK;
 int snapfile_latest(const struct snapfile *s, uint64_t limit, struct snapshot_info *out) MUST_CHECK;
 int snapfile_read(struct snapfile *s, uint64_t offset, uint64_t at, size_t size,
                   struct buf *out) MUST_CHECK;

@@ -101,6 +101,8 @@ struct storage_ops {
     int (*snap_begin)(struct storage *s, const struct snapshot_info *info);
     int (*snap_write)(struct storage *s, uint64_t at, const void *bytes, size_t size);
     int (*snap_commit)(struct storage *s);
+    /* Gives up the one that is being received, and the room that it takes. */
+    int (*snap_drop)(struct storage *s);
     /* The newest published snapshot with offset <= limit; ERR_NOT_FOUND: there is none. */
     int (*snap_latest)(struct storage *s, uint64_t limit, struct snapshot_info *out);
     /* Appends up to size bytes of the snapshot at that offset, from position at on. ERR_CORRUPT:

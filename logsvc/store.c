@@ -430,6 +430,13 @@ static int store_snap_commit(struct storage *base)
     return s->errored ? ERR_IO : store_final(s, snapfile_commit(&s->snaps));
 }
 
+static int store_snap_drop(struct storage *base)
+{
+    struct store *s = store_of(base);
+
+    return s->errored ? ERR_IO : store_final(s, snapfile_drop(&s->snaps));
+}
+
 static int store_snap_latest(struct storage *base, uint64_t limit, struct snapshot_info *out)
 {
     return snapfile_latest(&store_of(base)->snaps, limit, out);
@@ -472,6 +479,7 @@ const struct storage_ops store_ops = {
     .snap_begin = store_snap_begin,
     .snap_write = store_snap_write,
     .snap_commit = store_snap_commit,
+    .snap_drop = store_snap_drop,
     .snap_latest = store_snap_latest,
     .snap_read = store_snap_read,
     .snap_verified = store_snap_verified,

@@ -312,6 +312,19 @@ static int fake_snap_commit(struct storage *s)
     return fails ? f->fail_with : ERR_OK;
 }
 
+static int fake_snap_drop(struct storage *s)
+{
+    struct fake_storage *f = fake_of(s);
+    bool effect;
+    bool fails = fake_fails(f, "snap_drop", &effect);
+
+    if (effect) {
+        buf_release(&f->receiving.bytes);
+        f->receiving = (struct fake_snapshot){.bytes = BUF_INIT};
+    }
+    return fails ? f->fail_with : ERR_OK;
+}
+
 static int fake_snap_latest(struct storage *s, uint64_t limit, struct snapshot_info *out)
 {
     const struct fake_storage *f = fake_of(s);
@@ -404,6 +417,7 @@ static const struct storage_ops fake_ops = {
     .snap_begin = fake_snap_begin,
     .snap_write = fake_snap_write,
     .snap_commit = fake_snap_commit,
+    .snap_drop = fake_snap_drop,
     .snap_latest = fake_snap_latest,
     .snap_read = fake_snap_read,
     .snap_verified = fake_snap_verified,

@@ -411,6 +411,7 @@ static const struct storage_ops shadow_ops = {
     .snap_begin = shadow_snap_begin,
     .snap_write = shadow_snap_write,
     .snap_commit = shadow_snap_commit,
+    .snap_drop = shadow_snap_drop,
     .snap_latest = shadow_snap_latest,
     .snap_read = shadow_snap_read,
     .snap_verified = shadow_snap_verified,

@@ -28,7 +28,7 @@ const struct snapshot_info *shadow_snap(const struct shadow *s, uint64_t offset)
     return i >= 0 ? &s->snaps.held[i] : NULL;
 }
 
-static void shadow_snap_drop(struct shadow *s, uint64_t offset)
+static void shadow_snap_forget(struct shadow *s, uint64_t offset)
 {
     int i = shadow_snap_find(s, offset);
 
@@ -39,7 +39,7 @@ static void shadow_snap_drop(struct shadow *s, uint64_t offset)
 
 static void shadow_snap_put(struct shadow *s, const struct snapshot_info *info)
 {
-    shadow_snap_drop(s, info->offset);
+    shadow_snap_forget(s, info->offset);
     MUST(s->snaps.count < sizeof s->snaps.held / sizeof s->snaps.held[0]);
     s->snaps.held[s->snaps.count++] = *info;
 }
@@ -120,6 +120,12 @@ int shadow_snap_commit(struct storage *base)
     return err;
 }
 
+int shadow_snap_drop(struct storage *base)
+{
+    struct shadow *s = shadow_of(base);
+    return s->real->ops->snap_drop(s->real);
+}
+
 int shadow_snap_latest(struct storage *base, uint64_t limit, struct snapshot_info *out)
 {
     struct shadow *s = shadow_of(base);
@@ -173,7 +179,7 @@ int shadow_snap_delete(struct storage *base, uint64_t offset)
     if (err == ERR_OK) {
         world_count(s->world, COUNT_SNAPS_DELETED);
         world_trace(s->world, "node %u deletes the snapshot at %" PRIu64, s->node, offset);
-        shadow_snap_drop(s, offset);
+        shadow_snap_forget(s, offset);
         snaps_check_restorable(s->world, "a snapshot is deleted");
     }
     return err;

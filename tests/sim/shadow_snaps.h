@@ -26,6 +26,7 @@ struct shadow_snaps {
 int shadow_snap_begin(struct storage *base, const struct snapshot_info *info);
 int shadow_snap_write(struct storage *base, uint64_t at, const void *bytes, size_t size);
 int shadow_snap_commit(struct storage *base);
+int shadow_snap_drop(struct storage *base);
 int shadow_snap_latest(struct storage *base, uint64_t limit, struct snapshot_info *out);
 int shadow_snap_read(struct storage *base, uint64_t offset, uint64_t at, size_t size,
                      struct buf *out);

@@ -639,8 +639,10 @@ START_TEST(verified_snapshot_stays)
     mark.snap_mark = (struct wire_snap_mark){BEGIN + 8, mine.snap_begin.info.crc, 5};
     say(&mark);
     ck_assert_int_eq(reply.type, WIRE_SNAP_VERIFIED_REPLY);
+    ck_assert_uint_gt(storage.receiving.bytes.len, 0);
     snap_commit(1, BEGIN + 8);
     expect_refused(WIRE_REFUSED_NEEDED);
+    ck_assert_uint_eq(storage.receiving.bytes.len, 0); /* and takes no room any longer */
     say(&other);
     expect_refused(WIRE_REFUSED_NEEDED);
     say(&mine);

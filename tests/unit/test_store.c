@@ -377,6 +377,11 @@ START_TEST(snapshots)
     ck_assert_int_eq(m.st->ops->snap_write(m.st, 0, bytes, 1000), ERR_OK);
     ck_assert_int_eq(m.st->ops->snap_commit(m.st), ERR_CORRUPT);
     ck_assert_int_eq(m.st->ops->snap_write(m.st, 0, bytes, 10), ERR_STATE);
+    ck_assert_int_eq(m.st->ops->snap_begin(m.st, &info), ERR_OK);
+    ck_assert_int_eq(m.st->ops->snap_write(m.st, 0, bytes, 10), ERR_OK);
+    ck_assert_int_eq(m.st->ops->snap_drop(m.st), ERR_OK);
+    ck_assert_int_eq(m.st->ops->snap_drop(m.st), ERR_OK); /* nothing is there any more */
+    ck_assert_int_eq(m.st->ops->snap_write(m.st, 10, bytes, 10), ERR_STATE);
     ck_assert(!store_errored(m.store));
 
     /* Another dataset at the same offset takes the place of the old one. */
