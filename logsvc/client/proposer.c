@@ -152,8 +152,11 @@ static void proposer_ask_elected(struct proposer *p, unsigned node)
 
     if (n->log.empty || err == ERR_NOT_FOUND) {
         proposer_begin(p, &start, &msg.elected.chain_crc);
+        /* Its log may be older than all that our history knows: to throw it away takes a begin that
+         * our history reaches down to. Where nothing is, nothing is thrown away: a node that is
+         * taken in begins where the log does, and vouches when it has come into the history. */
         if (!n->log.empty && start < p->history.entries[0].begin) {
-            proposer_ask_later(p, node); /* lags behind all that our history knows */
+            proposer_ask_later(p, node);
             return;
         }
         msg.elected.reset = true;
