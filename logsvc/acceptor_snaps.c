@@ -141,6 +141,33 @@ static bool acceptor_snap_would_replace(const struct acceptor *a, uint64_t offse
            info.crc != crc;
 }
 
+/* Whether nothing of any log was ever here. */
+static bool acceptor_is_blank(const struct acceptor *a)
+{
+    return a->meta.history.count == 0 && a->meta.uncertain_to == 0 &&
+           acceptor_storage_state(a).empty;
+}
+
+/* A candidate that begins a log was voted for by all nodes, each of which said that it holds none:
+ * what others have stored to begin one with belongs to nothing, and takes the room of this one. */
+static int acceptor_snap_clear(struct acceptor *a, const struct snapshot_info *begun)
+{
+    struct snapshot_info info;
+    uint64_t limit = UINT64_MAX;
+    int err = ERR_OK;
+
+    while (err == ERR_OK && a->storage->ops->snap_latest(a->storage, limit, &info) == ERR_OK) {
+        if (!snapinfo_same(&info, begun)) { /* the same one, said again, stays */
+            err = a->storage->ops->snap_delete(a->storage, info.offset);
+        }
+        if (info.offset == 0) {
+            break;
+        }
+        limit = info.offset - 1;
+    }
+    return err;
+}
+
 static void acceptor_snap_hear(struct acceptor *a, const struct acceptor_call *call)
 {
     a->snap.linked = true;
@@ -176,7 +203,13 @@ int acceptor_snap_begin(struct acceptor *a, const struct acceptor_call *call)
                                      .crc = msg->snap_begin.info.crc,
                                      .verified = msg->snap_begin.info.verified_ms > 0};
     acceptor_snap_hear(a, call);
-    int err = a->storage->ops->snap_begin(a->storage, &msg->snap_begin.info);
+    /* Only who begins a log has one that is of the term it was elected in. */
+    bool begins_log = msg->snap_begin.info.term.n == msg->term.n && acceptor_is_blank(a);
+    int err = begins_log ? acceptor_snap_clear(a, &msg->snap_begin.info) : ERR_OK;
+    if (err != ERR_OK) {
+        return acceptor_fail(a, err);
+    }
+    err = a->storage->ops->snap_begin(a->storage, &msg->snap_begin.info);
     if (err != ERR_OK) {
         return acceptor_snap_error(a, call, err);
     }

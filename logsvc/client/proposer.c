@@ -87,7 +87,7 @@ void proposer_restart_session(struct proposer *p, unsigned node, uint64_t retry_
     struct proposer_node *n = &p->nodes[node];
 
     n->session = ++p->session;
-    n->known = n->told = false;
+    n->known = n->told = n->snapshot_told = false;
     n->ask.open = false;
     n->vote_asked = false;
     n->retry_at_ns = retry_at_ns;
@@ -197,7 +197,7 @@ static void proposer_drive_leading(struct proposer *p, unsigned node)
         if (conf_id_compare(n->conf_acked, p->conf.id) < 0) {
             proposer_ask_config(p, node);
         } else if (!proposer_ask_rebase(p, node) && !proposer_ask_trim(p, node) &&
-                   proposer_change_wants_status(p, n)) {
+                   (proposer_change_wants_status(p, n) || proposer_conf_wants_status(p, n))) {
             proposer_ask_status(p, node);
         }
         proposer_feed(p, node);

@@ -58,7 +58,7 @@ static void proposer_forget_identity(struct proposer_node *n)
 {
     n->node_id[0] = '\0';
     n->disk = (struct disk_id){{0}};
-    n->known = n->told = n->counted = false;
+    n->known = n->told = n->counted = n->snapshot_told = false;
     n->vote_denied = n->vote_denied || n->vote_granted;
     n->vote_granted = false;
     n->conf_acked = n->conf_told = (struct conf_id){0};
@@ -155,15 +155,24 @@ static uint64_t proposer_donor_patience_ns(const struct proposer *p)
     return PROPOSER_DONOR_LEASES * lease_ns(p->config.lease_ms);
 }
 
+static uint64_t has_voted(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->vote_granted;
+}
+
 bool proposer_donor_is_away(const struct proposer *p)
 {
+    if (p->donor.empty) { /* all were needed; one that has lost its disk since takes nothing */
+        return proposer_quorum_value(p, has_voted) == 0;
+    }
     const struct proposer_node *n = &p->nodes[p->donor.node];
     bool silent = p->now_ns - n->answered_ns >= proposer_donor_patience_ns(p);
     /* It has lost its disk, or is no longer sure of what it voted with. */
     bool less = !n->vote_granted ||
                 (n->known && (n->log.unit_off < p->donor.end.offset || n->log.uncertain_to > 0));
 
-    return !p->donor.empty && proposer_quorum_value(p, is_alive) > 0 && (silent || less);
+    return proposer_quorum_value(p, is_alive) > 0 && (silent || less);
 }
 
 /* Whether this node, which had the bytes below the term's begin, may still have them. */
@@ -219,6 +228,7 @@ static void proposer_on_status_reply(struct proposer *p, unsigned node, const st
 
     if (proposer_answers_ask(n, msg, WIRE_STATUS)) {
         n->snapshot = msg->status_reply.node.snapshot;
+        n->snapshot_told = n->told;
         proposer_conf_step(p);
     }
 }

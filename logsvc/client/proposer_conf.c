@@ -293,10 +293,39 @@ bool proposer_conf_is_acked(const struct proposer *p)
     return proposer_quorum_value(p, has_conf) > 0;
 }
 
+static uint64_t has_snapshot(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->snapshot != WIRE_NO_SNAPSHOT;
+}
+
+static uint64_t lacks_snapshot(const struct proposer *p, const struct proposer_node *n)
+{
+    (void)p;
+    return n->snapshot_told && n->snapshot == WIRE_NO_SNAPSHOT;
+}
+
+/* From then on any majority must do without the others: what the log begins with has to be there,
+ * too. Who founds a log has stored it on all nodes; but he may have died, and another that never
+ * heard of him may have put his own in its place. None has one: it is stored later (an import). */
+static bool conf_snapshots_are_there(const struct proposer *p)
+{
+    return conf_kind(&p->conf) != CONF_FOUNDING || proposer_quorum_value(p, has_snapshot) > 0 ||
+           proposer_quorum_value(p, lacks_snapshot) > 0;
+}
+
+bool proposer_conf_wants_status(const struct proposer *p, const struct proposer_node *n)
+{
+    bool asks =
+        conf_kind(&p->conf) == CONF_FOUNDING && proposer_is_member(p, n) && has_snapshot(p, n) == 0;
+
+    return asks && (n->status_ns == 0 || p->now_ns - n->status_ns >= proposer_beat_ns(p));
+}
+
 /* The conditions of docs/log-protocol.md, "Change", 4: all are needed. */
 static bool conf_may_settle(const struct proposer *p)
 {
-    return proposer_conf_is_acked(p) && p->commit_known &&
+    return proposer_conf_is_acked(p) && conf_snapshots_are_there(p) && p->commit_known &&
            proposer_commit_counted(p) > p->conf_sync_off &&
            proposer_lease_sent_ns(p) >= p->conf_since_ns && proposer_may_serve(p, p->now_ns);
 }

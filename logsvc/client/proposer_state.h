@@ -72,6 +72,7 @@ struct proposer_node {
     struct wire_log log;
     struct history history; /* as far as log.flush_off needs it */
     uint64_t snapshot;
+    bool snapshot_told; /* since it has acknowledged Elected */
     uint64_t status_ns; /* when its status was last asked for */
     uint64_t report_ns; /* pre-vote: when it last said … */
     bool report_free;   /* … that it has not heard a leader lately */
@@ -202,7 +203,8 @@ void proposer_refused_by(struct proposer *p, unsigned node, enum wire_refusal co
 bool proposer_learn(struct proposer *p, unsigned node, const struct wire_log *log,
                     const struct wire_history *bytes);
 /* ELECTED: whether the donor has gone away before our Redis had its tail, has lost its disk, or is
- * no longer sure of what it voted with. While we hold the term nobody else could lead; the next
+ * no longer sure of what it voted with; or, as nobody had a log, whether one of those that a log
+ * would begin with has lost its disk. While we hold the term nobody else could lead; the next
  * election finds out what is left. */
 bool proposer_donor_is_away(const struct proposer *p);
 /* LEADING: whether the bytes below the term's begin may be lost: the donor went away after it had
@@ -251,6 +253,9 @@ void proposer_conf_found(struct proposer *p);
 /* Whether who a node says it is can be; if not it was refused by name. */
 bool proposer_conf_judge(struct proposer *p, unsigned node, const struct wire_hello_reply *m);
 bool proposer_conf_is_acked(const struct proposer *p);
+/* Whether it is to be asked whether it has a snapshot: a log that has one is founded when all do.
+ */
+bool proposer_conf_wants_status(const struct proposer *p, const struct proposer_node *n);
 /* Has begun to lead. */
 void proposer_conf_lead(struct proposer *p);
 /* Takes the next step, if it is time for one. */

@@ -60,7 +60,7 @@ static void proposer_clear_term(struct proposer *p)
     for (unsigned i = 0; i < p->node_count; i++) {
         struct proposer_node *n = &p->nodes[i];
         n->vote_asked = n->vote_granted = n->vote_denied = false;
-        n->told = n->counted = false;
+        n->told = n->counted = n->snapshot_told = false;
         n->conf_acked = (struct conf_id){0};
         n->unit_off = n->acked_off = n->sent_off = 0;
         n->lease_sent_ns = 0;

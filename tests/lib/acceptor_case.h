@@ -309,6 +309,19 @@ static inline void snap_commit(uint64_t term, uint64_t offset)
     say(&m);
 }
 
+/* A whole one, of that log term. */
+static inline void ship_snapshot(uint64_t term, uint64_t log_term, uint64_t offset, const char *rdb)
+{
+    struct wire_msg m = snap_begin_message(term, offset, rdb);
+
+    m.snap_begin.info.term.n = log_term;
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+    snap_write(term, offset, 0, rdb);
+    snap_commit(term, offset);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_COMMIT_REPLY);
+}
+
 static inline void snap_latest(uint64_t limit)
 {
     struct wire_msg m = message(WIRE_SNAP_LATEST, 0);

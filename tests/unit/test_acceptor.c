@@ -656,16 +656,10 @@ END_TEST
  * history still knows; one of a candidate that never led is not. */
 START_TEST(snapshot_of_a_forgotten_term)
 {
-    (void)vote(1);
-    struct wire_msg m = snap_begin_message(1, BEGIN - 10, "b");
-    say(&m);
-    snap_write(1, BEGIN - 10, 0, "b");
-    snap_commit(1, BEGIN - 10);
     (void)vote(2);
-    m = snap_begin_message(2, BEGIN, "a");
-    say(&m);
-    snap_write(2, BEGIN, 0, "a");
-    snap_commit(2, BEGIN);
+    ship_snapshot(2, 2, BEGIN, "a");
+    ship_snapshot(2, 1, BEGIN - 10, "b");
+    ck_assert_uint_eq(storage.snap_count, 2);
     ELECT(BEGIN, true, 2, BEGIN);
     append(2, BEGIN, "abcdefgh", true);
     flush();
@@ -722,10 +716,7 @@ END_TEST
 START_TEST(foreign_snapshot_of_a_forgotten_term)
 {
     (void)vote(1);
-    struct wire_msg m = snap_begin_message(1, BEGIN, "b");
-    say(&m);
-    snap_write(1, BEGIN, 0, "b");
-    snap_commit(1, BEGIN);
+    ship_snapshot(1, 1, BEGIN, "b");
     ELECT(BEGIN, true, 2, BEGIN);
     append(2, BEGIN, "abcdefgh", true);
     flush();
@@ -742,20 +733,65 @@ END_TEST
 /* A snapshot of a log that never came to be is not offered. */
 START_TEST(foreign_snapshot_is_hidden)
 {
-    (void)vote(1);
-    struct wire_msg m = snap_begin_message(1, BEGIN, "a");
-    say(&m);
-    snap_write(1, BEGIN, 0, "a");
-    snap_commit(1, BEGIN);
     (void)vote(2);
-    m = snap_begin_message(2, BEGIN - 10, "b");
-    say(&m);
-    snap_write(2, BEGIN - 10, 0, "b");
-    snap_commit(2, BEGIN - 10);
+    ship_snapshot(2, 2, BEGIN - 10, "b");
+    ship_snapshot(2, 1, BEGIN, "a");
+    ck_assert_uint_eq(storage.snap_count, 2);
     ELECT(BEGIN - 10, true, 2, BEGIN - 10);
     snap_latest(UINT64_MAX);
     ck_assert(reply.snap_latest_reply.found);
     ck_assert_uint_eq(reply.snap_latest_reply.info.offset, BEGIN - 10);
+}
+END_TEST
+
+/* What a log was to be begun with, and was not, goes when somebody begins one: of an older term, of
+ * the same one, at another offset or at the same. The very same stays, said again; a copy of what a
+ * log was begun with in an older term, which a leader has sent, takes nothing away. */
+START_TEST(who_begins_a_log_clears_the_way)
+{
+    (void)vote(1);
+    ship_snapshot(1, 1, BEGIN, "a");
+    ship_snapshot(1, 0, BEGIN + 7, "of a term before");
+    ck_assert_uint_eq(storage.snap_count, 2);
+    (void)vote(2);
+    struct wire_msg m = snap_begin_message(2, BEGIN, "b");
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_SNAP_BEGIN_REPLY);
+    ck_assert_uint_eq(storage.snap_count, 0);
+    snap_write(2, BEGIN, 0, "b");
+    snap_commit(2, BEGIN);
+    ship_snapshot(2, 2, BEGIN + 5, "c");
+    ck_assert_uint_eq(storage.snap_count, 1);
+    m = snap_begin_message(2, BEGIN + 5, "c");
+    say(&m);
+    ck_assert_uint_eq(storage.snap_count, 1);
+    (void)vote(3);
+    ship_snapshot(3, 2, BEGIN + 6, "d");
+    ck_assert_uint_eq(storage.snap_count, 2);
+    m = snap_begin_message(3, BEGIN, "e");
+    storage.fail_at = 1;
+    ck_assert_int_eq(receive(&m), ERR_IO);
+}
+END_TEST
+
+/* Where there is a log, or was one, nothing is taken away. */
+START_TEST(who_has_held_a_log_keeps_its_snapshots)
+{
+    (void)vote(1);
+    ship_snapshot(1, 1, BEGIN, "a");
+    ELECT(BEGIN, true, 1, BEGIN);
+    ship_snapshot(1, 1, BEGIN + 1, "b");
+    ck_assert_uint_eq(storage.snap_count, 2);
+    append(1, BEGIN, "abcde", true);
+    flush();
+    ck_assert(vote(4));
+    storage.fail_at = 2; /* behind the term: the history is given up, and not taken up again */
+    storage.fail_with = ERR_NO_SPACE;
+    ELECT(50, true, 3, 40, 4, 50);
+    expect_refused(WIRE_REFUSED_SPACE);
+    ck_assert_uint_eq(acceptor_history(acceptor)->count, 0);
+    ship_snapshot(4, 4, BEGIN + 2, "c");
+    ck_assert_uint_eq(storage.snap_count, 3);
 }
 END_TEST
 
@@ -811,5 +847,6 @@ int main(void)
                     sessions, strangers, reads_are_fenced, snapshot_is_shipped,
                     one_upload_at_a_time, verified_snapshot_stays, snapshot_of_a_forgotten_term,
                     later_snapshot_of_a_forgotten_term, foreign_snapshot_of_a_forgotten_term,
-                    foreign_snapshot_is_hidden, snapshot_is_fenced, disk_of_another);
+                    foreign_snapshot_is_hidden, who_begins_a_log_clears_the_way,
+                    who_has_held_a_log_keeps_its_snapshots, snapshot_is_fenced, disk_of_another);
 }

@@ -40,6 +40,7 @@ static uint64_t now;
 static bool drop_config; /* CONFIG is lost on its way, but to drop_config_not */
 static int drop_config_not;
 static bool drop_append_in_joint;
+static bool drop_status;
 static int drop_vote_of;        /* one answer to VOTE of that node is lost */
 static unsigned seed_count = 3; /* the proposers' configuration */
 static char refused[PROPOSER_REFUSAL_MAX + 1];
@@ -62,6 +63,7 @@ static bool on_send(void *ctx, unsigned slot, const struct wire_msg *msg)
 
     if (node < 0 || nodes[node].cut || nodes[node].acceptor == NULL ||
         (msg->type == WIRE_CONFIG && drop_config && node != drop_config_not) ||
+        (msg->type == WIRE_STATUS && drop_status) ||
         (msg->type == WIRE_APPEND && drop_append_in_joint && proposers[proposer] != NULL &&
          conf_kind(proposer_conf(proposers[proposer])) == CONF_JOINT)) {
         return true;
@@ -286,7 +288,7 @@ static void setup(void)
 {
     now = MS(5000);
     queue_count = 0;
-    drop_config = drop_append_in_joint = false;
+    drop_config = drop_append_in_joint = drop_status = false;
     drop_config_not = drop_vote_of = -1;
     seed_count = 3;
     refused[0] = '\0';
@@ -384,6 +386,105 @@ START_TEST(founding_commits_with_all)
     lead_ms(0, 500);
     append(0, "second");
     ck_assert(committed(0));
+}
+END_TEST
+
+static void expect_answer(const struct node *n, const struct wire_msg *msg, enum wire_type type)
+{
+    unsigned before = queue_count;
+    struct wire_msg answer;
+
+    ck_assert_int_eq(acceptor_receive(n->acceptor, now, msg, (struct acceptor_reply_to){0}),
+                     ERR_OK);
+    ck_assert_uint_eq(queue_count, before + 1);
+    struct packet *packet = &queue[--queue_count];
+    ck_assert_int_eq(wire_decode(packet->bytes, packet->size, &answer), ERR_OK);
+    ck_assert_int_eq(answer.type, type);
+    free(packet->bytes);
+}
+
+/* What that proposer's log is begun with comes to a node; what went before it does not matter. */
+static void store_first_snapshot(unsigned proposer, unsigned node)
+{
+    struct term term = proposer_term(proposers[proposer]);
+    struct wire_msg m = {.type = WIRE_SNAP_BEGIN,
+                         .channel = WIRE_SNAPSHOT,
+                         .cluster_id = {7},
+                         .log_id = 1,
+                         .term = term,
+                         .session = 77};
+
+    m.snap_begin.info = (struct snapshot_info){.offset = BEGIN, .term = log_term_of(term)};
+    expect_answer(&nodes[node], &m, WIRE_SNAP_BEGIN_REPLY);
+    m.type = WIRE_SNAP_COMMIT;
+    m.snap_commit.offset = BEGIN;
+    expect_answer(&nodes[node], &m, WIRE_SNAP_COMMIT_REPLY);
+}
+
+/* A log whose first snapshot some nodes have is founded when all do: before that, all are needed,
+ * since any two of them might be those that lack it. What they said before they were told of the
+ * log is no answer. */
+START_TEST(founding_waits_for_the_snapshot)
+{
+    proposer_start(0);
+    while (proposer_state(proposers[0]) != PROPOSER_ELECTED) {
+        run_ms(10);
+    }
+    store_first_snapshot(0, 0);
+    store_first_snapshot(0, 2);
+    drop_status = true;
+    lead_ms(0, 5000);
+    ck_assert(proposer_may_serve(proposers[0], now));
+    ck_assert_int_eq(conf_kind(proposer_conf(proposers[0])), CONF_FOUNDING);
+    drop_status = false;
+    lead_ms(0, 3000);
+    ck_assert_int_eq(proposer_state(proposers[0]), PROPOSER_LEADING);
+    ck_assert_int_eq(conf_kind(proposer_conf(proposers[0])), CONF_FOUNDING);
+    append(0, "first");
+    ck_assert(committed(0));
+    nodes[1].cut = true;
+    append(0, "second");
+    lead_ms(0, 500);
+    ck_assert(!committed(0));
+    nodes[1].cut = false;
+    store_first_snapshot(0, 1);
+    lead_ms(0, 2000);
+    ck_assert_int_eq(kind_at(0), CONF_STABLE);
+    ck_assert_int_eq(kind_at(1), CONF_STABLE);
+    ck_assert(committed(0));
+}
+END_TEST
+
+/* A node that loses its disk while the first snapshot is on its way takes nothing under this term:
+ * the candidate gives up, and founds the log with the disk that is there. */
+START_TEST(founding_with_a_lost_disk)
+{
+    proposer_start(0);
+    while (proposer_state(proposers[0]) != PROPOSER_ELECTED) {
+        run_ms(10);
+    }
+    uint64_t term = proposer_term(proposers[0]).n;
+    for (int i = 0; i < 100; i++) { /* alone it may take as long as it likes … */
+        run_ms(20);
+    }
+    node_stop(1); /* … and a node may be away */
+    proposer_links(0);
+    for (int i = 0; i < 250; i++) {
+        run_ms(20);
+    }
+    ck_assert_int_eq(proposer_state(proposers[0]), PROPOSER_ELECTED);
+    node_start(1);
+    node_lose_disk(1, 'b');
+    for (int i = 0; proposer_state(proposers[0]) == PROPOSER_ELECTED; i++) {
+        ck_assert_int_lt(i, 250);
+        proposer_links(0);
+        run_ms(20);
+    }
+    ck_assert_int_eq(proposer_state(proposers[0]), PROPOSER_DEPOSED);
+    lead_ms(0, 6000);
+    ck_assert_int_eq(proposer_state(proposers[0]), PROPOSER_LEADING);
+    ck_assert_uint_gt(proposer_term(proposers[0]).n, term);
+    ck_assert_int_eq(kind_at(1), CONF_STABLE);
 }
 END_TEST
 
@@ -707,6 +808,7 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("proposer_conf", setup, teardown, founding_needs_all, founding_commits_with_all,
+                    founding_waits_for_the_snapshot, founding_with_a_lost_disk,
                     lost_disks_found_nothing, replaces_a_node, seeds_lead_to_members,
                     joint_needs_both, next_leader_goes_on, settles_behind_older_leases,
                     settles_with_a_lease_of_its_own, unfit_newcomers, lost_disk,
