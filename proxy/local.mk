@@ -77,6 +77,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/router_own.c \
 	proxy/clients/router_special.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
+	proxy/node/kept.c proxy/node/kept.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
 	proxy/clients/transaction_session.c proxy/clients/transaction_session.h \

@@ -35,6 +35,7 @@ UNIT_TESTS = \
 	test_history \
 	test_hurry \
 	test_le \
+	test_kept \
 	test_leader \
 	test_lineage \
 	test_log \
@@ -234,6 +235,8 @@ test_engine_SOURCES = tests/unit/test_engine.c
 test_engine_LDADD = $(PROXY_UNIT_LDADD)
 test_follow_SOURCES = tests/unit/test_follow.c
 test_follow_LDADD = $(PROXY_UNIT_LDADD)
+test_kept_SOURCES = tests/unit/test_kept.c
+test_kept_LDADD = $(PROXY_UNIT_LDADD)
 test_leader_SOURCES = tests/unit/test_leader.c
 test_leader_LDADD = $(PROXY_UNIT_LDADD)
 test_lineage_SOURCES = tests/unit/test_lineage.c

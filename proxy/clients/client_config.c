@@ -217,6 +217,48 @@ bool client_config_take(struct client_config *config, const struct resp_arg *arg
     return ours;
 }
 
+/* ---- CONFIG REWRITE ---- */
+
+void client_config_write(const struct client_config *config, struct buf *text)
+{
+    for (int i = 0; i < CLIENT_CONFIG_NUMBERS; i++) {
+        if (config->numbers[i].set) {
+            buf_printf(text, "%s %" PRIu64 "%s\n", names[i], config->numbers[i].value,
+                       config->numbers[i].percent ? "%" : "");
+        }
+    }
+    for (int i = 0; i < CLIENT_CONFIG_CLASSES; i++) {
+        if (config->output[i].set) {
+            buf_printf(text, "%s %s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", names[NAME_OUTPUT],
+                       classes[i], config->output[i].hard_bytes, config->output[i].soft_bytes,
+                       config->output[i].soft_s);
+        }
+    }
+}
+
+bool client_config_read(struct client_config *config, const uint8_t *text, size_t size)
+{
+    struct client_config next = *config;
+
+    for (size_t at = 0; at < size;) {
+        const uint8_t *line = text + at, *end = memchr(line, '\n', size - at);
+        const uint8_t *blank = end != NULL ? memchr(line, ' ', (size_t)(end - line)) : NULL;
+        struct resp_arg words[4] = {{NULL, 0}}, rest[4];
+        size_t rest_count;
+        if (blank == NULL) {
+            return false;
+        }
+        words[2] = (struct resp_arg){line, (size_t)(blank - line)};
+        words[3] = (struct resp_arg){blank + 1, (size_t)(end - blank) - 1};
+        if (!client_config_take(&next, words, 4, rest, &rest_count)) {
+            return false;
+        }
+        at += (size_t)(end - line) + 1;
+    }
+    *config = next;
+    return true;
+}
+
 /* ---- CONFIG GET ---- */
 
 /* Redis' value for all classes, with what was set in it. */

@@ -55,6 +55,12 @@ void client_config_slowlog_found(struct client_config *config, const char *value
 /* Whether there are fewer replicas than min-replicas-to-write wants. */
 bool client_config_replicas_lack(const struct client_config *config);
 
+/* What was set, as text that outlives the process: a line "NAME VALUE" for each, appended. And read
+ * again into config, which keeps what is not in it; false: some line is not understood, config is
+ * as it was. */
+void client_config_write(const struct client_config *config, struct buf *text);
+bool client_config_read(struct client_config *config, const uint8_t *text, size_t size);
+
 /* Redis' whole reply to CONFIG GET: what was set is put in. */
 void client_config_correct(const struct client_config *config, struct buf *reply);
 

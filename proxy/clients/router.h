@@ -93,6 +93,9 @@ struct router {
                          struct buf *reply);
     /* How many clients the system lets connect, so many being wanted. May be NULL: all of them. */
     size_t (*clients_room)(void *ctx, size_t wanted);
+    /* CONFIG REWRITE: Redis has kept what is its own, now for what is clients'. 0 or an errno. May
+     * be NULL. */
+    int (*config_rewritten)(void *ctx);
     void (*replication_text)(void *ctx, struct buf *out);
     void (*role_reply)(void *ctx, struct buf *out);
     void *info_ctx;

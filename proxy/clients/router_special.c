@@ -209,6 +209,7 @@ static const struct special specials[] = {
     {"config|set", session_config, NULL},
     {"config|get", session_config, NULL},
     {"config|resetstat", session_config, NULL},
+    {"config|rewrite", session_config, NULL},
     {"slowlog|get", session_slowlog, NULL},
     {"slowlog|len", session_slowlog, NULL},
     {"slowlog|reset", session_slowlog, NULL},

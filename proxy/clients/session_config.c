@@ -58,6 +58,29 @@ static void config_got(struct request *r)
     request_take_reply(r, &reply);
 }
 
+void session_config_keep(struct router *router, struct buf *reply)
+{
+    int error = router->config_rewritten != NULL ? router->config_rewritten(router->info_ctx) : 0;
+
+    if (error != 0) {
+        buf_clear(reply);
+        buf_printf(reply, "-ERR Rewriting config file: %s\r\n", strerror(error));
+    }
+}
+
+/* Also if its client has gone. */
+static void config_rewritten(struct request *r)
+{
+    const struct router_words *note = r->note;
+    struct buf reply = BUF_INIT;
+
+    if (request_reply_type(r) == '+') {
+        request_move_reply(r, &reply);
+        session_config_keep(note->router, &reply);
+        request_take_reply(r, &reply);
+    }
+}
+
 void session_reset_stats(struct clients *all)
 {
     all->accepted = all->rejected = all->evicted = 0;
@@ -103,7 +126,7 @@ static void config_send(struct router *router, struct client *c, enum route rout
         return;
     }
     r->amend = amend;
-    r->learn = amend == config_was_set ? amend : NULL;
+    r->learn = amend == config_was_set || amend == config_rewritten ? amend : NULL;
     r->note = note;
 }
 
@@ -219,6 +242,9 @@ bool session_config(struct router *router, struct client *c, const struct comman
         config_send(router, c, route, command, argv, argc, config_got, NULL);
     } else if (strcmp(sub, "resetstat") == 0) {
         config_send(router, c, route, command, argv, argc, config_stats_reset, NULL);
+    } else if (strcmp(sub, "rewrite") == 0) {
+        config_send(router, c, route, command, argv, argc, config_rewritten,
+                    router_words_create(router, argv, argc));
     } else {
         return false;
     }

@@ -41,6 +41,9 @@ void session_put_slowlog(struct clients *all, const struct command *command,
                          const struct resp_arg *argv, size_t argc, struct buf *reply);
 /* CONFIG RESETSTAT. */
 void session_reset_stats(struct clients *all);
+/* CONFIG REWRITE, of which Redis has done its part: what is ours of it is kept; else reply becomes
+ * the error. */
+void session_config_keep(struct router *router, struct buf *reply);
 
 /* CLIENT TRACKING: puts words right for the link: whom it redirects to. False: it was postponed, or
  * answered. And: Redis has said OK to it, or to NO-TOUCH. c->link is there. */

@@ -49,6 +49,7 @@ enum transaction_kind transaction_kind(const struct command *command)
                  {"config|set", TRANSACTION_THERE},
                  {"config|get", TRANSACTION_THERE},
                  {"config|resetstat", TRANSACTION_THERE},
+                 {"config|rewrite", TRANSACTION_THERE},
                  {"acl|setuser", TRANSACTION_THERE},
                  {"acl|load", TRANSACTION_THERE},
                  {"info", TRANSACTION_THERE}};
@@ -292,6 +293,10 @@ static bool server_answered(struct router *router, struct client *c, enum route 
     } else if (is_named(command, "config|resetstat")) {
         if (own && ok) {
             session_reset_stats(c->all);
+        }
+    } else if (is_named(command, "config|rewrite")) {
+        if (own && ok) {
+            session_config_keep(router, out);
         }
     } else if (is_named(command, "config|set")) {
         if (own && ok) {

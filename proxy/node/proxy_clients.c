@@ -8,6 +8,7 @@
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
+#include "proxy/node/kept.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -293,6 +294,35 @@ static size_t proxy_clients_room(void *ctx, size_t wanted)
     return proxy_raise_file_limit(p->settings, wanted);
 }
 
+static int proxy_config_rewritten(void *ctx)
+{
+    const struct proxy *p = ctx;
+    int rc = kept_save(p->settings->data_dir, &p->clients.config);
+
+    if (rc != 0) {
+        log_warn("client-settings in %s can't be written: %s", p->settings->data_dir, strerror(rc));
+    }
+    return rc;
+}
+
+/* What CONFIG REWRITE has kept of clients comes before the proxy's own configuration. */
+static void proxy_load_kept(struct proxy *p)
+{
+    struct client_config config = p->clients.config;
+    int rc = kept_load(p->settings->data_dir, &config);
+
+    if (rc != 0) {
+        log_error("client-settings in %s can't be read: %s; it is left out", p->settings->data_dir,
+                  strerror(rc));
+        return;
+    }
+    if (config.numbers[CLIENT_CONFIG_MAXCLIENTS].set) {
+        uint64_t *most = &config.numbers[CLIENT_CONFIG_MAXCLIENTS].value;
+        *most = proxy_raise_file_limit(p->settings, (size_t)*most);
+    }
+    clients_configure(&p->clients, &config);
+}
+
 void proxy_open_clients(struct proxy *p, const struct settings *s)
 {
     struct client_limits limits = {
@@ -327,11 +357,13 @@ void proxy_open_clients(struct proxy *p, const struct settings *s)
     p->router.pubsub = p->pubsub;
     p->router.info_text = info_text;
     p->router.clients_room = proxy_clients_room;
+    p->router.config_rewritten = proxy_config_rewritten;
     p->router.correct_info = proxy_correct_info_reply;
     p->router.log_state = proxy_log_state;
     p->router.kill = proxy_kill_script;
     p->router.admin = admin_answer;
     p->router.info_ctx = p;
+    proxy_load_kept(p);
 }
 void proxy_open_engine(struct proxy *p, const struct settings *s)
 {

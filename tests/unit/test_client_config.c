@@ -189,8 +189,36 @@ START_TEST(test_correct)
 }
 END_TEST
 
+/* What was set comes back as it was, from text; what else was set before stays; and what is no such
+ * text changes nothing. */
+START_TEST(test_kept)
+{
+    static const char *const wrong[] = {"maxclients 5", "maxclients\n", "maxclients x\n",
+                                        "timeout 5\nport 1\n", "\n"};
+    struct client_config written;
+    struct buf text = BUF_INIT;
+
+    config = (struct client_config){0};
+    ck_assert(set("maxclients=100|timeout=30|maxmemory-clients=5%|min-replicas-to-write=0|"
+                  "slowlog-max-len=64|client-output-buffer-limit=pubsub 1k 2k 3 slave 1 2 3"));
+    written = config;
+    client_config_write(&config, &text);
+    config = (struct client_config){0};
+    ck_assert(set("tcp-keepalive=7|timeout=1"));
+    ck_assert(client_config_read(&config, buf_head(&text), text.len));
+    ck_assert_uint_eq(number(CLIENT_CONFIG_KEEPALIVE_S), 7);
+    config.numbers[CLIENT_CONFIG_KEEPALIVE_S] = written.numbers[CLIENT_CONFIG_KEEPALIVE_S];
+    ck_assert_mem_eq(&config, &written, sizeof config);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert(!client_config_read(&config, (const uint8_t *)wrong[i], strlen(wrong[i])));
+        ck_assert_mem_eq(&config, &written, sizeof config);
+    }
+    buf_release(&text);
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("client_config", NULL, NULL, test_take, test_left_to_redis, test_replicas,
-                    test_slowlog, test_correct);
+                    test_slowlog, test_correct, test_kept);
 }

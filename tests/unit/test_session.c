@@ -7,6 +7,7 @@
 #include "tests/lib/unit.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -610,6 +611,55 @@ START_TEST(test_config_late)
 }
 END_TEST
 
+static int rewritten, rewrite_error;
+
+static int rewrite(void *ctx)
+{
+    (void)ctx;
+    rewritten++;
+    return rewrite_error;
+}
+
+/* What is ours is kept when Redis has kept its own, also inside MULTI, and if its client has gone;
+ * that it can't be is told. */
+START_TEST(test_config_rewrite)
+{
+    static const char error[] = "-ERR Rewriting config file: No such file or directory\r\n";
+    char inside[128];
+
+    rewritten = rewrite_error = 0;
+    world.router.config_rewritten = rewrite;
+    world_say(0, "CONFIG REWRITE");
+    world_expect_sent_bare("CONFIG REWRITE");
+    world_redis("-ERR The server is running without a config file\r\n");
+    world_expect(0, "-ERR The server is running without a config file\r\n");
+    ck_assert_int_eq(rewritten, 0);
+    for (rewrite_error = 0; rewrite_error <= ENOENT; rewrite_error += ENOENT) {
+        const char *answer = rewrite_error == 0 ? "+OK\r\n" : error;
+        rewritten = 0;
+        world_say(0, "CONFIG REWRITE");
+        world_expect_sent_bare("CONFIG REWRITE");
+        world_redis("+OK\r\n");
+        world_expect(0, answer);
+        world_say_raw(0, "MULTI\r\nCONFIG REWRITE\r\n");
+        world_expect(0, "+OK\r\n+QUEUED\r\n");
+        world_say(0, "EXEC");
+        world_expect_sent_bare("MULTI|CONFIG REWRITE|EXEC");
+        world_redis("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+        (void)snprintf(inside, sizeof inside, "*1\r\n%s", answer);
+        world_expect(0, inside);
+        ck_assert_int_eq(rewritten, 2);
+    }
+    rewrite_error = rewritten = 0;
+    world_join(1);
+    world_say(1, "CONFIG REWRITE");
+    world_expect_sent_bare("CONFIG REWRITE");
+    world_join(1);
+    world_redis("+OK\r\n");
+    ck_assert_int_eq(rewritten, 1);
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("session", world_setup, world_teardown, test_hello, test_hello_of_the_engine,
@@ -618,5 +668,5 @@ int main(void)
                     test_wait, test_wait_blocks, test_wait_times_out, test_wait_ends, test_sync,
                     test_sync_refused, test_names, test_client_words, test_reply, test_counted,
                     test_kill, test_kill_waiting, test_list, test_reset, test_quit,
-                    test_tracking_redirect, test_config_late);
+                    test_tracking_redirect, test_config_late, test_config_rewrite);
 }

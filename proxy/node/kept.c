@@ -1,0 +1,73 @@
+#include "proxy/node/kept.h"
+
+#include "common/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { KEPT_PATH_BYTES = 4200, KEPT_MAX_BYTES = 64 * 1024 };
+
+static void kept_path(const char *data_dir, const char *suffix, char *path)
+{
+    (void)snprintf(path, KEPT_PATH_BYTES, "%s/client-settings%s", data_dir, suffix);
+}
+
+static int kept_write(int fd, const struct buf *text)
+{
+    const uint8_t *bytes = buf_head(text);
+
+    for (size_t at = 0; at < text->len;) {
+        ssize_t put = write(fd, bytes + at, text->len - at);
+        if (put < 0 && errno != EINTR) {
+            return errno;
+        }
+        at += put > 0 ? (size_t)put : 0;
+    }
+    return fsync(fd) == 0 ? 0 : errno;
+}
+
+int kept_save(const char *data_dir, const struct client_config *config)
+{
+    char path[KEPT_PATH_BYTES], fresh[KEPT_PATH_BYTES];
+    struct buf text = BUF_INIT;
+
+    kept_path(data_dir, "", path);
+    kept_path(data_dir, ".new", fresh);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return errno;
+    }
+    client_config_write(config, &text);
+    int rc = kept_write(fd, &text);
+    buf_release(&text);
+    if (close(fd) != 0 && rc == 0) {
+        rc = errno;
+    }
+    if (rc == 0 && rename(fresh, path) != 0) {
+        rc = errno;
+    }
+    return rc;
+}
+
+int kept_load(const char *data_dir, struct client_config *config)
+{
+    char path[KEPT_PATH_BYTES];
+    struct buf text = BUF_INIT;
+
+    kept_path(data_dir, "", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : errno;
+    }
+    ssize_t got = read(fd, buf_reserve(&text, KEPT_MAX_BYTES), KEPT_MAX_BYTES);
+    int rc = got < 0 ? errno : 0;
+    buf_commit(&text, got > 0 ? (size_t)got : 0);
+    (void)close(fd);
+    if (rc == 0 && !client_config_read(config, buf_head(&text), text.len)) {
+        rc = EINVAL;
+    }
+    buf_release(&text);
+    return rc;
+}
