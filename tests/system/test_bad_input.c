@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-const struct cluster_options system_options = {.plain = true};
+const struct cluster_options system_options = {.plain = true, .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 enum {
     WITNESS_MAX_MS = 1000, /* generous: a healthy reply takes about one */

@@ -17,6 +17,7 @@
 
 const struct cluster_options system_options = {
     .plain = true,
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
     .log_json = BIG_LOG,
     .redis_args = (const char *const[]){"--maxclients", "15000", NULL}};
 
