@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
+	common/base64.c common/base64.h \
 	common/buf.c common/buf.h \
 	common/chain.c common/chain.h \
 	common/clock.c common/clock.h \

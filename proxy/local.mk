@@ -141,6 +141,7 @@ libctl_a_SOURCES = \
 	proxy/ctl/ctl_text.c proxy/ctl/ctl_text.h \
 	proxy/ctl/held.c proxy/ctl/held.h \
 	proxy/ctl/manifest.c proxy/ctl/manifest.h \
+	proxy/ctl/md5.c proxy/ctl/md5.h \
 	proxy/ctl/moment.c proxy/ctl/moment.h \
 	proxy/ctl/rdb_head.c proxy/ctl/rdb_head.h \
 	proxy/ctl/seek.c proxy/ctl/seek.h \

@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	test_acl \
 	test_adopt \
 	test_bar_text \
+	test_base64 \
 	test_buf \
 	test_catalogue \
 	test_chain \
@@ -42,6 +43,7 @@ UNIT_TESTS = \
 	test_log_conf \
 	test_lookout \
 	test_manifest \
+	test_md5 \
 	test_moment \
 	test_monitor \
 	test_net \
@@ -133,6 +135,7 @@ test_acceptor_append_SOURCES = tests/unit/test_acceptor_append.c tests/lib/fake_
 test_acceptor_conf_SOURCES = tests/unit/test_acceptor_conf.c tests/lib/fake_storage.c
 test_acceptor_rot_SOURCES = tests/unit/test_acceptor_rot.c tests/lib/fake_storage.c
 test_acceptor_trim_SOURCES = tests/unit/test_acceptor_trim.c tests/lib/fake_storage.c
+test_base64_SOURCES = tests/unit/test_base64.c
 test_buf_SOURCES = tests/unit/test_buf.c
 test_catalogue_SOURCES = tests/unit/test_catalogue.c
 test_chain_SOURCES = tests/unit/test_chain.c
@@ -212,6 +215,8 @@ test_held_SOURCES = tests/unit/test_held.c
 test_held_LDADD = libctl.a $(UNIT_LDADD)
 test_manifest_SOURCES = tests/unit/test_manifest.c
 test_manifest_LDADD = libctl.a $(UNIT_LDADD)
+test_md5_SOURCES = tests/unit/test_md5.c
+test_md5_LDADD = libctl.a $(UNIT_LDADD)
 test_moment_SOURCES = tests/unit/test_moment.c
 test_moment_LDADD = libctl.a $(UNIT_LDADD)
 test_rdb_head_SOURCES = tests/unit/test_rdb_head.c

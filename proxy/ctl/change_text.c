@@ -1,5 +1,6 @@
 #include "proxy/ctl/change_text.h"
 
+#include "common/base64.h"
 #include "proxy/ctl/moment.h"
 #include "proxy/protocol/glob.h"
 
@@ -37,24 +38,6 @@ static bool text_is_utf8(const uint8_t *bytes, size_t size)
         at += len;
     }
     return true;
-}
-
-static void text_base64(const uint8_t *bytes, size_t size, struct buf *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t *to = buf_reserve(out, (size + 2) / 3 * 4);
-    size_t n = 0;
-
-    for (size_t i = 0; i < size; i += 3) {
-        size_t have = size - i < 3 ? size - i : 3;
-        uint32_t word = (uint32_t)bytes[i] << 16 | (have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                        (have > 2 ? bytes[i + 2] : 0);
-        to[n++] = (uint8_t)digits[word >> 18];
-        to[n++] = (uint8_t)digits[word >> 12 & 63];
-        to[n++] = have > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
-        to[n++] = have > 2 ? (uint8_t)digits[word & 63] : '=';
-    }
-    buf_commit(out, n);
 }
 
 /* A byte as it stands between quotes; JSON and people differ in what can't be printed. */
@@ -95,7 +78,7 @@ void change_text_json_value(const void *bytes, size_t size, struct buf *out)
         text_quoted(bytes, size, true, out);
     } else {
         buf_append_str(out, "{\"base64\":\"");
-        text_base64(bytes, size, out);
+        base64_put(out, bytes, size);
         buf_append_str(out, "\"}");
     }
 }
