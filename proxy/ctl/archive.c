@@ -5,6 +5,7 @@
 #include "logsvc/wire.h"
 #include "proxy/ctl/archive_store.h"
 #include "proxy/ctl/ctl.h"
+#include "proxy/ctl/ctl_stop.h"
 #include "proxy/ctl/s3.h"
 
 #include <dirent.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,8 +37,8 @@ static bool archive_damaged(const char *path, const char *why)
 void archive_path(const struct archive *a, const char *name, bool part,
                   char out[ARCHIVE_PATH_BYTES])
 {
-    (void)snprintf(out, ARCHIVE_PATH_BYTES, "%.*s/%.40s%s", PATH_MAX, a->folder, name,
-                   part ? ".part" : "");
+    (void)snprintf(out, ARCHIVE_PATH_BYTES, "%.*s/%.*s%s", PATH_MAX, a->folder,
+                   MANIFEST_NAME_BYTES - 1, name, part ? ".part" : "");
 }
 
 /* All of a file, appended; false: errno. */
@@ -58,6 +60,12 @@ static bool archive_slurp(int fd, size_t max, struct buf *out)
     }
 }
 
+static bool archive_is_part(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 5 && strcmp(name + len - 5, ".part") == 0;
+}
+
 /* Whether the folder holds nothing that is not ours. */
 static bool archive_is_empty(const char *folder)
 {
@@ -69,9 +77,7 @@ static bool archive_is_empty(const char *folder)
         return archive_failed(folder);
     }
     while ((entry = readdir(dir)) != NULL) {
-        size_t len = strlen(entry->d_name);
-        bool part = len > 5 && strcmp(entry->d_name + len - 5, ".part") == 0;
-        bool ours = part || strncmp(entry->d_name, "snapshot-", 9) == 0;
+        bool ours = archive_is_part(entry->d_name) || strncmp(entry->d_name, "snapshot-", 9) == 0;
         empty = empty && (ours || entry->d_name[0] == '.');
     }
     (void)closedir(dir);
@@ -79,6 +85,21 @@ static bool archive_is_empty(const char *folder)
         ctl_complain("%s: holds files, and no manifest of an export", folder);
     }
     return empty;
+}
+
+/* Two that write would mix their files. Where there are no locks (some network file systems) nobody
+ * is kept away. */
+static bool archive_take_lock(struct archive *a)
+{
+    a->lock = open(a->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (a->lock < 0) {
+        return archive_failed(a->folder);
+    }
+    if (flock(a->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        ctl_complain("%s: another export into it is under way", a->folder);
+        return false;
+    }
+    return true;
 }
 
 /* The manifest of a store comes into the folder, if there is one. */
@@ -101,7 +122,7 @@ bool archive_open(struct archive *a, const struct ctl *ctl, const char *folder, 
     struct buf text = BUF_INIT;
     const char *why;
 
-    *a = (struct archive){.fresh = false};
+    *a = (struct archive){.lock = -1};
     if (strlen(folder) > PATH_MAX) {
         ctl_complain("the folder's name is too long");
         return false;
@@ -114,6 +135,9 @@ bool archive_open(struct archive *a, const struct ctl *ctl, const char *folder, 
         (void)snprintf(a->folder, sizeof a->folder, "%s", folder);
         if (make && mkdir(folder, 0700) != 0 && errno != EEXIST) {
             return archive_failed(folder);
+        }
+        if (make && !archive_take_lock(a)) {
+            return false;
         }
     }
     archive_path(a, archive_manifest, false, path);
@@ -139,6 +163,10 @@ void archive_close(struct archive *a)
     manifest_fini(&a->manifest);
     archive_store_close(a->store);
     a->store = NULL;
+    if (a->lock >= 0) {
+        (void)close(a->lock);
+        a->lock = -1;
+    }
 }
 
 int archive_open_file(struct archive *a, const char *name, uint64_t size_bytes, bool keep)
@@ -179,20 +207,20 @@ static bool archive_sync_folder(const struct archive *a)
     return good;
 }
 
-bool archive_publish(struct archive *a, const char *name, int fd)
+bool archive_publish(struct archive *a, const char *part, const char *name, int fd)
 {
-    char part[ARCHIVE_PATH_BYTES], path[ARCHIVE_PATH_BYTES];
+    char from[ARCHIVE_PATH_BYTES], to[ARCHIVE_PATH_BYTES];
 
-    archive_path(a, name, true, part);
-    archive_path(a, name, false, path);
+    archive_path(a, part, true, from);
+    archive_path(a, name, false, to);
     if (fsync(fd) != 0) {
-        return archive_failed(part);
+        return archive_failed(from);
     }
-    if (rename(part, path) != 0) {
-        return archive_failed(path);
+    if (rename(from, to) != 0) {
+        return archive_failed(to);
     }
-    if (a->store != NULL) {
-        return archive_store_put(a->store, name) == ERR_OK;
+    if (a->store != NULL) { /* the snapshot alone is sent while there is no manifest */
+        return archive_store_put(a->store, name, a->fresh) == ERR_OK;
     }
     return archive_sync_folder(a);
 }
@@ -214,7 +242,7 @@ bool archive_save(struct archive *a)
     if (!good) {
         (void)archive_failed(part);
     }
-    good = good && archive_publish(a, archive_manifest, fd);
+    good = good && archive_publish(a, archive_manifest, archive_manifest, fd);
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -223,7 +251,37 @@ bool archive_save(struct archive *a)
     return good;
 }
 
+void archive_tidy(const struct archive *a)
+{
+    DIR *dir = a->store == NULL ? opendir(a->folder) : NULL;
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char name[MANIFEST_NAME_BYTES + 8];
+        bool part = archive_is_part(entry->d_name);
+        (void)snprintf(name, sizeof name, "%.*s",
+                       (int)(strlen(entry->d_name) - (part ? strlen(".part") : 0)), entry->d_name);
+        bool ours = manifest_is_file_name(name) ||
+                    (part && (strcmp(name, archive_manifest) == 0 || strcmp(name, "log") == 0));
+        if (ours && (part || !manifest_names(&a->manifest, name))) {
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
 /* ---- checking ---- */
+
+/* Between two pieces of what takes long. */
+static bool archive_is_stopped(void)
+{
+    if (ctl_stop_asked()) {
+        ctl_complain("told to stop");
+    }
+    return ctl_stop_asked();
+}
 
 bool archive_file_crc(int fd, const char *path, uint64_t *size_bytes, uint32_t *crc)
 {
@@ -237,9 +295,9 @@ bool archive_file_crc(int fd, const char *path, uint64_t *size_bytes, uint32_t *
             *crc = crc32c_extend(*crc, piece, (size_t)n);
             *size_bytes += (uint64_t)n;
         }
-    } while (n > 0 || (n < 0 && errno == EINTR));
+    } while ((n > 0 || (n < 0 && errno == EINTR)) && !ctl_stop_asked());
     free(piece);
-    return n == 0 || archive_failed(path);
+    return !archive_is_stopped() && (n == 0 || archive_failed(path));
 }
 
 bool archive_check_snapshot(struct archive *a, struct ctl_bar *bar)
@@ -304,7 +362,7 @@ static bool archive_walk_file(struct archive *a, struct archive_walk *walk,
     struct buf bytes = BUF_INIT;
     const char *why = NULL;
 
-    manifest_file_name(f->from, name);
+    manifest_file_name(f, name);
     archive_path(a, name, false, path);
     int fd = archive_open_file(a, name, f->bytes, false);
     if (fd < 0) {
@@ -339,11 +397,11 @@ bool archive_walk(struct archive *a, struct archive_walk *walk)
     struct archive_place at = {.offset = m->snapshot.offset, .chain_crc = m->snapshot.chain_crc};
     bool good = true;
 
-    for (size_t i = 0; i < m->count && good && !walk->stopped; i++) {
+    for (size_t i = 0; i < m->count && good && !walk->stopped && !ctl_stop_asked(); i++) {
         ctl_bar_show(&walk->bar, walk->what, m->files[i].from - m->snapshot.offset,
                      manifest_end(m) - m->snapshot.offset);
         good = archive_walk_file(a, walk, &m->files[i], &at);
     }
     ctl_bar_clear(&walk->bar);
-    return good;
+    return good && !archive_is_stopped();
 }

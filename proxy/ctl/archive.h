@@ -1,7 +1,8 @@
 /* The folder of an exported log, or what stands for it in an object store: a snapshot, the log
  * behind it in files of records, and a manifest that tells what they must be. Written so that after
  * a kill at any point the manifest names only what is whole and durable: a file is written under
- * the name FILE.part, synced, renamed, and then the manifest is replaced in the same way. */
+ * a name that ends in .part, synced, renamed, and then the manifest is replaced in the same way.
+ * One export at a time writes into a folder. */
 #ifndef PROXY_CTL_ARCHIVE_H
 #define PROXY_CTL_ARCHIVE_H
 
@@ -18,13 +19,15 @@ struct archive {
     struct manifest manifest;
     bool fresh;                  /* there is no manifest yet */
     struct archive_store *store; /* `folder` is but its stop-over; NULL: it is all */
+    int lock;                    /* of the folder, while we write into it; -1: none */
 };
 
 /* Everything complains on standard error; false: it has. */
 
 struct ctl;
 
-/* Reads the manifest. make: a folder that is not there is made, and an empty one is `fresh`. */
+/* Reads the manifest. make: it is to be written into: a folder that is not there is made, an empty
+ * one is `fresh`, and one that another process writes into is refused. */
 bool archive_open(struct archive *a, const struct ctl *ctl, const char *folder,
                   bool make) MUST_CHECK;
 void archive_close(struct archive *a);
@@ -33,9 +36,12 @@ void archive_close(struct archive *a);
 void archive_path(const struct archive *a, const char *name, bool part,
                   char out[ARCHIVE_PATH_BYTES]);
 
-/* Makes NAME.part durable under its own name. */
-bool archive_publish(struct archive *a, const char *name, int fd) MUST_CHECK;
+/* Makes PART.part durable under the name NAME. */
+bool archive_publish(struct archive *a, const char *part, const char *name, int fd) MUST_CHECK;
 bool archive_save(struct archive *a) MUST_CHECK;
+/* Removes from the folder what runs that were broken off have left: files of an export that the
+ * manifest does not name. (Not from a store.) */
+void archive_tidy(const struct archive *a);
 
 /* A file of the archive, to be read; size_bytes: as it must be; keep: it will be read again. -1:
  * complained. */

@@ -2,6 +2,7 @@
  * what has come since. And export verify: whether all of it is still what it was. */
 #include "proxy/ctl/archive.h"
 #include "proxy/ctl/ctl_nodes.h"
+#include "proxy/ctl/ctl_stop.h"
 #include "proxy/ctl/moment.h"
 
 #include "common/clock.h"
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 enum { EXPORT_FILE_BYTES = 64 << 20 };
+
+static const char export_part[] = "log"; /* a file of the log, as long as it is written */
 
 struct ctl_export_job {
     struct archive archive;
@@ -39,6 +42,15 @@ static bool export_io_failed(struct ctl_export_job *e, const char *name, bool pa
     archive_path(&e->archive, name, part, path);
     ctl_bar_clear(&e->bar);
     ctl_complain("%s: %s", path, strerror(errno));
+    e->failed = true;
+    return false;
+}
+
+/* False. */
+static bool export_is_stopped(struct ctl_export_job *e)
+{
+    ctl_bar_clear(&e->bar);
+    ctl_complain("told to stop; run it again to go on");
     e->failed = true;
     return false;
 }
@@ -78,6 +90,9 @@ static bool export_fetch_snapshot(struct ctl_export_job *e, unsigned node,
             ctl_complain("the snapshot can't be read on: %s; run it again", err_text(err));
             return false;
         }
+        if (ctl_stop_asked()) {
+            return export_is_stopped(e);
+        }
         if (!export_write(e, name, fd, bytes, size)) {
             return false;
         }
@@ -109,7 +124,7 @@ static bool export_snapshot(struct ctl_export_job *e, const struct snapshot_info
         (void)unlink(path);
         good = false;
     }
-    good = good && archive_publish(&e->archive, name, fd);
+    good = good && archive_publish(&e->archive, name, name, fd);
     (void)close(fd);
     if (good) {
         struct manifest *m = &e->archive.manifest;
@@ -149,9 +164,9 @@ static bool export_end_file(struct ctl_export_job *e)
     if (e->fd < 0) {
         return true;
     }
-    manifest_file_name(e->file.from, name);
-    bool good = export_write(e, name, e->fd, buf_head(&e->bytes), e->bytes.len) &&
-                archive_publish(&e->archive, name, e->fd);
+    manifest_file_name(&e->file, name);
+    bool good = export_write(e, export_part, e->fd, buf_head(&e->bytes), e->bytes.len) &&
+                archive_publish(&e->archive, export_part, name, e->fd);
     buf_clear(&e->bytes);
     (void)close(e->fd);
     e->fd = -1;
@@ -170,13 +185,12 @@ static bool export_end_file(struct ctl_export_job *e)
 
 static bool export_begin_file(struct ctl_export_job *e, uint64_t from)
 {
-    char name[MANIFEST_NAME_BYTES], path[ARCHIVE_PATH_BYTES];
+    char path[ARCHIVE_PATH_BYTES];
 
-    manifest_file_name(from, name);
-    archive_path(&e->archive, name, true, path);
+    archive_path(&e->archive, export_part, true, path);
     e->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     e->file = (struct manifest_file){.from = from, .to = from, .first_ms = e->record.wall_ms};
-    return e->fd >= 0 || export_io_failed(e, name, true);
+    return e->fd >= 0 || export_io_failed(e, export_part, true);
 }
 
 static void export_says_record(void *ctx, const struct record *r)
@@ -189,7 +203,6 @@ static bool export_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, s
 {
     struct ctl_export_job *e = ctx;
     struct record r = e->record;
-    char name[MANIFEST_NAME_BYTES];
 
     MUST(offset >= r.begin && offset + size <= record_end(&r));
     if (offset + size < record_end(&r)) {
@@ -216,15 +229,14 @@ static bool export_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, s
     e->file.last_ms = r.wall_ms;
     ctl_bar_show(&e->bar, "log", e->file.to - e->from, e->to - e->from);
     if (e->bytes.len >= 1 << 20) {
-        manifest_file_name(e->file.from, name);
-        bool good = export_write(e, name, e->fd, buf_head(&e->bytes), e->bytes.len);
+        bool good = export_write(e, export_part, e->fd, buf_head(&e->bytes), e->bytes.len);
         buf_clear(&e->bytes);
         e->failed = !good;
     }
     if (!e->failed && e->file.bytes >= EXPORT_FILE_BYTES && (r.flags & RECORD_UNIT_END) != 0) {
         e->failed = !export_end_file(e);
     }
-    return !e->failed;
+    return !e->failed && (!ctl_stop_asked() || export_is_stopped(e));
 }
 
 static int export_log(struct ctl_export_job *e)
@@ -257,6 +269,8 @@ static int export_log(struct ctl_export_job *e)
     } else if (err == ERR_CORRUPT) {
         ctl_complain("the log does not go on with what %s ends with, or no node has it whole",
                      e->archive.folder);
+    } else if (err != ERR_OK) {
+        (void)export_is_stopped(e);
     }
     return err == ERR_OK ? CTL_EXIT_DONE : CTL_EXIT_FAILED;
 }
@@ -302,11 +316,13 @@ int ctl_export(const struct ctl *ctl, int argc, char **argv)
 
     (void)argc;
     e->fd = -1;
+    ctl_stop_catch();
     if (archive_open(&e->archive, ctl, argv[0], true) &&
         (rc = ctl_nodes_open(&e->nodes, ctl)) == CTL_EXIT_DONE) {
         bool ready = e->archive.fresh ? export_begin(e, ctl->all) : export_fits(e);
         rc = ready ? export_log(e) : CTL_EXIT_FAILED;
         if (ready && rc == CTL_EXIT_DONE) {
+            archive_tidy(&e->archive);
             export_print(&e->archive, e->from, ctl->json, "exported");
         }
         ctl_nodes_close(&e->nodes);
@@ -326,6 +342,7 @@ int ctl_export_verify(const struct ctl *ctl, int argc, char **argv)
     struct archive_walk walk = {.what = "log"};
 
     (void)argc;
+    ctl_stop_catch();
     bool good = archive_open(a, ctl, argv[0], false) && archive_check_snapshot(a, &walk.bar) &&
                 archive_walk(a, &walk);
     ctl_bar_clear(&walk.bar);

@@ -28,6 +28,7 @@ enum {
     FOUND_SILENCE_MS = 60000, /* without progress it is given up */
 };
 
+static const char FOUND_STOPPED[] = "told to stop; run it again to go on";
 static const char FOUND_DEPOSED[] = "somebody else was elected: stop the proxies, and run it again";
 
 struct ctl_found {
@@ -289,6 +290,9 @@ static int found_elect(struct ctl_found *f, const struct held *held)
             return found_lost(
                 f, "the log nodes elect nobody (all of them must be there, and no proxy)");
         }
+        if (ctl_stop_asked()) {
+            return found_lost(f, FOUND_STOPPED);
+        }
         found_turn(f);
     }
     const struct proposer_donor *donor = proposer_donor(f->proposer);
@@ -346,6 +350,9 @@ static int found_wait(struct ctl_found *f, uint64_t offset)
         if (proposer_state(f->proposer) != PROPOSER_LEADING) {
             return found_lost(f, FOUND_DEPOSED);
         }
+        if (ctl_stop_asked()) {
+            return found_lost(f, FOUND_STOPPED);
+        }
         if (clock_now_ns() - moved_ns > FOUND_SILENCE_MS * CLOCK_NS_PER_MS) {
             return found_lost(f, "the log nodes take nothing any more");
         }
@@ -360,6 +367,9 @@ int ctl_found_append(struct ctl_found *f, const void *bytes, size_t size, bool u
 
     if (proposer_state(f->proposer) != PROPOSER_LEADING) {
         return found_lost(f, FOUND_DEPOSED);
+    }
+    if (ctl_stop_asked()) {
+        return found_lost(f, FOUND_STOPPED);
     }
     proposer_append(f->proposer, bytes, size, unit_end, wall_ms);
     proposer_seal(f->proposer);
@@ -393,7 +403,7 @@ static int found_ship(struct ctl_found *f, int fd)
             return found_lost(f, "the log nodes take nothing any more");
         }
         if (ctl_stop_asked()) {
-            return found_lost(f, "told to stop; run it again to go on");
+            return found_lost(f, FOUND_STOPPED);
         }
         if (proposer_state(f->proposer) != PROPOSER_LEADING) {
             return found_lost(f, FOUND_DEPOSED);

@@ -3,6 +3,7 @@
 #include "proxy/ctl/archive.h"
 #include "proxy/ctl/ctl_found.h"
 #include "proxy/ctl/ctl_place.h"
+#include "proxy/ctl/ctl_stop.h"
 #include "proxy/follow/lineage.h"
 
 #include "common/mem.h"
@@ -218,6 +219,7 @@ int ctl_import(const struct ctl *ctl, int argc, char **argv)
     int rc = CTL_EXIT_FAILED;
 
     (void)argc;
+    ctl_stop_catch();
     if (archive_open(&i->archive, ctl, argv[0], false)) {
         rc = CTL_FOUND_CHANGED;
         for (int n = 0; n < CTL_FOUND_ATTEMPTS && rc == CTL_FOUND_CHANGED; n++) {

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/random.h"
 #include "proxy/ctl/ctl_link.h"
+#include "proxy/ctl/ctl_stop.h"
 #include "proxy/node/settings.h"
 
 #include <hiredis/hiredis.h>
@@ -477,8 +478,12 @@ int ctl_nodes_read(struct ctl_nodes *n, struct ctl_reading *reading)
     n->reading = reading;
     reader_start(n->reader, clock_now_ns(), &range);
     reader_room(n->reader, clock_now_ns(), SIZE_MAX);
-    while (!reading->over) {
+    while (!reading->over && !ctl_stop_asked()) {
         nodes_turn(n, 20);
+    }
+    if (!reading->over) {
+        reader_stop(n->reader);
+        reading->result = ERR_CLOSED;
     }
     n->reading = NULL;
     return reading->result;

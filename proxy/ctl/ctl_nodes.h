@@ -85,7 +85,7 @@ struct ctl_reading {
 };
 
 /* Reads all of it. ERR_OK, also if `data` had enough; ERR_NOT_FOUND: the log begins later now;
- * ERR_CORRUPT. Waits for as long as no node answers. */
+ * ERR_CORRUPT. Waits for as long as no node answers; ERR_CLOSED: told to stop (ctl_stop.h). */
 int ctl_nodes_read(struct ctl_nodes *n, struct ctl_reading *reading) MUST_CHECK;
 
 /* The newest snapshot at or below the limit that a node has, and which one; ERR_NOT_FOUND. */

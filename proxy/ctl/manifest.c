@@ -43,12 +43,62 @@ uint32_t manifest_chain(const struct manifest *m)
 
 void manifest_snapshot_name(const struct snapshot_info *info, char out[MANIFEST_NAME_BYTES])
 {
-    (void)snprintf(out, MANIFEST_NAME_BYTES, "snapshot-%020" PRIu64 ".rdb", info->offset);
+    (void)snprintf(out, MANIFEST_NAME_BYTES, "snapshot-%020" PRIu64 "-%08" PRIx32 ".rdb",
+                   info->offset, info->crc);
 }
 
-void manifest_file_name(uint64_t from, char out[MANIFEST_NAME_BYTES])
+void manifest_file_name(const struct manifest_file *file, char out[MANIFEST_NAME_BYTES])
 {
-    (void)snprintf(out, MANIFEST_NAME_BYTES, "log-%020" PRIu64 ".hfr", from);
+    (void)snprintf(out, MANIFEST_NAME_BYTES, "log-%020" PRIu64 "-%08" PRIx32 ".hfr", file->from,
+                   file->crc);
+}
+
+/* The offset and the checksum in a name of that kind. */
+static bool manifest_name_parse(const char *name, const char *kind, const char *suffix,
+                                uint64_t *offset)
+{
+    size_t len = strlen(kind);
+
+    if (strncmp(name, kind, len) != 0 || strspn(name + len, "0123456789") != 20 ||
+        name[len + 20] != '-' || strspn(name + len + 21, "0123456789abcdef") != 8 ||
+        strcmp(name + len + 29, suffix) != 0) {
+        return false;
+    }
+    *offset = strtoull(name + len, NULL, 10);
+    return true;
+}
+
+bool manifest_is_file_name(const char *name)
+{
+    uint64_t offset;
+
+    return manifest_name_parse(name, "snapshot-", ".rdb", &offset) ||
+           manifest_name_parse(name, "log-", ".hfr", &offset);
+}
+
+static int manifest_compare(const void *offset, const void *file)
+{
+    uint64_t a = *(const uint64_t *)offset, b = ((const struct manifest_file *)file)->from;
+
+    return a < b ? -1 : a > b;
+}
+
+bool manifest_names(const struct manifest *m, const char *name)
+{
+    char ours[MANIFEST_NAME_BYTES];
+    uint64_t offset;
+
+    manifest_snapshot_name(&m->snapshot, ours);
+    if (manifest_name_parse(name, "log-", ".hfr", &offset)) {
+        const struct manifest_file *f =
+            m->count > 0 ? bsearch(&offset, m->files, m->count, sizeof *m->files, manifest_compare)
+                         : NULL;
+        if (f == NULL) {
+            return false;
+        }
+        manifest_file_name(f, ours);
+    }
+    return strcmp(ours, name) == 0;
 }
 
 /* ---- printing ---- */
@@ -72,7 +122,7 @@ static void manifest_print_files(const struct manifest *m, struct buf *out)
     buf_append_str(out, "  \"log\": [");
     for (size_t i = 0; i < m->count; i++) {
         const struct manifest_file *f = &m->files[i];
-        manifest_file_name(f->from, name);
+        manifest_file_name(f, name);
         buf_printf(out,
                    "%s\n    {\"file\": \"%s\", \"from\": %" PRIu64 ", \"to\": %" PRIu64
                    ", \"bytes\": %" PRIu64 ", \"crc32c\": \"%08" PRIx32

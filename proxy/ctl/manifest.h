@@ -8,7 +8,7 @@
 #include "logsvc/history.h"
 #include "logsvc/snapinfo.h"
 
-enum { MANIFEST_FORMAT = 1, MANIFEST_FILES_MAX = 100000, MANIFEST_NAME_BYTES = 48 };
+enum { MANIFEST_FORMAT = 2, MANIFEST_FILES_MAX = 100000, MANIFEST_NAME_BYTES = 48 };
 
 /* A file of encoded records (logsvc/record.h), one behind the other, as the log nodes have them. */
 struct manifest_file {
@@ -37,9 +37,13 @@ void manifest_add(struct manifest *m, const struct manifest_file *file);
 uint64_t manifest_end(const struct manifest *m);
 uint32_t manifest_chain(const struct manifest *m);
 
-/* The names of its files. */
+/* The names of its files: with their checksums, so that of two runs into the same place neither
+ * replaces what the other's manifest names. */
 void manifest_snapshot_name(const struct snapshot_info *info, char out[MANIFEST_NAME_BYTES]);
-void manifest_file_name(uint64_t from, char out[MANIFEST_NAME_BYTES]);
+void manifest_file_name(const struct manifest_file *file, char out[MANIFEST_NAME_BYTES]);
+/* Whether a file of such a name is a snapshot, or log, of some manifest; and of this one. */
+bool manifest_is_file_name(const char *name);
+bool manifest_names(const struct manifest *m, const char *name);
 
 void manifest_print(const struct manifest *m, struct buf *out);
 /* ERR_CORRUPT: it is not what manifest_print makes, or contradicts itself; *why says what. m is

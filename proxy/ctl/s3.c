@@ -1,8 +1,11 @@
 #include "proxy/ctl/s3.h"
 
+#include "common/base64.h"
 #include "common/mem.h"
 #include "proxy/ctl/ctl.h"
 #include "proxy/ctl/ctl_bar.h"
+#include "proxy/ctl/ctl_stop.h"
+#include "proxy/ctl/md5.h"
 #include "proxy/ctl/sha256.h"
 
 #include <curl/curl.h>
@@ -19,10 +22,16 @@ enum {
     S3_ANSWER_BYTES = 4096, /* of an error's text */
     S3_PIECE_BYTES = 1 << 20,
     S3_ATTEMPTS = 7,
-    S3_WAIT_MS = 200, /* before the second attempt; twice as long before each of the others */
+    S3_WAIT_MS = 200,       /* before the second attempt; twice as long before each of the others */
+    S3_WAIT_MAX_MS = 30000, /* that a store may ask for */
     S3_CONNECT_S = 10,
     S3_SILENCE_S = 60,
 };
+
+enum s3_verb { S3_GET, S3_PUT, S3_HEAD };
+
+/* What an object bears, to be known again by. */
+static const char s3_meta_sha256[] = "x-amz-meta-sha256";
 
 struct s3 {
     CURL *curl;
@@ -30,16 +39,18 @@ struct s3 {
     char endpoint[S3_TEXT_BYTES]; /* http://HOST:PORT */
     char place[S3_TEXT_BYTES];    /* BUCKET[/PREFIX] */
     const char *key, *secret, *token, *region;
+    const char *ca_bundle; /* NULL: the system's */
     struct ctl_bar bar;
 
     /* The request under way. */
-    const char *what;
+    enum s3_verb verb;
     int fd;
-    bool put;
-    uint64_t begin, size; /* of the bytes in the file: to be sent, or received so far */
-    uint64_t at;          /* sent so far */
-    uint64_t max_bytes;   /* that may be received */
-    int io_errno;         /* of the file */
+    char sha256[SHA256_HEX_BYTES]; /* of what is sent */
+    struct buf md5;                /* in base64, as a text */
+    uint64_t begin, size;          /* of the bytes in the file: to be sent, or received so far */
+    uint64_t at;                   /* sent so far */
+    uint64_t max_bytes;            /* that may be received */
+    int io_errno;                  /* of the file */
     char answer[S3_ANSWER_BYTES + 1];
     size_t answer_size;
 };
@@ -59,7 +70,42 @@ static bool s3_is_plain(const char *text)
            strstr(text, "//") == NULL && strstr(text, "..") == NULL;
 }
 
-static bool s3_take_url(struct s3 *s, const char *url, const char *endpoint)
+static const char *s3_environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* Of AWS, or what stands in for it. */
+static bool s3_take_endpoint(struct s3 *s, const char *endpoint)
+{
+    const char *where = "--s3-endpoint";
+
+    if (endpoint == NULL) {
+        where = "AWS_ENDPOINT_URL_S3";
+        endpoint = s3_environment(where);
+    }
+    if (endpoint == NULL) {
+        where = "AWS_ENDPOINT_URL";
+        endpoint = s3_environment(where);
+    }
+    if (endpoint == NULL) {
+        (void)snprintf(s->endpoint, sizeof s->endpoint, "https://s3.%.60s.amazonaws.com%s",
+                       s->region, strncmp(s->region, "cn-", 3) == 0 ? ".cn" : "");
+        return true;
+    }
+    size_t len = strlen(endpoint);
+    len -= len > 0 && endpoint[len - 1] == '/';
+    bool web = strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0;
+    if (!web || len >= sizeof s->endpoint || strpbrk(endpoint, "@?# ") != NULL) {
+        ctl_complain("%s: not http://HOST:PORT or https://HOST: %s", where, endpoint);
+        return false;
+    }
+    (void)snprintf(s->endpoint, sizeof s->endpoint, "%.*s", (int)len, endpoint);
+    return true;
+}
+
+static bool s3_take_url(struct s3 *s, const char *url)
 {
     size_t len = strlen(url);
 
@@ -70,26 +116,7 @@ static bool s3_take_url(struct s3 *s, const char *url, const char *endpoint)
         ctl_complain("%s: not s3://BUCKET/PREFIX of letters, digits and -_./", url);
         return false;
     }
-    if (endpoint == NULL) {
-        (void)snprintf(s->endpoint, sizeof s->endpoint, "https://s3.%.60s.amazonaws.com",
-                       s->region);
-        return true;
-    }
-    len = strlen(endpoint);
-    len -= len > 0 && endpoint[len - 1] == '/';
-    bool web = strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0;
-    if (!web || len >= sizeof s->endpoint || strpbrk(endpoint, "@?# ") != NULL) {
-        ctl_complain("--s3-endpoint: not http://HOST:PORT or https://HOST: %s", endpoint);
-        return false;
-    }
-    (void)snprintf(s->endpoint, sizeof s->endpoint, "%.*s", (int)len, endpoint);
     return true;
-}
-
-static const char *s3_environment(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 static bool s3_take_credentials(struct s3 *s)
@@ -97,6 +124,7 @@ static bool s3_take_credentials(struct s3 *s)
     s->key = s3_environment("AWS_ACCESS_KEY_ID");
     s->secret = s3_environment("AWS_SECRET_ACCESS_KEY");
     s->token = s3_environment("AWS_SESSION_TOKEN");
+    s->ca_bundle = s3_environment("AWS_CA_BUNDLE");
     s->region = s3_environment("AWS_REGION");
     if (s->region == NULL) {
         s->region = s3_environment("AWS_DEFAULT_REGION");
@@ -116,7 +144,7 @@ struct s3 *s3_open(const char *url, const char *endpoint)
 {
     struct s3 *s = mem_calloc(1, sizeof *s);
 
-    if (!s3_take_credentials(s) || !s3_take_url(s, url, endpoint)) {
+    if (!s3_take_credentials(s) || !s3_take_url(s, url) || !s3_take_endpoint(s, endpoint)) {
         free(s);
         return NULL;
     }
@@ -132,6 +160,7 @@ void s3_close(struct s3 *s)
         ctl_bar_clear(&s->bar);
         curl_easy_cleanup(s->curl);
         curl_global_cleanup();
+        buf_release(&s->md5);
         free(s);
     }
 }
@@ -185,7 +214,7 @@ static size_t s3_write_cb(char *bytes, size_t size, size_t count, void *arg)
     size_t left = size * count;
 
     (void)curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (s->put || status != 200) {
+    if (s->verb != S3_GET || status != 200) {
         s3_keep_answer(s, bytes, left);
         return left;
     }
@@ -214,12 +243,12 @@ static int s3_progress_cb(void *arg, curl_off_t down_total, curl_off_t down, cur
 {
     struct s3 *s = arg;
 
-    if (s->put && up_total > 0) {
+    if (s->verb == S3_PUT && up_total > 0) {
         ctl_bar_show(&s->bar, "upload", (uint64_t)up, (uint64_t)up_total);
-    } else if (!s->put && down_total > 0) {
+    } else if (s->verb == S3_GET && down_total > 0) {
         ctl_bar_show(&s->bar, "download", (uint64_t)down, (uint64_t)down_total);
     }
-    return 0;
+    return ctl_stop_asked() ? 1 : 0;
 }
 
 /* ---- a request ---- */
@@ -239,21 +268,30 @@ static void s3_element(const char *answer, const char *name, char *out, size_t s
     }
 }
 
-static struct curl_slist *s3_headers(const struct s3 *s, const char *hash)
+static struct curl_slist *s3_header(struct curl_slist *list, const char *name, const char *value)
 {
-    char header[S3_URL_BYTES];
-    struct curl_slist *list = NULL;
+    size_t size = strlen(name) + strlen(value) + sizeof ": ";
+    char *header = mem_alloc(size);
 
-    (void)snprintf(header, sizeof header, "x-amz-content-sha256: %s", hash);
+    (void)snprintf(header, size, "%s: %s", name, value);
     list = curl_slist_append(list, header);
-    if (s->token != NULL) {
-        size_t size = strlen(s->token) + 64;
-        char *token = mem_alloc(size);
-        (void)snprintf(token, size, "x-amz-security-token: %s", s->token);
-        list = curl_slist_append(list, token);
-        free(token);
-    }
     MUST(list != NULL);
+    free(header);
+    return list;
+}
+
+/* All of them are signed. */
+static struct curl_slist *s3_headers(const struct s3 *s)
+{
+    struct curl_slist *list = s3_header(NULL, "x-amz-content-sha256", s->sha256);
+
+    if (s->token != NULL) {
+        list = s3_header(list, "x-amz-security-token", s->token);
+    }
+    if (s->verb == S3_PUT) { /* a bucket whose objects are locked wants the first */
+        list = s3_header(list, "content-md5", (const char *)buf_head(&s->md5));
+        list = s3_header(list, s3_meta_sha256, s->sha256);
+    }
     return list;
 }
 
@@ -261,10 +299,10 @@ static struct curl_slist *s3_headers(const struct s3 *s, const char *hash)
     MUST(curl_easy_setopt((s)->curl, CURLOPT_##option, (value)) == CURLE_OK)
 
 /* One attempt. *status 0: the store has not answered. */
-static CURLcode s3_ask(struct s3 *s, const char *name, const char *hash, long *status)
+static CURLcode s3_ask(struct s3 *s, const char *name, long *status)
 {
     char url[S3_URL_BYTES], sign[100];
-    struct curl_slist *headers = s3_headers(s, hash);
+    struct curl_slist *headers = s3_headers(s);
 
     (void)snprintf(url, sizeof url, "%s/%s/%s", s->endpoint, s->place, name);
     (void)snprintf(sign, sizeof sign, "aws:amz:%.60s:s3", s->region);
@@ -284,7 +322,12 @@ static CURLcode s3_ask(struct s3 *s, const char *name, const char *hash, long *s
     S3_SET(s, NOPROGRESS, 0L);
     S3_SET(s, XFERINFOFUNCTION, s3_progress_cb);
     S3_SET(s, XFERINFODATA, s);
-    if (s->put) {
+    if (s->ca_bundle != NULL) {
+        S3_SET(s, CAINFO, s->ca_bundle);
+    }
+    if (s->verb == S3_HEAD) {
+        S3_SET(s, NOBODY, 1L);
+    } else if (s->verb == S3_PUT) {
         S3_SET(s, UPLOAD, 1L);
         S3_SET(s, INFILESIZE_LARGE, (curl_off_t)s->size);
         S3_SET(s, READFUNCTION, s3_read_cb);
@@ -304,38 +347,91 @@ static CURLcode s3_ask(struct s3 *s, const char *name, const char *hash, long *s
     return code;
 }
 
-static void s3_say(const struct s3 *s, const char *name, CURLcode code, long status)
+/* Where the store says that the bucket is; "": it does not. */
+static void s3_other_region(const struct s3 *s, char *out, size_t size)
 {
-    char what[100], why[300];
+    struct curl_header *header;
 
-    if (s->io_errno != 0) {
-        ctl_complain("%s/%s: %s", s->url, name, strerror(s->io_errno));
-        return;
+    s3_element(s->answer, "Region", out, size);
+    if (out[0] == '\0' && curl_easy_header(s->curl, "x-amz-bucket-region", 0, CURLH_HEADER, -1,
+                                           &header) == CURLHE_OK) {
+        (void)snprintf(out, size, "%s", header->value);
     }
-    if (code != CURLE_OK && status < 300) {
-        ctl_complain("%s/%s: %s: %s", s->url, name, s->endpoint, curl_easy_strerror(code));
-        return;
+    if (strcmp(out, s->region) == 0) {
+        out[0] = '\0';
     }
+}
+
+static void s3_say_status(const struct s3 *s, const char *name, long status)
+{
+    char what[100], why[300], region[60];
+    const char *verdict = "fails", *place = NULL;
+
     s3_element(s->answer, "Code", what, sizeof what);
     s3_element(s->answer, "Message", why, sizeof why);
-    ctl_complain("%s/%s: the store %s (%ld%s%s%s%s)", s->url, name,
-                 status == 403                    ? "refuses these credentials"
-                 : status == 404                  ? "has no such bucket"
-                 : status == 301 || status == 307 ? "has the bucket in another region: AWS_REGION"
-                                                  : "fails",
-                 status, what[0] != '\0' ? " " : "", what, why[0] != '\0' ? ": " : "", why);
+    s3_other_region(s, region, sizeof region);
+    if (region[0] != '\0') {
+        verdict = "has the bucket in another region: AWS_REGION=";
+        place = region;
+    } else if (status >= 300 && status < 400) {
+        verdict = "sends us elsewhere: ";
+        (void)curl_easy_getinfo(s->curl, CURLINFO_REDIRECT_URL, &place);
+    } else if (strcmp(what, "RequestTimeTooSkewed") == 0) {
+        verdict = "says that this machine's clock is wrong";
+    } else if (status == 403 || status == 401) {
+        verdict = "refuses these credentials";
+    } else if (status == 404) {
+        verdict = "has no such bucket";
+    }
+    ctl_complain("%s/%s: the store %s%s (%ld%s%s%s%s)", s->url, name, verdict,
+                 place != NULL ? place : "", status, what[0] != '\0' ? " " : "", what,
+                 why[0] != '\0' ? ": " : "", why);
 }
 
-static bool s3_may_pass(const struct s3 *s, CURLcode code, long status)
+static void s3_say(const struct s3 *s, const char *name, CURLcode code, long status)
 {
-    if (s->io_errno != 0) {
+    if (ctl_stop_asked()) {
+        ctl_complain("%s/%s: told to stop", s->url, name);
+    } else if (s->io_errno != 0) {
+        ctl_complain("%s/%s: %s", s->url, name, strerror(s->io_errno));
+    } else if (code != CURLE_OK && status < 300) {
+        ctl_complain("%s/%s: %s: %s", s->url, name, s->endpoint, curl_easy_strerror(code));
+    } else {
+        s3_say_status(s, name, status);
+    }
+}
+
+static bool s3_may_pass(const struct s3 *s, CURLcode code, long status, const char *what)
+{
+    if (s->io_errno != 0 || ctl_stop_asked()) {
         return false;
     }
-    return code != CURLE_OK ? code != CURLE_URL_MALFORMAT && code != CURLE_PEER_FAILED_VERIFICATION
-                            : status >= 500 || status == 429 || status == 408;
+    if (code != CURLE_OK) {
+        return code != CURLE_URL_MALFORMAT && code != CURLE_PEER_FAILED_VERIFICATION &&
+               code != CURLE_SSL_CACERT_BADFILE;
+    }
+    return (status >= 500 && status != 501) || status == 429 || status == 408 || status == 409 ||
+           strcmp(what, "RequestTimeout") == 0;
 }
 
-static int s3_request(struct s3 *s, const char *name, const char *hash)
+/* Longer, if the store says so. */
+static void s3_wait(struct s3 *s, uint64_t wait_ms)
+{
+    curl_off_t asked_s = 0;
+
+    (void)curl_easy_getinfo(s->curl, CURLINFO_RETRY_AFTER, &asked_s);
+    if (asked_s > S3_WAIT_MAX_MS / 1000) {
+        asked_s = S3_WAIT_MAX_MS / 1000;
+    }
+    if (asked_s > 0 && (uint64_t)asked_s * 1000 > wait_ms) {
+        wait_ms = (uint64_t)asked_s * 1000;
+    }
+    (void)nanosleep(&(struct timespec){.tv_sec = (time_t)(wait_ms / 1000),
+                                       .tv_nsec = (long)(wait_ms % 1000) * 1000000},
+                    NULL);
+}
+
+static int s3_request(struct s3 *s, const char *name)
 {
     uint64_t wait_ms = S3_WAIT_MS, size = s->size;
     char what[40];
@@ -343,32 +439,42 @@ static int s3_request(struct s3 *s, const char *name, const char *hash)
 
     for (int attempt = 1;; attempt++) {
         s->size = size;
-        CURLcode code = s3_ask(s, name, hash, &status);
+        CURLcode code = s3_ask(s, name, &status);
         if (code == CURLE_OK && status == 200) {
             return ERR_OK;
         }
         s3_element(s->answer, "Code", what, sizeof what);
-        if (code == CURLE_OK && status == 404 && !s->put && strcmp(what, "NoSuchBucket") != 0) {
+        if (code == CURLE_OK && status == 404 && s->verb == S3_GET &&
+            strcmp(what, "NoSuchBucket") != 0) {
             return ERR_NOT_FOUND;
         }
-        if (attempt == S3_ATTEMPTS || !s3_may_pass(s, code, status)) {
+        if (attempt == S3_ATTEMPTS || !s3_may_pass(s, code, status, what)) {
             s3_say(s, name, code, status);
             return ERR_IO;
         }
-        (void)nanosleep(&(struct timespec){.tv_sec = (time_t)(wait_ms / 1000),
-                                           .tv_nsec = (long)(wait_ms % 1000) * 1000000},
-                        NULL);
+        s3_wait(s, wait_ms);
         wait_ms *= 2;
     }
 }
 
-static bool s3_hash(struct s3 *s, char out[SHA256_HEX_BYTES])
+static void s3_sum_nothing(struct s3 *s)
 {
-    uint8_t *piece = mem_alloc(S3_PIECE_BYTES);
-    struct sha256 sum;
+    struct sha256 nothing;
+
+    sha256_init(&nothing);
+    sha256_end(&nothing, s->sha256);
+}
+
+/* The sums of what is to be sent. */
+static bool s3_sums(struct s3 *s)
+{
+    uint8_t *piece = mem_alloc(S3_PIECE_BYTES), digest[MD5_BYTES];
+    struct sha256 sha256;
+    struct md5 md5;
     uint64_t at = 0;
 
-    sha256_init(&sum);
+    sha256_init(&sha256);
+    md5_init(&md5);
     while (at < s->size) {
         size_t want = s->size - at < S3_PIECE_BYTES ? (size_t)(s->size - at) : S3_PIECE_BYTES;
         ssize_t n = pread(s->fd, piece, want, (off_t)(s->begin + at));
@@ -379,43 +485,66 @@ static bool s3_hash(struct s3 *s, char out[SHA256_HEX_BYTES])
             s->io_errno = n < 0 ? errno : EIO;
             break;
         }
-        sha256_add(&sum, piece, (size_t)n);
+        sha256_add(&sha256, piece, (size_t)n);
+        md5_add(&md5, piece, (size_t)n);
         at += (uint64_t)n;
     }
-    sha256_end(&sum, out);
+    sha256_end(&sha256, s->sha256);
+    md5_end(&md5, digest);
+    buf_clear(&s->md5);
+    base64_put(&s->md5, digest, sizeof digest);
+    buf_append(&s->md5, "", 1);
     free(piece);
     return at == s->size;
 }
 
-int s3_put(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t size)
+/* Whether the store has it already, the same. What goes wrong does so again when it is sent. */
+static bool s3_has(struct s3 *s, const char *name)
 {
-    char hash[SHA256_HEX_BYTES];
+    struct curl_header *header;
+    char sent[SHA256_HEX_BYTES];
+    curl_off_t length = -1;
+    long status;
 
+    memcpy(sent, s->sha256, sizeof sent);
+    s3_sum_nothing(s);
+    s->verb = S3_HEAD;
+    bool has =
+        s3_ask(s, name, &status) == CURLE_OK && status == 200 &&
+        curl_easy_getinfo(s->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK &&
+        length >= 0 && (uint64_t)length == s->size &&
+        curl_easy_header(s->curl, s3_meta_sha256, 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
+        strcmp(header->value, sent) == 0;
+    memcpy(s->sha256, sent, sizeof sent);
+    return has;
+}
+
+int s3_put(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t size, bool look)
+{
     s->fd = fd;
-    s->put = true;
     s->begin = at;
     s->size = size;
     s->io_errno = 0;
-    if (!s3_hash(s, hash)) {
+    if (!s3_sums(s)) {
         s3_say(s, name, CURLE_OK, 0);
         return ERR_IO;
     }
-    return s3_request(s, name, hash);
+    if (look && s3_has(s, name)) {
+        return ERR_OK;
+    }
+    s->verb = S3_PUT;
+    return s3_request(s, name);
 }
 
 int s3_get(struct s3 *s, const char *name, int fd, uint64_t at, uint64_t max_bytes, uint64_t *size)
 {
-    char hash[SHA256_HEX_BYTES];
-    struct sha256 nothing;
-
-    sha256_init(&nothing);
-    sha256_end(&nothing, hash);
     s->fd = fd;
-    s->put = false;
+    s->verb = S3_GET;
     s->begin = at;
     s->size = 0;
     s->max_bytes = max_bytes;
-    int err = s3_request(s, name, hash);
+    s3_sum_nothing(s);
+    int err = s3_request(s, name);
     *size = s->size;
     if (err == ERR_OK && ftruncate(fd, (off_t)(at + s->size)) != 0) {
         s->io_errno = errno;

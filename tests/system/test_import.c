@@ -4,6 +4,7 @@
 #include "tests/system/ctl_run.h"
 
 #include <dirent.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 
 const struct cluster_options system_options = {
@@ -159,6 +160,114 @@ START_TEST(export_is_killed)
     EXPECT_CTL(0, "export", folder);
     EXPECT_CTL(0, "export", "verify", folder);
     expect_said(to);
+}
+END_TEST
+
+static void put_file(const char *folder, const char *name)
+{
+    char path[900];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+}
+
+static bool is_there(const char *folder, const char *name)
+{
+    char path[900];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+/* One export at a time writes into a folder. What one that was broken off has left there goes with
+ * the next; what somebody else has put there stays. */
+START_TEST(export_tidies)
+{
+    static const char *const left[] = {"snapshot-00000000000000000001-01234567.rdb",
+                                       "snapshot-00000000000000000002-01234567.rdb.part",
+                                       "log.part", "manifest.json.part"};
+    static const char *const more[] = {"log-00000000000000000001-01234567.hfr"};
+    static const char *const theirs[] = {"notes.part", ".hidden"};
+    char folder[600];
+
+    folder_of(folder, sizeof folder);
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        put_file(folder, left[i]);
+    }
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+        put_file(folder, theirs[i]);
+    }
+    write_many(0, 100);
+    committed();
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    EXPECT_CTL(1, "export", folder);
+    expect_said("another export into it is under way");
+    ck_assert(is_there(folder, left[0]));
+    close(fd);
+    EXPECT_CTL(0, "export", folder);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        ck_assert_msg(!is_there(folder, left[i]), "%s", left[i]);
+    }
+    put_file(folder, more[0]);
+    put_file(folder, "snapshot.txt");
+    write_many(100, 100);
+    committed();
+    EXPECT_CTL(0, "export", folder);
+    ck_assert(!is_there(folder, more[0]));
+    ck_assert(is_there(folder, "snapshot.txt"));
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+        ck_assert_msg(is_there(folder, theirs[i]), "%s", theirs[i]);
+    }
+    EXPECT_CTL(0, "export", "verify", folder);
+    expect_said("2 files");
+}
+END_TEST
+
+/* Told to stop at any moment, an export and an import say so; the next one goes on. */
+START_TEST(told_to_stop)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    char folder[600], before[CLUSTER_DIGEST_MAX], after[CLUSTER_DIGEST_MAX];
+    unsigned stopped = 0;
+
+    folder_of(folder, sizeof folder);
+    write_values("values", 2000);
+    committed();
+    cluster_digest_of(cluster, "redis1", before);
+    for (useconds_t us = 10000; us < 1000000; us += us / 3) {
+        pid_t pid = CTL_START("export", folder);
+        (void)usleep(us);
+        kill(pid, signals[us % 3]);
+        int status = ctl_wait(pid); /* by the signal: before it has begun to catch it */
+        ck_assert_msg(status <= 1 || status == 128 + signals[us % 3], "status %d", status);
+        stopped += status == 1;
+        status = CTL("export", "verify", folder);
+        ck_assert_msg(status == 0 || strstr(output, "No such file") != NULL, "%s", output);
+    }
+    ck_assert_uint_gt(stopped, 0);
+    EXPECT_CTL(0, "export", folder);
+
+    stopped = 0;
+    lose_everything();
+    for (useconds_t us = 50000;; us += us / 3) {
+        pid_t pid = CTL_START("import", folder);
+        (void)usleep(us);
+        kill(pid, signals[us % 3]);
+        int status = ctl_wait(pid);
+        if (status == 0 || us > 20000000) {
+            break;
+        }
+        ck_assert_msg(status == 1 || status == 128 + signals[us % 3], "status %d", status);
+        stopped += status == 1;
+    }
+    ck_assert_uint_gt(stopped, 0);
+    cluster_start(cluster);
+    cluster_digest_of(cluster, "redis1", after);
+    ck_assert_str_eq(after, before);
 }
 END_TEST
 
@@ -362,6 +471,8 @@ int main(void)
     SYSTEM_CASE(suite, "import", system_serve, 600, export_and_import);
     SYSTEM_CASE(suite, "damage", system_serve, 300, damage_is_found);
     SYSTEM_CASE(suite, "killed", system_serve, 300, export_is_killed);
+    SYSTEM_CASE(suite, "tidy", system_serve, 300, export_tidies);
+    SYSTEM_CASE(suite, "stopped", system_serve, 300, told_to_stop);
     SYSTEM_CASE(suite, "full", system_serve, 300, disk_is_full);
     SYSTEM_CASE(suite, "resumed", system_serve, 300, import_goes_on);
     SYSTEM_CASE(suite, "import killed", system_serve, 300, import_is_killed);

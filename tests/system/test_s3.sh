@@ -14,7 +14,8 @@ export TMPDIR=$dir/tmp
 export AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE
 export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
 export AWS_SESSION_TOKEN=a-token-that-is-signed-too
-unset AWS_REGION AWS_DEFAULT_REGION
+unset AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3 AWS_CA_BUNDLE
+unset http_proxy https_proxy HTTPS_PROXY no_proxy NO_PROXY all_proxy ALL_PROXY
 store=$dir/store
 ctl=("$HOLDFAST_BIN/holdfast-ctl" --config "$dir/cluster/proxy1/config.json")
 s3=(--s3-endpoint "http://127.0.0.1:$s3_port" --s3-object-bytes 100000)
@@ -45,13 +46,20 @@ server_is_there()
     (: <"/dev/tcp/127.0.0.1/$s3_port") 2>/dev/null
 }
 
-start_server()
+start_server() # [CERTIFICATE]
 {
-    python3 "$srcdir/tests/lib/s3_server.py" "$s3_port" "$store" >>"$dir/server.log" 2>&1 &
+    python3 "$srcdir/tests/lib/s3_server.py" "$s3_port" "$store" "$@" >>"$dir/server.log" 2>&1 &
     server=$!
     eventually server_is_there && return
     cat "$dir/server.log"
     exit 1
+}
+
+stop_server()
+{
+    kill "$server"
+    wait "$server" 2>/dev/null
+    server=
 }
 
 write() # FROM TO
@@ -101,8 +109,26 @@ AWS_ACCESS_KEY_ID=wrong check "tells of a wrong key" says 1 '403 InvalidAccessKe
 AWS_SECRET_ACCESS_KEY='' check "needs credentials" says 1 'AWS_SECRET_ACCESS_KEY in the env' \
     export s3://bucket/a/b
 check "tells of a missing bucket" says 1 'no such bucket \(404 NoSuchBucket' export s3://nowhere/a
-AWS_REGION=eu-west-1 check "takes the region" says 1 '400 AuthorizationHeaderMalformed' \
+AWS_REGION=eu-west-1 check "takes the region, and names the right one" says 1 \
+    'in another region: AWS_REGION=us-east-1 \(400 AuthorizationHeaderMalformed' export s3://bucket/a/b
+touch "$store/.moved"
+check "names the region that a redirect tells" says 1 'another region: AWS_REGION=eu-west-1 \(301' \
     export s3://bucket/a/b
+rm "$store/.moved"
+touch "$store/.other"
+check "does not follow to another place" says 1 'sends us elsewhere: http://other.example/ \(307' \
+    export s3://bucket/a/b
+rm "$store/.other"
+touch "$store/.skew"
+check "tells of a wrong clock" says 1 "this machine's clock is wrong \(403" export s3://bucket/a/b
+rm "$store/.skew"
+echo 1 >"$store/.slow"
+check "sends again what came too slowly" says 0 '^verified' export verify s3://bucket/a/b
+check "one did" grep -q '^0$' "$store/.slow"
+echo 2 >"$store/.later"
+begun=${EPOCHREALTIME/[.,]/}
+check "comes again when the store says so" says 0 '^verified' export verify s3://bucket/a/b
+check "and not before" test $((${EPOCHREALTIME/[.,]/} - begun)) -ge 2000000
 check "refuses a strange name" says 1 'not s3://BUCKET/PREFIX' export 's3://bucket/a b?x=1'
 check "refuses a strange object size" says 2 'not a number of bytes' export s3://bucket/a/b \
     --s3-object-bytes 5
@@ -115,6 +141,125 @@ mv "$log" "$dir/kept"
 check "misses an object" says 1 'is missing in the store' export verify s3://bucket/a/b
 mv "$dir/kept" "$log"
 
+
+# --- broken off ---
+
+objects() # PREFIX
+{
+    find "$store" -name "$1*" | wc -l
+}
+
+log_lines()
+{
+    wc -l <"$dir/server.log"
+}
+
+sent_since() # LINE PREFIX: objects of a snapshot
+{
+    tail -n "+$(($1 + 1))" "$dir/server.log" | grep -c "^PUT /bucket/$2/snapshot-.*'200'"
+}
+
+echo 4 >"$store/.quota"
+check "tells that a store takes no more" says 1 '403 QuotaExceeded' export s3://bucket/half
+check "four objects are there" test "$(objects half)" = 4
+rm "$store/.quota"
+lines=$(log_lines)
+check "goes on" says 0 '^exported' export s3://bucket/half
+check "does not send what is there" \
+    test "$(sent_since "$lines" half)" = $(($(objects 'half%2Fsnapshot') - 4))
+check "it is whole" says 0 '^verified' export verify s3://bucket/half
+echo 5 >"$store/.quota"
+check "breaks off again" says 1 '403 QuotaExceeded' export s3://bucket/other
+rm "$store/.quota"
+victim=$(find "$store" -name 'other*.rdb.2')
+printf x | dd of="$victim" bs=1 seek=5000 conv=notrunc status=none
+printf 0 >"$store/.meta-${victim##*/}"
+check "sends again what is another" says 0 '^exported' export s3://bucket/other
+check "that is whole, too" says 0 '^verified' export verify s3://bucket/other
+
+# Two at once: the first one's manifest is held back until the second one is through.
+write 2000 2100
+echo manifest >"$store/.hold"
+timeout 120 "${ctl[@]}" "${s3[@]}" export s3://bucket/a/b >"$dir/first.log" 2>&1 &
+first=$!
+check "one is about to put its manifest" eventually test -e "$store/.held"
+write 2100 2200
+check "another one is through meanwhile" says 0 '^exported' export s3://bucket/a/b
+rm "$store/.held"
+check "so is the first" wait "$first"
+check "what is there then is whole" says 0 '^verified' export verify s3://bucket/a/b
+check "and is gone on with" says 0 '^exported' export s3://bucket/a/b
+check "whole again" says 0 '^verified' export verify s3://bucket/a/b
+
+# An export whose snapshot is being sent gets this signal; its exit status is in `ended`.
+end_by() # SIGNAL
+{
+    local pid
+    echo .rdb >"$store/.hold"
+    "${ctl[@]}" "${s3[@]}" export "s3://bucket/ended-$1" >"$dir/ended.log" 2>&1 &
+    pid=$!
+    eventually test -e "$store/.held" || cat "$dir/ended.log"
+    kill "-$1" "$pid"
+    wait "$pid" 2>/dev/null
+    ended=$?
+    rm "$store/.held"
+}
+
+begun=$SECONDS
+end_by TERM
+check "does not wait for the store" test $((SECONDS - begun)) -lt 40
+check "ends when it is told to" test "$ended" = 1
+check "says so" grep -q 'told to stop' "$dir/ended.log"
+check "leaves no files then" test -z "$(ls "$TMPDIR")"
+end_by KILL
+check "is killed" test "$ended" = 137
+check "leaves files then" test -n "$(ls "$TMPDIR")"
+mkdir "$TMPDIR/holdfast-ctl-ABCDEF"
+touch "$TMPDIR/holdfast-ctl-file"
+exec 8<"$TMPDIR/holdfast-ctl-ABCDEF"
+flock 8
+check "verifies after that" says 0 '^verified' export verify s3://bucket/a/b
+check "what a killed one has left is gone, and nothing else" \
+    test "$(cd "$TMPDIR" && echo *)" = "holdfast-ctl-ABCDEF holdfast-ctl-file"
+exec 8<&-
+rm -r "$TMPDIR"/holdfast-ctl-*
+
+# --- where the store is ---
+
+s3=(--s3-object-bytes 100000)
+check "takes a path behind the host" says 0 '^verified' export verify s3://bucket/a/b \
+    --s3-endpoint "http://127.0.0.1:$s3_port/behind/a/path/"
+AWS_ENDPOINT_URL=http://127.0.0.1:$s3_port check "takes the store of the environment" \
+    says 0 '^verified' export verify s3://bucket/a/b
+AWS_ENDPOINT_URL_S3=ftp://x check "refuses a strange one" says 1 'AWS_ENDPOINT_URL_S3: not http' \
+    export verify s3://bucket/a/b
+http_proxy=http://127.0.0.1:$s3_port check "goes through a proxy" says 0 '^verified' \
+    export verify s3://bucket/a/b --s3-endpoint http://store.example:9000
+check "the proxy was asked for the store" grep -q 'GET http://store.example:9000/bucket/a/b' \
+    "$dir/server.log"
+if command -v openssl >/dev/null; then
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout "$dir/key" -out "$dir/cert" 2>/dev/null
+    cat "$dir/key" "$dir/cert" >"$dir/both"
+    stop_server
+    start_server "$dir/both"
+    begun=$SECONDS
+    check "trusts nobody else" says 1 'certificate' export verify s3://bucket/a/b \
+        --s3-endpoint "https://localhost:$s3_port"
+    check "which is told at once" test $((SECONDS - begun)) -lt 10
+    AWS_CA_BUNDLE=$dir/cert check "trusts who is named" says 0 '^verified' \
+        export verify s3://bucket/a/b --s3-endpoint "https://localhost:$s3_port"
+    AWS_CA_BUNDLE=$dir/cert check "by that name only" says 1 'certificate|peer' \
+        export verify s3://bucket/a/b --s3-endpoint "https://127.0.0.1:$s3_port"
+    AWS_CA_BUNDLE=$dir/nothing check "misses the file" says 1 'Problem with the SSL CA cert' \
+        export verify s3://bucket/a/b --s3-endpoint "https://localhost:$s3_port"
+    stop_server
+    start_server
+fi
+s3=(--s3-endpoint "http://127.0.0.1:$s3_port" --s3-object-bytes 100000)
+
+# --- imported ---
+
 before=$(digest)
 for name in proxy1 redis1 log1 log2 log3; do "$dev_cluster" kill --dir "$dir/cluster" "$name"; done
 rm -rf "$dir"/cluster/log?/data
@@ -123,10 +268,8 @@ check "imports" says 0 '^imported' import s3://bucket/a/b
 check "leaves no files" test -z "$(ls "$TMPDIR")"
 "$dev_cluster" start --dir "$dir/cluster" >"$dir/start.log" 2>&1 || cat "$dir/start.log"
 check "it is the same" test "$(digest)" = "$before"
-check "and has all keys" test "$(redis-cli -p "$port" DBSIZE)" = 2000
-kill "$server"
-wait "$server" 2>/dev/null
-server=
+check "and has all keys" test "$(redis-cli -p "$port" DBSIZE)" = 2200
+stop_server
 check "tells that the store is down" says 1 's3://bucket/a/b/manifest.json: http.*connect' \
     export verify s3://bucket/a/b
 

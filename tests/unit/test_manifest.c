@@ -51,13 +51,52 @@ START_TEST(reads_what_it_prints)
     ck_assert_mem_eq(again.files, m.files, 2 * sizeof *m.files);
     ck_assert_uint_eq(manifest_end(&again), 701);
     ck_assert_uint_eq(manifest_chain(&again), 7);
-    manifest_file_name(700, name);
+    manifest_file_name(&m.files[1], name);
+    ck_assert_str_eq(name, "log-00000000000000000700-00000000.hfr");
     ck_assert_ptr_nonnull(memmem(buf_head(&text), text.len, name, strlen(name)));
     manifest_snapshot_name(&m.snapshot, name);
     ck_assert_ptr_nonnull(memmem(buf_head(&text), text.len, name, strlen(name)));
     manifest_fini(&again);
     manifest_fini(&m);
     buf_release(&text);
+}
+END_TEST
+
+/* What its files are called is known again, and nothing else is taken for one. */
+START_TEST(knows_its_files)
+{
+    static const char *const strange[] = {"",
+                                          "manifest.json",
+                                          "snapshot-00000000000000000500-12345678.rdb.part",
+                                          "snapshot-00000000000000000500.rdb",
+                                          "snapshot-0000000000000000050x-12345678.rdb",
+                                          "snapshot-00000000000000000500-1234567.rdb",
+                                          "snapshot-00000000000000000500-12345678.hfr",
+                                          "log-00000000000000000500-00000001.rdb",
+                                          "log-000000000000000000500-0000001.hfr",
+                                          "log.hfr"};
+    struct manifest m;
+
+    sample(&m);
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        ck_assert_msg(!manifest_is_file_name(strange[i]), "%s", strange[i]);
+        ck_assert(!manifest_names(&m, strange[i]));
+    }
+    static const char *const ours[] = {"snapshot-00000000000000000500-12345678.rdb",
+                                       "log-00000000000000000500-00000001.hfr",
+                                       "log-00000000000000000700-00000000.hfr"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        ck_assert_msg(manifest_is_file_name(ours[i]) && manifest_names(&m, ours[i]), "%s", ours[i]);
+    }
+    static const char *const others[] = {
+        "snapshot-00000000000000000501-12345678.rdb", "snapshot-00000000000000000500-12345679.rdb",
+        "log-00000000000000000500-00000002.hfr", "log-00000000000000000701-00000000.hfr"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert_msg(manifest_is_file_name(others[i]) && !manifest_names(&m, others[i]), "%s",
+                      others[i]);
+    }
+    manifest_fini(&m);
+    ck_assert(!manifest_names(&m, ours[1]));
 }
 END_TEST
 
@@ -119,6 +158,6 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("manifest", NULL, NULL, reads_what_it_prints, no_byte_can_change,
-                    contradictions);
+    return UNIT_RUN("manifest", NULL, NULL, reads_what_it_prints, knows_its_files,
+                    no_byte_can_change, contradictions);
 }
