@@ -124,6 +124,13 @@ EXTRA_DIST += \
 	tests/clients/package-lock.json \
 	tests/clients/package.json \
 	tests/clients/run
+# Other people's object stores: tests/stores/run, which scripts/check calls.
+EXTRA_DIST += \
+	tests/stores/look.py \
+	tests/stores/package-lock.json \
+	tests/stores/package.json \
+	tests/stores/run \
+	tests/stores/swift_server.py
 check_PROGRAMS += client_hiredis
 client_hiredis_SOURCES = tests/clients/client_hiredis.c
 client_hiredis_LDADD = $(COMMON_LIBS) $(HIREDIS_LIBS)
