@@ -16,9 +16,13 @@ liblog_a_SOURCES = \
 	logsvc/lease.h \
 	logsvc/meta.c logsvc/meta.h \
 	logsvc/mutant.h \
+	logsvc/pack.c logsvc/pack.h \
+	logsvc/pack_pace.c logsvc/pack_pace.h \
+	logsvc/packer.c logsvc/packer.h \
 	logsvc/record.c logsvc/record.h \
 	logsvc/roster.c logsvc/roster.h \
 	logsvc/segment.c logsvc/segment.h \
+	logsvc/segment_writer.c logsvc/segment_writer.h \
 	logsvc/slots.c logsvc/slots.h \
 	logsvc/snapfile.c logsvc/snapfile.h \
 	logsvc/snapinfo.c logsvc/snapinfo.h \
@@ -31,6 +35,7 @@ liblog_a_SOURCES = \
 	logsvc/store_impl.h \
 	logsvc/store_mend.c \
 	logsvc/store_open.c \
+	logsvc/store_pack.c \
 	logsvc/store_recover.c \
 	logsvc/store_segment.c \
 	logsvc/store_trim.c \

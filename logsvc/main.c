@@ -25,6 +25,7 @@ struct main_config {
     int64_t queue_max_bytes;
     int64_t logs_max;
     int64_t scrub_bytes_per_s, scrub_round_s;
+    int64_t pack_bytes_per_s;
 };
 
 static const char *main_check_node_id(const char *value)
@@ -66,6 +67,10 @@ static const struct config_row main_rows[] = {
                "4194304", "how fast the disk is checked for rot, for each log; 0: not at all"),
     CONFIG_INT("scrub_round_s", struct main_config, scrub_round_s, 1, 2592000, "3600",
                "everything is checked again after this time at the soonest"),
+    CONFIG_INT("pack_bytes_per_s", struct main_config, pack_bytes_per_s, 0, CONFIG_INT_MAX,
+               "16777216",
+               "how fast closed segments are read and written anew, to take less of the disk, for "
+               "each log; 0: not at all"),
     CONFIG_INT("logs_max", struct main_config, logs_max, 1, 65536, "64",
                "logs on this node; more are refused"),
 };
@@ -150,6 +155,7 @@ static int main_serve(const struct main_config *c)
         .logs_max = (unsigned)c->logs_max,
         .scrub = {.bytes_per_s = (uint64_t)c->scrub_bytes_per_s,
                   .round_ms = (uint32_t)c->scrub_round_s * 1000},
+        .pack_bytes_per_s = (uint64_t)c->pack_bytes_per_s,
     };
 
     memcpy(config.cluster_id, c->cluster_id, sizeof config.cluster_id);

@@ -30,6 +30,8 @@ enum mutant {
     MUTANT_SNAP_UNSYNCED,        /* a snapshot is named before its bytes are durable */
     MUTANT_SNAP_MIXED,           /* pieces of any upload continue the one that has begun */
     MUTANT_SNAP_TAKEN_OVER,      /* a second uploader throws out the first one */
+    MUTANT_SEGMENT_UNSYNCED,     /* a segment that is written anew takes the old one's place before
+                                    its bytes are durable */
 };
 
 #ifndef HOLDFAST_MUTANT

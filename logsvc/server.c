@@ -6,6 +6,7 @@
 #include "common/random.h"
 #include "logsvc/acceptor.h"
 #include "logsvc/node_dir.h"
+#include "logsvc/pack_pace.h"
 #include "logsvc/store.h"
 #include "logsvc/transport_server.h"
 
@@ -15,6 +16,8 @@
 /* What is served before the disk is asked to flush: more would only make the first ones wait. */
 enum { SERVER_TURN_REQUESTS_MAX = 1024, SERVER_TURN_BYTES_MAX = 16 * 1024 * 1024 };
 enum { SERVER_COMPLAIN_S = 10 };
+/* A segment that would keep more than three quarters of its size stays as it is. */
+enum { SERVER_PACK_PERCENT = 75 };
 
 _Static_assert((int)SERVER_MESSAGE_MIN_BYTES >= 2 * (int)WIRE_OVERHEAD_MAX,
                "the smallest message limit leaves room for data");
@@ -26,6 +29,7 @@ struct server_log {
     struct acceptor *acceptor; /* as store */
     bool touched;              /* in this turn; to be flushed */
     struct scrub scrub;
+    struct pack_pace pack;
 };
 
 struct server {
@@ -100,6 +104,9 @@ static int server_log_open_parts(struct server *s, struct server_log *l)
         .segment_bytes = s->config.segment_bytes,
         .reserve_bytes = s->config.reserve_bytes,
         .spare_thread = true,
+        .pack_percent = s->config.pack_bytes_per_s > 0 ? SERVER_PACK_PERCENT : 0,
+        .pack_thread = true,
+        .pack_bytes_per_s = s->config.pack_bytes_per_s,
     };
     struct acceptor_config acceptor = {
         .log_id = l->id,
@@ -126,6 +133,7 @@ static int server_log_open_parts(struct server *s, struct server_log *l)
         }
     }
     scrub_init(&l->scrub, &s->config.scrub, clock_now_ns());
+    pack_pace_init(&l->pack, s->config.pack_bytes_per_s, clock_now_ns());
     return rc;
 }
 
@@ -321,6 +329,24 @@ static int server_scrub(struct server *s)
     return rc;
 }
 
+/* Gives back what the logs take too much of the disk. The work is done by a thread of each store;
+ * here it is asked how far it is, and what it has made is put in its place. */
+static int server_pack(struct server *s)
+{
+    int rc = ERR_OK;
+
+    for (size_t i = 0; i < s->log_count && rc == ERR_OK; i++) {
+        struct server_log *l = s->logs[i];
+        struct storage_pack what;
+        if (l->store && clock_now_ns() >= pack_pace_next_ns(&l->pack)) {
+            struct storage *storage = store_storage(l->store);
+            rc = storage->ops->pack(storage, 0, &what);
+            pack_pace_done(&l->pack, clock_now_ns(), &what);
+        }
+    }
+    return rc;
+}
+
 /* How long the turn may wait for requests. */
 static int server_patience_ms(const struct server *s, int timeout_ms)
 {
@@ -332,6 +358,7 @@ static int server_patience_ms(const struct server *s, int timeout_ms)
             continue;
         }
         uint64_t next_ns = scrub_next_ns(&l->scrub, server_is_damaged(l));
+        next_ns = pack_pace_next_ns(&l->pack) < next_ns ? pack_pace_next_ns(&l->pack) : next_ns;
         uint64_t left_ms = next_ns > now_ns ? (next_ns - now_ns) / CLOCK_NS_PER_MS + 1 : 0;
         patience_ms = left_ms < patience_ms ? left_ms : patience_ms;
     }
@@ -361,7 +388,10 @@ int server_turn(struct server *s, int timeout_ms)
         server_tell_closed(s);
         rc = server_tick(s);
     }
-    return rc == ERR_OK ? server_scrub(s) : rc;
+    if (rc == ERR_OK) {
+        rc = server_scrub(s);
+    }
+    return rc == ERR_OK ? server_pack(s) : rc;
 }
 
 void server_wake(struct server *s)

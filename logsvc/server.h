@@ -28,6 +28,7 @@ struct server_config {
     size_t queue_max_bytes;    /* at least message_max_bytes */
     unsigned logs_max;         /* new logs are refused beyond it */
     struct scrub_config scrub; /* of each log */
+    uint64_t pack_bytes_per_s; /* of each log; 0: segments stay as they were written */
 };
 
 enum { SERVER_MESSAGE_MIN_BYTES = 256 * 1024 };

@@ -48,6 +48,14 @@ struct storage_check {
     bool urgent;      /* damage is being looked into or mended: go on at once */
 };
 
+/* What a step of packing did. */
+struct storage_pack {
+    size_t bytes; /* read and written by the caller's thread */
+    bool idle;    /* there is nothing to pack */
+    bool failed;  /* it did not work (no space, a bad disk); not to be tried again soon */
+    bool packed;  /* something takes less of the disk now */
+};
+
 struct storage {
     const struct storage_ops *ops;
 };
@@ -90,6 +98,12 @@ struct storage_ops {
      * hole is of another log then, and becomes part of it.
      * ERR_NO_SPACE. Any other error is final. NULL as check. */
     int (*mend)(struct storage *s, const void *records, size_t size);
+
+    /* One step of giving back what the log takes of the disk beyond its bytes, of about max_bytes
+     * (more may be done meanwhile); called now and then, for ever. What the log holds stays as it
+     * is; what goes wrong leaves all as it was, but errors are final. NULL: there is nothing to
+     * give back. */
+    int (*pack)(struct storage *s, size_t max_bytes, struct storage_pack *out);
 
     /* The acceptor's own durable state as opaque bytes (meta.c encodes it), kept in two slots.
      * load: ERR_NOT_FOUND if never saved, ERR_CORRUPT if both slots are bad. */

@@ -240,6 +240,7 @@ static int store_append(struct storage *base, const struct record *r, const void
     record_encode_header(&s->batch_last_record, s->batch + at);
     if (r->len_bytes > 0) {
         memcpy(s->batch + at + RECORD_HEADER_BYTES, payload, r->len_bytes);
+        store_open_segment(s)->record_bytes += (size + 7) & ~(size_t)7;
     }
     s->batch_len = at + size;
     s->write_off += r->len_bytes;
@@ -474,6 +475,7 @@ const struct storage_ops store_ops = {
     .cuttable = store_cuttable,
     .check = store_check,
     .mend = store_mend,
+    .pack = store_pack,
     .meta_load = store_meta_load,
     .meta_save = store_meta_save,
     .snap_begin = store_snap_begin,

@@ -26,6 +26,11 @@ struct store_config {
     uint64_t segment_bytes; /* a multiple of 64 KiB */
     uint64_t reserve_bytes; /* free space that new segments and snapshots leave alone */
     bool spare_thread;      /* makes the next segment in the background; see spare.h */
+    /* A closed segment is packed if it then has at most that many hundredths of its size; 0: none
+     * is. On the caller's time (storage_ops.pack), or in the background, at a pace. */
+    unsigned pack_percent;
+    bool pack_thread;
+    uint64_t pack_bytes_per_s; /* of the thread, read and written; above 0 */
 };
 
 struct store;

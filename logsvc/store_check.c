@@ -51,6 +51,7 @@ void store_suspect(struct store *s, size_t i)
 {
     if (s->segments[i].health == STORE_SOUND) {
         s->segments[i].health = STORE_SUSPECT;
+        segment_index_release(&s->segments[i].index); /* it may be another file, and whole */
         store_holes_update(s);
     }
 }
@@ -64,6 +65,19 @@ void store_check_stop(struct store *s)
     c->file = NULL;
     c->active = c->snap_active = false;
     store_mend_stop(s);
+}
+
+void store_check_replaced(struct store *s, size_t i)
+{
+    struct store_check *c = &s->check;
+
+    segment_index_release(&s->segments[i].index);
+    if (c->active && c->begin == s->segments[i].header.begin) {
+        survey_end(&c->survey);
+        disk_close(c->file);
+        c->file = NULL;
+        c->active = false;
+    }
 }
 
 /* --- surveys --- */
@@ -375,6 +389,21 @@ static int store_check_snapshot(struct store *s, size_t max_bytes, struct storag
     return rc == ERR_OK ? ERR_OK : store_fail(s, rc);
 }
 
+/* Once for each round; but not for those that damage has hurried along. */
+static void store_say_size(const struct store *s)
+{
+    uint64_t size = 0;
+
+    for (size_t i = 0; i < s->segment_count; i++) {
+        size += s->segments[i].header.file_bytes;
+    }
+    if (size > 0 && s->holes.count == 0) {
+        log_info("%s: the log from %llu to %llu takes %llu bytes of the disk", s->folder,
+                 (unsigned long long)s->segments[0].header.begin, (unsigned long long)s->flush_off,
+                 (unsigned long long)size);
+    }
+}
+
 static int store_check_small(struct store *s, struct storage_check *out)
 {
     unsigned mended = 0;
@@ -388,6 +417,7 @@ static int store_check_small(struct store *s, struct storage_check *out)
     s->check.any = false;
     out->round_ended = true;
     store_holes_update(s);
+    store_say_size(s);
     return rc == ERR_OK ? ERR_OK : store_fail(s, rc);
 }
 

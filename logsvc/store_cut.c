@@ -176,6 +176,7 @@ static int store_cut_behind_new(struct store *s, size_t i, const struct survey *
         g->health = v->damaged || g->bad ? STORE_SUSPECT : STORE_SOUND;
     }
     g->summed = false;
+    g->dense = g->counted = false;
     segment_index_release(&g->index);
     store_segment_add(s, &h, false);
     store_segment_enter(s, file, &scan);
@@ -266,6 +267,7 @@ int store_truncate(struct storage *base, uint64_t offset)
         return ERR_INVALID;
     }
     store_check_stop(s);
+    store_pack_drop(s);
     size_t i = store_find_segment(s, offset);
     if (i > 0 && s->segments[i].bad && offset == s->segments[i].header.begin) {
         i--; /* what is known of that offset is at the end of the one before */
@@ -300,6 +302,7 @@ int store_reset(struct storage *base, uint64_t offset, uint32_t chain_crc)
         return ERR_IO;
     }
     store_check_stop(s);
+    store_pack_drop(s);
     int rc = spare_take(s->spare, true);
     if (rc != ERR_OK) {
         return rc == ERR_NO_SPACE ? rc : store_fail(s, rc);

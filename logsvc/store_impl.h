@@ -1,9 +1,11 @@
 /* What the parts of the store share: store.c (the running log), store_cut.c (cutting it),
  * store_trim.c (its begin), store_segment.c (making files), store_open.c and store_recover.c
- * (opening), store_check.c and store_mend.c (rot). */
+ * (opening), store_check.c and store_mend.c (rot), store_pack.c (density). */
 #ifndef LOGSVC_STORE_IMPL_H
 #define LOGSVC_STORE_IMPL_H
 
+#include "logsvc/packer.h"
+#include "logsvc/segment_writer.h"
 #include "logsvc/slots.h"
 #include "logsvc/snapfile.h"
 #include "logsvc/spare.h"
@@ -35,6 +37,12 @@ struct store_segment {
     uint64_t end_unit_off, end_commit;
     struct log_term end_term;
     struct segment_index index; /* as far as anyone has read */
+
+    /* Whether it is worth packing (store_pack.c). */
+    bool dense;            /* it isn't: it is packed, or its batches are large */
+    bool counted;          /* what its records take without their batches: */
+    uint64_t record_bytes; /* each with its header, rounded up to 8 */
+    unsigned packs_failed; /* since the log was opened, because of what it holds */
 };
 
 /* Looking after what is on the disk (store_check.c): what is being looked at. */
@@ -63,11 +71,7 @@ struct store_mend {
     struct segment_header header;    /* of the new file */
     struct disk_file *source, *file; /* source NULL: there is nothing to copy */
     struct segment_cursor cursor;    /* in the source */
-    uint8_t *batch;
-    size_t batch_len, batch_cap, batch_last;
-    struct record batch_last_record;
-    uint64_t batch_begin;
-    uint64_t pos;       /* where the batch goes */
+    struct segment_writer writer;
     uint64_t offset;    /* what comes next */
     uint32_t chain_crc; /* at offset */
     bool chain_known;   /* false: it is told by the first record */
@@ -75,6 +79,13 @@ struct store_mend {
     struct log_term term;
     uint64_t fed_bytes;
     uint64_t mended_bytes; /* since the log was opened */
+};
+
+/* Writing a closed segment anew so that it takes less of the disk (store_pack.c). */
+struct store_pack {
+    struct packer *packer; /* NULL: nothing is packed */
+    uint64_t begin, epoch; /* of the segment that it is at */
+    bool complained;       /* that it failed, since it succeeded last */
 };
 
 /* Where the log begins. */
@@ -130,6 +141,7 @@ struct store {
 
     struct store_check check;
     struct store_mend mend;
+    struct store_pack pack;
     struct storage_holes holes; /* as the segments say; store_holes_update */
     struct store_begin told;    /* as `ident` says; see store_set_begun */
     bool ident_bad;             /* at start: it is corrupt */
@@ -173,6 +185,10 @@ uint64_t store_segment_size(const struct store *s, uint64_t old_bytes,
  * then on the disk, without a new file. */
 int store_segment_rewrite(struct store *s, const struct segment_header *header,
                           struct disk_file *file, struct segment_scan *scan) MUST_CHECK;
+
+/* The file of that name in the log's folder, which is whole and durable, takes the place of the
+ * segment that begins there. Any error is final. */
+int store_segment_replace(struct store *s, const char *name, uint64_t begin) MUST_CHECK;
 
 /* The last segment becomes the open one, with this file and content. */
 void store_segment_enter(struct store *s, struct disk_file *file, const struct segment_scan *scan);
@@ -230,6 +246,9 @@ int store_open_file(struct store *s, size_t i, struct disk_file **out,
 /* Surveys segment i up to `until` at once. v is the caller's. False: its file is gone. */
 bool store_survey_now(struct store *s, size_t i, uint64_t until, struct survey *v);
 void store_holes_update(struct store *s);
+/* Another file takes the place of segment i, looked at as a whole just now: nothing that is known
+ * of the old one's places counts any more. */
+void store_check_replaced(struct store *s, size_t i);
 
 /* store_mend.c */
 /* The highest damaged segment is written anew as far as that goes now; false: nothing to do.
@@ -238,5 +257,12 @@ int store_mend_step(struct store *s, size_t max_bytes, struct storage_check *out
                     bool *busy) MUST_CHECK;
 int store_mend(struct storage *base, const void *records, size_t size) MUST_CHECK;
 void store_mend_stop(struct store *s);
+
+/* store_pack.c */
+int store_pack_open(struct store *s) MUST_CHECK;
+void store_pack_close(struct store *s);
+int store_pack(struct storage *base, size_t max_bytes, struct storage_pack *out) MUST_CHECK;
+/* Gives up what is under way, because the segments change. */
+void store_pack_drop(struct store *s);
 
 #endif

@@ -13,12 +13,7 @@
 #include "common/mem.h"
 #include "logsvc/store_impl.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define STORE_MEND_NAME "mend.tmp"
-
-enum { STORE_MEND_BATCH_BYTES = 256 * 1024 };
 
 void store_mend_stop(struct store *s)
 {
@@ -27,105 +22,32 @@ void store_mend_stop(struct store *s)
 
     segment_cursor_fini(&m->cursor);
     disk_close(m->source);
+    segment_writer_fini(&m->writer);
     disk_close(m->file);
-    free(m->batch);
     *m = (struct store_mend){.mended_bytes = mended};
 }
 
 /* --- the new file --- */
 
-static int store_mend_write(struct store *s)
-{
-    struct store_mend *m = &s->mend;
-
-    if (m->batch_len == 0) {
-        return ERR_OK;
-    }
-    size_t size = (size_t)segment_block_up(m->batch_len);
-    m->batch_last_record.flags |= RECORD_BATCH_END;
-    record_encode_header(&m->batch_last_record, m->batch + m->batch_last);
-    memset(m->batch + m->batch_len, 0, size - m->batch_len);
-    record_mark_zeros(m->batch, size);
-    int rc = disk_write(m->file, m->batch, size, m->pos);
-    m->pos += size;
-    m->batch_len = 0;
-    return rc;
-}
-
-static void store_mend_reserve(struct store_mend *m, size_t size)
-{
-    if (size <= m->batch_cap) {
-        return;
-    }
-    size_t cap = size > STORE_MEND_BATCH_BYTES ? size : STORE_MEND_BATCH_BYTES;
-    uint8_t *batch = disk_memory(cap);
-    if (m->batch_len > 0) {
-        memcpy(batch, m->batch, m->batch_len);
-    }
-    free(m->batch);
-    m->batch = batch;
-    m->batch_cap = cap;
-}
-
 /* Adds a record, which was found to be the next one. */
 static int store_mend_add(struct store *s, const struct record *r, const uint8_t *payload)
 {
     struct store_mend *m = &s->mend;
-    size_t size = RECORD_HEADER_BYTES + (size_t)r->len_bytes;
-    size_t at = (m->batch_len + 7) & ~(size_t)7;
-    int rc = ERR_OK;
 
-    if (m->batch_len > 0 && at + size > STORE_MEND_BATCH_BYTES) {
-        rc = store_mend_write(s);
-        at = 0;
-    }
-    if (m->batch_len == 0) {
-        m->batch_begin = r->begin;
-    }
-    store_mend_reserve(m, (size_t)segment_block_up(at + size));
-    memset(m->batch + m->batch_len, 0, at - m->batch_len);
-    m->batch_last = at;
-    m->batch_last_record = *r;
-    m->batch_last_record.flags &= ~RECORD_OWN_FLAGS;
-    m->batch_last_record.flushed = m->batch_begin;
-    record_encode_header(&m->batch_last_record, m->batch + at);
-    memcpy(m->batch + at + RECORD_HEADER_BYTES, payload, r->len_bytes);
-    m->batch_len = at + size;
     m->offset = record_end(r);
     m->chain_crc = r->chain_crc;
     m->chain_known = true;
     m->term = r->term;
-    return rc;
+    return segment_writer_add(&m->writer, r, payload);
 }
 
 static int store_mend_finish_file(struct store *s)
 {
     struct store_mend *m = &s->mend;
-    struct segment_footer footer = {m->offset, m->pos, m->chain_crc};
-    uint8_t *block = disk_memory(SEGMENT_BLOCK_BYTES);
-    char from[DISK_PATH_BYTES], to[DISK_PATH_BYTES];
+    struct segment_footer end = {.end = m->offset, .chain_crc = m->chain_crc};
 
-    uint64_t size = m->pos + SEGMENT_BLOCK_BYTES;
-    m->header.file_bytes = size > SEGMENT_BYTES_MIN ? size : SEGMENT_BYTES_MIN;
-    segment_encode_header(&m->header, block);
-    int rc = disk_write(m->file, block, SEGMENT_BLOCK_BYTES, 0);
-    free(block);
-    if (rc == ERR_OK) {
-        rc = store_write_footer(m->file, m->header.file_bytes, &footer);
-    }
-    if (rc == ERR_OK) {
-        rc = disk_path(from, s->folder, STORE_MEND_NAME);
-    }
-    if (rc == ERR_OK) {
-        rc = store_segment_path(s, m->begin, to);
-    }
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->rename(store_disk(s), from, to);
-    }
-    if (rc == ERR_OK) {
-        rc = store_disk(s)->ops->sync_folder(store_disk(s), s->folder);
-    }
-    return rc;
+    int rc = segment_writer_finish(&m->writer, &m->header, &end);
+    return rc == ERR_OK ? store_segment_replace(s, STORE_MEND_NAME, m->begin) : rc;
 }
 
 static int store_mend_finish(struct store *s, size_t i)
@@ -134,10 +56,7 @@ static int store_mend_finish(struct store *s, size_t i)
     struct store_segment *g = &s->segments[i];
     bool header_was_bad = g->bad;
 
-    int rc = store_mend_write(s);
-    if (rc == ERR_OK) {
-        rc = store_mend_finish_file(s);
-    }
+    int rc = store_mend_finish_file(s);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -148,6 +67,7 @@ static int store_mend_finish(struct store *s, size_t i)
     g->bad = g->missing = false;
     g->health = STORE_SOUND;
     g->summed = false;
+    g->dense = true;
     segment_index_release(&g->index);
     m->mended_bytes += m->fed_bytes;
     store_mend_stop(s);
@@ -217,7 +137,6 @@ static int store_mend_begin(struct store *s, size_t i)
     m->chain_crc = m->header.chain_crc;
     m->term = m->header.term;
     m->offset = m->begin;
-    m->pos = SEGMENT_BLOCK_BYTES;
     if (!g->missing && store_open_file(s, i, &m->source, &data_end) != ERR_OK) {
         g->missing = g->bad = true;
         m->source = NULL;
@@ -229,8 +148,9 @@ static int store_mend_begin(struct store *s, size_t i)
         rc = disk_open(store_disk(s), path, DISK_WRITE | DISK_CREATE | DISK_DIRECT, &m->file);
     }
     if (rc == ERR_OK) {
+        segment_writer_init(&m->writer, m->file);
         if (m->source != NULL) {
-            segment_cursor_init(&m->cursor, m->source, data_end, STORE_MEND_BATCH_BYTES);
+            segment_cursor_init(&m->cursor, m->source, data_end, STORE_COPY_BYTES);
             if (!g->bad) {
                 segment_cursor_begin(&m->cursor, &g->header);
             } else if (g->first_known) {

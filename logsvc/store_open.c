@@ -335,8 +335,8 @@ static int store_check_chain(struct store *s, uint8_t *block)
         if (g->bad) {
             continue;
         }
-        int rc =
-            store_read_block(s, g->header.begin, segment_data_end(g->header.file_bytes), block);
+        uint64_t data_end = segment_data_end(g->header.file_bytes);
+        int rc = store_read_block(s, g->header.begin, data_end, block);
         if (rc != ERR_OK && rc != ERR_IO) {
             return rc;
         }
@@ -344,6 +344,7 @@ static int store_check_chain(struct store *s, uint8_t *block)
             footer.end > next->header.begin || footer.end < g->header.begin) {
             continue;
         }
+        g->dense = footer.end_pos == data_end; /* what is appended to keeps a block in between */
         if (footer.end < next->header.begin) {
             store_insert_missing(s, i + 1, footer.end);
         } else if (next->bad || footer.chain_crc == next->header.chain_crc) {
@@ -471,6 +472,9 @@ static int store_open_parts(struct store *s, const struct store_listing *l)
         rc = spare_start(&spare, &s->spare);
     }
     if (rc == ERR_OK) {
+        rc = store_pack_open(s);
+    }
+    if (rc == ERR_OK) {
         rc = store_load_segments(s, l);
     }
     if (rc == ERR_OK) {
@@ -527,6 +531,7 @@ void store_close(struct store *s)
     }
     store_check_stop(s);
     spare_stop(s->spare);
+    store_pack_close(s);
     snapfile_close(&s->snaps);
     slots_close(&s->slots);
     store_segments_clear(s);

@@ -222,11 +222,34 @@ int store_segment_make(struct store *s, const struct segment_header *header,
     return ERR_OK;
 }
 
+int store_segment_replace(struct store *s, const char *name, uint64_t begin)
+{
+    char from[DISK_PATH_BYTES], to[DISK_PATH_BYTES];
+
+    int rc = disk_path(from, s->folder, name);
+    if (rc == ERR_OK) {
+        rc = store_segment_path(s, begin, to);
+    }
+    if (rc == ERR_OK) {
+        rc = store_disk(s)->ops->rename(store_disk(s), from, to);
+    }
+    if (rc == ERR_OK) {
+        rc = store_disk(s)->ops->sync_folder(store_disk(s), s->folder);
+    }
+    return rc;
+}
+
 void store_segment_enter(struct store *s, struct disk_file *file, const struct segment_scan *scan)
 {
+    struct store_segment *g = store_open_segment(s);
+
+    g->dense = false;
+    g->counted = scan->last_pos == 0;
+    g->record_bytes = 0;
+    g->packs_failed = 0;
     disk_close(s->file);
     s->file = file;
-    s->data_end = segment_data_end(store_open_segment(s)->header.file_bytes);
+    s->data_end = segment_data_end(g->header.file_bytes);
     s->write_pos = segment_block_up(scan->end_pos);
     s->batch_len = 0;
     s->write_off = s->flush_off = scan->end;
@@ -235,5 +258,5 @@ void store_segment_enter(struct store *s, struct disk_file *file, const struct s
     s->last_wall_ms = scan->last.wall_ms;
     s->chain_crc = scan->chain_crc;
     s->term = scan->term;
-    s->uncertain_to = store_open_segment(s)->header.uncertain_to;
+    s->uncertain_to = g->header.uncertain_to;
 }

@@ -51,6 +51,8 @@ UNIT_TESTS = \
 	test_outbox \
 	test_outlet \
 	test_pace \
+	test_pack_pace \
+	test_packer \
 	test_private \
 	test_proposer \
 	test_proposer_append \
@@ -90,6 +92,8 @@ UNIT_TESTS = \
 	test_store_crash \
 	test_store_mend \
 	test_store_mend_cut \
+	test_store_pack \
+	test_store_pack_rot \
 	test_storing \
 	test_tally \
 	test_target_mark \
@@ -159,6 +163,8 @@ test_lookout_SOURCES = tests/unit/test_lookout.c
 test_options_SOURCES = tests/unit/test_options.c
 test_outlet_SOURCES = tests/unit/test_outlet.c
 test_pace_SOURCES = tests/unit/test_pace.c
+test_pack_pace_SOURCES = tests/unit/test_pack_pace.c
+test_packer_SOURCES = tests/unit/test_packer.c
 test_proposer_SOURCES = tests/unit/test_proposer.c
 test_proposer_append_SOURCES = tests/unit/test_proposer_append.c
 test_proposer_conf_SOURCES = tests/unit/test_proposer_conf.c tests/lib/fake_storage.c
@@ -185,6 +191,8 @@ test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c
 test_store_crash_SOURCES = tests/unit/test_store_crash.c tests/lib/fake_disk.c
 test_store_mend_SOURCES = tests/unit/test_store_mend.c tests/lib/fake_disk.c
 test_store_mend_cut_SOURCES = tests/unit/test_store_mend_cut.c tests/lib/fake_disk.c
+test_store_pack_SOURCES = tests/unit/test_store_pack.c tests/lib/fake_disk.c
+test_store_pack_rot_SOURCES = tests/unit/test_store_pack_rot.c tests/lib/fake_disk.c
 test_tally_SOURCES = tests/unit/test_tally.c
 test_topics_SOURCES = tests/unit/test_topics.c
 test_tracker_SOURCES = tests/unit/test_tracker.c

@@ -1,5 +1,6 @@
 /* A log's store on a disk in memory, as it was when all was well, and the records of it that other
- * nodes hand in. For the programs test_store_mend.c and test_store_mend_cut.c; each has its own. */
+ * nodes hand in. For the programs test_store_mend.c, test_store_mend_cut.c and
+ * test_store_pack_rot.c; each has its own. */
 #ifndef TESTS_LIB_MEND_CASE_H
 #define TESTS_LIB_MEND_CASE_H
 
@@ -23,6 +24,7 @@ static struct record records[RECORDS_MAX];
 static size_t count;
 static uint64_t end;
 
+static unsigned pack_percent; /* of the logs that are opened */
 static struct fake_disk *disk;
 static struct store *store;
 static struct storage *st;
@@ -45,6 +47,7 @@ static inline int open_log(void)
         .log_id = 9,
         .segment_bytes = SEGMENT,
         .reserve_bytes = SEGMENT,
+        .pack_percent = pack_percent,
     };
 
     int rc = store_open(&config, &store);
@@ -232,7 +235,9 @@ static inline void heal(const char *what, bool feeds)
     unsigned rounds = 0;
 
     for (unsigned i = 0; i < 20000 && (rounds < 3 || state().holes.count > 0); i++) {
+        struct storage_pack p;
         ck_assert_msg(st->ops->check(st, 5000, &c) == ERR_OK, "%s", what);
+        ck_assert_msg(st->ops->pack(st, 5000, &p) == ERR_OK, "%s", what);
         rounds += c.round_ended;
         struct storage_holes h = state().holes;
         ck_assert_msg(h.from <= h.next && h.next <= h.to && h.to <= end, "%s", what);

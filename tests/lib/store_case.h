@@ -1,5 +1,5 @@
 /* A log's store on a disk in memory, and what the test knows of it: see struct model. For the
- * programs test_store.c and test_store_crash.c; each has its own. */
+ * programs test_store.c, test_store_crash.c and test_store_pack.c; each has its own. */
 #ifndef TESTS_LIB_STORE_CASE_H
 #define TESTS_LIB_STORE_CASE_H
 
@@ -35,6 +35,10 @@ struct model {
 
 static struct model m;
 
+/* Of the logs that are opened. */
+static uint64_t segment_bytes = SEGMENT;
+static unsigned pack_percent;
+
 static inline int open_store(struct disk *disk, const char *folder)
 {
     struct store_config config = {
@@ -43,8 +47,9 @@ static inline int open_store(struct disk *disk, const char *folder)
         .cluster_id = {1, 2, 3},
         .node_id = "log1",
         .log_id = 9,
-        .segment_bytes = SEGMENT,
+        .segment_bytes = segment_bytes,
         .reserve_bytes = SEGMENT,
+        .pack_percent = pack_percent,
     };
 
     int rc = store_open(&config, &m.store);

@@ -14,6 +14,7 @@ enum event_kind {
     EVENT_NODE_FLUSH,   /* a node's turn ends */
     EVENT_NODE_TICK,    /* its idle marker may be due */
     EVENT_NODE_SCRUB,   /* it may look after its disk */
+    EVENT_NODE_PACK,    /* it may pack what its log has taken of it */
     EVENT_PAIR_TICK,    /* something of a proxy may be due */
     EVENT_SNAPPER_TICK, /* … of a snapshotter */
     EVENT_REQUEST,      /* a client's (peer) request number arg arrives at a proxy */

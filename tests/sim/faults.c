@@ -116,6 +116,7 @@ static void faults_draw_machines(struct world *w)
     f->slow_max_ns = faults_log_uniform(w, world_ms(100), world_ms(30000));
     f->scrub.bytes_per_s = 32 * 1024 << world_below(w, 5);
     f->scrub.round_ms = 1000 + (uint32_t)world_below(w, 8000);
+    f->pack_bytes_per_s = world_chance(w, 25) ? 0 : (uint64_t)32 * 1024 << world_below(w, 6);
     f->pause_max_ns = faults_log_uniform(w, world_ms(100), world_ms(60000));
     f->reply_pause_permille = world_chance(w, 70) ? 0 : (unsigned)world_below(w, 30);
     for (unsigned i = 0; i < allowed; i++) {

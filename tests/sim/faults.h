@@ -62,7 +62,8 @@ struct faults {
     unsigned reply_pause_permille;
     bool founded; /* a quorum knows that the log is founded */
     struct scrub_config scrub;
-    unsigned victims; /* bits: nodes that may be damaged */
+    uint64_t pack_bytes_per_s; /* 0: nothing is packed */
+    unsigned victims;          /* bits: nodes that may be damaged */
 
     /* Work. */
     uint64_t client_delay_ns, client_patience_ns, redis_delay_ns, think_ns;

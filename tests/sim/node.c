@@ -276,6 +276,20 @@ static void node_schedule_scrub(struct world *w, unsigned node)
     world_later(w, (at > least ? at : least) - w->now, EVENT_NODE_SCRUB, node, 0, 0);
 }
 
+static void node_schedule_pack(struct world *w, unsigned node)
+{
+    struct node *n = &w->nodes[node];
+    uint64_t at = pack_pace_next_ns(&n->pack);
+
+    if (n->pack_due || at == UINT64_MAX) {
+        return;
+    }
+    n->pack_due = true;
+    at = world_real(w, node, at);
+    uint64_t least = w->now + CLOCK_NS_PER_MS;
+    world_later(w, (at > least ? at : least) - w->now, EVENT_NODE_PACK, node, 0, 0);
+}
+
 /* How long the disk needed for the syncs since the step began. */
 static uint64_t node_disk_ns(struct world *w, struct node *n)
 {
@@ -317,6 +331,7 @@ static void node_step_done(struct world *w, unsigned node, int err)
     n->commit_seen = acceptor_commit(n->acceptor);
     node_schedule_tick(w, node);
     node_schedule_scrub(w, node);
+    node_schedule_pack(w, node);
 }
 
 void node_start(struct world *w, unsigned node)
@@ -327,7 +342,9 @@ void node_start(struct world *w, unsigned node)
                                   .folder = "log-1",
                                   .node_id = name,
                                   .log_id = 1,
-                                  .segment_bytes = NODE_SEGMENT_BYTES};
+                                  .segment_bytes = NODE_SEGMENT_BYTES,
+                                  /* No file is smaller than these segments: any will do. */
+                                  .pack_percent = w->faults.pack_bytes_per_s > 0 ? 100 : 0};
     struct acceptor_config acceptor = {.log_id = 1,
                                        .node_id = name,
                                        .lease_ms = w->lease_ms,
@@ -338,9 +355,10 @@ void node_start(struct world *w, unsigned node)
     struct acceptor_events events = {.reply = node_reply};
 
     node_name(node, name);
-    n->flush_due = n->tick_due = n->scrub_due = false;
+    n->flush_due = n->tick_due = n->scrub_due = n->pack_due = false;
     n->rounds = 0;
     scrub_init(&n->scrub, &w->faults.scrub, world_clock(w, node));
+    pack_pace_init(&n->pack, w->faults.pack_bytes_per_s, world_clock(w, node));
     n->session_term = n->session = 0;
     n->upload = (struct node_upload){0};
     n->syncs_seen = fake_disk_syncs(n->disk);
@@ -538,6 +556,26 @@ void node_scrub(struct world *w, unsigned node)
             scrub_done(&n->scrub, world_clock(w, node), &what);
             n->rounds += what.round_ended;
         }
+    }
+    node_step_done(w, node, err);
+}
+
+void node_pack(struct world *w, unsigned node)
+{
+    struct node *n = &w->nodes[node];
+    struct storage *storage = &n->shadow.base;
+    struct storage_pack what;
+    int err = ERR_OK;
+
+    n->pack_due = false;
+    if (world_clock(w, node) >= pack_pace_next_ns(&n->pack)) {
+        err = storage->ops->pack(storage, PACK_PACE_STEP_BYTES, &what);
+        if (err == ERR_OK) {
+            pack_pace_done(&n->pack, world_clock(w, node), &what);
+        }
+        /* What only one file suffers from is no end; but where the power has gone nobody goes on.
+         */
+        err = fake_disk_is_dead(n->disk) ? ERR_IO : err;
     }
     node_step_done(w, node, err);
 }

@@ -4,6 +4,7 @@
 #define TESTS_SIM_NODE_H
 
 #include "logsvc/acceptor.h"
+#include "logsvc/pack_pace.h"
 #include "logsvc/scrub.h"
 #include "logsvc/store.h"
 #include "tests/lib/fake_disk.h"
@@ -25,8 +26,9 @@ struct node {
     struct store *store;
     struct acceptor *acceptor;
     struct shadow shadow;
-    bool flush_due, tick_due, scrub_due;
+    bool flush_due, tick_due, scrub_due, pack_due;
     struct scrub scrub;
+    struct pack_pace pack;
     unsigned rounds;     /* of the scrubber, in this life */
     uint64_t syncs_seen; /* of the disk, before this step */
 
@@ -65,6 +67,8 @@ void node_flush(struct world *w, unsigned node);
 void node_tick(struct world *w, unsigned node);
 /* Looks after its disk, as server.c does. */
 void node_scrub(struct world *w, unsigned node);
+/* Packs, as server.c does, but without a thread. */
+void node_pack(struct world *w, unsigned node);
 /* A party's connection to it was closed. */
 void node_link_closed(struct world *w, unsigned node, unsigned from);
 

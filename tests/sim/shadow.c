@@ -324,6 +324,17 @@ static int shadow_check(struct storage *base, size_t max_bytes, struct storage_c
     return err;
 }
 
+static int shadow_pack(struct storage *base, size_t max_bytes, struct storage_pack *out)
+{
+    struct shadow *s = shadow_of(base);
+    int err = s->real->ops->pack(s->real, max_bytes, out);
+
+    if (err == ERR_OK && out->packed) {
+        world_count(s->world, COUNT_PACKS);
+    }
+    return err;
+}
+
 static int shadow_mend(struct storage *base, const void *records, size_t size)
 {
     struct shadow *s = shadow_of(base);
@@ -406,6 +417,7 @@ static const struct storage_ops shadow_ops = {
     .read = shadow_read,
     .check = shadow_check,
     .mend = shadow_mend,
+    .pack = shadow_pack,
     .meta_load = shadow_meta_load,
     .meta_save = shadow_meta_save,
     .snap_begin = shadow_snap_begin,

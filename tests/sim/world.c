@@ -191,6 +191,9 @@ static void world_handle(struct world *w, const struct event *e)
     case EVENT_NODE_SCRUB:
         node_scrub(w, e->proc);
         break;
+    case EVENT_NODE_PACK:
+        node_pack(w, e->proc);
+        break;
     case EVENT_REDIS_BATCH:
         pair_event(w, e->proc - WORLD_REDIS, e);
         break;

@@ -71,6 +71,7 @@ struct process {
     X(COUNT_UNDECIDED, "histories undecided")                                                      \
     X(COUNT_UNCERTAIN, "uncertain nodes")                                                          \
     X(COUNT_MENDS, "pieces of log mended")                                                         \
+    X(COUNT_PACKS, "segments packed")                                                              \
     X(COUNT_TRIMS, "logs trimmed")                                                                 \
     X(COUNT_REBASES, "logs begun anew behind")                                                     \
     X(COUNT_SNAPS_MADE, "snapshots made")                                                          \
