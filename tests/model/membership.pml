@@ -38,7 +38,8 @@
  *   APPEND         acceptor_append
  *   count_acks()   proposer_update_commit
  *   CHANGE         proposer_replace, change_to_joint
- *   FINISH         proposer_conf_step, conf_may_settle
+ *   FINISH         proposer_conf_step, conf_may_settle (but for the snapshots that a founding
+ *                  configuration waits for: that only prevents)
  *
  * Checked: I1 (-DRIVAL) no two are elected in one term, whatever configurations they know. I3 what
  * is committed is in the log of every later leader: so no two disjoint quorums act. I7 what is
