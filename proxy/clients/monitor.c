@@ -59,7 +59,14 @@ void monitor_join(struct client *c)
 void monitor_join_early(struct client *c)
 {
     monitor_enter(c);
-    c->early = mem_calloc(1, sizeof *c->early);
+    if (c->early == NULL) {
+        c->early = mem_calloc(1, sizeof *c->early);
+    }
+}
+
+bool monitor_may_wait(const struct client *c)
+{
+    return c->early != NULL && c->early->len <= MONITOR_EARLY_MAX_BYTES;
 }
 
 void monitor_leave(struct client *c)
@@ -278,7 +285,7 @@ static size_t monitor_secret(const struct command *command, const struct resp_ar
     return 0;
 }
 
-static bool monitor_runs_script(const struct command *command)
+bool monitor_runs_script(const struct command *command)
 {
     static const char *const names[] = {"eval",       "evalsha", "eval_ro",
                                         "evalsha_ro", "fcall",   "fcall_ro"};

@@ -11,7 +11,11 @@
 void monitor_join(struct client *c);
 /* The same, but it is kept until monitor_join: MONITOR is not answered yet. */
 void monitor_join_early(struct client *c);
+bool monitor_may_wait(const struct client *c); /* there is room for more of that */
 void monitor_leave(struct client *c);
+
+/* Whether Redis tells of what it does as of a script. */
+bool monitor_runs_script(const struct command *command);
 
 /* Tells those who monitor of a request. What Redis hides (administration, passwords) is hidden.
  * told: Redis will tell of it by monitor_told, if it is a script. */

@@ -503,6 +503,20 @@ static enum pubsub_behind router_behind(const struct client *c, const struct com
     return strcmp(command->name, "exec") == 0 ? transaction_behind(c) : PUBSUB_BEHIND_NOTHING;
 }
 
+/* A MONITOR has come before it, and what it does can be shown only in a moment. */
+static bool router_waits_to_be_shown(const struct router *router, struct client *c,
+                                     const struct command *command)
+{
+    if ((!c->all->monitor_wanted && !c->waits_for_link) || !monitor_runs_script(command)) {
+        return false;
+    }
+    c->waits_for_link = c->all->monitor_wanted && c->transaction == NULL && router_serves(router);
+    if (c->waits_for_link) {
+        client_postpone(c);
+    }
+    return c->waits_for_link;
+}
+
 static void router_take(struct router *router, struct client *c, const struct resp_arg *argv,
                         size_t argc)
 {
@@ -560,6 +574,9 @@ static void router_take(struct router *router, struct client *c, const struct re
         client_postpone(c);
         return;
     }
+    if (router_waits_to_be_shown(router, c, command)) {
+        return;
+    }
     if (pubsub_holds(router->pubsub, c, router_behind(c, command))) {
         return;
     }
@@ -583,6 +600,8 @@ void router_request(struct router *router, struct client *c, const struct resp_a
     router_take(router, c, argv, argc);
     if (c->early != NULL && !c->postponed) { /* its MONITOR has waited, and was refused */
         monitor_leave(c);
+    }
+    if (!c->postponed) {
         c->waits_for_link = false;
     }
     if (c->logs_in && !c->postponed) {

@@ -162,14 +162,16 @@ static bool special_monitor(struct router *router, struct client *c, const struc
                             const struct resp_arg *argv, size_t argc)
 {
     bool waited = c->waits_for_link;
+    /* It may come back earlier, when what it asked before is answered. */
+    bool waits = waited ? c->all->monitor_wanted && monitor_may_wait(c)
+                        : !c->monitors && router->scripts_can_be_monitored;
 
     (void)command;
     (void)argv;
     (void)argc;
-    c->waits_for_link = false;
-    if (!waited && !c->monitors && !router->monitors_scripts && router_serves(router) &&
-        router->scripts_can_be_monitored) {
-        c->all->monitor_wanted = c->waits_for_link = true;
+    c->waits_for_link = waits && !router->monitors_scripts && router_serves(router);
+    if (c->waits_for_link) {
+        c->all->monitor_wanted = true;
         monitor_join_early(c);
         client_postpone(c);
     } else if (waited || !c->monitors) {

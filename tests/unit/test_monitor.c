@@ -83,6 +83,68 @@ START_TEST(test_early)
 }
 END_TEST
 
+/* What was asked before it, and is answered, does not answer it. */
+START_TEST(test_early_behind_others)
+{
+    world.router.scripts_can_be_monitored = true;
+    world_join(1);
+    world_say_raw(1, "GET a\r\nMONITOR\r\n");
+    world_expect_sent("GET a");
+    world_redis("$-1\r\n");
+    world_expect(1, "$-1\r\n");
+    world_expect(1, "");
+    ck_assert(world.all.monitor_wanted);
+    world.router.monitors_scripts = true;
+    world.all.monitor_wanted = false;
+    session_link_settled(&world.all);
+    world_expect(1, "+OK\r\n");
+}
+END_TEST
+
+/* A script that comes behind MONITOR runs when what it does can be shown; everything else at once.
+ */
+START_TEST(test_scripts_wait)
+{
+    world.router.scripts_can_be_monitored = true;
+    world_join(1);
+    world_say(1, "MONITOR");
+    world_asks(0, "GET a", "$-1\r\n");
+    world_say(0, "EVAL x 0");
+    world_expect_nothing_sent();
+    world_expect(1, "");
+    world.router.monitors_scripts = true;
+    world.all.monitor_wanted = false;
+    session_link_settled(&world.all);
+    world_expect_sent("EVAL x 0");
+    world_redis("$-1\r\n");
+    world_expect(0, "$-1\r\n");
+    ck_assert(!world.clients[0]->waits_for_link);
+    const char *get = strstr(world_hear(1), "] \"GET\" \"a\"\r\n+");
+    ck_assert_ptr_nonnull(get);
+    ck_assert_ptr_nonnull(strstr(get, "] \"EVAL\" \"x\" \"0\"\r\n"));
+}
+END_TEST
+
+/* Nor for ever: when there is no link, or no room. */
+START_TEST(test_early_in_vain)
+{
+    world.router.scripts_can_be_monitored = true;
+    for (int full = 0; full < 2; full++) {
+        world_join(1);
+        world_say(1, "MONITOR");
+        world_expect(1, "");
+        if (full) {
+            memset(buf_reserve(world.clients[1]->early, 2 << 20), 'x', 2 << 20);
+            buf_commit(world.clients[1]->early, 2 << 20);
+        } else {
+            world.all.monitor_wanted = false;
+        }
+        session_link_settled(&world.all);
+        ck_assert_int_eq(strncmp(world_hear(1), "+OK\r\n", 5), 0);
+    }
+}
+END_TEST
+
 /* It is killed instead. (Who only closes his half of the connection gets his answer first.) */
 START_TEST(test_early_leaves)
 {
@@ -233,6 +295,7 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("monitor", world_setup, world_teardown, test_line, test_feed, test_early,
+                    test_early_behind_others, test_early_in_vain, test_scripts_wait,
                     test_early_leaves, test_early_refused, test_scripts_in_order,
                     test_scripts_in_another_order, test_scripts_not_told);
 }
