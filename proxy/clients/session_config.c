@@ -109,7 +109,7 @@ void session_config_seen(struct router *router, const struct resp_arg *argv, siz
 }
 
 /* note: for amend, or NULL; it is taken over. */
-static void config_send(struct router *router, struct client *c, enum route route,
+static void config_send(struct router *router, struct client *c, enum route route, uint32_t flags,
                         const struct command *command, const struct resp_arg *argv, size_t argc,
                         void (*amend)(struct request *), struct router_words *note)
 {
@@ -120,7 +120,7 @@ static void config_send(struct router *router, struct client *c, enum route rout
         return;
     }
     bool known = router_scope(router, c->db, command, argv, argc, &harmless);
-    struct request *r = router_send(router, c, route, 0, !known, harmless, argv, argc);
+    struct request *r = router_send(router, c, route, flags, !known, harmless, argv, argc);
     if (r == NULL) {
         free(note);
         return;
@@ -155,7 +155,7 @@ static void config_set(struct router *router, struct client *c, enum route route
     size_t count = 0;
 
     if (!client_config_take(&next, argv, argc, rest, &count)) {
-        config_send(router, c, route, command, argv, argc, config_was_set,
+        config_send(router, c, route, 0, command, argv, argc, config_was_set,
                     router_words_create(router, argv, argc));
     } else if (!config_fits(router, c, &next)) {
         /* answered */
@@ -163,7 +163,8 @@ static void config_set(struct router *router, struct client *c, enum route route
         clients_configure(c->all, &next);
         router_answer_ok(c);
     } else {
-        config_send(router, c, route, command, rest, count, config_was_set,
+        /* What stands behind it in a pipeline is judged by it. */
+        config_send(router, c, route, REQUEST_BARRIER, command, rest, count, config_was_set,
                     router_words_create(router, argv, argc));
     }
     free(rest);
@@ -189,7 +190,7 @@ bool session_latency(struct router *router, struct client *c, const struct comma
     if (route != ROUTE_ENGINE) {
         return false;
     }
-    config_send(router, c, route, command, argv, argc, latency_got,
+    config_send(router, c, route, 0, command, argv, argc, latency_got,
                 router_words_create(router, argv + 2, argc - 2));
     return true;
 }
@@ -239,11 +240,11 @@ bool session_config(struct router *router, struct client *c, const struct comman
     if (strcmp(sub, "set") == 0) {
         config_set(router, c, route, command, argv, argc);
     } else if (strcmp(sub, "get") == 0) {
-        config_send(router, c, route, command, argv, argc, config_got, NULL);
+        config_send(router, c, route, 0, command, argv, argc, config_got, NULL);
     } else if (strcmp(sub, "resetstat") == 0) {
-        config_send(router, c, route, command, argv, argc, config_stats_reset, NULL);
+        config_send(router, c, route, 0, command, argv, argc, config_stats_reset, NULL);
     } else if (strcmp(sub, "rewrite") == 0) {
-        config_send(router, c, route, command, argv, argc, config_rewritten,
+        config_send(router, c, route, 0, command, argv, argc, config_rewritten,
                     router_words_create(router, argv, argc));
     } else {
         return false;

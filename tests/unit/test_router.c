@@ -169,6 +169,16 @@ START_TEST(test_replicas_lack)
     expect_reader("FCALL f 0", "FCALL_RO f 0",
                   "-ERR Can not execute a script with write flag using *_ro command.\r\n",
                   NO_QUORUM);
+    world_say(0, "CONFIG SET min-replicas-to-write 0"); /* what stands behind it waits for it */
+    world_say(0, "SET a b");
+    world_expect_sent_bare("CONFIG SET min-replicas-to-write 0");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_expect_sent("SET a b");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "CONFIG SET min-replicas-to-write 1");
+    world_expect(0, "+OK\r\n");
     world.all.config.replicas = 1;
     world_asks(0, "SET a b", "+OK\r\n");
     expect_reader("EVAL x 0", "EVAL x 0", ":1\r\n", ":1\r\n");
