@@ -400,7 +400,7 @@ static void session_reset(struct router *router, struct client *c)
     free(c->name);
     c->name = NULL;
     monitor_leave(c);
-    c->tracking = false;
+    c->tracking = c->tracks_bcast = false;
     if (c->link != NULL && (private_kept(c->link) & (PRIVATE_TRACKING | PRIVATE_NO_TOUCH)) != 0) {
         private_spoil(c->link); /* what else was set there goes with it */
         private_unkeep(c->link, PRIVATE_TRACKING | PRIVATE_NO_TOUCH);
