@@ -46,6 +46,9 @@ enum client_reply_mode {
     CLIENT_REPLY_SKIP, /* of the next request only */
 };
 
+/* What CLIENT CACHING has said of what comes next. */
+enum client_caching { CLIENT_CACHING_UNSAID, CLIENT_CACHING_YES, CLIENT_CACHING_NO };
+
 struct client {
     struct clients *all;
     struct client *prev, *next;   /* list of all clients */
@@ -95,13 +98,14 @@ struct client {
     bool waits_to_log_in : 1; /* in all->logins_first, by next_login */
     bool waits_for_link : 1;  /* for that of another client to come up */
     bool waits_for_ships : 1; /* transaction_ship_all */
-    bool tracks_bcast : 1;    /* CLIENT TRACKING … BCAST */
-    bool no_evict : 1;        /* CLIENT NO-EVICT, for CLIENT LIST */
-    bool tracking : 1;        /* CLIENT TRACKING: on the private link */
-    bool monitors : 1;        /* MONITOR */
-    bool watches : 1;         /* WATCH: on the private link */
-    bool watches_many : 1;    /* more keys than are remembered */
-    char nonce[17];           /* of a link from another proxy (HOLDFAST LINK); "": it is none */
+    enum client_caching caching : 2;
+    bool tracks_bcast : 1; /* CLIENT TRACKING … BCAST */
+    bool no_evict : 1;     /* CLIENT NO-EVICT, for CLIENT LIST */
+    bool tracking : 1;     /* CLIENT TRACKING: on the private link */
+    bool monitors : 1;     /* MONITOR */
+    bool watches : 1;      /* WATCH: on the private link */
+    bool watches_many : 1; /* more keys than are remembered */
+    char nonce[17];        /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode : 8;
     enum client_gate gate : 8;
     bool hung_up;         /* it says nothing more: closed when all that it said is answered … */

@@ -594,10 +594,37 @@ static void router_take(struct router *router, struct client *c, const struct re
     }
 }
 
+/* What CLIENT CACHING has said holds for the next command that is not about the client (resetClient
+ * in networking.c), and for all of a transaction. A fence of ours, or the answer to such a command,
+ * would end it on the link: so it is said again in front of each. */
+static void router_take_cached(struct router *router, struct client *c, const struct resp_arg *argv,
+                               size_t argc)
+{
+    static const char *const prefixes[] = {
+        [CLIENT_CACHING_YES] = "*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nyes\r\n",
+        [CLIENT_CACHING_NO] = "*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$2\r\nno\r\n"};
+    bool about_client = argc > 0 && resp_arg_is(&argv[0], "client");
+
+    if (c->link != NULL) {
+        private_prefix(c->link, prefixes[c->caching]);
+    }
+    router_take(router, c, argv, argc);
+    if (!c->postponed && !about_client && c->transaction == NULL) {
+        c->caching = CLIENT_CACHING_UNSAID;
+    }
+    if (c->link != NULL) {
+        private_prefix(c->link, NULL);
+    }
+}
+
 void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
                     size_t argc)
 {
-    router_take(router, c, argv, argc);
+    if (c->caching != CLIENT_CACHING_UNSAID) {
+        router_take_cached(router, c, argv, argc);
+    } else {
+        router_take(router, c, argv, argc);
+    }
     if (c->early != NULL && !c->postponed) { /* its MONITOR has waited, and was refused */
         monitor_leave(c);
     }

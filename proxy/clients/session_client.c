@@ -323,6 +323,9 @@ static void session_client_tracking(struct router *router, struct client *c,
     if (t.on && t.noloop) {
         private_unfence(c->link);
     }
+    if (!c->tracking) {
+        c->caching = CLIENT_CACHING_UNSAID; /* it was refused */
+    }
     buf_clear(&router->hashes);
     struct request *r = router_send(router, c, route, 0, false, true, words, argc);
     if (r != NULL && (t.on || t.off)) {
@@ -370,8 +373,6 @@ static void session_amend_redirect(struct request *r)
 static void session_client_ask(struct router *router, struct client *c, const struct resp_arg *argv,
                                size_t argc)
 {
-    static const char caching_yes[] = "*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nyes\r\n";
-    static const char caching_no[] = "*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$2\r\nno\r\n";
     enum route route = router_route(router, c, false, false, false);
 
     if (!router_choose_lane(router, c, false, route)) {
@@ -382,11 +383,10 @@ static void session_client_ask(struct router *router, struct client *c, const st
     if (r != NULL && resp_arg_is(&argv[1], "trackinginfo")) {
         r->amend = session_amend_redirect; /* a REDIRECT may be among what is not answered yet */
     }
-    /* CACHING is for the next command, and a fence may come before that: it is said again then. */
     if (c->lane == CLIENT_LANE_PRIVATE && resp_arg_is(&argv[1], "caching")) {
-        private_prefix(c->link, resp_arg_is(&argv[2], "yes")  ? caching_yes
-                                : resp_arg_is(&argv[2], "no") ? caching_no
-                                                              : NULL);
+        c->caching = resp_arg_is(&argv[2], "yes")  ? CLIENT_CACHING_YES
+                     : resp_arg_is(&argv[2], "no") ? CLIENT_CACHING_NO
+                                                   : CLIENT_CACHING_UNSAID;
     }
 }
 

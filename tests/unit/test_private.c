@@ -491,6 +491,21 @@ START_TEST(test_tracking)
     world_link_redis(0, "+OK\r\n$1\r\n1\r\n");
     world_expect(0, "$1\r\n1\r\n");
     world_link_asks(0, 0, "GET a", "$1\r\n1\r\n");
+    world_link_asks(0, 0, "CLIENT CACHING no", "+OK\r\n"); /* commands about clients don't end it */
+    world_say(0, "CLIENT GETNAME");
+    world_expect(0, "$-1\r\n");
+    world_say(0, "CLIENT TRACKINGINFO");
+    world_link_expect_sent(0, "CLIENT CACHING no|CLIENT TRACKINGINFO");
+    world_link_redis(0, "+OK\r\n*0\r\n");
+    world_expect(0, "*0\r\n");
+    world_say(0, "GET a");
+    world_link_expect_sent(0, "CLIENT CACHING no|GET a");
+    world_link_redis(0, "+OK\r\n$1\r\n1\r\n");
+    world_expect(0, "$1\r\n1\r\n");
+    world_link_asks(0, 0, "CLIENT CACHING no", "+OK\r\n");
+    world_say(0, "SELECT 0"); /* others do, also those of which Redis does not hear */
+    world_expect(0, "+OK\r\n");
+    world_link_asks(0, 0, "GET a", "$1\r\n1\r\n");
     world_link_asks(0, 0, "CLIENT TRACKING OFF", "+OK\r\n");
     ck_assert_ptr_null(world.clients[0]->link);
     world_say(0, "CLIENT TRACKING OFF"); /* nothing was on */
