@@ -38,6 +38,9 @@ void pubsub_stop(struct pubsub *ps, const char *reason);
 void pubsub_follow(struct pubsub *ps, int master_port);
 bool pubsub_follows(const struct pubsub *ps);
 
+/* Whether a subscriber of RESP2 may not say this. */
+bool pubsub_denies(const struct client *c, const struct command *command);
+
 /* SUBSCRIBE, UNSUBSCRIBE and their P and S forms, PUBSUB CHANNELS and the like; what a RESP2
  * subscriber may say, and what PING answers it. True: handled. */
 bool pubsub_handle(struct router *router, struct client *c, const struct command *command,

@@ -436,6 +436,19 @@ bool pubsub_changes(const struct command *command)
     return (command->flags & COMMAND_FLAG_PUBSUB) != 0 && pubsub_verb_of(command) != NULL;
 }
 
+bool pubsub_denies(const struct client *c, const struct command *command)
+{
+    static const char *const allowed[] = {"ping", "quit", "reset"};
+
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+        if (strcmp(command->name, allowed[i]) == 0) {
+            return false;
+        }
+    }
+    return c->transaction == NULL && c->subscriber != NULL && c->resp == 2 && pubsub_has(c) &&
+           !pubsub_changes(command);
+}
+
 bool pubsub_handle(struct router *router, struct client *c, const struct command *command,
                    const struct resp_arg *argv, size_t argc)
 {

@@ -568,7 +568,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_reject(c, command, "ERR Replica can't interact with the keyspace");
         return;
     }
-    if ((c->all->pause_until_ns != 0 || router->log_full) &&
+    if ((c->all->pause_until_ns != 0 || router->log_full) && !pubsub_denies(c, command) &&
         router_is_paused(router, c, command, argv, argc)) {
         c->held = true;
         client_postpone(c);
