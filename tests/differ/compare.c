@@ -59,6 +59,19 @@ static void note_acknowledged(struct player *pl, enum stage_side side, struct me
     frames_release(&f);
 }
 
+static bool starts(struct message m, const char *text)
+{
+    return m.len >= strlen(text) && memcmp(m.bytes, text, strlen(text)) == 0;
+}
+
+/* Whether Redis refuses a subscriber's command for another reason first (RULES_CONTEXT). */
+static bool says_context_first(const struct player *pl, struct message said, struct message m)
+{
+    bool first = starts(said, "-OOM ") || starts(said, "-NOREPLICAS ") || starts(said, "-NOPERM ");
+
+    return first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '");
+}
+
 /* Both frames are at the front. */
 static bool same_frames(const struct performance *pf, struct player *pl, struct message said,
                         struct message m, struct frames_how *how)
@@ -72,7 +85,8 @@ static bool same_frames(const struct performance *pf, struct player *pl, struct 
     }
     how->ids = ids;
     how->id_count = PROGRAM_CLIENTS;
-    bool same = frames_equal(said.bytes, said.len, m.bytes, m.len, how);
+    bool same =
+        frames_equal(said.bytes, said.len, m.bytes, m.len, how) || says_context_first(pl, said, m);
     if (same && how->rule == FRAMES_ACK) {
         note_acknowledged(pl, STAGE_PLAIN, said);
         note_acknowledged(pl, STAGE_PROXY, m);
@@ -105,6 +119,27 @@ static size_t find_frame(const struct performance *pf, struct player *pl, struct
     return len;
 }
 
+/* What nobody can write under, for all that was answered. */
+static void follow_refusals(struct performance *pf, size_t step, struct message said)
+{
+    const struct step *s = step != SIZE_MAX ? &pf->program->steps[step] : NULL;
+
+    if (s == NULL || *said.bytes != '+') {
+        return;
+    }
+    if (step_is(s, 0, "config") && step_is(s, 1, "set") && step_is(s, 2, "min-replicas-to-write")) {
+        pf->alone = !step_is(s, 3, "0");
+    }
+    if (!step_is(s, 0, "client")) {
+        return;
+    }
+    if (step_is(s, 1, "pause") && !step_is(s, 2, "0")) {
+        pf->paused = true;
+    } else if (step_is(s, 1, "unpause")) {
+        pf->paused = false;
+    }
+}
+
 static bool compare_frame(struct performance *pf, int client)
 {
     struct player *pl = &pf->players[client];
@@ -135,6 +170,7 @@ static bool compare_frame(struct performance *pf, int client)
                    len > 0 ? len : proxy->in.len);
         return compare_differs(pf, len > 0 ? DIFFERENCE_REPLY : DIFFERENCE_SILENCE, client, step);
     }
+    follow_refusals(pf, step, said);
     buf_consume(&plain->in, said.len);
     buf_consume(&proxy->in, len);
     return true;
@@ -185,7 +221,7 @@ bool compare_wait_gone(struct performance *pf, int clients)
 
     for (;;) {
         int plain = stage_blocked(&controls[STAGE_PLAIN]);
-        if (plain == stage_blocked(&controls[STAGE_ENGINE]) &&
+        if ((pf->paused || plain == stage_blocked(&controls[STAGE_ENGINE])) &&
             stage_clients(&controls[STAGE_PROXY]) == clients + 1) {
             pf->blocked = plain;
             return true;
@@ -215,7 +251,7 @@ bool compare_blocked(struct performance *pf)
     uint64_t end = clock_now_ns() + (uint64_t)pf->stage->timeout_ms * CLOCK_NS_PER_MS;
     int blocked;
 
-    while ((blocked = stage_blocked(control)) != pf->blocked) {
+    while (!pf->paused && (blocked = stage_blocked(control)) != pf->blocked) {
         if (clock_now_ns() > end) {
             tell_blocked(pf, &pf->difference->said[STAGE_PLAIN]);
             buf_printf(&pf->difference->said[STAGE_PROXY], "%d", blocked);

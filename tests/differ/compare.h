@@ -13,6 +13,8 @@ struct performance {
     struct player players[PROGRAM_CLIENTS];
     struct difference *difference;
     int blocked;  /* clients, at the plain Redis */
+    bool alone;   /* writes are refused for lack of replicas: scripts get other words (rules.c) */
+    bool paused;  /* those who write wait, at the proxy: its Redis does not know */
     bool written; /* something may be since the Redis beside the proxy had all */
 };
 

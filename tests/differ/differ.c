@@ -17,9 +17,10 @@ enum { DIFFER_STEPS = 400, DIFFER_SHOWN_BYTES = 2000, DIFFER_TELL_S = 10 };
 static const char *const redis_args[] = {"--enable-debug-command", "yes", "--unixsocket",
                                          "redis.sock", NULL};
 #define DIFFER_LEASE "\"lease_ms\": 10000" /* busy machines are not what is tested */
+#define DIFFER_PROXY DIFFER_LEASE ", \"limits\": {\"async_max_age_ms\": 60000}"
 #define DIFFER_CLUSTER                                                                             \
     .plain = true, .redis_args = redis_args,                                                       \
-    .log_json = "\"segment_bytes\": 16777216, " DIFFER_LEASE, .proxy_json = DIFFER_LEASE
+    .log_json = "\"segment_bytes\": 16777216, " DIFFER_LEASE, .proxy_json = DIFFER_PROXY
 const struct cluster_options differ_cluster = {DIFFER_CLUSTER};
 /* A follower hears of a commit with the next heartbeat, if nothing else comes. */
 const struct cluster_options differ_cluster_of_two = {DIFFER_CLUSTER, .pairs = 2,
@@ -36,6 +37,11 @@ static void print_difference(const struct program *p, const struct difference *d
         printf(", client %c", 'A' + d->client);
     }
     printf("%s\n", again ? "" : " (it did not show again; the last of the program:)");
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        if (program_is_asynchronous(p, i)) {
+            printf("    %c> HOLDFAST SYNC OFF\n", 'A' + i);
+        }
+    }
     size_t end = !again && d->step < p->count ? d->step + 1 : p->count;
     for (size_t i = again || end < 30 ? 0 : end - 30; i < end; i++) {
         bool piped = i > 0 && !p->steps[i].alone && p->steps[i].client == p->steps[i - 1].client;
@@ -100,7 +106,8 @@ unsigned differ_run(struct cluster *cluster, const struct differ_options *option
         struct program p;
         struct difference d;
         int resp = options->resp != 0 ? options->resp : 2 + (int)(programs % 2);
-        generate(&p, &world, random_next(&seeds), resp, DIFFER_STEPS);
+        uint64_t seed = random_next(&seeds);
+        generate(&p, &world, options->program != 0 ? options->program : seed, resp, DIFFER_STEPS);
         programs++;
         if (!play(&stage, &p, &d)) {
             struct stage before = stage;

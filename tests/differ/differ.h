@@ -9,6 +9,7 @@
 
 struct differ_options {
     uint64_t seed;
+    uint64_t program;            /* only this one, by the seed that a difference tells; 0: any */
     int resp;                    /* 2, 3; 0: both in turn */
     unsigned long long commands; /* 0: no end */
     unsigned seconds;            /* 0: no end */

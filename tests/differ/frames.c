@@ -114,7 +114,8 @@ static bool times_are_near(const struct frame *a, const struct frame *b)
 
     bool seconds = x > 900000 && x < 5000000000 && apart <= SLACK_S;
     bool milliseconds = x > 900000000 && x < 5000000000000 && apart <= SLACK_S * 1000;
-    return seconds || milliseconds;
+    bool last = x > 9000000000000000 && apart <= SLACK_S * 1000; /* the end of time */
+    return seconds || milliseconds || last;
 }
 
 static bool is_error(const struct frame *n)

@@ -23,7 +23,7 @@ static void setup(void)
 static int usage(void)
 {
     fputs("usage: differ [--seed N] [--resp 2|3] [--commands N] [--seconds N] [--differences N]\n"
-          "              [--through leader|follower|replica] [--tally 1]\n",
+          "              [--through leader|follower|replica] [--tally 1] [--program N]\n",
           stderr);
     return 2;
 }
@@ -35,6 +35,8 @@ int main(int argc, char **argv)
         unsigned long long value = strtoull(argv[i + 1], NULL, 10);
         if (strcmp(argv[i], "--seed") == 0) {
             options.seed = value;
+        } else if (strcmp(argv[i], "--program") == 0) {
+            options.program = value;
         } else if (strcmp(argv[i], "--resp") == 0) {
             options.resp = (int)value;
         } else if (strcmp(argv[i], "--commands") == 0) {

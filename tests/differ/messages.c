@@ -169,7 +169,7 @@ static bool is_for_nobody(const struct performance *pf, const struct player *pl,
     for (int i = 0; i < PROGRAM_CLIENTS; i++) {
         const struct player *one = &pf->players[i];
         if (is_told_for(pf, pl, i)) {
-            if (was_read(one, m)) {
+            if (one->broadcasts || was_read(one, m)) {
                 return false;
             }
             may |= lacks ? one->tracked : one->tracks;

@@ -37,7 +37,7 @@ static void take_reply(struct wire *w, struct buf *reply)
     ck_assert_msg(rc == ERR_OK, "a new connection: %s", err_text(rc));
 }
 
-void player_open(struct player *pl, const struct stage *stage, int resp)
+void player_open(struct player *pl, const struct stage *stage, int resp, bool asynchronous)
 {
     struct buf reply = BUF_INIT;
 
@@ -45,6 +45,9 @@ void player_open(struct player *pl, const struct stage *stage, int resp)
     for (int side = 0; side < STAGE_SIDES; side++) {
         struct wire *w = &pl->wires[side];
         stage_connect(stage, (enum stage_side)side, w);
+        if (side == STAGE_PROXY && asynchronous) {
+            wire_queue(w, "HOLDFAST", "SYNC", "OFF");
+        }
         wire_queue(w, "HELLO", resp == 3 ? "3" : "2");
         wire_queue(w, "CLIENT", "ID");
         if (side == STAGE_PROXY && stage->through == STAGE_REPLICA) {
@@ -53,6 +56,9 @@ void player_open(struct player *pl, const struct stage *stage, int resp)
         wire_flush(w);
     }
     for (int side = 0; side < STAGE_SIDES; side++) {
+        if (side == STAGE_PROXY && asynchronous) {
+            take_reply(&pl->wires[side], &reply);
+        }
         take_reply(&pl->wires[side], &reply);
         take_reply(&pl->wires[side], &reply);
         pl->ids[side] = strtoll((const char *)buf_head(&reply) + 1, NULL, 10);
@@ -153,13 +159,24 @@ static bool ends_tracking(const struct step *s)
            step_is(s, 0, "reset");
 }
 
+static bool begins_broadcast(const struct step *s)
+{
+    bool broadcast = false;
+
+    for (size_t i = 3; begins_tracking(s) && i < s->count; i++) {
+        broadcast |= step_is(s, i, "bcast");
+    }
+    return broadcast;
+}
+
 /* As far as sent: what may come from now on. */
 static void note_sent(struct player *pl, const struct step *s, bool skipped)
 {
+    pl->may_broadcast = (pl->may_broadcast && !ends_tracking(s)) || begins_broadcast(s);
     pl->tracked |= ends_tracking(s) && pl->tracks;
     pl->tracks |= begins_tracking(s);
     if (skipped && (begins_tracking(s) || ends_tracking(s))) {
-        pl->tracks_all = false;
+        pl->tracks_all = pl->broadcasts = false;
         buf_clear(&pl->read);
     }
     pl->pushes |= step_is(s, 0, "hello") && step_is(s, 1, "3");
@@ -301,6 +318,7 @@ static void follow_reads(struct player *pl, const struct stage *stage, const str
     }
     if (begins_tracking(s) || ends_tracking(s)) {
         pl->tracks_all = begins_tracking(s) && s->count == 3;
+        pl->broadcasts = begins_broadcast(s);
         buf_clear(&pl->read);
     } else if (pl->tracks_all) {
         note_read(pl, stage, s);
@@ -309,7 +327,7 @@ static void follow_reads(struct player *pl, const struct stage *stage, const str
         size_t inner = pl->queued.steps[pl->queued.head + i];
         const struct step *one = inner != SIZE_MAX ? &p->steps[inner] : s;
         if (begins_tracking(one) || ends_tracking(one)) {
-            pl->tracks_all = false;
+            pl->tracks_all = pl->broadcasts = false;
             buf_clear(&pl->read);
         } else if (pl->tracks_all) {
             note_read(pl, stage, one);

@@ -31,13 +31,16 @@ struct player {
     bool redirects;       /* it is now */
     bool tracks, tracked; /* has said TRACKING ON; and then OFF */
     bool tracks_all;      /* whatever it reads, now */
+    bool broadcasts;      /* by prefixes, whatever it reads */
+    bool may_broadcast;   /* as far as sent */
     struct buf read;      /* words of what it has read meanwhile, each behind its length */
     uint64_t acknowledged[STAGE_SIDES]; /* a sum of names (compare.c) */
     bool pushes;                        /* may be told in RESP3's form */
     bool hears_keys;                    /* of what is written, now */
 };
 
-void player_open(struct player *pl, const struct stage *stage, int resp);
+/* resp: 2 or 3. */
+void player_open(struct player *pl, const struct stage *stage, int resp, bool asynchronous);
 void player_close(struct player *pl);
 
 /* Notes that the step is sent. False: it must not be. */

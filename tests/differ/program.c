@@ -13,6 +13,13 @@ void program_init(struct program *p, uint64_t seed, int resp)
     *p = (struct program){.seed = seed, .resp = resp};
 }
 
+bool program_is_asynchronous(const struct program *p, int client)
+{
+    enum { SHIFT = 20, ONE_OF = 4 };
+
+    return (p->seed >> (SHIFT + 2 * client)) % ONE_OF == 0;
+}
+
 static void step_free(struct step *s)
 {
     for (size_t i = 0; i < s->count; i++) {

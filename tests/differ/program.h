@@ -48,6 +48,10 @@ struct program {
 void program_init(struct program *p, uint64_t seed, int resp);
 void program_fini(struct program *p);
 
+/* Whether this client says HOLDFAST SYNC OFF when it comes, which makes no difference to be seen
+ * while nothing fails. */
+bool program_is_asynchronous(const struct program *p, int client);
+
 /* A new last step; valid until the next one is added. */
 struct step *program_add(struct program *p, enum step_kind kind, int client);
 

@@ -42,6 +42,9 @@ size_t rules_script_words(const struct step *s);
 enum { RULES_CALLS_MAX = 16 };
 size_t rules_script_calls(const struct step *s, struct step *calls, size_t max);
 
+/* A key whose use is counted exactly (scenes_states.c). */
+#define RULES_COUNTED_KEY "lf0"
+
 /* The first line of the table that is not in the text of docs/COMPATIBILITY.md any more; NULL: all
  * are. */
 const char *rules_missing_line(const char *compatibility);

@@ -89,6 +89,17 @@ void scenes_play(struct maker *m)
                                                      scenes_redirect,
                                                      scenes_events,
                                                      scenes_databases,
-                                                     scenes_large};
+                                                     scenes_large,
+                                                     scenes_race,
+                                                     scenes_race,
+                                                     scenes_broadcast,
+                                                     scenes_broadcast,
+                                                     scenes_few_replicas,
+                                                     scenes_pause,
+                                                     scenes_over,
+                                                     scenes_over,
+                                                     scenes_frequency,
+                                                     scenes_reset,
+                                                     scenes_flood};
     scenes[random_below(&m->r, sizeof scenes / sizeof *scenes)](m);
 }

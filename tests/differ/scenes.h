@@ -45,6 +45,7 @@ void scenes_play(struct maker *m);
 /* What is carried out as one (scenes_calls.c). */
 void scenes_transaction(struct maker *m);
 void scenes_watch(struct maker *m);
+void scenes_race(struct maker *m);
 void scenes_script(struct maker *m);
 void scenes_function(struct maker *m);
 
@@ -52,6 +53,7 @@ void scenes_function(struct maker *m);
 void scenes_subscribe(struct maker *m);
 void scenes_track(struct maker *m);
 void scenes_redirect(struct maker *m);
+void scenes_broadcast(struct maker *m);
 void scenes_events(struct maker *m);
 
 /* Connections (scenes_clients.c). */
@@ -70,7 +72,15 @@ void scenes_in_line(struct maker *m);
 void scenes_raw(struct maker *m);
 void scenes_unknown(struct maker *m);
 void scenes_configure(struct maker *m);
+
+/* What the server, a connection or a key is in for a while (scenes_states.c). */
 void scenes_out_of_memory(struct maker *m);
+void scenes_few_replicas(struct maker *m);
+void scenes_pause(struct maker *m);
+void scenes_over(struct maker *m);
+void scenes_frequency(struct maker *m);
+void scenes_reset(struct maker *m);
+void scenes_flood(struct maker *m);
 
 /* Data (scenes_data.c). */
 void scenes_fill(struct maker *m);

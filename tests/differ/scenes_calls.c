@@ -99,6 +99,87 @@ void scenes_watch(struct maker *m)
     }
 }
 
+/* Touches what others watch, in one way or another. */
+static void touch_watched(struct maker *m)
+{
+    static const char *const ways[][7] = {
+        {"SET", "s0", "1"},
+        {"DEL", "s0", "l0"},
+        {"APPEND", "s0", ""},
+        {"PEXPIRE", "s0", "1000000000"},
+        {"PERSIST", "s0"},
+        {"RENAME", "s1", "s0"},
+        {"RENAME", "s0", "s1"},
+        {"COPY", "s1", "s0", "REPLACE"},
+        {"MOVE", "s0", "1"},
+        {"SWAPDB", "0", "1"},
+        {"FLUSHDB"},
+        {"RPUSH", "l0", "a"},
+        {"LPOP", "l0"},
+        {"LREM", "l0", "0", "nosuch"},
+        {"SORT", "l0", "ALPHA", "STORE", "l1"},
+        {"SETRANGE", "s0", "0", ""},
+        {"EVAL", "return redis.call('set', KEYS[1], 'x')", "1", "s0"},
+        {"EVAL", "return redis.call('get', KEYS[1])", "1", "s0"},
+        {"EVAL", "redis.call('del', KEYS[1]) return redis.call('set', KEYS[1], 'x')", "1", "s0"},
+        {"GETEX", "s0", "EX", "1000000"},
+        {"SET", "s0", "1", "XX", "GET"},
+        {"SET", "s0", "1", "NX"},
+    };
+    bool multi = maker_chance(m, 20);
+
+    if (multi) {
+        MAKER_SAY(m, "MULTI");
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 2); n > 0; n--) {
+        maker_say(m, ways[random_below(&m->r, sizeof ways / sizeof *ways)]);
+    }
+    if (multi) {
+        MAKER_SAY(m, maker_chance(m, 80) ? "EXEC" : "DISCARD");
+    }
+}
+
+/* Several watch the same, and somebody, or one of them, is faster. */
+void scenes_race(struct maker *m)
+{
+    int first = m->client;
+    int racers = 2 + (int)random_below(&m->r, PROGRAM_CLIENTS - 2);
+
+    for (int i = 0; i <= racers; i++) {
+        int client = (first + i) % PROGRAM_CLIENTS;
+        if (m->clients[client].multi || m->clients[client].blocked) {
+            return;
+        }
+    }
+    for (int i = 0; i < racers; i++) {
+        m->client = (first + i) % PROGRAM_CLIENTS;
+        MAKER_SAY(m, "WATCH", PICK(&m->r, "s0", "s0", "l0", "s1"), PICK(&m->r, "s0", "l0", "none"));
+        if (maker_chance(m, 30)) {
+            MAKER_SAY(m, "MULTI");
+            MAKER_SAY(m, "INCR", "s0");
+            m->clients[m->client].multi = true;
+        }
+    }
+    if (maker_chance(m, 60)) {
+        m->client = (first + racers) % PROGRAM_CLIENTS;
+        touch_watched(m);
+    }
+    for (int i = 0; i < racers; i++) {
+        m->client = (first + i) % PROGRAM_CLIENTS;
+        if (maker_chance(m, 10)) {
+            MAKER_SAY(m, "UNWATCH"); /* queued, where MULTI has been said */
+        }
+        if (!m->clients[m->client].multi) {
+            MAKER_SAY(m, "MULTI");
+        }
+        touch_watched(m);
+        MAKER_SAY(m, "GET", "s0");
+        MAKER_SAY(m, "EXEC");
+        m->clients[m->client].multi = false;
+    }
+    m->client = first;
+}
+
 /* ---- scripts ---- */
 
 static void script_keys(struct maker *m, struct step *s)
@@ -122,6 +203,62 @@ static void several_calls(struct maker *m, struct step *s)
     }
 }
 
+/* What scripts call that is not about data: mostly what they may not. */
+static void say_other_call(struct maker *m, struct step *s)
+{
+    static const char *const calls[][5] = {
+        {"MULTI"},
+        {"EXEC"},
+        {"WATCH", "s0"},
+        {"SUBSCRIBE", "ch1"},
+        {"PSUBSCRIBE", "*"},
+        {"BLPOP", "lw", "0"},
+        {"BLMOVE", "lw", "l0", "LEFT", "RIGHT"},
+        {"XREAD", "BLOCK", "0", "STREAMS"},
+        {"EVAL", "return 1", "0"},
+        {"FCALL", "f1", "0"},
+        {"AUTH", "u1", "p1"},
+        {"HELLO", "3"},
+        {"RESET"},
+        {"QUIT"},
+        {"CLIENT", "ID"},
+        {"CLIENT", "SETNAME", "x"},
+        {"CLIENT", "TRACKING", "ON"},
+        {"CLIENT", "NOSUCH"},
+        {"PING"},
+        {"ECHO", "x"},
+        {"SELECT", "1"},
+        {"SELECT", "99"},
+        {"SWAPDB", "0", "1"},
+        {"DBSIZE"},
+        {"TIME"},
+        {"WAIT", "0", "0"},
+        {"SCRIPT", "FLUSH"},
+        {"SCRIPT", "LOAD", "return 1"},
+        {"FUNCTION", "FLUSH"},
+        {"SHUTDOWN"},
+        {"REPLICAOF", "NO", "ONE"},
+        {"MONITOR"},
+        {"DEBUG", "DIGEST"},
+        {"ACL", "WHOAMI"},
+        {"ACL", "SETUSER", "u2", "on"},
+        {"COMMAND", "COUNT"},
+        {"CONFIG", "SET", "maxmemory", "1"},
+        {"CONFIG", "GET", "hash-max-listpack-entries"},
+        {"SPOP", "none"},
+        {"NOSUCH", "x"},
+        {"READONLY"},
+        {"ASKING"},
+        {"LASTSAVE"},
+        {"ROLE"},
+    };
+    const char *const *call = calls[random_below(&m->r, sizeof calls / sizeof *calls)];
+
+    for (size_t i = 0; i < sizeof calls[0] / sizeof *calls[0] && call[i] != NULL; i++) {
+        step_str(s, call[i]);
+    }
+}
+
 static size_t any_script(struct maker *m)
 {
     size_t count = 0;
@@ -139,13 +276,18 @@ void scenes_script(struct maker *m)
     if (by_sha && maker_chance(m, 70)) {
         MAKER_SAY(m, "SCRIPT", "LOAD", arguments_scripts[which]);
     }
+    if (by_sha && maker_chance(m, 5)) {
+        MAKER_SAY(m, "SCRIPT", "FLUSH");
+    }
     const char *read_only = maker_chance(m, 20) ? "_RO" : "";
     char name[16];
     (void)snprintf(name, sizeof name, "%s%s", by_sha ? "EVALSHA" : "EVAL", read_only);
     struct step *s = MAKER_SAY(m, name);
     step_str(s, by_sha ? m->world->shas[which] : arguments_scripts[which]);
     script_keys(m, s);
-    if (which < ARGUMENTS_CALLING_SCRIPTS) {
+    if (which < ARGUMENTS_CALLING_SCRIPTS && maker_chance(m, 12)) {
+        say_other_call(m, s);
+    } else if (which < ARGUMENTS_CALLING_SCRIPTS) {
         maker_words(m, s);
     } else if (which == ARGUMENTS_CALLING_SCRIPTS) {
         several_calls(m, s);

@@ -144,7 +144,9 @@ void scenes_debug(struct maker *m)
     const char *what =
         PICK(&m->r, "OBJECT", "DIGEST-VALUE", "STRINGMATCH-LEN", "LISTPACK", "NOSUCH", "HELP",
              "SDSLEN", "QUICKLIST", "JMAP", "SET-ACTIVE-EXPIRE", "PROTOCOL", "PROTOCOL", "PROTOCOL",
-             "ERROR", "SLEEP", "STRUCTSIZE", "DIGEST", "ZIPLIST", "HTSTATS-KEY", "RELOAD");
+             "ERROR", "SLEEP", "STRUCTSIZE", "DIGEST", "ZIPLIST", "HTSTATS-KEY", "RELOAD",
+             "QUICKLIST-PACKED-THRESHOLD", "QUICKLIST-PACKED-THRESHOLD", "REPLYBUFFER",
+             "SET-DISABLE-DENY-SCRIPTS");
     if (strcmp(what, "RELOAD") == 0 && !maker_chance(m, 5)) {
         what = "DIGEST"; /* it takes its time */
     }
@@ -154,6 +156,13 @@ void scenes_debug(struct maker *m)
         step_str(s, "*a");
     } else if (strcmp(what, "SET-ACTIVE-EXPIRE") == 0) {
         step_str(s, "1");
+    } else if (strcmp(what, "SET-DISABLE-DENY-SCRIPTS") == 0) {
+        step_str(s, "0");
+    } else if (strcmp(what, "QUICKLIST-PACKED-THRESHOLD") == 0) {
+        step_str(s, PICK(&m->r, "4B", "100B", "1K", "0", "x"));
+    } else if (strcmp(what, "REPLYBUFFER") == 0) {
+        step_str(s, "RESIZING");
+        step_str(s, PICK(&m->r, "0", "1"));
     } else if (strcmp(what, "PROTOCOL") == 0) {
         step_str(s, PICK(&m->r, "string", "integer", "double", "null", "array", "set", "map",
                          "attrib", "push", "verbatim", "true", "false", "bignum", "nosuch"));

@@ -65,14 +65,53 @@ void scenes_hello(struct maker *m)
 
 void scenes_users(struct maker *m)
 {
-    static const char *const rules[] = {"on",    "off",  "nopass", ">p1",  "~*",          "~s*",
-                                        "+@all", "-get", "+@read", "&*",   "&ch*",        "%R~l*",
-                                        "reset", "nope", "-@all",  "+set", "+config|get", NULL};
+    static const char *const rules[] = {
+        "on",
+        "off",
+        "nopass",
+        ">p1",
+        "~*",
+        "~s*",
+        "+@all",
+        "-get",
+        "+@read",
+        "&*",
+        "&ch*",
+        "%R~l*",
+        "reset",
+        "nope",
+        "-@all",
+        "+set",
+        "+config|get",
+        "(+@read ~l*)",
+        "(+@write ~s0 %R~s*)",
+        "(+get +set)",
+        "(+@all ~* &*)",
+        "(nope)",
+        "(+get",
+        "clearselectors",
+        "%W~h*",
+        "%RW~z*",
+        "allkeys",
+        "resetchannels",
+        "-@dangerous",
+        "-client|kill",
+        "+client",
+        "-select",
+        "#cbfad02f9ed2a8d1e08d8f74f5303e9eb93637d47f82ab6f1c15871cf8dd0481",
+        NULL};
     if (m->clients[m->client].multi) {
         return;
     }
     struct step *s =
         MAKER_SAY(m, "ACL", "SETUSER", PICK(&m->r, "u1", "u2"), "on", ">p1", "~*", "&*", "+@all");
+    if (maker_chance(m, 30)) { /* only some keys */
+        step_str(s, "resetkeys");
+        for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+            step_str(s, PICK(&m->r, "~s*", "%R~l*", "%W~l*", "~h0", "%RW~z*", "(+@all %R~t*)",
+                             "(+@read ~x*)", "(+@write +@read -del ~b*)"));
+        }
+    }
     for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
         step_str(s, values_pick(&m->r, rules));
     }

@@ -1,9 +1,11 @@
 /* Scenes about data: streams with their groups, clients that block and are woken, databases, and
  * what is large. */
+#include "common/mem.h"
 #include "tests/differ/scenes.h"
 #include "tests/differ/values.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what others find ---- */
@@ -129,38 +131,56 @@ static const char *const list_wakers[][8] = {
     {"DEL", "lw"},
     {"EVAL", "return redis.call('rpush', KEYS[1], 'x', 'y')", "1", "lw"},
     {"EVAL", "redis.call('rpush', KEYS[1], 'x') return redis.call('del', KEYS[1])", "1", "lw"},
+    {"EVAL", "redis.call('rpush', KEYS[1], 'x', 'y') return redis.call('lpop', KEYS[1])", "1",
+     "lw"},
+    {"EVAL", "redis.call('select', 1) return redis.call('rpush', 'lw', 'x')", "0"},
+    {"MOVE", "l0", "1"},
+    {"FLUSHDB"},
+    {"LMPOP", "1", "lw", "LEFT"},
     {"SWAPDB", "0", "1"}};
 
 static const char *const zset_sleepers[][8] = {{"BZPOPMIN", "zw", "0"},
                                                {"BZPOPMAX", "zv", "zw", "0"},
                                                {"BZMPOP", "0", "1", "zw", "MIN"},
                                                {"BZMPOP", "0", "2", "zv", "zw", "MAX", "COUNT"}};
-static const char *const zset_wakers[][8] = {{"ZADD", "zw", "1", "a", "2", "b"},
-                                             {"ZADD", "zv", "5", "c"},
-                                             {"ZADD", "zw", "NX", "3", "d"},
-                                             {"ZINCRBY", "zw", "2", "e"},
-                                             {"ZUNIONSTORE", "zw", "2", "z0", "z1"},
-                                             {"ZDIFFSTORE", "zw", "1", "z0"},
-                                             {"ZRANGESTORE", "zw", "z0", "0", "-1"},
-                                             {"GEOADD", "zw", "1", "1", "x"},
-                                             {"RENAME", "z0", "zw"},
-                                             {"SET", "zw", "not a sorted set"},
-                                             {"DEL", "zw"}};
+static const char *const zset_wakers[][8] = {
+    {"ZADD", "zw", "1", "a", "2", "b"},
+    {"ZADD", "zv", "5", "c"},
+    {"ZADD", "zw", "NX", "3", "d"},
+    {"ZINCRBY", "zw", "2", "e"},
+    {"ZUNIONSTORE", "zw", "2", "z0", "z1"},
+    {"ZDIFFSTORE", "zw", "1", "z0"},
+    {"ZRANGESTORE", "zw", "z0", "0", "-1"},
+    {"GEOADD", "zw", "1", "1", "x"},
+    {"RENAME", "z0", "zw"},
+    {"SET", "zw", "not a sorted set"},
+    {"EVAL", "return redis.call('zadd', 'zw', 1, 'x')", "0"},
+    {"ZADD", "zw", "XX", "3", "d"},
+    {"ZPOPMIN", "zw"},
+    {"COPY", "z1", "zw", "REPLACE"},
+    {"DEL", "zw"}};
 
 static const char *const stream_sleepers[][11] = {
     {"XREAD", "BLOCK", "0", "STREAMS", "xw", "$"},
     {"XREAD", "COUNT", "1", "BLOCK", "0", "STREAMS", "xw", "x0", "$", "$"},
     {"XREADGROUP", "GROUP", "gr1", "c1", "BLOCK", "0", "STREAMS", "xw", ">"},
     {"XREADGROUP", "GROUP", "gr1", "c2", "BLOCK", "0", "NOACK", "STREAMS", "xw", ">"}};
-static const char *const stream_wakers[][8] = {{"XADD", "xw", "99999999999999-*", "a", "1"},
-                                               {"XADD", "xw", "99999999999999-*", "b", "2"},
-                                               {"XGROUP", "DESTROY", "xw", "gr1"},
-                                               {"XGROUP", "SETID", "xw", "gr1", "0"},
-                                               {"XGROUP", "DELCONSUMER", "xw", "gr1", "c1"},
-                                               {"XTRIM", "xw", "MAXLEN", "0"},
-                                               {"DEL", "xw"},
-                                               {"SET", "xw", "not a stream"},
-                                               {"RENAME", "x0", "xw"}};
+static const char *const stream_wakers[][8] = {
+    {"XADD", "xw", "99999999999999-*", "a", "1"},
+    {"XADD", "xw", "99999999999999-*", "b", "2"},
+    {"XGROUP", "DESTROY", "xw", "gr1"},
+    {"XGROUP", "SETID", "xw", "gr1", "0"},
+    {"XGROUP", "DELCONSUMER", "xw", "gr1", "c1"},
+    {"XTRIM", "xw", "MAXLEN", "0"},
+    {"DEL", "xw"},
+    {"SET", "xw", "not a stream"},
+    {"EVAL",
+     "return redis.call('xadd', 'xw', '99999999999999-*', "
+     "'a', '1')",
+     "0"},
+    {"XAUTOCLAIM", "xw", "gr1", "c2", "0", "0"},
+    {"FLUSHDB"},
+    {"RENAME", "x0", "xw"}};
 
 /* Rows of words, of which each but the longest ends with NULL. */
 struct rows {
@@ -265,6 +285,28 @@ void scenes_databases(struct maker *m)
 
 /* ---- what is large ---- */
 
+/* Of many bytes, or many words: over the sizes from which Redis, and the proxy, handle them in
+ * another way. */
+static void say_large(struct maker *m)
+{
+    static const size_t sizes[] = {16384, 32768, 40000, 70000, 300000, 1048575, 1100000};
+    size_t len = sizes[random_below(&m->r, sizeof sizes / sizeof *sizes)];
+    char *bytes = mem_alloc(len);
+
+    memset(bytes, 'a' + (int)random_below(&m->r, 26), len);
+    struct step *s =
+        MAKER_SAY(m, PICK(&m->r, "SET", "APPEND", "RPUSH", "SADD", "LPUSHX", "ECHO", "PUBLISH"));
+    if (!step_is(s, 0, "echo")) {
+        step_str(s, step_is(s, 0, "publish") ? "ch1" : PICK(&m->r, "big", "big2"));
+    }
+    step_word(s, bytes, len);
+    free(bytes);
+    s = MAKER_SAY(m, PICK(&m->r, "DEL", "SADD", "RPUSH", "MGET", "EXISTS", "PFADD"), "big2");
+    for (uint64_t n = 200 + random_below(&m->r, 3000); n > 0; n--) {
+        step_number(s, (long long)random_below(&m->r, 5000));
+    }
+}
+
 void scenes_large(struct maker *m)
 {
     static const char *const fill[] = {
@@ -298,6 +340,9 @@ void scenes_large(struct maker *m)
     for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
         say_row(m, &rows);
         maker_commands(m, multi ? 0 : 2);
+    }
+    if (maker_chance(m, 40)) {
+        say_large(m);
     }
     if (multi) {
         MAKER_SAY(m, "EXEC");

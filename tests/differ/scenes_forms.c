@@ -82,25 +82,34 @@ void scenes_configure(struct maker *m)
         {"maxmemory-policy", "allkeys-lfu", "noeviction", "nosuch"},
         {"lfu-log-factor", "0", "10", "-1"},
         {"nosuch", "1", "2", "3"},
+        {"maxclients", "5000", "10000", "x"},
+        {"timeout", "3600", "0", "-1"},
+        {"tcp-keepalive", "60", "300", ""},
+        {"client-output-buffer-limit", "normal 0 0 0", "pubsub 33554432 8388608 60", "normal 1"},
+        {"client-query-buffer-limit", "1gb", "1073741824", "1"},
+        {"maxmemory-clients", "0", "0", "-1"},
+        {"slowlog-max-len", "128", "128", "-1"},
+        {"latency-monitor-threshold", "0", "0", "x"},
+        {"tracking-table-max-keys", "1000000", "1000000", "-1"},
+        {"busy-reply-threshold", "5000", "5000", "x"},
+        {"acllog-max-len", "128", "128", "x"},
+        {"min-replicas-max-lag", "10", "10", "-1"},
+        {"dbfilename", "a/b", "/nosuch/folder", "a/"},
+        {"databases", "1", "2", "3"},
+        {"maxmemory-samples", "5", "5", "0"},
+        {"proto-max-bulk-len", "512mb", "536870912", "1"},
     };
     const char *const *one = settings[random_below(&m->r, sizeof settings / sizeof *settings)];
 
-    MAKER_SAY(m, "CONFIG", "SET", one[0], one[1 + random_below(&m->r, 3)]);
-    maker_commands(m, 3);
-}
+    const char *const *two = settings[random_below(&m->r, sizeof settings / sizeof *settings)];
 
-/* Nothing may grow. Not while somebody queues: what MULTI says to that is another thing. */
-void scenes_out_of_memory(struct maker *m)
-{
-    if (m->clients[m->client].multi || m->clients[m->client].blocked) {
-        return;
+    struct step *s = MAKER_SAY(m, "CONFIG", "SET", one[0], one[1 + random_below(&m->r, 3)]);
+    if (maker_chance(m, 15)) { /* both or none */
+        step_str(s, two[0]);
+        step_str(s, two[1 + random_below(&m->r, 3)]);
     }
-    MAKER_SAY(m, "CONFIG", "SET", "maxmemory-policy", "noeviction");
-    MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "1")->glued = true;
-    for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
-        struct step *s = maker_step(m);
-        s->glued = true;
-        maker_words_awake(m, s);
+    if (maker_chance(m, 30)) {
+        MAKER_SAY(m, "CONFIG", "GET", one[0], PICK(&m->r, "nosuch", two[0]));
     }
-    MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "0")->glued = true;
+    maker_commands(m, 3);
 }

@@ -73,7 +73,6 @@ void scenes_track(struct maker *m)
     }
     struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", maker_chance(m, 90) ? "ON" : "OFF");
     if (maker_chance(m, 30)) {
-        /* Not BCAST: what it sends together depends on how requests arrived at the engine. */
         const char *option = PICK(&m->r, "OPTIN", "OPTIN", "OPTOUT", "NOLOOP");
         step_str(s, option);
         if (strncmp(option, "OPT", 3) == 0) {
@@ -132,6 +131,59 @@ void scenes_redirect(struct maker *m)
     }
 }
 
+/* Everybody's writes, by prefix. */
+void scenes_broadcast(struct maker *m)
+{
+    int client = m->client;
+    int told = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
+
+    if (m->clients[client].multi || m->clients[client].blocked || m->clients[told].multi ||
+        m->clients[told].blocked) {
+        return;
+    }
+    bool redirects = maker_chance(m, 25);
+    if (redirects) {
+        m->client = told;
+        MAKER_SAY(m, "SUBSCRIBE", "__redis__:invalidate");
+        m->client = client;
+    }
+    struct step *s = MAKER_SAY(m, "CLIENT", "TRACKING", "ON", "BCAST");
+    /* No two the same: Redis 7.0 answers that twice, but where one of them is the first. */
+    static const char *const prefixes[] = {"", "s", "l", "h", "z0", "t", "x"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        if (maker_chance(m, i == 0 ? 5 : 20)) {
+            step_str(s, "PREFIX");
+            step_str(s, prefixes[i]);
+        }
+    }
+    if (maker_chance(m, 30)) {
+        step_str(s, PICK(&m->r, "NOLOOP", "NOLOOP", "OPTIN"));
+    }
+    if (redirects) {
+        step_str(s, "REDIRECT");
+        step_client_id(s, told);
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
+        m->client = maker_chance(m, 30) ? client : (int)random_below(&m->r, PROGRAM_CLIENTS);
+        if (!m->clients[m->client].blocked) {
+            maker_commands(m, 6);
+        }
+    }
+    m->client = client;
+    if (m->clients[client].blocked) {
+        return;
+    }
+    if (maker_chance(m, 20)) {
+        MAKER_SAY(m, "CLIENT", "TRACKING", "ON", PICK(&m->r, "BCAST", "OPTOUT", "NOLOOP"));
+    }
+    tracking_ends(m, 30);
+    if (redirects) {
+        m->client = told;
+        MAKER_SAY(m, "UNSUBSCRIBE", "__redis__:invalidate");
+        m->client = client;
+    }
+}
+
 void scenes_events(struct maker *m)
 {
     int client = m->client;
@@ -140,7 +192,7 @@ void scenes_events(struct maker *m)
         return;
     }
     MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events",
-              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EAm"));
+              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EA"));
     MAKER_SAY(m, "PSUBSCRIBE", PICK(&m->r, "__key*__:*", "__keyspace@*", "__keyevent@0__:*"));
     for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
         m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);

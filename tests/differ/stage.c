@@ -113,10 +113,13 @@ unsigned stage_queue_reset(struct wire *w)
                                          "noeviction",
                                          "lfu-log-factor",
                                          "10",
+                                         "lfu-decay-time",
+                                         "1",
                                          "slowlog-log-slower-than",
                                          "10000",
                                          NULL};
     wire_queue(w, "CLIENT", "UNPAUSE");
+    wire_queue(w, "CONFIG", "SET", "min-replicas-to-write", "0");
     wire_queue(w, "SCRIPT", "FLUSH");
     wire_queue(w, "FUNCTION", "FLUSH");
     wire_queue(w, "ACL", "DELUSER", "u1", "u2");
@@ -128,7 +131,7 @@ unsigned stage_queue_reset(struct wire *w)
     const char *argv[64] = {"CONFIG", "SET"};
     memcpy(&argv[2], config, sizeof config);
     wire_queuev(w, argv);
-    return 10;
+    return 11;
 }
 
 /* A shard channel, which no pattern of a client is subscribed to. */
