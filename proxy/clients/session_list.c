@@ -328,6 +328,38 @@ static long long session_kill(const struct session_filter *f, struct client *c, 
     return killed;
 }
 
+/* Who blocks must get nothing of what is written from now on; but Redis may hear of what its client
+ * writes next sooner than of the end of that link. So it is told to end it. False: that has to
+ * wait, or can't be. */
+static bool session_end_blocked(const struct session_filter *f, struct router *router,
+                                struct client *c)
+{
+    struct resp_arg words[] = {{(const uint8_t *)"CLIENT", 6},
+                               {(const uint8_t *)"KILL", 4},
+                               {(const uint8_t *)"ID", 2},
+                               {NULL, 0}};
+    enum client_reply_mode mode = c->reply_mode;
+    bool chosen = false;
+    char id[32];
+
+    for (struct client *each = c->all->list; each != NULL; each = each->next) {
+        if (each == c || !session_filter_fits(f, each) || !client_is_blocked(each) ||
+            each->link == NULL || private_id(each->link) == 0 || private_is_forward(each->link)) {
+            continue;
+        }
+        if (!chosen && !router_choose_lane(router, c, false, ROUTE_ENGINE)) {
+            return false;
+        }
+        chosen = true;
+        int len = snprintf(id, sizeof id, "%llu", (unsigned long long)private_id(each->link));
+        words[3] = (struct resp_arg){(const uint8_t *)id, (size_t)len};
+        buf_clear(&router->hashes);
+        (void)router_send(router, c, ROUTE_ENGINE, REQUEST_SILENT, false, true, words, 4);
+        c->reply_mode = mode; /* a SKIP is for the answer */
+    }
+    return true;
+}
+
 /* CLIENT KILL addr:port, or pairs of a filter's name and a value. */
 void session_client_kill(struct router *router, struct client *c, const struct resp_arg *argv,
                          size_t argc)
@@ -350,6 +382,10 @@ void session_client_kill(struct router *router, struct client *c, const struct r
     }
     if (filter.user != NULL && !session_user_is_here(c, filter.user)) {
         session_ask_user(router, c, filter.user);
+        return;
+    }
+    if (c->all->capture == NULL && engine_is_up(router->engine) &&
+        !session_end_blocked(&filter, router, c)) {
         return;
     }
     long long killed = session_kill(&filter, c, &self);

@@ -427,6 +427,23 @@ START_TEST(test_unblock)
 }
 END_TEST
 
+/* Who blocks and is killed gets nothing of what the killer writes next: Redis hears of it first. */
+START_TEST(test_kill_blocked)
+{
+    world_join(1);
+    world_say(0, "BLPOP a 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "BLPOP a 0");
+    world_say(1, "CLIENT KILL ID 1");
+    world_expect_sent_bare("CLIENT KILL ID 70");
+    world_expect(1, "");
+    world_redis(":1\r\n");
+    world_expect(1, ":1\r\n");
+    world_asks(1, "RPUSH a x", ":5\r\n");
+    world_expect_closed(0);
+}
+END_TEST
+
 static void say_no_touch(const char *mode)
 {
     static char name[] = "client|no-touch";
@@ -685,7 +702,7 @@ int main(void)
                     test_name_of_ours, test_order, test_blocks_alone, test_watch, test_watch_ends,
                     test_limit, test_idle_limit, test_timeout, test_timeout_of_lent,
                     test_busy_while_idle, test_client_leaves, test_postponed_client_leaves,
-                    test_link_ends, test_stop, test_unblock, test_no_touch, test_tracking,
-                    test_tracking_hello, test_tracking_noloop, test_tracking_reset, test_pause,
-                    test_paused_scripts, test_redis_pauses);
+                    test_link_ends, test_stop, test_unblock, test_kill_blocked, test_no_touch,
+                    test_tracking, test_tracking_hello, test_tracking_noloop, test_tracking_reset,
+                    test_pause, test_paused_scripts, test_redis_pauses);
 }
