@@ -110,6 +110,7 @@ struct client {
     enum client_gate gate : 8;
     bool hung_up;         /* it says nothing more: closed when all that it said is answered … */
     bool ended;           /* … and all of it has been read */
+    uint8_t forward_link; /* in which those are that are forwarded (forward.c) */
     uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
     char *name;           /* CLIENT SETNAME; NULL: none */
     struct slowlog_who *who;         /* client_who, when that was asked last; or NULL */

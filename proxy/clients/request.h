@@ -41,6 +41,7 @@ enum {
     REQUEST_ASYNC = 1u << 18,     /* HOLDFAST SYNC OFF: its reply waits for no commit */
     REQUEST_BIG = 1u << 19,       /* it went over a link of its own since its reply may be large */
     REQUEST_BLOCK = 1u << 10,     /* MULTI … EXEC in one piece */
+    REQUEST_SCRIPT = 1u << 14,    /* it may take as long as it likes */
     REQUEST_TEACHES = 1u << 13, /* another proxy's to carry out, never ours (router_knows_where) */
     REQUEST_SELECTS = 1u << 11, /* with a SELECT in it: it may leave another database behind */
 };

@@ -351,6 +351,10 @@ static uint32_t router_flags(const struct command *command, enum route route, bo
 {
     uint32_t flags = writes ? REQUEST_PATIENT : 0u;
 
+    if ((command->categories & COMMAND_CAT_SCRIPTING) != 0 && command->spec_count > 0) {
+        flags |= REQUEST_SCRIPT;
+    }
+
     /* A replica changes nothing, but what could write (a script) may reach it as it is promoted. */
     if ((route == ROUTE_REPLICA && !writes) ||
         (route != ROUTE_REPLICA && !writes && route_may_repeat(command))) {

@@ -921,21 +921,43 @@ struct request *engine_take_unsent(struct engine *e, const struct client *keep)
     return unsent;
 }
 
-void engine_each_behind(const struct engine *e, void (*fn)(void *ctx, struct request *r), void *ctx)
+/* A reply from before a script comes behind it (Redis masks the script's connection meanwhile:
+ * scriptInterrupt), so it is the first script, if there is one. */
+static const struct request *engine_is_at(const struct engine *e)
 {
-    for (unsigned i = 0; i < e->flight_count; i++) {
-        struct request *r = e->flight[(e->flight_head + i) % ENGINE_BATCHES_MAX].waiting;
+    const struct request *first = e->flight_count > 0 ? e->flight[e->flight_head].waiting : NULL;
 
-        for (r = i == 0 && r != NULL ? r->next_in_batch : r; r != NULL; r = r->next_in_batch) {
-            fn(ctx, r);
+    for (unsigned i = 0; i < e->flight_count; i++) {
+        const struct batch *b = &e->flight[(e->flight_head + i) % ENGINE_BATCHES_MAX];
+        for (const struct request *r = b->waiting; r != NULL; r = r->next_in_batch) {
+            if ((r->flags & REQUEST_SCRIPT) != 0) {
+                return r;
+            }
+        }
+    }
+    return first;
+}
+
+void engine_each_held_up(const struct engine *e, void (*fn)(void *ctx, struct request *r),
+                         void *ctx)
+{
+    const struct request *at = engine_is_at(e);
+
+    for (unsigned i = 0; i < e->flight_count; i++) {
+        struct request *r = e->flight[(e->flight_head + i) % ENGINE_BATCHES_MAX].first;
+
+        for (; r != NULL; r = r->next_in_batch) {
+            if (r != at) {
+                fn(ctx, r);
+            }
         }
     }
 }
 
 const struct client *engine_runs_for(const struct engine *e)
 {
-    const struct request *r = e->flight_count > 0 ? e->flight[e->flight_head].waiting : NULL;
-    return r != NULL ? r->client : NULL;
+    const struct request *at = engine_is_at(e);
+    return at != NULL ? at->client : NULL;
 }
 
 uint64_t engine_fences_sent(const struct engine *e)

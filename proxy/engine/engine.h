@@ -157,9 +157,10 @@ struct request *engine_take_unsent(struct engine *e, const struct client *keep);
 /* Whose request Redis is at, as far as replies tell: a script of this client keeps it busy. NULL:
  * nobody's. */
 const struct client *engine_runs_for(const struct engine *e);
-/* Calls fn for each request that was sent behind that one and is not answered yet. */
-void engine_each_behind(const struct engine *e, void (*fn)(void *ctx, struct request *r),
-                        void *ctx);
+/* Calls fn for each request that waits for that one: it was sent behind it, or just in front of it,
+ * and its reply or its fence comes behind. */
+void engine_each_held_up(const struct engine *e, void (*fn)(void *ctx, struct request *r),
+                         void *ctx);
 /* Fences that were ever sent, and those that are back (or lost). What was received when n had been
  * sent is bounded by the one that makes the latter more than n. */
 uint64_t engine_fences_sent(const struct engine *e);

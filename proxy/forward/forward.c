@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FORWARD_STALL_MS = 100 };
+
 struct forward {
     struct forward_config config;
     const struct forward_events *events;
@@ -151,14 +153,34 @@ void forward_aim(struct forward *f, enum forward_aim aim, const char *host, int 
 
 /* ---- requests ---- */
 
-static size_t forward_place(const struct forward *f, const struct client *c)
-{
-    return c->id % f->config.links;
-}
-
 static bool forward_link_waits(const struct uplink *l)
 {
     return l->state != UPLINK_UP;
+}
+
+static bool forward_link_stalls(const struct uplink *l, uint64_t now_ns)
+{
+    return outbox_awaits(&l->outbox) && now_ns > l->progress_ns &&
+           now_ns - l->progress_ns > FORWARD_STALL_MS * CLOCK_NS_PER_MS;
+}
+
+/* Its own link, or, while that stalls, the next one that doesn't: a slow script of one client keeps
+ * all that is sent behind it waiting, where others are to hear that Redis is busy. */
+static size_t forward_place(const struct forward *f, const struct client *c)
+{
+    size_t own = c->id % f->config.links, place = own;
+
+    if (c->forwarded > 0) {
+        return c->forward_link;
+    }
+    while (forward_link_stalls(&f->links[place], c->all->now_ns) ||
+           (place != own && forward_link_waits(&f->links[place]))) {
+        place = (place + 1) % f->config.links;
+        if (place == own) {
+            break;
+        }
+    }
+    return place;
 }
 
 static bool forward_is_full(const struct forward *f, const struct uplink *l)
@@ -180,11 +202,13 @@ static bool forward_is_full(const struct forward *f, const struct uplink *l)
 /* The link for a request, ready to take it; NULL: too much waits. */
 static struct uplink *forward_link(struct forward *f, struct request *r, uint64_t now_ns)
 {
-    struct uplink *l = &f->links[forward_place(f, r->client)];
+    size_t place = forward_place(f, r->client);
+    struct uplink *l = &f->links[place];
 
     if (forward_is_full(f, l)) {
         return NULL;
     }
+    r->client->forward_link = (uint8_t)place;
     f->total++;
     r->queued_ns = now_ns;
     r->client->forwarded++;

@@ -16,8 +16,9 @@
 enum { PROXY_STALL_MS = 100 };
 
 /* What reads only, and was sent already, may be answered as well: nobody can tell whether Redis
- * runs it later. A write has to wait, and what asks on behalf of another request (acl.h). What the
- * script's own client sent behind it waits, as in Redis. */
+ * runs it later, or has run it just before the script, and its fence waits for that. A write has to
+ * wait, and what asks on behalf of another request (acl.h). What the script's own client sent
+ * behind it waits, as in Redis. */
 static void busy_tell(void *ctx, struct request *r)
 {
     struct proxy *p = ctx;
@@ -53,7 +54,7 @@ static void busy_cb(void *ctx, const struct redisReply *reply)
         r->next_in_batch = NULL;
         proxy_refuse(p, r, p->router.busy);
     }
-    engine_each_behind(p->engine, busy_tell, p);
+    engine_each_held_up(p->engine, busy_tell, p);
 }
 
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns)

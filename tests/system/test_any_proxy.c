@@ -98,6 +98,48 @@ END_TEST
 /* What is written through one address is read through any other, at once. */
 #define QUEUED "+QUEUED\r\n"
 
+static bool is_busy(struct wire *w)
+{
+    struct buf reply = BUF_INIT;
+
+    wire_command(w, "GET", "k");
+    ck_assert_int_eq(wire_reply(w, &reply, WIRE_PATIENCE_MS), ERR_OK);
+    bool busy = reply.len > 5 && memcmp(buf_head(&reply), "-BUSY", 5) == 0;
+    buf_release(&reply);
+    return busy;
+}
+
+/* A slow script of one client holds up nobody else, also not who shares its link to the leader:
+ * they hear that Redis is busy. */
+START_TEST(a_script_holds_up_nobody_else)
+{
+    enum { CLIENTS = 20 }; /* more than there are links */
+    struct wire leader, w[CLIENTS];
+
+    wire_open(&leader, cluster_port(cluster, cluster_leader(cluster)));
+    wire_asks(&leader, "+OK\r\n", "CONFIG", "SET", "busy-reply-threshold", "10");
+    for (int i = 0; i < CLIENTS; i++) {
+        open_follower(&w[i], 0);
+        wire_asks(&w[i], "+PONG\r\n", "PING");
+    }
+    wire_command(&w[0], "EVAL", "while true do end", "0");
+    while (!is_busy(&leader)) {
+    }
+    for (int i = 1; i < CLIENTS; i++) {
+        ck_assert(is_busy(&w[i]));
+    }
+    wire_asks(&leader, "+OK\r\n", "SCRIPT", "KILL");
+    for (int i = 1; i < CLIENTS; i++) {
+        while (is_busy(&w[i])) {
+        }
+        wire_close(&w[i]);
+    }
+    wire_asks(&leader, "+OK\r\n", "CONFIG", "SET", "busy-reply-threshold", "5000");
+    wire_close(&w[0]);
+    wire_close(&leader);
+}
+END_TEST
+
 /* What a client says of itself inside MULTI is carried out by the leader's Redis, and counts here.
  */
 START_TEST(sessions_in_transactions)
@@ -555,9 +597,10 @@ int main(void)
     Suite *suite = suite_create("any_proxy");
 
     SYSTEM_CASE(suite, "any_proxy", system_serve, 240, replies_are_those_of_redis,
-                replies_are_those_of_redis_in_resp3, sessions_in_transactions, one_dataset,
-                who_blocks_is_not_overtaken, long_pipeline, big_values_and_slow_readers,
-                readonly_sees_a_prefix, roles_are_told, counts_are_the_leaders,
-                leader_hands_over_under_load, leader_frozen_under_load, leader_killed_under_load);
+                replies_are_those_of_redis_in_resp3, sessions_in_transactions,
+                a_script_holds_up_nobody_else, one_dataset, who_blocks_is_not_overtaken,
+                long_pipeline, big_values_and_slow_readers, readonly_sees_a_prefix, roles_are_told,
+                counts_are_the_leaders, leader_hands_over_under_load, leader_frozen_under_load,
+                leader_killed_under_load);
     return unit_main(suite);
 }

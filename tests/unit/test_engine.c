@@ -417,6 +417,46 @@ START_TEST(test_batches)
 }
 END_TEST
 
+static void tell_number(void *ctx, struct request *r)
+{
+    (void)ctx;
+    buf_printf(&w.told, "(%llu)", (unsigned long long)r->waiter.bound);
+}
+
+/* Whoever waits for what Redis is at: what was sent behind it, and what was in front of it and is
+ * not fenced. */
+START_TEST(test_held_up)
+{
+    char text[256];
+
+    teardown();
+    setup_with(NULL, NULL, 2);
+    link_up();
+    add(1, "A", 0, 2);
+    struct request *script = add(2, "B", 0, 2);
+    add(3, "C", 0, 2);
+    flush();
+    add(4, "D", 0, 2);
+    flush();
+    script->flags |= REQUEST_SCRIPT; /* Redis may not have said yet what it answered before */
+    engine_each_held_up(w.engine, tell_number, NULL);
+    told("(1)(3)(4)");
+    script->flags = 0;
+    say("+1\r\n");
+    engine_each_held_up(w.engine, tell_number, NULL);
+    told("(1)(3)(4)");
+    say("+2\r\n+3\r\n");
+    fence(text, sizeof text, 10);
+    say(text);
+    told("[fenced 10 1=+1\r\n|2=+2\r\n|3=+3\r\n]");
+    engine_each_held_up(w.engine, tell_number, NULL);
+    told("");
+    say("+4\r\n");
+    say(text);
+    told("[fenced 10 4=+4\r\n]");
+}
+END_TEST
+
 static void add_harmless(uint64_t number, const char *word)
 {
     struct request *r = request(number);
@@ -832,6 +872,7 @@ int main(void)
     tcase_add_test(begin, test_no_link);
     tcase_add_checked_fixture(batches, setup, teardown);
     tcase_add_test(batches, test_batches);
+    tcase_add_test(batches, test_held_up);
     tcase_add_test(batches, test_bare);
     tcase_add_test(batches, test_fence_at_zero);
     tcase_add_test(batches, test_batches_in_flight);
