@@ -534,6 +534,7 @@ int acceptor_flush(struct acceptor *a, uint64_t now_ns)
     }
     struct storage_state st = acceptor_storage_state(a);
     bool wrote = st.write_off != st.flush_off;
+    uint64_t commit = a->commit;
     if (MUTANT(ACK_BEFORE_FLUSH)) {
         st.unit_off = st.write_off;
         acceptor_acknowledge(a, &st);
@@ -547,6 +548,9 @@ int acceptor_flush(struct acceptor *a, uint64_t now_ns)
     }
     st = acceptor_storage_state(a);
     acceptor_acknowledge(a, &st);
+    if (!wrote && a->commit > commit) { /* nothing follows that they would ask for anyway */
+        acceptor_tell_followers(a, now_ns);
+    }
     return ERR_OK;
 }
 

@@ -141,6 +141,8 @@ int acceptor_mend(struct acceptor *a, const struct acceptor_call *call) MUST_CHE
 void acceptor_watch(struct acceptor *a, const struct acceptor_call *call);
 /* Tells all who watch how things stand now. */
 void acceptor_tell_watchers(struct acceptor *a, uint64_t now_ns);
+/* The same for those that follow: more is committed. */
+void acceptor_tell_followers(struct acceptor *a, uint64_t now_ns);
 
 /* acceptor_serve.c */
 int acceptor_read(struct acceptor *a, const struct acceptor_call *call) MUST_CHECK;

@@ -139,6 +139,17 @@ void acceptor_tell_watchers(struct acceptor *a, uint64_t now_ns)
     }
 }
 
+void acceptor_tell_followers(struct acceptor *a, uint64_t now_ns)
+{
+    struct roster roster = acceptor_roster(a);
+
+    for (unsigned i = 0; i < a->watcher_count; i++) {
+        if (a->watchers[i].entry.role == ROSTER_FOLLOWER) {
+            acceptor_tell(a, now_ns, &a->watchers[i], &roster);
+        }
+    }
+}
+
 void acceptor_link_closed(struct acceptor *a, uint64_t now_ns, uint64_t link)
 {
     bool tell = a->heard && a->heard_link == link;

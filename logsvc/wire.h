@@ -373,7 +373,8 @@ struct wire_roster {
 };
 
 /* A proxy says who it is, and asks how things stand. Answered at once, and again, with the seq of
- * the newest question, when a leader was accepted, has released, or has closed its link. */
+ * the newest question, when a leader was accepted, has released, or has closed its link; to who
+ * follows also when an append without records has told of a commit. */
 struct wire_watch {
     uint32_t lease_ms;
     char name[WIRE_NAME_MAX + 1];

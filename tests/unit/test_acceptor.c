@@ -540,6 +540,49 @@ END_TEST
 
 /* --- snapshots ------------------------------------------------------------------------------ */
 
+/* At rest a follower is told of a commit without having asked again; while records come it is not,
+ * nor when nothing has moved, nor who leads. */
+START_TEST(followers_are_told_of_commits)
+{
+    lead_term_1();
+    struct wire_msg m = message(WIRE_WATCH, 0);
+    struct acceptor_reply_to other = {.link = WATCH_LINK, .id = m.seq};
+    m.watch.lease_ms = LEASE_MS;
+    memcpy(m.watch.name, "proxy2", 7);
+    memcpy(m.watch.address, "h:2", 4);
+    ck_assert_int_eq(acceptor_receive(acceptor, now, &m, other), ERR_OK);
+    ck_assert_uint_eq(told_count, 1);
+
+    struct wire_msg record = append_message(1, BEGIN + 8, "ij", true);
+    record.append.commit = BEGIN + 5;
+    ck_assert_int_eq(receive(&record), ERR_OK);
+    flush();
+    ck_assert_uint_eq(acceptor_commit(acceptor), BEGIN + 5);
+    ck_assert_uint_eq(told_count, 1);
+
+    struct wire_msg empty = append_message(1, BEGIN + 10, NULL, false);
+    empty.append.commit = BEGIN + 10;
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(receive(&empty), ERR_OK);
+        flush();
+        ck_assert_uint_eq(told_count, 2);
+        ck_assert_uint_eq(told.commit, BEGIN + 10);
+    }
+
+    m.watch.role = ROSTER_LEADER;
+    ck_assert_int_eq(acceptor_receive(acceptor, now, &m, other), ERR_OK);
+    ck_assert_uint_eq(told_count, 3);
+    append(1, BEGIN + 10, "k", true);
+    flush();
+    empty = append_message(1, BEGIN + 11, NULL, false);
+    empty.append.commit = BEGIN + 11;
+    ck_assert_int_eq(receive(&empty), ERR_OK);
+    flush();
+    ck_assert_uint_eq(acceptor_commit(acceptor), BEGIN + 11);
+    ck_assert_uint_eq(told_count, 3);
+}
+END_TEST
+
 /* Pieces in order, repeated ones are harmless; it shows once its log is there, and not before. */
 START_TEST(snapshot_is_shipped)
 {
@@ -839,9 +882,9 @@ int main(void)
 {
     return UNIT_RUN("acceptor", setup, teardown, vote_is_strict, vote_flushes_first,
                     vote_tells_what_is_here, disk_failure_is_final, elapsed_since_the_last_accept,
-                    release, watch_is_told_of_changes, hello_tells, elected_begins_a_log,
-                    elected_believes_no_start, elected_comes_twice, elected_cuts_first,
-                    elected_never_below_commit, elected_raises_the_term,
+                    release, watch_is_told_of_changes, followers_are_told_of_commits, hello_tells,
+                    elected_begins_a_log, elected_believes_no_start, elected_comes_twice,
+                    elected_cuts_first, elected_never_below_commit, elected_raises_the_term,
                     elected_resets_what_is_foreign, empty_log_before_a_trimmed_history,
                     reset_claims_nothing, far_terms_are_not_believed, elected_on_a_full_disk,
                     sessions, strangers, reads_are_fenced, snapshot_is_shipped,
