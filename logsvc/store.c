@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { STORE_BATCH_KEEP_BYTES = 4 * 1024 * 1024, STORE_READ_AHEAD_MAX_BYTES = 1024 * 1024 };
+enum { STORE_READ_AHEAD_MIN_BYTES = 128 * 1024 };
 
 static struct store *store_of(struct storage *base)
 {
@@ -292,6 +293,15 @@ static size_t store_read_ahead(size_t max_bytes)
                                              : STORE_READ_AHEAD_MAX_BYTES;
 }
 
+/* The last piece is no longer than what is still wanted; if batches are small it takes several. */
+static void store_read_less(struct segment_cursor *c, size_t left_bytes)
+{
+    size_t ahead = store_read_ahead(left_bytes);
+
+    ahead = ahead > STORE_READ_AHEAD_MIN_BYTES ? ahead : STORE_READ_AHEAD_MIN_BYTES;
+    c->ahead = ahead < c->ahead ? ahead : c->ahead;
+}
+
 /* Places the reader at or in front of the record with the byte at `from`. */
 static void store_seek(struct store *s, const struct store_segment *g, uint64_t from)
 {
@@ -330,6 +340,7 @@ static int store_read_segment(struct store *s, size_t i, uint64_t from, size_t m
 
     store_seek(s, g, from);
     while (c->offset < end && out->len - before < max_bytes) {
+        store_read_less(c, max_bytes - (out->len - before));
         struct segment_mark here = {c->offset, c->pos, c->term.n, c->chain_crc};
         rc = segment_cursor_next(c, &item);
         if (rc != ERR_OK) {
