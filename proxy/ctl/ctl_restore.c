@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "proxy/ctl/change_text.h"
+#include "proxy/follow/lineage.h"
 #include "proxy/node/settings.h"
 #include "proxy/snapshot/extract.h"
 
@@ -133,6 +134,21 @@ static int restore_place(struct restore *r)
 
 /* ---- doing it ---- */
 
+/* As of a running Redis (ctl_target.c): what one version writes, an older one may not understand,
+ * or not all of it. False: complained. */
+static bool restore_fits(const struct restore *r, const char *program, const char *version)
+{
+    uint32_t theirs = lineage_engine(version), ours = lineage_engine(r->base.engine_version);
+
+    if (r->ctl->force || ours == 0 || WIRE_ENGINE_MINOR(theirs) >= WIRE_ENGINE_MINOR(ours)) {
+        return true;
+    }
+    ctl_complain("%s is Redis %s, older than the %s that wrote the data; nothing was changed "
+                 "(--force tries it)",
+                 program, version, r->base.engine_version);
+    return false;
+}
+
 static int restore_bring(struct restore *r, struct ctl_bring_config *config, int fd)
 {
     int status;
@@ -143,7 +159,9 @@ static int restore_bring(struct restore *r, struct ctl_bring_config *config, int
     if (bring == NULL) {
         return status;
     }
-    status = ctl_bring_to(bring, r->place.offset, &r->point);
+    status = config->host != NULL || restore_fits(r, config->program, ctl_bring_version(bring))
+                 ? ctl_bring_to(bring, r->place.offset, &r->point)
+                 : CTL_EXIT_FAILED;
     if (status == CTL_EXIT_DONE && fd >= 0) {
         (void)snprintf(r->version, sizeof r->version, "%s", ctl_bring_version(bring));
         status = ctl_bring_extract(bring, &r->point, fd, &r->size_bytes, &r->crc);

@@ -1,6 +1,7 @@
 /* A log that is exported and imported is the same again, wherever either is broken off; what is
  * damaged is found. */
 #include "common/random.h"
+#include "proxy/ctl/manifest.h"
 #include "tests/system/ctl_run.h"
 
 #include <dirent.h>
@@ -464,6 +465,72 @@ START_TEST(import_is_killed)
 }
 END_TEST
 
+/* ---- of a newer Redis ---- */
+
+/* Has the manifest say that another Redis has written the snapshot. */
+static void claim_version(const char *folder, const char *version)
+{
+    static char text[1 << 16];
+    char path[700];
+    struct manifest m;
+    struct buf out = BUF_INIT;
+    const char *why;
+
+    snprintf(path, sizeof path, "%s/manifest.json", folder);
+    FILE *f = fopen(path, "re");
+    ck_assert_ptr_nonnull(f);
+    size_t size = fread(text, 1, sizeof text, f);
+    fclose(f);
+    ck_assert_int_eq(manifest_parse(text, size, &m, &why), ERR_OK);
+    snprintf(m.snapshot.engine_version, sizeof m.snapshot.engine_version, "%s", version);
+    manifest_print(&m, &out);
+    f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(buf_head(&out), 1, out.len, f), out.len);
+    ck_assert_int_eq(fclose(f), 0);
+    manifest_fini(&m);
+    buf_release(&out);
+}
+
+/* What a newer Redis has written is not restored into an older one unless that is insisted upon;
+ * what an older one has is, and that is said. */
+START_TEST(written_by_another_redis)
+{
+    char folder[600], target[64], reply[100], path[700];
+
+    folder_of(folder, sizeof folder);
+    snprintf(path, sizeof path, "%s/other.rdb", cluster_dir(cluster, "plain1"));
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    write_many(0, 100);
+    committed();
+    EXPECT_CTL(0, "export", folder);
+
+    claim_version(folder, "7.4.1");
+    lose_everything();
+    EXPECT_CTL(0, "import", folder);
+    expect_said("Redis 7.4.1");
+    cluster_spawn(cluster, "plain1");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
+    expect_said("older than the 7.4.1 that wrote the data; nothing was changed (--force");
+    cluster_ask(cluster, "plain1", reply, sizeof reply, (const char *[]){"DBSIZE", NULL});
+    ck_assert_str_eq(reply, "0");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", path);
+    expect_said("redis-server is Redis 7.0");
+    expect_said("older than the 7.4.1 that wrote the data; nothing was changed (--force");
+    ck_assert_int_ne(access(path, F_OK), 0);
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", path, "--force");
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", target, "--force");
+
+    claim_version(folder, "6.2.7");
+    lose_everything();
+    EXPECT_CTL(0, "import", folder);
+    cluster_spawn(cluster, "plain1");
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", target, "--force");
+    expect_said("the data were written by Redis 6.2.7");
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", path, "--force");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("import");
@@ -473,6 +540,7 @@ int main(void)
     SYSTEM_CASE(suite, "killed", system_serve, 300, export_is_killed);
     SYSTEM_CASE(suite, "tidy", system_serve, 300, export_tidies);
     SYSTEM_CASE(suite, "stopped", system_serve, 300, told_to_stop);
+    SYSTEM_CASE(suite, "version", system_serve, 300, written_by_another_redis);
     SYSTEM_CASE(suite, "full", system_serve, 300, disk_is_full);
     SYSTEM_CASE(suite, "resumed", system_serve, 300, import_goes_on);
     SYSTEM_CASE(suite, "import killed", system_serve, 300, import_is_killed);

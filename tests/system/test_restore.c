@@ -2,6 +2,8 @@
  * clean whatever becomes of the attempt. */
 #include "tests/system/ctl_run.h"
 
+#include <sys/ioctl.h>
+
 const struct cluster_options system_options = {
     .redis_args = ctl_redis_args,
     .plain = true,
@@ -444,6 +446,43 @@ START_TEST(restore_leaves_others_alone)
 }
 END_TEST
 
+/* Killed at any moment, a restore to a file leaves none under its name that is not whole, and
+ * nothing that keeps the next one away. */
+START_TEST(restore_to_a_file_is_killed)
+{
+    char path[700], part[720];
+    uint8_t end[9];
+    unsigned killed = 0;
+
+    snprintf(path, sizeof path, "%s/killed.rdb", cluster_dir(cluster, "plain1"));
+    snprintf(part, sizeof part, "%s.part", path);
+    write_values("values", 1000);
+    committed();
+    for (useconds_t us = 20000; us < 20000000; us += us / 3) {
+        pid_t pid = CTL_START("restore", "--at", "now", "--to", path);
+        (void)usleep(us);
+        kill(pid, SIGKILL);
+        int status = ctl_wait(pid);
+        killed += status == 128 + SIGKILL;
+        if (access(path, F_OK) == 0) {
+            int fd = open(path, O_RDONLY | O_CLOEXEC);
+            /* An RDB ends with an 0xff and its checksum. */
+            ck_assert_int_eq(pread(fd, end, sizeof end, (off_t)(file_size(path) - sizeof end)),
+                             sizeof end);
+            close(fd);
+            ck_assert_uint_eq(end[0], 0xff);
+            ck_assert_int_eq(unlink(path), 0);
+        }
+        if (status == 0) {
+            break;
+        }
+    }
+    ck_assert_uint_gt(killed, 0);
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", path);
+    ck_assert_int_ne(access(part, F_OK), 0);
+}
+END_TEST
+
 /* ---- behind the retention ---- */
 
 static bool log_has_begun_later(void *arg)
@@ -469,6 +508,30 @@ static unsigned long long named_offset(const char *in_front)
     return offset;
 }
 
+/* The most memory that a process has had. */
+static size_t memory_of(pid_t pid)
+{
+    char path[64], line[200];
+    size_t kib = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "re");
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof line, f) != NULL) {
+        (void)sscanf(line, "VmHWM: %zu", &kib);
+    }
+    fclose(f);
+    return kib << 10;
+}
+
+static bool pipe_is_full(void *fd)
+{
+    int size = 0;
+
+    ck_assert_int_eq(ioctl(*(int *)fd, FIONREAD, &size), 0);
+    return size > 40000;
+}
+
 /* Once the log was trimmed, a moment before that is refused, by time and by offset, and the
  * earliest one is named, which can be restored. A tail that was left behind says where the log
  * begins. */
@@ -485,15 +548,16 @@ START_TEST(before_the_retention)
     ck_assert_int_ge(out, 0);
     int pipes[2];
     ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
-    /* It writes into a pipe that nobody reads. */
-    pid_t slow = CTL_START_INTO(pipes[1], out, "tail", "--json", "--from", "0");
-    close(pipes[1]);
     for (int round = 0; round < 3; round++) {
         char name[24];
         snprintf(name, sizeof name, "values%d", round);
         write_values(name, 2000);
     }
     committed();
+    /* It writes into a pipe that nobody reads. */
+    pid_t slow = CTL_START_INTO(pipes[1], out, "tail", "--json", "--from", "0");
+    close(pipes[1]);
+    cluster_wait("the tail to stand still", WAIT_MS, pipe_is_full, &pipes[0]);
     cluster_digest_of(cluster, "redis1", digest);
     EXPECT_CTL(0, "snapshot", "now");
     cluster_wait("the older snapshot to be deleted", WAIT_MS, old_snapshot_is_gone, NULL);
@@ -517,6 +581,9 @@ START_TEST(before_the_retention)
     unsigned long long begin = named_offset("the earliest moment is offset ");
     ck_assert_uint_gt(begin, 0);
     EXPECT_CTL(0, "tail", "--json", "--from", text_of(begin), "--until", text_of(earliest));
+
+    size_t held = memory_of(slow); /* with 120 MB that it has not written yet */
+    ck_assert_msg(held > 0 && held < 48 << 20, "%zu bytes", held);
 
     /* Its reader begins to read: what it was holding, and then why there is nothing more. */
     static char piece[1 << 16];
@@ -558,7 +625,8 @@ int main(void)
     SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log,
                 another_restore_ends_meanwhile);
     SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed,
-                restores_keep_apart, restore_is_known_while_it_works, restore_leaves_others_alone);
+                restores_keep_apart, restore_is_known_while_it_works, restore_leaves_others_alone,
+                restore_to_a_file_is_killed);
     SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
                 tail_ends_with_its_reader);
     return unit_main(suite);

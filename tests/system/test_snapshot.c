@@ -407,6 +407,29 @@ START_TEST(killed)
 }
 END_TEST
 
+/* A disk that is full while the dataset is taken out: that is told, nothing is left, the snapshots
+ * of before stay, and the log goes on. */
+START_TEST(disk_is_full)
+{
+    char program[512], config[512], *output = mem_alloc(OUTPUT_BYTES);
+    const char *argv[12] = {"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 100; exec \"$@\"", "sh"};
+
+    write_some(1, 20000);
+    unsigned long long offset = snapshot_take();
+    unsigned before = snapshots_on("log1");
+    write_some(2, 20000);
+    snapshot_args(argv + 4, program, sizeof program, config, sizeof config, "take", NULL);
+    ck_assert_msg(cluster_run(argv, RUN_MS, output, OUTPUT_BYTES) == 1, "%s", output);
+    ck_assert_msg(strstr(output, "File too large") != NULL, "%s", output);
+    expect_nothing_left();
+    ck_assert_uint_eq(snapshots_on("log1"), before);
+    cluster_wait("all log nodes to have the snapshot", RUN_MS, all_have, &offset);
+    write_some(3, 100);
+    ck_assert_uint_gt(snapshot_take(), offset);
+    free(output);
+}
+END_TEST
+
 /* --- damaged --- */
 
 /* Flips a bit in the middle of a stored snapshot on a node. */
@@ -719,6 +742,7 @@ int main(void)
     SYSTEM_CASE(suite, "while_writing", system_serve, 300, while_writing);
     SYSTEM_CASE(suite, "again", system_serve, 300, again);
     SYSTEM_CASE(suite, "killed", system_serve, 300, killed);
+    SYSTEM_CASE(suite, "full", system_serve, 300, disk_is_full);
     SYSTEM_CASE(suite, "damaged", system_serve, 300, damaged);
     SYSTEM_CASE(suite, "description", system_serve, 300, damaged_description);
     SYSTEM_CASE(suite, "scheduled", scheduled_serve, 300, scheduled);
