@@ -17,6 +17,7 @@ UNIT_TESTS = \
 	test_client \
 	test_client_buffers \
 	test_client_config \
+	test_client_ends \
 	test_command \
 	test_config \
 	test_control \
@@ -114,6 +115,7 @@ TESTS += $(UNIT_TESTS)
 EXTRA_DIST += tests/lsan.suppressions \
 	tests/data/command-7.0.15.resp \
 	tests/lib/acceptor_case.h \
+	tests/lib/client_case.h \
 	tests/lib/commands.h \
 	tests/lib/fake_disk.h \
 	tests/lib/fake_storage.h \
@@ -242,6 +244,8 @@ test_adopt_SOURCES = tests/unit/test_adopt.c
 test_adopt_LDADD = $(PROXY_UNIT_LDADD)
 test_client_SOURCES = tests/unit/test_client.c
 test_client_LDADD = $(PROXY_UNIT_LDADD)
+test_client_ends_SOURCES = tests/unit/test_client_ends.c
+test_client_ends_LDADD = $(PROXY_UNIT_LDADD)
 test_control_SOURCES = tests/unit/test_control.c
 test_control_LDADD = $(PROXY_UNIT_LDADD)
 test_engine_SOURCES = tests/unit/test_engine.c
@@ -297,7 +301,9 @@ test_transport_LDADD = $(TRANSPORT_LIBS) $(CHECK_LIBS)
 test_transport_strangers_SOURCES = tests/unit/test_transport_strangers.c
 test_transport_strangers_LDADD = $(TRANSPORT_LIBS) $(CHECK_LIBS)
 test_psync_redis_SOURCES = tests/system/test_psync_redis.c tests/lib/redis_server.c \
-	tests/lib/cluster.c tests/lib/cluster.h tests/lib/relay.c tests/lib/relay.h
+	tests/lib/cluster.c tests/lib/cluster.h tests/lib/cluster_state.h \
+	tests/lib/cluster_look.c tests/lib/cluster_process.c \
+	tests/lib/relay.c tests/lib/relay.h
 test_psync_redis_LDADD = $(PROXY_UNIT_LDADD)
 
 if ENABLE_FUZZERS

@@ -1,7 +1,9 @@
 # System tests: real redis-server, proxy and log nodes (tests/lib/cluster.h).
 check_LIBRARIES += libsystem.a
 libsystem_a_SOURCES = \
-	tests/lib/cluster.c tests/lib/cluster.h \
+	tests/lib/cluster.c tests/lib/cluster.h tests/lib/cluster_state.h \
+	tests/lib/cluster_look.c \
+	tests/lib/cluster_process.c \
 	tests/lib/duel.c tests/lib/duel.h \
 	tests/lib/relay.c tests/lib/relay.h \
 	tests/lib/system.h \
