@@ -45,12 +45,14 @@ UNIT_TESTS = \
 	test_lookout \
 	test_manifest \
 	test_md5 \
+	test_marks \
 	test_moment \
 	test_monitor \
 	test_net \
 	test_options \
 	test_outbox \
 	test_outlet \
+	test_outlook \
 	test_pace \
 	test_pack_pace \
 	test_packer \
@@ -162,8 +164,10 @@ test_le_SOURCES = tests/unit/test_le.c
 test_log_SOURCES = tests/unit/test_log.c
 test_log_conf_SOURCES = tests/unit/test_log_conf.c
 test_lookout_SOURCES = tests/unit/test_lookout.c
+test_marks_SOURCES = tests/unit/test_marks.c
 test_options_SOURCES = tests/unit/test_options.c
 test_outlet_SOURCES = tests/unit/test_outlet.c
+test_outlook_SOURCES = tests/unit/test_outlook.c
 test_pace_SOURCES = tests/unit/test_pace.c
 test_pack_pace_SOURCES = tests/unit/test_pack_pace.c
 test_packer_SOURCES = tests/unit/test_packer.c

@@ -67,32 +67,14 @@ static void proxy_release_ready(struct proxy *p)
     }
 }
 
-static void proxy_mark_appended(struct proxy *p, uint64_t now_ns)
-{
-    uint64_t end = proposer_end(p->proposer);
-    unsigned last = (p->mark_first + p->mark_count - 1) % PROXY_COMMIT_MARKS;
-
-    if (end <= p->commit_seen || (p->mark_count > 0 && p->marks[last].offset >= end)) {
-        return;
-    }
-    if (p->mark_count < PROXY_COMMIT_MARKS) {
-        last = (p->mark_first + p->mark_count++) % PROXY_COMMIT_MARKS;
-        p->marks[last] = (struct proxy_mark){end, now_ns};
-    } else {
-        p->marks[last].offset = end; /* told as older than it is, never as younger */
-    }
-}
-
 uint64_t proxy_log_age_ns(const struct proxy *p, uint64_t now_ns)
 {
-    uint64_t since_ns =
-        role_leads(&p->role) && p->mark_count > 0 ? p->marks[p->mark_first].at_ns : now_ns;
-    return now_ns > since_ns ? now_ns - since_ns : 0;
+    return role_leads(&p->role) ? marks_age_ns(&p->marks, now_ns) : 0;
 }
 
 static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
 {
-    uint64_t commit = proposer_commit(p->proposer);
+    uint64_t commit = proposer_commit(p->proposer), took_ns;
 
     if (commit <= p->commit_seen) {
         return;
@@ -100,11 +82,8 @@ static void proxy_mark_committed(struct proxy *p, uint64_t now_ns)
     p->commit_seen = commit;
     pace_committed(&p->pace, now_ns, commit);
     p->commits++;
-    while (p->mark_count > 0 && p->marks[p->mark_first].offset <= commit) {
-        uint64_t took_ns = now_ns - p->marks[p->mark_first].at_ns;
+    while (marks_take(&p->marks, commit, now_ns, &took_ns)) {
         histogram_window_record(&p->commit_us, took_ns / CLOCK_NS_PER_US, now_ns);
-        p->mark_first = (p->mark_first + 1) % PROXY_COMMIT_MARKS;
-        p->mark_count--;
     }
 }
 
@@ -126,7 +105,7 @@ static void proxy_flush_log(struct proxy *p, uint64_t now_ns)
     if (!p->streaming) {
         return;
     }
-    proxy_mark_appended(p, now_ns);
+    marks_append(&p->marks, proposer_end(p->proposer), p->commit_seen, now_ns);
     if (pace_due(&p->pace, now_ns, engine_is_idle(p->engine))) {
         proposer_flush(p->proposer, now_ns);
         pace_sent(&p->pace, now_ns, proposer_end(p->proposer));
@@ -190,7 +169,7 @@ void proxy_view(const struct proxy *p, struct role_view *view)
         .rank = p->outlook.rank,
         .successor = p->outlook.successor != NULL,
         .drained = proxy_is_drained(p),
-        .random = p->outlook.random,
+        .random = p->turn_random,
     };
     if (view->elected) {
         const struct proposer_donor *donor = proposer_donor(p->proposer);

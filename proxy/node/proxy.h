@@ -9,7 +9,6 @@
 #include "common/histogram.h"
 #include "common/random.h"
 #include "logsvc/client/catalogue.h"
-#include "logsvc/client/lookout.h"
 #include "logsvc/client/proposer.h"
 #include "logsvc/client/reader.h"
 #include "logsvc/client/retention.h"
@@ -30,6 +29,8 @@
 #include "proxy/follow/follow.h"
 #include "proxy/forward/leader.h"
 #include "proxy/forward/replinfo.h"
+#include "proxy/node/marks.h"
+#include "proxy/node/outlook.h"
 #include "proxy/node/role.h"
 #include "proxy/node/settings.h"
 #include "proxy/node/watchdog.h"
@@ -37,7 +38,7 @@
 #include "proxy/snapshot/freshness.h"
 #include "proxy/snapshot/snapper.h"
 
-enum { PROXY_COMMIT_MARKS = 4096, PROXY_REDIS_SETTINGS = 5, PROXY_REDIS_SETTING_BYTES = 512 };
+enum { PROXY_REDIS_SETTINGS = 5, PROXY_REDIS_SETTING_BYTES = 512 };
 enum { PROXY_SENTINEL_OUT_MAX_BYTES = 1 << 20 };
 
 /* A setting of our Redis that we change while we are attached. */
@@ -45,31 +46,6 @@ struct proxy_redis_setting {
     struct proxy *proxy;
     bool known;
     char found[PROXY_REDIS_SETTING_BYTES]; /* to be put back */
-};
-
-/* When the stream stood where; to tell how long commits take. */
-struct proxy_mark {
-    uint64_t offset;
-    uint64_t at_ns;
-};
-
-/* What is known of the other proxies at this turn; proxy_peers.c makes it. */
-struct proxy_outlook {
-    bool other_leads;
-    bool nobody_leads;
-    unsigned nodes_up;  /* log nodes that answer */
-    bool quorum_up;     /* and they are a quorum */
-    uint64_t commit;    /* highest offset that is known to be committed */
-    bool heir;          /* we are named */
-    uint32_t listen_ms; /* as role_view has it */
-    bool fell_silent;   /* the last leader did, when nobody led last: no answer of it will come */
-    unsigned rank;
-    uint64_t random; /* drawn anew each turn */
-    struct term term, leader_term;
-    char leader[LEADER_TEXT_MAX + 1];
-    struct leader_peer peers[LEADER_PEERS_MAX]; /* without us */
-    size_t peer_count;
-    const struct leader_peer *successor; /* who could take over at once, the best one; or NULL */
 };
 
 /* A hand-over that our Sentinel port was asked for while another proxy leads. */
@@ -204,16 +180,16 @@ struct proxy {
     struct sentinel_port *sentinel; /* NULL: sentinel.port is 0 */
     struct adopt *adopt;
     struct follow *follow;
-    char address[LEADER_TEXT_MAX + 1]; /* of our clients, as others are told it */
-    struct proxy_outlook outlook;      /* what this turn knows of the others */
-    char refusal[192];                 /* scratch: of a hand-over */
-    char heir[LEADER_TEXT_MAX + 1];    /* address of whom a hand-over was asked for; "": nobody */
+    char address[LEADER_TEXT_MAX + 1];   /* of our clients, as others are told it */
+    struct outlook outlook;              /* what this turn knows of the others */
+    uint64_t turn_random;                /* drawn anew each turn */
+    char refusal[OUTLOOK_REFUSAL_BYTES]; /* scratch: of a hand-over */
+    char heir[LEADER_TEXT_MAX + 1];      /* address of whom a hand-over was asked for; "": nobody */
 
     struct pace pace;
     uint64_t acked, acked_ns; /* what Redis was told to be committed, and when */
     struct histogram_window commit_us;
-    struct proxy_mark marks[PROXY_COMMIT_MARKS]; /* ring */
-    unsigned mark_first, mark_count;
+    struct marks marks;
     uint64_t commits;
     uint64_t commit_seen;
     uint64_t async_replies; /* that waited for no commit */

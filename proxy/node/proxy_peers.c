@@ -6,23 +6,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A proxy that no log node has heard for so long is not counted on. */
-enum { PEER_FRESH_MS = 1000 };
-/* Offsets are told now and then only: less than this is no difference. */
-enum { PEER_GRAIN_BYTES = 4 << 20 };
-/* Steps that one waits whose own Redis does not go along yet, if another's does: taking over would
- * have to wait for that. Less than a lease, which all have to wait for anyway. */
-enum { PEER_UNREADY_STEPS = 8 };
 /* How long a hand-over waits for what is under way; nobody is served meanwhile. */
 enum { PEER_YIELD_MS = 2000 };
-/* When a leader's connections have closed, its watchdog may have a word to say that saves the
- * lease; a vote in front of it would keep it from being heard. It is waited for during this part of
- * a lease, which costs nothing: without that word, all of the lease has to be waited for. */
-enum { PEER_LISTEN_PART = 8 };
 /* The lookout's pace, unless heartbeats are faster. */
 enum { PEER_LOOK_MS = 50 };
 
@@ -43,77 +31,6 @@ void proxy_open_lookout(struct proxy *p, const struct proposer_config *log)
     p->lookout = lookout_create(&config, &events, p);
 }
 
-static bool peer_is_fresh(const struct leader_peer *peer, uint64_t now_ns)
-{
-    return now_ns < peer->seen_ns || now_ns - peer->seen_ns < PEER_FRESH_MS * CLOCK_NS_PER_MS;
-}
-
-/* Whether a is rather to lead than b. */
-static bool peer_is_better(const struct leader_peer *a, const struct leader_peer *b)
-{
-    uint64_t grain = PEER_GRAIN_BYTES;
-
-    if (a->synced != b->synced) {
-        return a->synced;
-    }
-    if (a->offset > b->offset + grain || b->offset > a->offset + grain) {
-        return a->offset > b->offset;
-    }
-    return strcmp(a->name, b->name) < 0;
-}
-
-/* Takes the roster over, without us; the addresses of those that we can't read are left out. */
-static void peers_take(struct proxy_outlook *o, const char *self, const struct roster *roster)
-{
-    o->peer_count = 0;
-    for (unsigned i = 0; i < roster->count && o->peer_count < LEADER_PEERS_MAX; i++) {
-        const struct roster_entry *e = &roster->entries[i];
-        struct leader_peer *peer = &o->peers[o->peer_count];
-        *peer = (struct leader_peer){.role = (enum leader_role)e->role,
-                                     .offset = e->offset,
-                                     .needs = e->needs,
-                                     .synced = e->synced,
-                                     .sentinel_port = (int)e->sentinel_port,
-                                     .seen_ns = e->heard_ns};
-        memcpy(peer->name, e->name, sizeof peer->name);
-        if (strcmp(e->address, self) != 0 && leader_parse_address(e->address, &peer->address)) {
-            o->peer_count++;
-        }
-    }
-}
-
-static bool peer_could_lead(const struct leader_peer *peer, uint64_t now_ns)
-{
-    return peer->synced && peer->role != LEADER_LEADER && peer_is_fresh(peer, now_ns);
-}
-
-static bool peer_is_at(const struct leader_peer *peer, const char *address)
-{
-    char text[LEADER_TEXT_MAX + 1];
-
-    leader_print_address(&peer->address, text, sizeof text);
-    return strcmp(text, address) == 0;
-}
-
-/* heir: the address of the one that the leader which has released wants to be next, or "".
- * Everybody else lets it go first, as if it were better. */
-static void peers_judge(struct proxy_outlook *o, const struct leader_peer *self, const char *heir,
-                        uint64_t now_ns)
-{
-    o->rank = 0;
-    o->successor = NULL;
-    for (size_t i = 0; i < o->peer_count; i++) {
-        const struct leader_peer *peer = &o->peers[i];
-        o->rank += peer_is_fresh(peer, now_ns) && peer->role != LEADER_LEADER &&
-                   (peer_is_better(peer, self) || peer_is_at(peer, heir));
-        if (peer_could_lead(peer, now_ns) &&
-            (o->successor == NULL || peer_is_better(peer, o->successor))) {
-            o->successor = peer;
-        }
-    }
-    o->rank += !self->synced && o->successor != NULL ? PEER_UNREADY_STEPS : 0;
-}
-
 /* What a newer Redis has written, an older one may not understand: it goes no further. (A term's
  * history is told together with the mark, and nothing of that term is fed before.) */
 static void peers_check_engine(struct proxy *p, uint32_t engine)
@@ -132,9 +49,17 @@ static void peers_check_engine(struct proxy *p, uint32_t engine)
     p->outdated = outdated;
 }
 
+/* What is to be compared with others. */
+static struct leader_peer peers_self(const struct proxy *p, const struct follow_status *status)
+{
+    struct leader_peer self = {.synced = status->synced, .offset = status->applied};
+
+    (void)snprintf(self.name, sizeof self.name, "%s", p->settings->name);
+    return self;
+}
+
 void proxy_look_out(struct proxy *p, uint64_t now_ns)
 {
-    struct proxy_outlook *o = &p->outlook;
     struct follow_status status;
     struct lookout_view view;
 
@@ -145,24 +70,9 @@ void proxy_look_out(struct proxy *p, uint64_t now_ns)
         follow_see(p->follow, now_ns, view.history, view.commit);
     }
     follow_status(p->follow, now_ns, &status);
-    o->other_leads = view.leader_alive && !view.free && strcmp(view.leader, p->address) != 0;
-    o->nobody_leads = view.free;
-    o->nodes_up = view.nodes_up;
-    o->quorum_up = view.seen;
-    o->commit = view.commit;
-    o->heir = view.heir_sure && strcmp(view.heir, p->address) == 0;
-    bool wordless =
-        !view.heir_sure && view.leader_term.n > 0 && strcmp(view.leader, p->address) != 0;
-    o->listen_ms = wordless && view.gone ? (uint32_t)p->settings->lease_ms / PEER_LISTEN_PART : 0;
-    o->fell_silent = view.free ? wordless && !view.gone : o->fell_silent;
-    o->random = random_next(&p->random);
-    o->term = view.term;
-    o->leader_term = view.leader_term;
-    (void)snprintf(o->leader, sizeof o->leader, "%s", view.leader);
-    struct leader_peer self = {.synced = status.synced, .offset = status.applied};
-    (void)snprintf(self.name, sizeof self.name, "%s", p->settings->name);
-    peers_take(o, p->address, view.roster);
-    peers_judge(o, &self, view.heir, now_ns);
+    p->turn_random = random_next(&p->random);
+    struct leader_peer self = peers_self(p, &status);
+    outlook_see(&p->outlook, &view, &self, p->address, (uint32_t)p->settings->lease_ms, now_ns);
 }
 
 /* Without its lease it leads nobody, whatever it hopes for. */
@@ -188,7 +98,7 @@ static enum leader_role peer_own_role(const struct proxy *p, const struct role_v
 
 void proxy_tell_leader(struct proxy *p, const struct role_view *view)
 {
-    const struct proxy_outlook *o = &p->outlook;
+    const struct outlook *o = &p->outlook;
     enum leader_role role = peer_own_role(p, view);
     bool leads = role_leads(&p->role), serves = role == LEADER_LEADER;
     struct follow_status status;
@@ -228,7 +138,8 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view)
 
 const char *proxy_hand_over(struct proxy *p, const char *name)
 {
-    const struct leader_peer *to = name[0] == '\0' ? p->outlook.successor : NULL;
+    struct leader_peer self = {.synced = true};
+    const char *refusal;
     struct role_view view;
 
     proxy_view(p, &view);
@@ -239,29 +150,12 @@ const char *proxy_hand_over(struct proxy *p, const char *name)
                        info->known && !info->self ? p->outlook.leader : "");
         return p->refusal;
     }
-    for (size_t i = 0; i < p->outlook.peer_count && name[0] != '\0'; i++) {
-        const struct leader_peer *peer = &p->outlook.peers[i];
-        char address[LEADER_TEXT_MAX + 1];
-        leader_print_address(&peer->address, address, sizeof address);
-        if (strcmp(peer->name, name) == 0 || strcmp(address, name) == 0) {
-            to = peer;
-        }
-    }
-    if (to == NULL && name[0] == '\0') {
-        return "NOTREADY no other proxy's Redis goes along with the log";
-    }
-    if (strcmp(name, p->settings->name) == 0 || strcmp(name, p->address) == 0) {
-        return "ERR this proxy leads already";
-    }
-    if (to == NULL || !peer_is_fresh(to, view.now_ns)) {
-        return "NOPEER no such proxy is there";
-    }
-    if (!peer_could_lead(to, view.now_ns)) {
-        uint64_t commit = proposer_commit(p->proposer);
-        (void)snprintf(p->refusal, sizeof p->refusal,
-                       "NOTREADY %s is not caught up: %" PRIu64 " bytes behind", to->name,
-                       commit > to->offset ? commit - to->offset : 0);
-        return p->refusal;
+    (void)snprintf(self.name, sizeof self.name, "%s", p->settings->name);
+    const struct leader_peer *to =
+        outlook_heir(&p->outlook, &self, p->address, name, proposer_commit(p->proposer),
+                     view.now_ns, p->refusal, &refusal);
+    if (to == NULL) {
+        return refusal;
     }
     leader_print_address(&to->address, p->heir, sizeof p->heir);
     log_info("handing over to %s (%s)", to->name, p->heir);

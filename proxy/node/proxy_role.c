@@ -220,7 +220,7 @@ static void action_lead(void *ctx, uint64_t begin, const struct replid *replid)
     proposer_lead(p->proposer, clock_now_ns(), begin, replid);
     tracker_reset(p->tracker, begin);
     effects_start(p->effects, begin, p->router.config.databases == 1 ? 0 : -1);
-    p->mark_first = p->mark_count = 0;
+    marks_clear(&p->marks);
     pace_init(&p->pace, ROLE_HOLD_MAX_US * CLOCK_NS_PER_US);
     p->commit_seen = begin;
     p->acked = UINT64_MAX; /* a new link: Redis knows nothing */
