@@ -158,6 +158,7 @@ void proxy_view(const struct proxy *p, struct role_view *view)
         .may_serve = proposer_may_serve(p->proposer, now_ns),
         .lease_is_over = state == PROPOSER_LEADING && lease_end_ns != 0 && now_ns >= lease_end_ns,
         .deaf = proxy_is_deaf(p),
+        .alone = !p->router.had_others,
         .stream_offset = effects_offset(p->effects),
         .redis_stalled =
             control_silent_ms(p->control, now_ns) > (uint64_t)p->settings->redis_handover_ms,

@@ -193,10 +193,12 @@ static bool role_redis_is_gone(struct role *role, const struct role_view *view)
     return view->now_ns - role->redis_ns > ROLE_REDIS_PATIENCE_MS * CLOCK_NS_PER_MS;
 }
 
-/* Whether the lease has run out, and there is no sense in waiting for another. */
+/* Whether the lease has run out, and there is no sense in waiting for another: somebody else may
+ * lead, if only we stop. (Who is alone waits: disks that stall come back, and so does the lease.)
+ */
 static bool role_is_deaf(struct role *role, const struct role_view *view)
 {
-    if (!role_leads(role) || !view->lease_is_over || !view->deaf) {
+    if (!role_leads(role) || !view->lease_is_over || !view->deaf || view->alone) {
         role->deaf_ns = 0;
         return false;
     }

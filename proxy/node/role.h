@@ -75,6 +75,7 @@ struct role_view {
     bool may_serve;     /* lease, first commit, older leases gone */
     bool lease_is_over; /* leading, and it had one */
     bool deaf;          /* a quorum of log nodes is connected and does not answer */
+    bool alone;         /* no other proxy was ever heard of, which could lead instead */
     bool log_empty;     /* of the elected */
     uint64_t log_end;
     struct replid replid;   /* of the log at its end */

@@ -554,6 +554,26 @@ START_TEST(gives_up_when_deaf_without_a_lease)
 }
 END_TEST
 
+/* Who is alone waits for as long as it takes: nobody else can lead. */
+START_TEST(waits_when_deaf_and_alone)
+{
+    begin_serving();
+    view.deaf = view.alone = view.lease_is_over = true;
+    view.may_serve = false;
+    role_step(&role, &view);
+    ck_assert(role_next_ns(&role) == UINT64_MAX);
+    view.now_ns += 3600000 * MS;
+    role_step(&role, &view);
+    expect("");
+    view.alone = false; /* one has come since */
+    role_step(&role, &view);
+    expect("");
+    view.now_ns += 200 * MS;
+    role_step(&role, &view);
+    expect("wdr");
+}
+END_TEST
+
 /* A lease that runs out changes no role: the same leader serves again when a quorum is back. */
 START_TEST(keeps_leading_without_a_lease)
 {
@@ -574,5 +594,5 @@ int main(void)
         leaves_the_term_to_others_while_redis_is_away, deposed_just_before_it_would_lead,
         campaigns_again_at_once, reattaches_to_the_same_redis, another_redis_means_another_election,
         deposed_in_every_state, reattaching_in_vain_has_its_pauses, keeps_leading_without_a_lease,
-        gives_up_when_deaf_without_a_lease);
+        gives_up_when_deaf_without_a_lease, waits_when_deaf_and_alone);
 }
