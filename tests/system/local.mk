@@ -116,6 +116,19 @@ test_users_LDADD = $(SYSTEM_LDADD)
 test_withhold_SOURCES = tests/system/test_withhold.c
 test_withhold_LDADD = $(SYSTEM_LDADD)
 
+# A machine that stalls (tests/lib/stall.c): system tests on one. STALLS: how; STALL_TESTS: which.
+EXTRA_PROGRAMS += stall.so
+stall_so_SOURCES = tests/lib/stall.c
+stall_so_CFLAGS = $(AM_CFLAGS) -fPIC
+stall_so_LDFLAGS = -shared
+stall_so_LDADD =
+STALLS = disk=20000,5000 turn=31000,5000 seed=1
+STALL_TESTS = $(SYSTEM_TESTS)
+.PHONY: check-stalls
+check-stalls: stall.so
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(STALL_TESTS)" \
+	    TESTS_ENVIRONMENT="LD_PRELOAD=$(abs_builddir)/stall.so HOLDFAST_STALL='$(STALLS)'"
+
 # Other people's clients: tests/clients/run, which scripts/check calls.
 EXTRA_DIST += \
 	tests/clients/client_bullmq.js \
