@@ -69,7 +69,8 @@ static bool says_context_first(const struct player *pl, struct message said, str
 {
     bool first = starts(said, "-OOM ") || starts(said, "-NOREPLICAS ") || starts(said, "-NOPERM ");
 
-    return first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '");
+    return (first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '")) ||
+           (starts(said, "-NOPERM ") && starts(m, "-NOREPLICAS "));
 }
 
 /* Both frames are at the front. */

@@ -229,7 +229,7 @@ static bool ends_another(struct message acknowledgement, struct message m)
     frames_parse(&y, m.bytes, m.len);
     bool ends = x.count == 3 && memmem(x.children[0].bytes, x.children[0].len, "unsub", 5) != NULL;
     for (size_t i = 1; ends && i + 1 < y.count; i++) {
-        ends = !equal_bytes(&x.children[1], &y.children[i]);
+        ends = x.children[1].type == '_' || !equal_bytes(&x.children[1], &y.children[i]);
     }
     frames_release(&x);
     frames_release(&y);

@@ -207,6 +207,22 @@ static bool would_wait_too(const struct performance *pf, const struct player *pl
            !(step_is(s, 0, "client") && step_is(s, 1, "unpause"));
 }
 
+/* Whether it makes several keys of somebody who blocks ready at once: Redis serves them in the
+ * order of a hash table (scanDatabaseForReadyKeys in db.c). */
+static bool wakes_by_chance(const struct performance *pf, const struct step *s)
+{
+    bool wakes = false;
+
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        const struct player_queue *q = &pf->players[i].owed;
+        const struct step *blocks =
+            pf->players[i].open && q->count > 0 ? &pf->program->steps[q->steps[q->head]] : NULL;
+        wakes |= blocks != NULL && may_block(pf->stage, blocks) && blocks->count > 3 &&
+                 !step_is(blocks, 0, "blmove") && !step_is(blocks, 0, "brpoplpush");
+    }
+    return wakes && step_is(s, 0, "swapdb");
+}
+
 /* Queues the steps from `first` on that make one pipeline; returns where the next one begins. */
 static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
 {
@@ -226,7 +242,7 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
             break;
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
-        if (hears_itself(pf, pl, s) || would_wait_too(pf, pl, s) ||
+        if (hears_itself(pf, pl, s) || would_wait_too(pf, pl, s) || wakes_by_chance(pf, s) ||
             (pf->alone && rules_runs_scripts(s)) || !player_sends(pl, pf->stage, p, i)) {
             continue;
         }

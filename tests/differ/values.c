@@ -50,7 +50,7 @@ void values_lex_key(struct random *r, struct step *s)
 
 void values_corner(struct random *r, struct step *s)
 {
-    static const char bytes[] = {0, 1, (char)0x80, (char)0xff, '\r', '\n'};
+    static const char bytes[] = {1, 0, (char)0x80, (char)0xff, '\r', '\n'};
     char text[200];
 
     switch (random_below(r, 10)) {
