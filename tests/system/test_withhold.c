@@ -119,6 +119,7 @@ START_TEST(without_a_quorum)
                   (char *)buf_head(&reply));
     buf_release(&reply);
     ck_assert(writer.in.len == 0 && reader.in.len == 0);
+    ck_assert(wire_silent(&writer, 4 * SILENCE_MS)); /* longer than a leader among others waits */
 
     cluster_resume(cluster, "log2");
     cluster_resume(cluster, "log3");
