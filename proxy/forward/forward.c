@@ -170,8 +170,8 @@ static size_t forward_place(const struct forward *f, const struct client *c)
 {
     size_t own = c->id % f->config.links, place = own;
 
-    if (c->forwarded > 0) {
-        return c->forward_link;
+    if (c->forwarded > 0) { /* maybe in another forward (INFO), of more links */
+        return c->forward_link % f->config.links;
     }
     while (forward_link_stalls(&f->links[place], c->all->now_ns) ||
            (place != own && forward_link_waits(&f->links[place]))) {
@@ -208,7 +208,9 @@ static struct uplink *forward_link(struct forward *f, struct request *r, uint64_
     if (forward_is_full(f, l)) {
         return NULL;
     }
-    r->client->forward_link = (uint8_t)place;
+    if (r->client->forwarded == 0) {
+        r->client->forward_link = (uint8_t)place;
+    }
     f->total++;
     r->queued_ns = now_ns;
     r->client->forwarded++;

@@ -140,6 +140,32 @@ START_TEST(a_script_holds_up_nobody_else)
 }
 END_TEST
 
+/* INFO is about the proxy that is asked, on whatever link the requests before it are. */
+START_TEST(info_behind_what_is_forwarded)
+{
+    enum { CLIENTS = 20 }; /* more than there are links */
+    struct wire w[CLIENTS];
+    struct buf reply = BUF_INIT;
+
+    for (int i = 0; i < CLIENTS; i++) {
+        open_follower(&w[i], 0);
+        wire_asks(&w[i], "+PONG\r\n", "PING");
+        wire_queue(&w[i], "GET", "nosuch");
+        wire_queue(&w[i], "INFO");
+        wire_queue(&w[i], "GET", "nosuch");
+        wire_flush(&w[i]);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        wire_expect(&w[i], "$-1\r\n");
+        buf_clear(&reply);
+        ck_assert_int_eq(wire_reply(&w[i], &reply, WIRE_PATIENCE_MS), ERR_OK);
+        wire_expect(&w[i], "$-1\r\n");
+        wire_close(&w[i]);
+    }
+    buf_release(&reply);
+}
+END_TEST
+
 /* What a client says of itself inside MULTI is carried out by the leader's Redis, and counts here.
  */
 START_TEST(sessions_in_transactions)
@@ -598,9 +624,9 @@ int main(void)
 
     SYSTEM_CASE(suite, "any_proxy", system_serve, 240, replies_are_those_of_redis,
                 replies_are_those_of_redis_in_resp3, sessions_in_transactions,
-                a_script_holds_up_nobody_else, one_dataset, who_blocks_is_not_overtaken,
-                long_pipeline, big_values_and_slow_readers, readonly_sees_a_prefix, roles_are_told,
-                counts_are_the_leaders, leader_hands_over_under_load, leader_frozen_under_load,
-                leader_killed_under_load);
+                a_script_holds_up_nobody_else, info_behind_what_is_forwarded, one_dataset,
+                who_blocks_is_not_overtaken, long_pipeline, big_values_and_slow_readers,
+                readonly_sees_a_prefix, roles_are_told, counts_are_the_leaders,
+                leader_hands_over_under_load, leader_frozen_under_load, leader_killed_under_load);
     return unit_main(suite);
 }
