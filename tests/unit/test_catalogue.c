@@ -257,7 +257,7 @@ START_TEST(who_answers)
     ck_assert(!view_now().quorum);
     ck_assert_uint_eq(view_now().answered, 4);
     ck_assert_uint_eq(view_now().entries[0].on, 4); /* nothing of before */
-    ck_assert_uint_gt(questions[0], 5); /* again and again */
+    ck_assert_uint_gt(questions[0], 5);             /* again and again */
 }
 END_TEST
 
