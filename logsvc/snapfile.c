@@ -13,7 +13,7 @@
 
 /* Written to the disk while it is received, little by little, and synced now and then, so that no
  * sync holds up the node for long, nor an append of a neighbour's on the same disk. */
-enum { SNAPFILE_PUSH_BYTES = 256 * 1024, SNAPFILE_SYNC_BYTES = 16 * 1024 * 1024 };
+enum { SNAPFILE_PUSH_BYTES = 64 * 1024, SNAPFILE_SYNC_BYTES = 16 * 1024 * 1024 };
 /* Of 64 TiB. */
 enum { SNAPFILE_META_MAX_BYTES = 1024 * 1024 * 1024 };
 

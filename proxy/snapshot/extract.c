@@ -20,7 +20,7 @@
 enum {
     EXTRACT_TIMEOUT_MS = 300000,
     EXTRACT_READ_BYTES = 256 << 10,
-    EXTRACT_PUSH_BYTES = 256 << 10, /* passed on to the disk at a time */
+    EXTRACT_PUSH_BYTES = 64 << 10, /* passed on to the disk at a time */
     EXTRACT_PATH_MAX = 4096
 };
 

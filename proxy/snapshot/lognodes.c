@@ -19,8 +19,7 @@ enum {
     LOGNODES_TIMEOUT_MS = 2000,
     LOGNODES_RETRY_MS = 50,
     LOGNODES_INFLIGHT = 4,
-    LOGNODES_SHIP_BYTES =
-        256 << 10 /* of one piece of a snapshot: what a node's disk gets at once */
+    LOGNODES_SHIP_BYTES = 64 << 10 /* of one piece of a snapshot: what a node's disk gets at once */
 };
 
 /* A log node that we have a link to; its place in the table is its number everywhere. */

@@ -25,7 +25,7 @@ enum {
     REPLAY_STALL_MS = 120000, /* nothing moves and Redis says nothing */
     REPLAY_FEED_MS = 3600000, /* Redis may be silent for long while it loads, or while we stand */
     REPLAY_QUEUE_BYTES = 8 << 20,
-    REPLAY_PIECE_BYTES = 256 << 10,
+    REPLAY_PIECE_BYTES = 64 << 10,
     REPLAY_BURST_MS = 50, /* of the rate: what may go at once */
     REPLAY_SECRET_CHARS = 32
 };
