@@ -28,6 +28,20 @@ static int kept_write(int fd, const struct buf *text)
     return fsync(fd) == 0 ? 0 : errno;
 }
 
+/* Only then is the name that a file got there sure to last (as rewriteConfigOverwriteFile in
+ * config.c has it). */
+static int kept_sync_folder(const char *data_dir)
+{
+    int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return errno;
+    }
+    int rc = fsync(fd) == 0 ? 0 : errno;
+    (void)close(fd);
+    return rc;
+}
+
 int kept_save(const char *data_dir, const struct client_config *config)
 {
     char path[KEPT_PATH_BYTES], fresh[KEPT_PATH_BYTES];
@@ -48,7 +62,11 @@ int kept_save(const char *data_dir, const struct client_config *config)
     if (rc == 0 && rename(fresh, path) != 0) {
         rc = errno;
     }
-    return rc;
+    if (rc != 0) {
+        (void)unlink(fresh);
+        return rc;
+    }
+    return kept_sync_folder(data_dir);
 }
 
 int kept_load(const char *data_dir, struct client_config *config)
