@@ -31,12 +31,13 @@ static void proxy_private_down(void *ctx, struct client *c, unsigned kept, struc
 {
     struct proxy *p = ctx;
 
+    if ((kept & PRIVATE_MULTI) != 0) {
+        transaction_unship(c); /* first: closing the client would tell the link to forget it */
+    }
     if (unknown != NULL || (kept & ~(unsigned)PRIVATE_MULTI) != 0) {
         log_info("client %llu closed, its private link ended: %s", (unsigned long long)c->id,
                  reason);
         client_close(c, "the outcome of its requests is unknown");
-    } else if (kept != 0) {
-        transaction_unship(c);
     }
     for (struct request *r = unknown, *next; r != NULL; r = next) {
         next = r->next_in_batch;

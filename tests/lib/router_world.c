@@ -88,10 +88,11 @@ static void owner_down(void *ctx, struct request *unknown, struct request *unsen
 static void owner_private_down(void *ctx, struct client *c, unsigned kept, struct request *unknown,
                                struct request *unsent, const char *reason)
 {
-    if ((kept & ~(unsigned)PRIVATE_MULTI) != 0) {
-        client_close(c, "its link is lost");
-    } else if (kept != 0) {
+    if ((kept & PRIVATE_MULTI) != 0) {
         transaction_unship(c);
+    }
+    if (unknown != NULL || (kept & ~(unsigned)PRIVATE_MULTI) != 0) {
+        client_close(c, "its link is lost");
     }
     owner_down(ctx, unknown, unsent, reason);
 }
@@ -238,10 +239,11 @@ static void owner_forward_private_down(void *ctx, struct client *c, unsigned kep
                                        struct request *unknown, struct request *unsent,
                                        const char *reason)
 {
-    if ((kept & ~(unsigned)PRIVATE_MULTI) != 0) {
-        client_close(c, "its link is lost");
-    } else if (kept != 0) {
+    if ((kept & PRIVATE_MULTI) != 0) {
         transaction_unship(c);
+    }
+    if (unknown != NULL || (kept & ~(unsigned)PRIVATE_MULTI) != 0) {
+        client_close(c, "its link is lost");
     }
     owner_down(ctx, unknown, NULL, reason);
     for (struct request *r = unsent, *next; r != NULL; r = next) {

@@ -144,10 +144,10 @@ END_TEST
  * client discards, or leaves, Redis does as well. */
 START_TEST(test_shipped_in_vain)
 {
-    enum { OOM, LOST, DISCARDED, GONE };
+    enum { OOM, LOST, DISCARDED, GONE, LOST_EARLY };
 
     world_join(1);
-    for (int how = OOM; how <= GONE; how++) {
+    for (int how = OOM; how <= LOST_EARLY; how++) {
         world_say_raw(0, "MULTI\r\nGET a\r\n");
         world_expect(0, OK QUEUED);
         world_say(1, "CONFIG SET maxmemory 1");
@@ -156,7 +156,12 @@ START_TEST(test_shipped_in_vain)
         if (how == GONE) {
             world_join(0);
         }
-        world_link_redis_raw(0, how == OOM ? OK "-OOM no memory\r\n" : OK QUEUED);
+        if (how == LOST_EARLY) {
+            world_link_down(0);
+            world_join(0);
+        } else {
+            world_link_redis_raw(0, how == OOM ? OK "-OOM no memory\r\n" : OK QUEUED);
+        }
         if (how == LOST) {
             world_link_down(0);
         }
