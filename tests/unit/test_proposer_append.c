@@ -526,6 +526,16 @@ START_TEST(first_leader_does_not_wait)
     grant(1, (struct vote){.elapsed_ns = MS(1), .unit_off = END, .pairs = PAIRS(1, 100)});
     ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
     ck_assert_uint_gt(proposer_safe_at_ns(p), now);
+
+    teardown();
+    setup();
+    to_voting();
+    grant(0, (struct vote){.elapsed_ns = MS(1)});
+    grant(2, (struct vote){.elapsed_ns = MS(1), .uncertain_to = END});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_VOTING);
+    grant(1, (struct vote){.elapsed_ns = MS(1)});
+    ck_assert_int_eq(proposer_state(p), PROPOSER_ELECTED);
+    ck_assert_uint_gt(proposer_safe_at_ns(p), now);
 }
 END_TEST
 
