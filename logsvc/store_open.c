@@ -344,7 +344,8 @@ static int store_check_chain(struct store *s, uint8_t *block)
             footer.end > next->header.begin || footer.end < g->header.begin) {
             continue;
         }
-        g->dense = footer.end_pos == data_end; /* what is appended to keeps a block in between */
+        /* An idle record may fill what is appended to as well; but what is packed is smaller. */
+        g->dense = footer.end_pos == data_end && g->header.file_bytes != s->config.segment_bytes;
         if (footer.end < next->header.begin) {
             store_insert_missing(s, i + 1, footer.end);
         } else if (next->bad || footer.chain_crc == next->header.chain_crc) {

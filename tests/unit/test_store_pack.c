@@ -174,6 +174,41 @@ START_TEST(the_same_log_in_less)
 }
 END_TEST
 
+/* One write at a time and rest behind each: every segment is full to its last block, which an idle
+ * record has. All are packed, also by a node that was started anew in between. */
+START_TEST(slow_client)
+{
+    for (int restarted = 0; restarted < 2; restarted++) {
+        segment_bytes = 4 * (uint64_t)SEGMENT;
+        pack_percent = 75;
+        model_begin();
+        m.cut_to = UINT64_MAX;
+        ck_assert_int_eq(reopen(), ERR_OK);
+        ck_assert_int_eq(save_meta(), ERR_OK);
+        ck_assert_int_eq(reset_to(BEGIN), ERR_OK);
+        for (unsigned i = 0; i < 500; i++) {
+            ck_assert_int_eq(append(RECORD_BYTES), ERR_OK);
+            ck_assert_int_eq(flush(), ERR_OK);
+            int rc = mark_idle();
+            ck_assert(rc == ERR_OK || rc == ERR_NO_SPACE);
+        }
+        uint64_t bytes = closed_bytes();
+        ck_assert_uint_ge(bytes, 10 * segment_bytes);
+        if (restarted > 0) {
+            restart(FAKE_DISK_LOSE_ALL, 0);
+        }
+        struct packed done = pack(UINT32_MAX);
+        ck_assert_uint_eq(done.files, bytes / segment_bytes);
+        ck_assert_uint_eq(done.failures, 0);
+        ck_assert_uint_le(closed_bytes(), bytes / 2);
+        check_bytes(3000);
+        restart(FAKE_DISK_LOSE_ALL, 0);
+        ck_assert_uint_eq(pack(UINT32_MAX).files, 0);
+        model_end();
+    }
+}
+END_TEST
+
 /* What would not win a quarter is left alone: without reading it where its records were counted,
  * else when that is seen. */
 START_TEST(not_worth_it)
@@ -443,7 +478,7 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN_FOR("store_pack", setup, NULL, 240, the_same_log_in_less, not_worth_it,
-                        readers_meanwhile, power_failure_everywhere, error_everywhere, full_disk,
-                        cuts_and_trims_meanwhile, cuts_of_packed_segments);
+    return UNIT_RUN_FOR("store_pack", setup, NULL, 240, the_same_log_in_less, slow_client,
+                        not_worth_it, readers_meanwhile, power_failure_everywhere, error_everywhere,
+                        full_disk, cuts_and_trims_meanwhile, cuts_of_packed_segments);
 }
