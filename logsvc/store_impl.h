@@ -262,7 +262,7 @@ void store_mend_stop(struct store *s);
 int store_pack_open(struct store *s) MUST_CHECK;
 void store_pack_close(struct store *s);
 int store_pack(struct storage *base, size_t max_bytes, struct storage_pack *out) MUST_CHECK;
-/* Gives up what is under way, because the segments change. */
+/* Gives up what is under way, because the segments change, or that one goes. */
 void store_pack_drop(struct store *s);
 
 #endif

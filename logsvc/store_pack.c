@@ -131,7 +131,7 @@ static void store_pack_begin(struct store *s, size_t i, struct storage_pack *out
 }
 
 /* The segment that was packed, if it is there still and as it was: not trimmed away, nor mended,
- * nor suspected; else NULL. Cuts have dropped the job. */
+ * nor suspected; else NULL. Cuts, and trims that removed it, have dropped the job. */
 static struct store_segment *store_pack_subject(struct store *s)
 {
     if (s->segment_count == 0) {

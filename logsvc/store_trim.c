@@ -69,6 +69,9 @@ int store_trim(struct storage *base, uint64_t offset, uint64_t *begin)
         return rc == ERR_NO_SPACE ? rc : store_fail(s, rc);
     }
     store_check_stop(s);
+    if (s->pack.begin < s->segments[first].header.begin) {
+        store_pack_drop(s);
+    }
     for (size_t i = 0; i < first && rc == ERR_OK; i++) {
         rc = store_remove_segment(s, s->segments[i].header.begin);
     }

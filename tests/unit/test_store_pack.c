@@ -448,6 +448,28 @@ START_TEST(cuts_and_trims_meanwhile)
 }
 END_TEST
 
+/* What a trim removes is not packed to its end: no more is read of it, and what was made of it goes
+ * at once. What a trim leaves is packed on. */
+START_TEST(trimmed_meanwhile)
+{
+    for (int removed = 0; removed < 2; removed++) {
+        make_log();
+        uint64_t newest = segment_begin(SEGMENT_NEWEST);
+        (void)pack(2);
+        ck_assert(has_temporary());
+        ck_assert_int_eq(trim_to(removed > 0 ? m.flushed : newest), ERR_OK);
+        ck_assert(removed > 0 ? m.begin > newest : m.begin == newest);
+        uint64_t reads = fake_disk_reads(m.disk);
+        (void)pack(1);
+        ck_assert(has_temporary() == (removed == 0));
+        ck_assert(removed == 0 || fake_disk_reads(m.disk) == reads);
+        ck_assert_uint_eq(pack(UINT32_MAX).files, removed == 0);
+        restart(FAKE_DISK_LOSE_ALL, 0);
+        model_end();
+    }
+}
+END_TEST
+
 /* Packed segments are cut, trimmed and begun anew like others, with the power failing at each
  * operation of it. */
 START_TEST(cuts_of_packed_segments)
@@ -480,5 +502,6 @@ int main(void)
 {
     return UNIT_RUN_FOR("store_pack", setup, NULL, 240, the_same_log_in_less, slow_client,
                         not_worth_it, readers_meanwhile, power_failure_everywhere, error_everywhere,
-                        full_disk, cuts_and_trims_meanwhile, cuts_of_packed_segments);
+                        full_disk, cuts_and_trims_meanwhile, trimmed_meanwhile,
+                        cuts_of_packed_segments);
 }
