@@ -22,8 +22,9 @@ void pack_end(struct pack *p)
     segment_writer_fini(&p->writer);
     segment_index_release(&p->index);
     disk_close(p->read);
+    disk_close(p->source);
     disk_close(p->file);
-    p->read = p->file = NULL;
+    p->read = p->source = p->file = NULL;
 }
 
 /* Opens a file to walk over its records. */
@@ -89,7 +90,7 @@ static int pack_copied(struct pack *p)
     }
     segment_cursor_fini(&p->cursor);
     segment_index_release(&p->index);
-    disk_close(p->read);
+    p->source = p->read;
     p->read = NULL;
     p->digest_copied = p->digest;
     p->digest = 0;

@@ -27,8 +27,9 @@ struct pack {
     struct disk *disk;
     struct pack_job job;
     enum pack_phase phase;
-    struct disk_file *file; /* the target */
-    struct disk_file *read; /* of PACK_COPY: the source; of PACK_CHECK: the target */
+    struct disk_file *file;   /* the target */
+    struct disk_file *read;   /* of PACK_COPY: the source; of PACK_CHECK: the target */
+    struct disk_file *source; /* of PACK_CHECK: open still, for pack_end */
     struct segment_cursor cursor;
     struct segment_writer writer;
     uint32_t digest; /* of the records' headers, but for what is the node's own in them */
@@ -47,7 +48,8 @@ void pack_begin(struct pack *p, struct disk *d, const struct pack_job *job);
  * not known to be there. */
 int pack_step(struct pack *p, size_t max_bytes, size_t *used) MUST_CHECK;
 
-/* Ends it at any time. The target is left where it is. */
+/* Ends it at any time. The target is left where it is. Both files are open until then: whoever
+ * calls this is the one who waits while the disk frees what has lost its name in between. */
 void pack_end(struct pack *p);
 
 #endif

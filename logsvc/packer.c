@@ -1,6 +1,6 @@
 /* The states are atomic and there is no mutex: the log's thread must never wait for this one, which
- * may be held up by the disk at any time. Whoever has the state (the thread: WORKING; its owner:
- * IDLE and DONE) has all the rest. */
+ * may be held up by the disk at any time. Whoever has the state (the thread: WORKING and FREEING;
+ * its owner: IDLE and DONE) has all the rest. */
 #include "logsvc/packer.h"
 
 #include "common/clock.h"
@@ -15,7 +15,7 @@
 
 enum { PACKER_STEP_BYTES = 128 * 1024, PACKER_NAP_MS = 20 };
 
-enum packer_state { PACKER_IDLE, PACKER_WORKING, PACKER_DONE };
+enum packer_state { PACKER_IDLE, PACKER_WORKING, PACKER_DONE, PACKER_FREEING };
 
 struct packer {
     struct packer_config config;
@@ -74,14 +74,23 @@ static int packer_work(struct packer *p)
     }
 }
 
+static void packer_free(struct packer *p)
+{
+    pack_end(&p->pack);
+    atomic_store(&p->state, PACKER_IDLE);
+}
+
 static void *packer_main(void *arg)
 {
     struct packer *p = arg;
 
     while (!atomic_load(&p->stopping)) {
-        if (atomic_load(&p->state) == PACKER_WORKING) {
+        int state = atomic_load(&p->state);
+        if (state == PACKER_WORKING) {
             p->rc = packer_work(p);
             atomic_store(&p->state, PACKER_DONE);
+        } else if (state == PACKER_FREEING) {
+            packer_free(p);
         } else {
             (void)sem_wait(&p->woken);
         }
@@ -161,7 +170,7 @@ int packer_step(struct packer *p, size_t max_bytes, size_t *used, struct segment
         p->rc = atomic_load(&p->dropped) ? ERR_CLOSED : pack_step(&p->pack, max_bytes, used);
         atomic_store(&p->state, p->rc == ERR_MORE ? PACKER_WORKING : PACKER_DONE);
     }
-    if (atomic_load(&p->state) == PACKER_WORKING) {
+    if (atomic_load(&p->state) != PACKER_DONE) {
         return ERR_MORE;
     }
     int rc = atomic_load(&p->dropped) ? ERR_CLOSED : p->rc;
@@ -170,12 +179,21 @@ int packer_step(struct packer *p, size_t max_bytes, size_t *used, struct segment
         *index = p->pack.index;
         p->pack.index = (struct segment_index){0};
     }
-    pack_end(&p->pack);
     if (rc != ERR_OK) {
         packer_remove(p);
     }
-    atomic_store(&p->state, PACKER_IDLE);
     return rc;
+}
+
+void packer_release(struct packer *p)
+{
+    MUST(atomic_load(&p->state) == PACKER_DONE);
+    if (p->config.threaded) {
+        atomic_store(&p->state, PACKER_FREEING);
+        packer_wake(p);
+    } else {
+        packer_free(p);
+    }
 }
 
 void packer_drop(struct packer *p)

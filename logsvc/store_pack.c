@@ -8,7 +8,8 @@
  * sync that fails concerns a file only that nobody needs. From the rename on errors are final, as
  * everywhere. What is done to the segments meanwhile has the right of way: a file that was made of
  * one which has changed since is thrown away. A crash leaves pack.tmp, which is removed at the next
- * start. */
+ * start. What it was made of, or what is thrown away, is freed by the packer's thread: the log's
+ * own would wait for the disk. */
 #include "common/log.h"
 #include "logsvc/store_impl.h"
 
@@ -209,8 +210,12 @@ int store_pack(struct storage *base, size_t max_bytes, struct storage_pack *out)
     }
     if (packer_busy(s->pack.packer)) {
         int rc = packer_step(s->pack.packer, max_bytes, &out->bytes, &header, &index);
-        rc = rc == ERR_MORE ? ERR_OK : store_pack_ended(s, rc, &header, &index, out);
+        if (rc == ERR_MORE) {
+            return ERR_OK;
+        }
+        rc = store_pack_ended(s, rc, &header, &index, out);
         segment_index_release(&index);
+        packer_release(s->pack.packer);
         return rc;
     }
     if (store_pack_choose(s, &chosen)) {

@@ -7,6 +7,8 @@
 #include "tests/lib/unit.h"
 
 #include <ftw.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +26,13 @@ static uint8_t bytes[BYTES_MAX];
 static uint64_t end;
 static uint32_t chain;
 static uint64_t term;
+static struct disk *disk;
 
 static void open_log(uint64_t bytes_per_s)
 {
     char log[DISK_PATH_BYTES];
     struct store_config config = {
-        .disk = disk_posix(),
+        .disk = disk,
         .folder = log,
         .cluster_id = {1, 2, 3},
         .node_id = "log1",
@@ -48,6 +51,7 @@ static void open_log(uint64_t bytes_per_s)
 static void setup(void)
 {
     unit_hush();
+    disk = disk_posix();
     (void)snprintf(folder, sizeof folder, "packer-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     end = BEGIN;
@@ -253,7 +257,79 @@ START_TEST(pace)
 }
 END_TEST
 
+/* What the packer's thread has open of a segment, and who has closed it. */
+static struct watch {
+    struct disk_ops ops;
+    pthread_t log;
+    _Atomic(struct disk_file *) source;
+    unsigned closed_by_log, replaced, replaced_held; /* the log's thread counts */
+} watch;
+
+static int watch_open(struct disk *d, const char *path, unsigned flags, struct disk_file **out)
+{
+    int rc = disk_posix()->ops->open(d, path, flags, out);
+
+    if (rc == ERR_OK && strstr(path, "/seg-") != NULL &&
+        !pthread_equal(pthread_self(), watch.log)) {
+        atomic_store(&watch.source, *out);
+    }
+    return rc;
+}
+
+static void watch_close(struct disk_file *f)
+{
+    if (f == atomic_load(&watch.source)) {
+        if (pthread_equal(pthread_self(), watch.log)) {
+            watch.closed_by_log++;
+        }
+        atomic_store(&watch.source, NULL);
+    }
+    disk_posix()->ops->close(f);
+}
+
+static int watch_rename(struct disk *d, const char *from, const char *to)
+{
+    if (strstr(from, "/pack.tmp") != NULL) {
+        watch.replaced++;
+        watch.replaced_held += atomic_load(&watch.source) != NULL;
+    }
+    return disk_posix()->ops->rename(d, from, to);
+}
+
+/* The log's thread never waits until the blocks of an old segment are freed: it is held while
+ * another takes its name, or it is trimmed away, and it is the packer's thread that lets go. */
+START_TEST(freed_by_the_thread)
+{
+    static struct disk watched = {&watch.ops};
+    unsigned files = 0;
+    uint64_t begin = 0;
+
+    watch.ops = *disk_posix()->ops;
+    watch.ops.open = watch_open;
+    watch.ops.close = watch_close;
+    watch.ops.rename = watch_rename;
+    watch.log = pthread_self();
+    disk = &watched;
+    open_log(UINT64_MAX / CLOCK_NS_PER_S);
+    ck_assert_int_eq(st->ops->reset(st, BEGIN, 0), ERR_OK);
+    append(1000);
+    files += pack_all();
+    ck_assert_uint_ge(files, 2);
+    ck_assert_uint_eq(watch.replaced, files);
+    ck_assert_uint_eq(watch.replaced_held, files);
+    ck_assert_ptr_null(atomic_load(&watch.source));
+    append(300);
+    (void)pack_once(&files);
+    ck_assert_int_eq(st->ops->trim(st, end, &begin), ERR_OK);
+    ck_assert_uint_gt(begin, BEGIN);
+    (void)pack_all();
+    ck_assert_ptr_null(atomic_load(&watch.source));
+    ck_assert_uint_eq(watch.closed_by_log, 0);
+}
+END_TEST
+
 int main(void)
 {
-    return UNIT_RUN_FOR("packer", setup, teardown, 120, beside_the_log, in_the_middle, pace);
+    return UNIT_RUN_FOR("packer", setup, teardown, 120, beside_the_log, in_the_middle, pace,
+                        freed_by_the_thread);
 }
