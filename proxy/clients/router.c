@@ -201,6 +201,18 @@ const char *router_refusal(const struct router *router, const struct client *c, 
     return writes ? router_no_replicas : router_master_down;
 }
 
+/* Whether it is refused whatever is paused: Redis looks at the pause last (processCommand). */
+static bool router_refuses_anyway(const struct router *router, const struct client *c,
+                                  const struct command *command)
+{
+    if ((command->flags & COMMAND_FLAG_WRITE) == 0) {
+        return false;
+    }
+    enum route route = router_route(router, c, true, false, false);
+    return route == ROUTE_READ_ONLY ||
+           (route == ROUTE_ENGINE && client_config_replicas_lack(&c->all->config));
+}
+
 const char *router_gave_up(const struct request *r, bool replica)
 {
     if (replica) {
@@ -521,12 +533,33 @@ static bool router_waits_to_be_shown(const struct router *router, struct client 
     return c->waits_for_link;
 }
 
+/* For CLIENT PAUSE, or since the log is full; true: it waits, or was refused. What a user may not
+ * do is refused at once, so Redis is asked. Its consent does not outlast that: rights change. */
+static bool router_holds(struct router *router, struct client *c, bool was_held,
+                         const struct command *command, const struct resp_arg *argv, size_t argc)
+{
+    if ((c->all->pause_until_ns == 0 && !router->log_full) || pubsub_denies(c, command) ||
+        router_refuses_anyway(router, c, command) ||
+        !router_is_paused(router, c, command, argv, argc)) {
+        return false;
+    }
+    if (was_held || !acl_gate_held(router, c, command, argv, argc)) {
+        c->held = true;
+        client_postpone(c);
+    }
+    if (c->held || !c->postponed) {
+        c->gate = CLIENT_GATE_NONE;
+    }
+    return true;
+}
+
 static void router_take(struct router *router, struct client *c, const struct resp_arg *argv,
                         size_t argc)
 {
     const struct command *command = NULL;
 
     router->commands++;
+    bool was_held = c->held;
     c->held = false;
     if (c->nonce[0] != '\0' && (c->moved || !router_serves(router))) {
         router_answer_moved(router, c);
@@ -572,10 +605,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_reject(c, command, "ERR Replica can't interact with the keyspace");
         return;
     }
-    if ((c->all->pause_until_ns != 0 || router->log_full) && !pubsub_denies(c, command) &&
-        router_is_paused(router, c, command, argv, argc)) {
-        c->held = true;
-        client_postpone(c);
+    if (router_holds(router, c, was_held, command, argv, argc)) {
         return;
     }
     if (router_waits_to_be_shown(router, c, command)) {

@@ -297,29 +297,13 @@ static bool acl_answers_late(const struct command *command, const struct resp_ar
     return router_would_block(command, argv, argc) || strcmp(command->name, "client|reply") == 0;
 }
 
-bool acl_gate(struct router *router, struct client *c, const struct command *command,
-              const struct resp_arg *argv, size_t argc)
+/* Redis is asked, when all is answered that may have changed the user's rights on its own link. */
+static void acl_ask(struct router *router, struct client *c, enum route route,
+                    const struct command *command, const struct resp_arg *argv, size_t argc)
 {
-    if (c->gate == CLIENT_GATE_DENIED) {
-        return true; /* it has had its answer */
-    }
-    if (c->gate == CLIENT_GATE_REFUSED) {
-        acl_let_refuse(c, command, argv, argc);
-        return true;
-    }
-    if (c->gate == CLIENT_GATE_GRANTED || c->user == NULL ||
-        (command->flags & COMMAND_FLAG_NO_AUTH) != 0 ||
-        (command->plain && c->transaction == NULL)) {
-        return false;
-    }
-    enum route route = router_route(router, c, false, false, true);
-    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
-        client_answer_error(c, "LOADING Redis is loading the dataset in memory");
-        return true;
-    }
-    if (c->unanswered > 0) { /* on its own link it may have changed its rights */
+    if (c->unanswered > 0) {
         client_postpone(c);
-        return true;
+        return;
     }
     struct resp_arg *words = mem_alloc((argc + 3) * sizeof *words);
     words[0] = (struct resp_arg){(const uint8_t *)"ACL", 3};
@@ -336,6 +320,53 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
     router_send_bytes(router, route, r, buf_head(&bytes), bytes.len, 0);
     buf_release(&bytes);
     free(words);
+}
+
+/* It has had its answer, or gets Redis' own now. */
+static bool acl_is_denied(struct client *c, const struct command *command,
+                          const struct resp_arg *argv, size_t argc)
+{
+    if (c->gate == CLIENT_GATE_REFUSED) {
+        acl_let_refuse(c, command, argv, argc);
+    }
+    return c->gate == CLIENT_GATE_REFUSED || c->gate == CLIENT_GATE_DENIED;
+}
+
+static bool acl_needs_no_word(const struct client *c, const struct command *command)
+{
+    return c->gate == CLIENT_GATE_GRANTED || c->user == NULL ||
+           (command->flags & COMMAND_FLAG_NO_AUTH) != 0;
+}
+
+bool acl_gate(struct router *router, struct client *c, const struct command *command,
+              const struct resp_arg *argv, size_t argc)
+{
+    if (acl_is_denied(c, command, argv, argc)) {
+        return true;
+    }
+    if (acl_needs_no_word(c, command) || (command->plain && c->transaction == NULL)) {
+        return false;
+    }
+    enum route route = router_route(router, c, false, false, true);
+    if (route != ROUTE_ENGINE && route != ROUTE_FORWARD) {
+        client_answer_error(c, "LOADING Redis is loading the dataset in memory");
+        return true;
+    }
+    acl_ask(router, c, route, command, argv, argc);
+    return true;
+}
+
+bool acl_gate_held(struct router *router, struct client *c, const struct command *command,
+                   const struct resp_arg *argv, size_t argc)
+{
+    if (acl_is_denied(c, command, argv, argc)) {
+        return true;
+    }
+    enum route route = router_route(router, c, false, false, true);
+    if (acl_needs_no_word(c, command) || (route != ROUTE_ENGINE && route != ROUTE_FORWARD)) {
+        return false;
+    }
+    acl_ask(router, c, route, command, argv, argc);
     return true;
 }
 

@@ -28,6 +28,10 @@ void acl_become(struct client *c, const char *user);
  * answer. */
 bool acl_gate(struct router *router, struct client *c, const struct command *command,
               const struct resp_arg *argv, size_t argc);
+/* The same of one that is to be held back if it is granted, also if it goes over the client's own
+ * link: there it would be refused too late. */
+bool acl_gate_held(struct router *router, struct client *c, const struct command *command,
+                   const struct resp_arg *argv, size_t argc);
 
 /* Whether the command changes what users may do; then, of such a request that has just been sent to
  * our Redis: subscribers that lose the right to a channel by it will be closed (acl_rights.c). */

@@ -88,6 +88,16 @@ START_TEST(pause_writes)
 }
 END_TEST
 
+/* What a user may not do is refused at once, inside MULTI as well; what it may do waits. */
+START_TEST(pause_users)
+{
+    DUEL("A SET k 1", "B ACL SETUSER paused on >p ~* +@read +@transaction +incr", "A AUTH paused p",
+         "B CLIENT PAUSE 100000 WRITE", "A SET k 2", "A GET k", "A BLPOP l 0", "A MULTI",
+         "A SET k 3", "A EXEC", "A MULTI", "A~INCR k", "A|", "B CLIENT UNPAUSE", "A<", "A EXEC",
+         "B ACL DELUSER paused");
+}
+END_TEST
+
 /* Scripts and functions that say that they do not write go on, and others wait. */
 START_TEST(pause_readers)
 {
@@ -485,7 +495,7 @@ int main(void)
     Suite *suite = suite_create("clients");
 
     SYSTEM_CASE(suite, "clients", system_serve, 120, kills, list_errors, lists, pause_writes,
-                pause_readers, pause_all, paused_keys_stay, tracking, tracking_modes,
+                pause_users, pause_readers, pause_all, paused_keys_stay, tracking, tracking_modes,
                 tracking_among_other_things, tracking_redirects, invalidations_are_withheld,
                 tracking_clients_leave, monitor);
     SYSTEM_CASE(suite, "scripts", system_serve, 120, busy_script, busy_script_was_sent_before,

@@ -294,6 +294,41 @@ START_TEST(test_transaction)
 }
 END_TEST
 
+/* What is held back by a pause is put to Redis, once, so that what joe may not do is refused at
+ * once: alone, inside MULTI, and what blocks. When the pause is over rights are judged anew. */
+START_TEST(test_paused)
+{
+    world_join(1);
+    log_in();
+    world_pause(1);
+    asks_and_is_refused("SET a 1", NO_GET, "SET a 1", "-NOPERM no\r\n", "-NOPERM no\r\n");
+    asks_gate("BLPOP l 0", "$55\r\nThis user has no permissions to run the 'blpop' command\r\n",
+              "-NOPERM this user has no permissions to run the 'blpop' command\r\n");
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+    asks_and_is_refused("SET a 1", NO_GET, "MULTI|SET a 1|HOLDFAST|EXEC",
+                        "+OK\r\n-NOPERM no\r\n-ERR x\r\n-EXECABORT y\r\n", "-NOPERM no\r\n");
+    asks_gate("DISCARD", "+OK\r\n", "+OK\r\n");
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+    asks_gate("SET a 2", "+OK\r\n", "");
+    ck_assert(client_is_blocked(world.clients[0]));
+    clients_take_up(&world.all);
+    world_turn();
+    world_expect_nothing_sent();
+    world_unpause(1);
+    world_expect_sent_bare("ACL DRYRUN joe SET a 2");
+    world_redis("+OK\r\n");
+    world_expect(0, "+QUEUED\r\n");
+    asks_gate("DISCARD", "+OK\r\n", "+OK\r\n");
+    world_pause(1);
+    asks_gate("SET a 3", "+OK\r\n", "");
+    ck_assert_uint_eq(world.clients[0]->gate, CLIENT_GATE_NONE);
+    world_unpause(1);
+    world_link_expect_bare(0, "SET a 3");
+    world_link_redis_raw(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
 /* What Redis does not refuse after all, the rights being others by now: nobody knows what has
  * become of that link. */
 START_TEST(test_refused_not)
@@ -535,8 +570,8 @@ int main(void)
 {
     return UNIT_RUN("acl", world_setup, world_teardown, test_login, test_hello, test_rights,
                     test_rights_in_transaction, test_guessing, test_turn_is_passed_on, test_gate,
-                    test_skip, test_transaction, test_refused_not, test_refused_by_another_error,
-                    test_long_refusal, test_refused_late, test_refused_late_resp3, test_leaves,
-                    test_own_commands, test_busy, test_keeps_tracking, test_keeps_watching,
-                    test_stranger);
+                    test_skip, test_transaction, test_paused, test_refused_not,
+                    test_refused_by_another_error, test_long_refusal, test_refused_late,
+                    test_refused_late_resp3, test_leaves, test_own_commands, test_busy,
+                    test_keeps_tracking, test_keeps_watching, test_stranger);
 }

@@ -185,6 +185,33 @@ START_TEST(test_replicas_lack)
 }
 END_TEST
 
+/* A write that is refused for that does not wait for the end of a pause; one that isn't does. */
+START_TEST(test_replicas_lack_paused)
+{
+    world_join(1);
+    world_say(1, "CONFIG SET min-replicas-to-write 1");
+    world_expect(1, "+OK\r\n");
+    world_pause(1);
+    world_say(0, "SET a b");
+    world_expect(0, NO_QUORUM);
+    world_say(0, "EVAL x 0"); /* Redis judges it when it writes */
+    world_expect_nothing_sent();
+    ck_assert(client_is_blocked(world.clients[0]));
+    world_unpause(1);
+    world_expect_sent("EVAL_RO x 0");
+    world_redis("$1\r\nx\r\n");
+    world_expect(0, "$1\r\nx\r\n");
+    world.all.config.replicas = 1;
+    world_pause(1);
+    world_say(0, "SET a b");
+    world_expect_nothing_sent();
+    world_unpause(1);
+    world_expect_sent("SET a b");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n");
+}
+END_TEST
+
 /* What each state of the service refuses, and with which words, before anything reaches Redis. */
 START_TEST(test_service)
 {
@@ -490,7 +517,8 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("router", world_setup, world_teardown, test_unknown, test_refused, test_xread,
-                    test_service, test_paused_function, test_replicas_lack, test_engine_down,
-                    test_early, test_scope, test_info, test_link_shared, test_own_commands,
-                    test_populate, test_populate_not, test_populate_queued);
+                    test_service, test_paused_function, test_replicas_lack,
+                    test_replicas_lack_paused, test_engine_down, test_early, test_scope, test_info,
+                    test_link_shared, test_own_commands, test_populate, test_populate_not,
+                    test_populate_queued);
 }
