@@ -142,8 +142,8 @@ bool readers_have(const struct readers *r, const struct command *command,
     if (argc < 2) {
         return false;
     }
-    return (strcmp(command->name, "evalsha") == 0 && readers_find(&r->scripts, &argv[1])) ||
-           (readers_is_function(command) && readers_find(&r->functions, &argv[1]));
+    return (strncmp(command->name, "evalsha", 7) == 0 && readers_find(&r->scripts, &argv[1])) ||
+           (strncmp(command->name, "fcall", 5) == 0 && readers_find(&r->functions, &argv[1]));
 }
 
 bool readers_is_function(const struct command *command)

@@ -40,7 +40,7 @@ void readers_asked(struct readers *r);
 bool readers_answered(struct readers *r);
 void readers_add_function(struct readers *r, const char *name);
 
-/* Whether the request is an EVALSHA or FCALL of one of them. */
+/* Whether the request is an EVALSHA or FCALL, or EVALSHA_RO or FCALL_RO, of one of them. */
 bool readers_have(const struct readers *r, const struct command *command,
                   const struct resp_arg *argv, size_t argc);
 /* Whether it is an FCALL, of any function. */

@@ -425,16 +425,18 @@ void router_pass(struct router *router, struct client *c, const struct command *
     if (teaches && !router_knows_where(router, c, route)) {
         return;
     }
-    if (blocks && c->unanswered > 0) {
+    bool stops = router->redis_paused && route == ROUTE_ENGINE &&
+                 router_reads_unsaid(c, command, argv, argc);
+    if ((blocks || stops) && c->unanswered > 0) {
         client_postpone(c); /* replies before it must not wait for the fence behind it */
         return;
     }
-    own = own || (router_goes_alone(router, c, command, argv, argc, key, &flags) &&
+    own = own || ((router_goes_alone(router, c, command, argv, argc, key, &flags) || stops) &&
                   router_can_go_alone(router, c, route));
     if ((own || c->lane != CLIENT_LANE_SHARED) && !router_choose_lane(router, c, own, route)) {
         return;
     }
-    c->blocks = blocks;
+    c->blocks = blocks || (own && stops);
     flags = (own ? flags : 0) | router_flags(command, route, writes, argv, argc) |
             (teaches && route == ROUTE_FORWARD ? REQUEST_TEACHES : 0u);
     struct resp_arg *words = router_reader_words(c, command, reads, argv, argc);
@@ -557,9 +559,9 @@ static void router_take(struct router *router, struct client *c, const struct re
                         size_t argc)
 {
     const struct command *command = NULL;
+    bool was_held = c->held;
 
     router->commands++;
-    bool was_held = c->held;
     c->held = false;
     if (c->nonce[0] != '\0' && (c->moved || !router_serves(router))) {
         router_answer_moved(router, c);

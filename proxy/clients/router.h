@@ -137,6 +137,11 @@ bool router_may_replicate(const struct command *command);
  * ever add to it, even if it is only queued (processCommand in server.c). */
 bool router_is_paused(const struct router *router, const struct client *c,
                       const struct command *command, const struct resp_arg *argv, size_t argc);
+/* Whether Redis, which holds back what does not say that it only reads (getCommandFlags in
+ * server.c), may let this script wait while it pauses, though it can't write: EVAL_RO and the like.
+ */
+bool router_reads_unsaid(const struct client *c, const struct command *command,
+                         const struct resp_arg *argv, size_t argc);
 /* While a CLIENT PAUSE lasts Redis pauses along, where it is ours to tell: when that begins, and in
  * each turn. */
 void router_pause(struct router *router);

@@ -4,9 +4,10 @@
  * Redis pauses along, for writes, as long as the proxy leads: then it lets no key expire and evicts
  * none (activeExpireCycle, expireIfNeeded, isSafeToPerformEvictions), as it does for clients of its
  * own. It is told over the link that all share, so in one order with what they write: what came
- * before the pause is executed before, and nothing that writes is sent while it lasts. (A write on
- * a private link that comes late waits there, as it would in Redis.) And it is told for a second at
- * a time, so that it never lasts if we end. */
+ * before the pause is executed before, and nothing that Redis holds back is sent over that link
+ * while it lasts: a script that may not write, yet does not say so, goes over one of its own (where
+ * there is one to be had). What comes late on a private link waits there, as it would in Redis. And
+ * it is told for a second at a time, so that it never lasts if we end. */
 #include "proxy/clients/router.h"
 
 #include "common/clock.h"
@@ -49,6 +50,18 @@ static bool router_is_reader(const struct client *c, const struct command *comma
 {
     return readers_have(&c->all->readers, command, argv, argc) &&
            (c->user == NULL || !readers_is_function(command));
+}
+
+/* A script that may not write, and does not say so, as far as is known. */
+bool router_reads_unsaid(const struct client *c, const struct command *command,
+                         const struct resp_arg *argv, size_t argc)
+{
+    if (strcmp(command->name, "eval_ro") == 0) {
+        return argc >= 2 && argv[1].len >= 2 && memcmp(argv[1].bytes, "#!", 2) == 0 &&
+               !readers_says_so(&argv[1]);
+    }
+    return (strcmp(command->name, "evalsha_ro") == 0 || strcmp(command->name, "fcall_ro") == 0) &&
+           !readers_have(&c->all->readers, command, argv, argc);
 }
 
 /* What a script is run as that may not write, or NULL. */

@@ -30,6 +30,7 @@ struct transaction {
     bool teaches; /* transaction_session_teaches */
     bool writes;
     bool may_change; /* it may add to the stream (router_may_change) */
+    bool stops;      /* router_reads_unsaid of something */
     bool keyspace;
     bool harmless;
     bool may_follow; /* all of it: a replica's answer would do */
@@ -340,6 +341,7 @@ static void transaction_queue(struct router *router, struct client *c,
     transaction_weigh(router, c, command, argv, argc);
     t->writes = t->writes || writes;
     t->may_change = t->may_change || router_may_change(command, argv, argc);
+    t->stops = t->stops || router_reads_unsaid(c, command, argv, argc);
     t->may_follow = may_follow;
     t->may_repeat = t->may_repeat && route_may_repeat(command);
     t->teaches = t->teaches || transaction_session_teaches(command);
@@ -510,7 +512,8 @@ static void transaction_exec(struct router *router, struct client *c)
                  bigs_has(&c->all->bigs, t->big_key);
 
     if (!t->spoiled && refusal == NULL) {
-        bool alone = large && router_can_go_alone(router, c, route);
+        bool stops = t->stops && router->redis_paused && route == ROUTE_ENGINE;
+        bool alone = (large || stops) && router_can_go_alone(router, c, route);
         if ((t->teaches && !router_knows_where(router, c, route)) ||
             !router_choose_lane(router, c, t->own || alone, route) ||
             !transaction_complete(router, c, route)) {

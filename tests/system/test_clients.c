@@ -110,8 +110,8 @@ START_TEST(pause_readers)
     struct buf sha = BUF_INIT;
 
     DUEL("A SET k 1", load, "B CLIENT PAUSE 100000 WRITE", "A FCALL reads 0", "C FCALL READS 0",
-         "A FCALL reads 0 x", "D~FCALL f 0", "E~FCALL nosuch 0", "D|", "E|", "B CLIENT UNPAUSE",
-         "D<", "E<", "A FUNCTION FLUSH");
+         "A FCALL reads 0 x", "D~FCALL f 0", "E~FCALL nosuch 0", "D|", "E|", "F~FCALL_RO f 0", "F|",
+         "A GET k", "B CLIENT UNPAUSE", "D<", "E<", "F<", "A FUNCTION FLUSH");
     wire_open(&w, cluster_port(cluster, "proxy1"));
     wire_open(&other, cluster_port(cluster, "proxy1"));
     wire_asks(&w, "+OK\r\n", "CLIENT", "PAUSE", "100000", "WRITE");

@@ -638,6 +638,38 @@ START_TEST(test_paused_scripts)
 }
 END_TEST
 
+/* Redis, which pauses along, lets a script wait that may not write but does not say so: over a link
+ * of the client's own, so that nobody else waits with it. Not those that say so, or are of old. */
+START_TEST(test_paused_unsaid)
+{
+    world_join(1);
+    world_pause(1);
+    world_asks(0, "EVAL_RO return 0", "$-1\r\n");
+    world_say(0, "FCALL_RO f 0");
+    world_link_up(0);
+    world_link_expect_sent(0, "FCALL_RO f 0");
+    world_expect_nothing_sent();
+    ck_assert(client_is_blocked(world.clients[0]));
+    world_asks(1, "GET a", "$-1\r\n");
+    world_link_redis(0, ":1\r\n");
+    world_expect(0, ":1\r\n");
+    world_say_raw(0, "*3\r\n$7\r\nEVAL_RO\r\n$14\r\n#!lua\nreturn 1\r\n$1\r\n0\r\n");
+    world_link_expect_sent(0, "EVAL_RO #!lua\nreturn 1 0");
+    world_link_redis(0, ":1\r\n");
+    world_expect(0, ":1\r\n");
+    world_say_raw(0, "MULTI\r\nFCALL_RO f 0\r\nEXEC\r\n");
+    world_link_expect_sent(0, "MULTI|FCALL_RO f 0|EXEC");
+    world_link_redis(0, "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    world_expect(0, "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    readers_asked(&world.all.readers);
+    ck_assert(readers_answered(&world.all.readers));
+    readers_add_function(&world.all.readers, "f");
+    world_asks(0, "FCALL_RO f 0", ":1\r\n");
+    world_unpause(1);
+    world_asks(0, "FCALL_RO g 0", ":1\r\n");
+}
+END_TEST
+
 /* CLIENT PAUSE holds requests back, in their order; UNPAUSE lets them go. */
 START_TEST(test_pause)
 {
@@ -704,5 +736,5 @@ int main(void)
                     test_busy_while_idle, test_client_leaves, test_postponed_client_leaves,
                     test_link_ends, test_stop, test_unblock, test_kill_blocked, test_no_touch,
                     test_tracking, test_tracking_hello, test_tracking_noloop, test_tracking_reset,
-                    test_pause, test_paused_scripts, test_redis_pauses);
+                    test_pause, test_paused_scripts, test_paused_unsaid, test_redis_pauses);
 }

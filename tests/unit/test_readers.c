@@ -61,10 +61,12 @@ START_TEST(test_have)
     readers_add_function(&readers, "Reads");
     readers_add_function(&readers, "f");
     ck_assert(have("evalsha", sha));
+    ck_assert(have("evalsha_ro", sha) && !have("eval_ro", sha));
     ck_assert(have("evalsha", "E0E1F9FABFC9D4800C877A703B823AC0578FF8DB"));
     ck_assert(!have("eval", sha) && !have("fcall", sha) && !have("evalsha", "f"));
     ck_assert(!have("evalsha", "short"));
     ck_assert(have("fcall", "reads") && have("fcall", "F"));
+    ck_assert(have("fcall_ro", "reads") && !have("fcall_ro", "read"));
     ck_assert(!have("fcall", "read") && !have("fcall", ""));
     readers_begin(&readers);
     ck_assert(!have("fcall", "f") && have("evalsha", sha));
