@@ -65,6 +65,10 @@ void proxy_turn_monitor(struct proxy *p, uint64_t now_ns)
 
     if (!wanted) {
         engine_stop(p->monitor, "nobody monitors any more");
+        if (p->clients.monitor_wanted && !router_serves(&p->router)) { /* it never began */
+            p->clients.monitor_wanted = false;
+            session_link_settled(&p->clients);
+        }
     } else if (engine_is_down(p->monitor)) {
         engine_set_fenced(p->monitor, false);
         engine_start(p->monitor, &p->role.replid, now_ns);
