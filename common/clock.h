@@ -9,7 +9,7 @@
 #define CLOCK_NS_PER_S  1000000000ull
 
 /* Nanoseconds since boot, suspend included (CLOCK_BOOTTIME); never goes back. The only clock that
- * leases and timeouts may use (DESIGN: wall clocks decide nothing). */
+ * leases and timeouts may use (wall clocks decide nothing). */
 uint64_t clock_now_ns(void);
 
 /* Milliseconds since 1970, for people and for point-in-time recovery only. */

@@ -4,7 +4,7 @@
  * the range, the default, the field that takes the value, and a line of help. Keys in nested
  * objects are named by their whole path: {"redis": {"port": 1}} sets the row "redis.port".
  * Everything that a row doesn't allow is an error that names the file, the line and the key, before
- * anything starts (DESIGN §10):
+ * anything starts:
  *
  *     proxy.json:4: redis.port: is a string, expected a whole number from 1 to 65535
  *

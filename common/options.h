@@ -1,4 +1,4 @@
-/* The command line that every program of Holdfast has (DESIGN §10): --config FILE, --check-config,
+/* The command line that every program of Holdfast has: --config FILE, --check-config,
  * --verbose, --help, --version. Exit status 0: what was asked for was done; 2: the command line or
  * the configuration is wrong. */
 #ifndef COMMON_OPTIONS_H

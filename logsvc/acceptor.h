@@ -1,6 +1,6 @@
-/* An acceptor: one log of one log node (DESIGN §5). Pure: messages in, messages out, and a storage
- * underneath; no clock, no network. It never decides anything by itself: it promises terms, keeps
- * what the leader of its term sends, and says what it has.
+/* An acceptor: one log of one log node (docs/log-protocol.md, 5). Pure: messages in, messages out,
+ * and a storage underneath; no clock, no network. It never decides anything by itself: it promises
+ * terms, keeps what the leader of its term sends, and says what it has.
  *
  * Durable: meta (term, history, configuration, disk id, uncertain_to) and the log. In memory only:
  *   t_acc      when it last accepted an append; at creation: now (the restart rule of leases)

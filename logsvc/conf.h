@@ -9,7 +9,7 @@
  *   - JOINT (there is an old set): the sets differ by exactly one member.
  *
  * What a quorum is, is said in one place only, conf_quorum_value: it asks for each member by its
- * identity, never by an index (LOG practice: joint loops that indexed the other set's array). */
+ * identity, never by an index (others have indexed the array of the wrong set there). */
 #ifndef LOGSVC_CONF_H
 #define LOGSVC_CONF_H
 

@@ -1,5 +1,6 @@
-/* The arithmetic of leases without synchronised clocks (DESIGN §5). L is the lease, the same on
- * every node; LEASE_DRIFT_PERCENT bounds how much faster or slower than real time any clock runs.
+/* The arithmetic of leases without synchronised clocks (docs/log-protocol.md, 7). L is the lease,
+ * the same on every node; LEASE_DRIFT_PERCENT bounds how much faster or slower than real time any
+ * clock runs.
  *
  * A leader that sent an accepted append at s (its clock) holds the lease until s + L(1-drift): at
  * most L of real time. An acceptor tells a voter's candidate how long ago it accepted its last

@@ -172,7 +172,7 @@ static int main_serve(const struct main_config *c)
     }
     if (rc != ERR_OK) {
         /* What the disk holds now is not known. Only a start from what it gives back can tell, so
-         * nothing is tidied up, nothing is tried again (DESIGN §6). */
+         * nothing is tidied up, nothing is tried again (docs/log-format.md, 7). */
         log_error("the disk failed: %s; this process ends here", err_text(rc));
         abort();
     }

@@ -1,5 +1,5 @@
-/* A small durable state in two slots (DESIGN §6): what was saved last is there after any crash, and
- * one slot can rot without harm. Each slot is a file of its own:
+/* A small durable state in two slots (docs/log-format.md, 3): what was saved last is there after
+ * any crash, and one slot can rot without harm. Each slot is a file of its own:
  *
  *   0 magic u32   4 crc u32 (of bytes 8 … 24+len)   8 version u64   16 len u32   20 zero u32
  *  24 body[len], zeros up to a multiple of 4 KiB

@@ -1,9 +1,9 @@
 /* The seam between an acceptor (pure) and the disk: what one log of one node needs to be durable.
  * store.c is the real one; tests and the simulator have theirs. All calls are synchronous.
  *
- * Error rule (DESIGN §6): ERR_NO_SPACE from append or snap_* means "refused cleanly, nothing
- * changed, try later". Any other error of a writing call is final: the owner of the storage stops
- * acknowledging and ends the process; nothing is ever retried. */
+ * Error rule (docs/log-format.md, 7): ERR_NO_SPACE from append or snap_* means "refused cleanly,
+ * nothing changed, try later". Any other error of a writing call is final: the owner of the storage
+ * stops acknowledging and ends the process; nothing is ever retried. */
 #ifndef LOGSVC_STORAGE_H
 #define LOGSVC_STORAGE_H
 

@@ -1,5 +1,5 @@
 /* Terms and offsets of the log. Two notions of term exist, and mixing them up has lost data in
- * systems like this one (LOG practice: "used term instead of last_log_term"), so they are two
+ * systems like this one (a term where the term of the last record was meant), so they are two
  * types.
  *
  * An offset is a plain uint64_t: the position in Redis' replication stream. A log that ends at

@@ -1,6 +1,6 @@
-/* The proposer: the leading proxy's half of the log protocol (DESIGN §5). Pure: time and messages
- * in, messages out. It is elected by a quorum of acceptors, tells its owner where the log ends, and
- * then appends the stream and moves the commit offset.
+/* The proposer: the leading proxy's half of the log protocol (docs/log-protocol.md, 6). Pure: time
+ * and messages in, messages out. It is elected by a quorum of acceptors, tells its owner where the
+ * log ends, and then appends the stream and moves the commit offset.
  *
  *   IDLE ─campaign▶ ASKING ─quorum not heard a leader lately▶ VOTING ─quorum of votes▶ ELECTED
  *                                                                                        │

@@ -1,5 +1,5 @@
 /* Pub/sub: clients' subscriptions over one RESP3 link to Redis, on which each channel or pattern is
- * subscribed to once, however many clients want it (DESIGN §4, "Connections with state").
+ * subscribed to once, however many clients want it (docs/COMPATIBILITY.md, "Pub/sub").
  *
  * What comes over the link (messages, and where each SUBSCRIBE stands among them) is gathered into
  * parcels. A fence behind a parcel bounds it: whatever its messages may reveal lies before that. A

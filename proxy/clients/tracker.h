@@ -1,5 +1,6 @@
 /* The tracker: withholds each reply until everything that it can reveal is committed, and not
- * longer (DESIGN §4). The heart of Holdfast; pure, small, and the most tested file in the tree.
+ * longer (docs/ARCHITECTURE.md, "The life of one SET"). The heart of Holdfast; pure, small, and the
+ most tested file in the tree.
  *
  * Keys are known by a 64-bit seeded hash of (database, name). Two keys with the same hash share an
  * entry, which can only make a reply wait longer, never leave earlier; so no key is ever copied.

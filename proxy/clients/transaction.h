@@ -1,5 +1,5 @@
 /* MULTI … EXEC of one client: queued here, sent to the engine in one piece, so that no other
- * client's request can fall into it (DESIGN §4). */
+ * client's request can fall into it. */
 #ifndef PROXY_CLIENTS_TRANSACTION_H
 #define PROXY_CLIENTS_TRANSACTION_H
 

@@ -1,6 +1,6 @@
 /* Adoption: an empty log in front of a Redis that already holds data (or none) takes that dataset
  * as snapshot 0: full resync from Redis into a spool file, upload to all log nodes; the log
- * then begins at the snapshot's offset (DESIGN §5). Stream bytes that come meanwhile are kept for
+ * then begins at the snapshot's offset. Stream bytes that come meanwhile are kept for
  * the leader that begins there, up to a bound. */
 #ifndef PROXY_ENGINE_ADOPT_H
 #define PROXY_ENGINE_ADOPT_H

@@ -1,5 +1,5 @@
 /* The capture: a connection to our Redis as its replica. It speaks PSYNC, takes the RDB of a full
- * resync, then the replication stream, and acknowledges what is committed (DESIGN §3). It decides
+ * resync, then the replication stream, and acknowledges what is committed. It decides
  * nothing: it tells its owner what came. psync.h holds the pure part (the conversation). */
 #ifndef PROXY_ENGINE_CAPTURE_H
 #define PROXY_ENGINE_CAPTURE_H

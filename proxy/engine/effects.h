@@ -1,5 +1,5 @@
 /* The effect reader: bytes of the replication stream in, units out. A unit is a whole command, or a
- * whole MULTI … EXEC; the log is only ever cut between units (DESIGN §3). PING, SELECT and REPLCONF
+ * whole MULTI … EXEC; the log is only ever cut between units. PING, SELECT and REPLCONF
  * GETACK are units without an effect. Pure. */
 #ifndef PROXY_ENGINE_EFFECTS_H
 #define PROXY_ENGINE_EFFECTS_H

@@ -1,6 +1,7 @@
 /* The engine: the one shared connection to our Redis. Requests of all clients are gathered and sent
  * as one batch with a fence (ROLE) behind them; while Redis works on it the next batch grows
- * (DESIGN §4). The fence's offset bounds every reply of its batch.
+ * (docs/ARCHITECTURE.md, "The life of one SET"). The fence's offset bounds every reply of its
+ * batch.
  *
  *   DOWN ──engine_start──▶ CONNECTING ──▶ SETUP (AUTH, CLIENT …, INFO) ──▶ UP ──any fault──▶ DOWN
  *

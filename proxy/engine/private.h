@@ -1,7 +1,8 @@
 /* Private links: connections that one client has for itself while its commands keep state on a
  * connection (WATCH), may wait (BLPOP), get pushes (CLIENT TRACKING), or run as an ACL user of
- * their own (DESIGN §4, "Connections with state"). Counted, bounded, and returned exactly once:
- * what is clean again is kept for the next client, up to idle_max; everything else is closed.
+ * their own (docs/COMPATIBILITY.md, "On a connection of the client's own"). Counted, bounded, and
+ * returned exactly once: what is clean again is kept for the next client, up to idle_max;
+ * everything else is closed.
  *
  *   spare ──▶ lent (c->link) ──clean, nothing unanswered──▶ idle ──▶ lent …
  *               └──client gone, spoiled, link down──▶ closed

@@ -1,5 +1,5 @@
 /* The feed: plays PSYNC master to our own Redis (REPLICAOF <us>), so that it can be rebuilt from
- * snapshot and log and can follow the log (DESIGN §5). One replica at a time; a newer connection
+ * snapshot and log and can follow the log. One replica at a time; a newer connection
  * replaces an older one. It decides nothing: its owner answers a PSYNC and supplies the bytes. */
 #ifndef PROXY_FOLLOW_FEED_H
 #define PROXY_FOLLOW_FEED_H

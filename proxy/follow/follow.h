@@ -1,5 +1,5 @@
 /* The follower: keeps our Redis going along with the log, and brings it to a log's exact end when
- * this proxy is elected (DESIGN §5). It tells Redis REPLICAOF us, answers its PSYNC, and plays what
+ * this proxy is elected. It tells Redis REPLICAOF us, answers its PSYNC, and plays what
  * is committed through the feed: the newest snapshot first if Redis holds anything but a prefix of
  * the log, then the log as it grows.
  *

@@ -1,5 +1,5 @@
 /* Whether what a Redis holds is a prefix of the log, judged by what it says of itself (replid and
- * offset) and by the log's history (DESIGN §5).
+ * offset) and by the log's history (docs/ARCHITECTURE.md, "A Redis says itself where it is").
  *
  * Each replid of the history was made up at random by the Redis of the leader that began that term,
  * so whoever bears it has either been that Redis or has been fed by somebody who announced it. We

@@ -1,4 +1,4 @@
-/* INFO holdfast: what people and tools ask of a proxy (DESIGN §10). */
+/* INFO holdfast: what people and tools ask of a proxy. */
 #include "proxy/node/proxy.h"
 
 #include "common/clock.h"

@@ -202,7 +202,7 @@ static enum service proxy_service(const struct proxy *p, const struct role_view 
     return SERVICE_LOADING;
 }
 
-/* What is bounded is what we let in, not what Redis says (DESIGN §3). Only a leader lets anything
+/* What is bounded is what we let in, not what Redis says. Only a leader lets anything
  * in; what a campaign that was lost has left in the proposer says nothing of the former stream. */
 static bool proxy_log_has_room(const struct proxy *p)
 {

@@ -1,5 +1,5 @@
 /* The proxy's side towards its Redis: what is asked and set when the control connection comes up,
- * and put back when the proxy leaves (DESIGN §3). */
+ * and put back when the proxy leaves (docs/OPERATIONS.md, "What a pair is"). */
 #include "proxy/node/proxy.h"
 
 #include "common/clock.h"

@@ -1,5 +1,5 @@
 /* The node's life, as a pure machine: it follows, campaigns, serves, and follows again. Crash-only:
- * starting, recovering and taking over are the same path (DESIGN §5).
+ * starting, recovering and taking over are the same path (docs/ARCHITECTURE.md, "Crash-only").
  *
  *   FOLLOW     Redis goes along with what another leader commits; or nobody leads yet
  *      │ a quorum hears no leader, and it is our turn

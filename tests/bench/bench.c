@@ -1,4 +1,4 @@
-/* How fast, side by side, on one machine and in one run (DESIGN §11):
+/* How fast, side by side, on one machine and in one run:
  *
  *   plain      redis-server without persistence
  *   always     redis-server with appendfsync always

@@ -1,4 +1,5 @@
-/* Elections, truncation and commit of one log (DESIGN 5), checked by spin: docs/testing.md.
+/* Elections, truncation and commit of one log (docs/log-protocol.md, 5 and 6), checked by
+ * spin: docs/testing.md.
  *
  * N = 3 acceptors; TERMS terms; logs of at most LEN units. One process takes one step after another,
  * so nothing but the steps below is to be believed. What makes the state space small, and why

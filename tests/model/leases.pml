@@ -1,5 +1,5 @@
-/* Leases of the leaders of one log, without synchronised clocks (DESIGN 5, logsvc/lease.h), checked
- * by spin: docs/testing.md.
+/* Leases of the leaders of one log, without synchronised clocks (docs/log-protocol.md, 7;
+ * logsvc/lease.h), checked by spin: docs/testing.md.
  *
  * Time is real, discrete and without end: between two steps any number of ticks may pass. In each
  * tick each clock goes on by 1 or by 2, as it likes; so the rate error is 1/3 around 1.5, a lease of

@@ -1,5 +1,5 @@
 #!/bin/bash
-# scripts/dev-cluster does what DESIGN §10 says, with the real programs. Prints check's summary line.
+# scripts/dev-cluster does what its help says, with the real programs. Prints check's summary line.
 set -u
 
 srcdir=${srcdir:-$(dirname "$(readlink -f "$0")")/../..}

@@ -1,5 +1,5 @@
 /* Both ends of replication against real redis-servers: capture as a replica of one, feed as the
- * master of another (DESIGN §3; §5, promotion and demotion). */
+ * master of another. */
 #include "proxy/engine/capture.h"
 #include "proxy/follow/feed.h"
 

@@ -1,5 +1,6 @@
-/* The acceptor's rules, one by one (DESIGN §5): what it promises, what it refuses, and in which
- * order it writes. Appends are in test_acceptor_append.c, rot in test_acceptor_rot.c. */
+/* The acceptor's rules, one by one (docs/log-protocol.md, 5): what it promises, what it refuses,
+ * and in which order it writes. Appends are in test_acceptor_append.c, rot in test_acceptor_rot.c.
+ */
 #include "tests/lib/acceptor_case.h"
 
 /* --- votes ---------------------------------------------------------------------------------- */

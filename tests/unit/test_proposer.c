@@ -1,5 +1,5 @@
-/* The proposer's rules, one by one (DESIGN §5), against log nodes that are played by the test: who
- * is elected, from whom it takes its log, and what it tells the nodes first. */
+/* The proposer's rules, one by one (docs/log-protocol.md, 6), against log nodes that are played by
+ * the test: who is elected, from whom it takes its log, and what it tells the nodes first. */
 #include "tests/lib/proposer_case.h"
 
 /* --- campaigns ------------------------------------------------------------------------------ */

@@ -1,4 +1,5 @@
-/* The proposer's rules (DESIGN §5) once it leads: appends, what commits, sessions, leases. */
+/* The proposer's rules (docs/log-protocol.md, 6) once it leads: appends, what commits, sessions,
+ * leases. */
 #include "tests/lib/proposer_case.h"
 
 /* What has gathered goes out as one record; while the link is busy it goes on gathering. */

@@ -1,4 +1,5 @@
-/* The proposer's rules (DESIGN §5) for what has rotted on a node: it is read from another one. */
+/* The proposer's rules (docs/log-protocol.md, 6) for what has rotted on a node: it is read from
+ * another one. */
 #include "tests/lib/proposer_case.h"
 
 /* --- holes ---------------------------------------------------------------------------------- */
