@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,15 @@ static inline int ctl_wait(pid_t pid)
 
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Ends it, at that moment of its life, if it is not over yet. */
+static inline void ctl_kill_after(pid_t pid, long after_us)
+{
+    (void)nanosleep(
+        &(struct timespec){.tv_sec = after_us / 1000000, .tv_nsec = after_us % 1000000 * 1000},
+        NULL);
+    (void)kill(pid, SIGKILL);
 }
 
 /* ---- data ---- */

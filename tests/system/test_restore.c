@@ -103,10 +103,9 @@ START_TEST(restore_to_a_new_log)
     snprintf(list, sizeof list, "127.0.0.1:%d", cluster_port(cluster, "log4"));
     EXPECT_CTL(2, "restore", "--at", moment, "--to-log", list);
     expect_said("cluster-id");
-    for (useconds_t us = 20000; us < 400000; us += 60000) { /* through the whole of it, mostly */
+    for (long us = 20000; us < 400000; us += 60000) { /* through the whole of it, mostly */
         pid_t pid = CTL_START("restore", "--at", moment, "--to-log", config);
-        (void)usleep(us);
-        kill(pid, SIGKILL);
+        ctl_kill_after(pid, us);
         if (ctl_wait(pid) == 0) {
             break;
         }
@@ -458,10 +457,9 @@ START_TEST(restore_to_a_file_is_killed)
     snprintf(part, sizeof part, "%s.part", path);
     write_values("values", 1000);
     committed();
-    for (useconds_t us = 20000; us < 20000000; us += us / 3) {
+    for (long us = 20000; us < 20000000; us += us / 3) {
         pid_t pid = CTL_START("restore", "--at", "now", "--to", path);
-        (void)usleep(us);
-        kill(pid, SIGKILL);
+        ctl_kill_after(pid, us);
         int status = ctl_wait(pid);
         killed += status == 128 + SIGKILL;
         if (access(path, F_OK) == 0) {
