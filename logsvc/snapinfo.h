@@ -55,7 +55,6 @@ struct snapinfo_stored {
 
 /* Stored on a node at most; the oldest may be left out of a list. */
 enum { SNAPINFO_LIST_MAX = 64 };
-enum { SNAPINFO_LIST_BYTES_MAX = 2 + SNAPINFO_LIST_MAX * (SNAPINFO_BYTES + 1) };
 
 /* Encoded: u16 count, then for each SNAPINFO_BYTES and u8 counts. By falling offset. */
 void snapinfo_list_begin(struct buf *out);

@@ -19,7 +19,7 @@
 #include "logsvc/history.h"
 #include "logsvc/wire.h"
 
-enum { READER_NODES_MAX = 16, READER_INFLIGHT_MAX = 16, READER_AHEAD_MAX = 256 };
+enum { READER_NODES_MAX = 16, READER_AHEAD_MAX = 256 };
 
 enum reader_state { READER_IDLE, READER_READING, READER_DONE, READER_FAILED };
 
@@ -30,7 +30,7 @@ struct reader_config {
     uint64_t session;        /* random, new at every start of the process */
     uint32_t read_max_bytes; /* asked for at once; about 1 MiB. An answer is at most this or one
                                 record, and WIRE_OVERHEAD_MAX */
-    unsigned inflight_max;   /* questions under way, 1 … READER_INFLIGHT_MAX; 4 */
+    unsigned inflight_max;   /* questions under way, 1 … FETCH_INFLIGHT_MAX (fetch.h); 4 */
     unsigned ahead_max;      /* answers that may be under way or wait for room, inflight_max …
                                 READER_AHEAD_MAX; 0: inflight_max */
     uint32_t timeout_ms;     /* for an answer, before another node is asked; 1000 */

@@ -50,16 +50,6 @@ static bool holder_has(const struct snap_download *d, unsigned node)
     return h->answered && h->found && snap_line_same(&h->info, &d->info);
 }
 
-unsigned snap_download_having(const struct snap_download *d)
-{
-    unsigned set = 0;
-
-    for (unsigned i = 0; i < SNAPSHIP_NODES_MAX; i++) {
-        set |= holder_has(d, i) ? 1u << i : 0;
-    }
-    return set;
-}
-
 unsigned snap_download_lacking(const struct snap_download *d)
 {
     unsigned set = 0;

@@ -76,8 +76,7 @@ void snap_download_link(struct snap_download *d, uint64_t now_ns, unsigned node,
 void snap_download_tick(struct snap_download *d, uint64_t now_ns);
 uint64_t snap_download_next_tick_ns(const struct snap_download *d);
 
-/* Sets of nodes: that have what was found; that answered and have not. */
-unsigned snap_download_having(const struct snap_download *d);
+/* Set of nodes that answered and have not what was found. */
 unsigned snap_download_lacking(const struct snap_download *d);
 
 #endif

@@ -7,8 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { CHANGE_TEXT_UTF8_MAX = 4 };
-
 /* The length of the UTF-8 character at bytes; 0: it is none (RFC 3629: neither overlong, nor a
  * surrogate, nor beyond U+10FFFF). */
 static size_t text_utf8(const uint8_t *b, size_t size)

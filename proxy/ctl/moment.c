@@ -8,7 +8,7 @@
 #include <time.h>
 
 enum { MOMENT_MS_PER_S = 1000, MOMENT_S_PER_DAY = 86400, MOMENT_DIGITS_MAX = 19 };
-enum { MOMENT_YEAR_MIN = 1970, MOMENT_YEAR_MAX = 9999, MOMENT_ZONE_MIN_MAX = 24 * 60 };
+enum { MOMENT_YEAR_MIN = 1970, MOMENT_YEAR_MAX = 9999 };
 
 /* The wall clock's fields, and where the parser stands. */
 struct moment_fields {

@@ -26,12 +26,11 @@ enum {
     PRIVATE_WATCH = 1u << 0,
     PRIVATE_TRACKING = 1u << 1,
     PRIVATE_USER = 1u << 2,
-    PRIVATE_FORWARD = 1u << 3, /* for as long as the client is connected */
-    PRIVATE_TRIAL = 1u << 4,   /* c->trial */
-    PRIVATE_NO_TOUCH = 1u << 6,
-    PRIVATE_EXEC = 1u << 7,     /* while the answer to a transaction is looked at */
-    PRIVATE_MULTI = 1u << 8,    /* Redis has queued what EXEC will run (transaction_ship_all) */
-    PRIVATE_REDIRECT = 1u << 5, /* c->redirect, for as long as the client is connected */
+    PRIVATE_TRIAL = 1u << 3,    /* c->trial */
+    PRIVATE_REDIRECT = 1u << 4, /* c->redirect, for as long as the client is connected */
+    PRIVATE_NO_TOUCH = 1u << 5,
+    PRIVATE_EXEC = 1u << 6,  /* while the answer to a transaction is looked at */
+    PRIVATE_MULTI = 1u << 7, /* Redis has queued what EXEC will run (transaction_ship_all) */
 };
 
 struct private_config {

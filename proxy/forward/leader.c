@@ -63,20 +63,6 @@ static bool leader_same_address(const struct leader_address *a, const struct lea
     return a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
-const struct leader_peer *leader_peer_find(const struct leader *l, const char *name)
-{
-    struct leader_address address;
-    bool is_address = leader_parse_address(name, &address);
-
-    for (size_t i = 0; i < l->peer_count; i++) {
-        if (strcmp(l->peers[i].name, name) == 0 ||
-            (is_address && leader_same_address(&l->peers[i].address, &address))) {
-            return &l->peers[i];
-        }
-    }
-    return NULL;
-}
-
 void leader_listen(struct leader *l, void (*changed)(void *ctx), void *ctx)
 {
     MUST(l->listener_count < LEADER_LISTENERS_MAX);

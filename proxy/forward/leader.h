@@ -64,8 +64,6 @@ const struct leader_info *leader_info(const struct leader *l);
 /* Proxies that were seen lately, us first; sorted by name behind that. */
 size_t leader_peer_count(const struct leader *l);
 const struct leader_peer *leader_peer(const struct leader *l, size_t index);
-/* By name, or by "host:port"; NULL: none. */
-const struct leader_peer *leader_peer_find(const struct leader *l, const char *name);
 
 /* Calls changed(ctx) after each change of epoch, and when a peer came, went or changed its role or
  * address; from within leader_update, once for all that has changed. */

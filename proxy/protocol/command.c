@@ -160,26 +160,16 @@ static void put_unknown_command(struct buf *text, const struct resp_arg *argv, s
     }
 }
 
-/* name: of the container, or of one of its subcommands */
-static void put_unknown_subcommand(struct buf *text, const char *name, const struct resp_arg *sub)
+static void put_unknown_subcommand(struct buf *text, const char *container,
+                                   const struct resp_arg *sub)
 {
     buf_append_str(text, "ERR unknown subcommand '");
     put_as_c_string(text, sub, TEXT_PART_MAX);
     buf_append_str(text, "'. Try ");
-    for (const char *c = name; *c != '\0' && *c != '|'; c++) {
+    for (const char *c = container; *c != '\0'; c++) {
         buf_append(text, (char[]){(char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c)}, 1);
     }
     buf_append_str(text, " HELP.");
-}
-
-void command_unknown_text(const struct command *c, const struct resp_arg *argv, size_t argc,
-                          struct buf *text)
-{
-    if (argc > 1 && strchr(c->name, '|') != NULL) {
-        put_unknown_subcommand(text, c->name, &argv[1]);
-    } else {
-        put_unknown_command(text, argv, argc);
-    }
 }
 
 int command_check(const struct command_table *t, const struct resp_arg *argv, size_t argc,

@@ -80,11 +80,6 @@ bool command_arity_ok(const struct command *c, size_t argc);
 int command_check(const struct command_table *t, const struct resp_arg *argv, size_t argc,
                   const struct command **out, struct buf *text);
 
-/* The text with which Redis would meet the request if it did not have this command (or subcommand);
- * appended. */
-void command_unknown_text(const struct command *c, const struct resp_arg *argv, size_t argc,
-                          struct buf *text);
-
 /* What a command touches, for the tracker. A key may be named twice. */
 struct command_key {
     uint32_t index; /* into argv */

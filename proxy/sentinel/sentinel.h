@@ -17,7 +17,6 @@
 struct sentinel;
 
 enum {
-    SENTINEL_NAME_MAX = 64,
     SENTINEL_ADDRESS_MAX = 96,
     SENTINEL_SUBSCRIPTIONS_MAX = 1024, /* of one connection */
 };
@@ -88,7 +87,6 @@ struct sentinel_client {
 void sentinel_client_add(struct sentinel *s, struct sentinel_client *c);
 /* Frees what it holds. */
 void sentinel_client_remove(struct sentinel *s, struct sentinel_client *c);
-size_t sentinel_client_count(const struct sentinel *s);
 
 /* Answers one request; argc is at least 1. */
 void sentinel_request(struct sentinel *s, struct sentinel_client *c, const struct resp_arg *argv,

@@ -68,11 +68,6 @@ void sentinel_client_remove(struct sentinel *s, struct sentinel_client *c)
     buf_release(&c->out);
 }
 
-size_t sentinel_client_count(const struct sentinel *s)
-{
-    return s->client_count;
-}
-
 void sentinel_client_error(struct sentinel_client *c, const char *text)
 {
     sentinel_put_error(c, text);
