@@ -7,6 +7,7 @@ libsim_a_SOURCES = \
 	tests/sim/clients.c tests/sim/clients.h \
 	tests/sim/events.c tests/sim/events.h \
 	tests/sim/faults.c tests/sim/faults.h \
+	tests/sim/faults_disk.c tests/sim/faults_impl.h \
 	tests/sim/kv.c tests/sim/kv.h \
 	tests/sim/linear.c tests/sim/linear.h \
 	tests/sim/network.c tests/sim/network.h \
