@@ -90,6 +90,7 @@ UNIT_TESTS = \
 	test_sha256 \
 	test_slots \
 	test_slowlog \
+	test_snap_download \
 	test_snapship \
 	test_store \
 	test_store_crash \
@@ -125,6 +126,7 @@ EXTRA_DIST += tests/lsan.suppressions \
 	tests/lib/proposer_case.h \
 	tests/lib/redis_server.h \
 	tests/lib/script_net.h \
+	tests/lib/snapship_case.h \
 	tests/lib/sockets.h \
 	tests/lib/store_case.h \
 	tests/lib/transport_case.h \
@@ -191,6 +193,7 @@ test_segment_SOURCES = tests/unit/test_segment.c tests/lib/fake_disk.c
 test_sentinel_SOURCES = tests/unit/test_sentinel.c
 test_slots_SOURCES = tests/unit/test_slots.c tests/lib/fake_disk.c
 test_slowlog_SOURCES = tests/unit/test_slowlog.c
+test_snap_download_SOURCES = tests/unit/test_snap_download.c
 test_snapship_SOURCES = tests/unit/test_snapship.c
 test_storing_SOURCES = tests/unit/test_storing.c
 test_store_SOURCES = tests/unit/test_store.c tests/lib/fake_disk.c
