@@ -79,7 +79,7 @@ libproxyio_a_SOURCES += \
 	proxy/clients/router_own.c \
 	proxy/clients/router_special.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
-	proxy/node/kept.c proxy/node/kept.h \
+	proxy/node/client_settings.c proxy/node/client_settings.h \
 	proxy/node/settings.c proxy/node/settings.h \
 	proxy/clients/transaction_local.c proxy/clients/transaction_local.h \
 	proxy/clients/transaction_session.c proxy/clients/transaction_session.h \
@@ -93,7 +93,7 @@ libproxyio_a_SOURCES += \
 noinst_LIBRARIES += libsnapshot.a
 libsnapshot_a_SOURCES = \
 	proxy/snapshot/extract.c proxy/snapshot/extract.h \
-	proxy/snapshot/haste.c proxy/snapshot/haste.h \
+	proxy/snapshot/priority.c proxy/snapshot/priority.h \
 	proxy/snapshot/leg.c proxy/snapshot/leg.h \
 	proxy/snapshot/lognodes.c proxy/snapshot/lognodes.h \
 	proxy/snapshot/put.c proxy/snapshot/put.h \
@@ -120,7 +120,7 @@ holdfast_proxy_SOURCES = \
 	proxy/node/proxy_monitor.c \
 	proxy/node/proxy_clients.c \
 	proxy/node/proxy_forward.c \
-	proxy/node/proxy_found.c \
+	proxy/node/proxy_redis_settings.c \
 	proxy/node/proxy_log.c \
 	proxy/node/proxy_peers.c \
 	proxy/node/proxy_private.c \

@@ -18,6 +18,7 @@ UNIT_TESTS = \
 	test_client_buffers \
 	test_client_config \
 	test_client_ends \
+	test_client_settings \
 	test_command \
 	test_config \
 	test_control \
@@ -37,7 +38,6 @@ UNIT_TESTS = \
 	test_history \
 	test_hurry \
 	test_le \
-	test_kept \
 	test_leader \
 	test_lineage \
 	test_log \
@@ -259,8 +259,8 @@ test_engine_SOURCES = tests/unit/test_engine.c
 test_engine_LDADD = $(PROXY_UNIT_LDADD)
 test_follow_SOURCES = tests/unit/test_follow.c
 test_follow_LDADD = $(PROXY_UNIT_LDADD)
-test_kept_SOURCES = tests/unit/test_kept.c
-test_kept_LDADD = $(PROXY_UNIT_LDADD)
+test_client_settings_SOURCES = tests/unit/test_client_settings.c
+test_client_settings_LDADD = $(PROXY_UNIT_LDADD)
 test_leader_SOURCES = tests/unit/test_leader.c
 test_leader_LDADD = $(PROXY_UNIT_LDADD)
 test_lineage_SOURCES = tests/unit/test_lineage.c

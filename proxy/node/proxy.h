@@ -316,11 +316,11 @@ void proxy_close_borrow(struct proxy *p);
 void proxy_open_monitor(struct proxy *p, const struct settings *s);
 void proxy_turn_monitor(struct proxy *p, uint64_t now_ns);
 
-/* What Redis was set to before us, over the end of this process; proxy_found.c. */
-void proxy_found_load(struct proxy *p);
-void proxy_found_save(const struct proxy *p);
+/* What Redis was set to before us, over the end of this process; proxy_redis_settings.c. */
+void proxy_redis_settings_load(struct proxy *p);
+void proxy_redis_settings_save(const struct proxy *p);
 /* It was put back: what is found next time counts. */
-void proxy_found_forget(const struct proxy *p);
+void proxy_redis_settings_forget(const struct proxy *p);
 void proxy_tick_redis(struct proxy *p, uint64_t now_ns);
 void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;

@@ -8,7 +8,7 @@
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/engine/acl.h"
-#include "proxy/node/kept.h"
+#include "proxy/node/client_settings.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -297,7 +297,7 @@ static size_t proxy_clients_room(void *ctx, size_t wanted)
 static int proxy_config_rewritten(void *ctx)
 {
     const struct proxy *p = ctx;
-    int rc = kept_save(p->settings->data_dir, &p->clients.config);
+    int rc = client_settings_save(p->settings->data_dir, &p->clients.config);
 
     if (rc != 0) {
         log_warn("client-settings in %s can't be written: %s", p->settings->data_dir, strerror(rc));
@@ -309,7 +309,7 @@ static int proxy_config_rewritten(void *ctx)
 static void proxy_load_kept(struct proxy *p)
 {
     struct client_config config = p->clients.config;
-    int rc = kept_load(p->settings->data_dir, &config);
+    int rc = client_settings_load(p->settings->data_dir, &config);
 
     if (rc != 0) {
         log_error("client-settings in %s can't be read: %s; it is left out", p->settings->data_dir,

@@ -68,7 +68,7 @@ static void redis_take_run_id(struct proxy *p, const char *info)
             p->redis_settings[i].known = false;
         }
         slowlog_forget(&p->clients.slowlog);
-        proxy_found_load(p);
+        proxy_redis_settings_load(p);
     }
 }
 
@@ -219,7 +219,7 @@ static void redis_setting_cb(void *ctx, const struct redisReply *reply)
     } else if (!setting->known) {
         (void)snprintf(setting->found, sizeof setting->found, "%s", found);
         setting->known = true;
-        proxy_found_save(p);
+        proxy_redis_settings_save(p);
     }
     redis_set(p, redis_wanted[index].name, wanted);
 }
@@ -520,7 +520,7 @@ static void redis_restore_settings(struct proxy *p)
         (void)event_base_loop(p->base, EVLOOP_ONCE);
     }
     if (control_waiting(p->control) == 0 && control_is_up(p->control)) {
-        proxy_found_forget(p);
+        proxy_redis_settings_forget(p);
     }
 }
 

@@ -5,7 +5,7 @@
 #include "common/mem.h"
 #include "proxy/engine/control.h"
 #include "proxy/follow/lineage.h"
-#include "proxy/snapshot/haste.h"
+#include "proxy/snapshot/priority.h"
 #include "proxy/snapshot/sandbox.h"
 
 #include <event2/event.h>
@@ -394,7 +394,7 @@ void leg_hurry(struct leg *l)
         extract_hurry(l->extract);
     }
     if (l->sandbox != NULL) {
-        haste_of(sandbox_pid(l->sandbox));
+        priority_take_back(sandbox_pid(l->sandbox));
     }
 }
 

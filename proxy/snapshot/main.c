@@ -10,7 +10,7 @@
 #include "proxy/follow/lineage.h"
 #include "proxy/node/settings.h"
 #include "proxy/protocol/resp.h"
-#include "proxy/snapshot/haste.h"
+#include "proxy/snapshot/priority.h"
 #include "proxy/snapshot/run.h"
 
 #include <cjson/cJSON.h>
@@ -333,10 +333,10 @@ int main(int argc, char **argv)
         config_free(settings_schema, settings_schema_count, &settings);
         return MAIN_EXIT_FAILED;
     }
-    if (options.extras[MAIN_PARENT] != NULL && !haste_own_session()) {
+    if (options.extras[MAIN_PARENT] != NULL && !priority_own_session()) {
         log_debug("no session of its own: %s", strerror(errno));
     }
-    haste_give_way((int)settings.snapshot_nice);
+    priority_give_way((int)settings.snapshot_nice);
     m.base = event_base_new();
     MUST(m.base != NULL);
     m.json = options.extras[MAIN_JSON] != NULL;

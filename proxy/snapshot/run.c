@@ -4,7 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "proxy/snapshot/choice.h"
-#include "proxy/snapshot/haste.h"
+#include "proxy/snapshot/priority.h"
 #include "proxy/snapshot/put.h"
 #include "proxy/snapshot/room.h"
 
@@ -438,7 +438,7 @@ static void run_look_at_log(struct run *r)
         log_info("%" PRIu64 " bytes of log are behind the newest snapshot of %" PRIu64
                  " bytes: this one hurries",
                  v.log_bytes, v.size_bytes);
-        haste_of(0);
+        priority_take_back(0);
         leg_hurry(r->leg);
         put_hurry(r->put);
     }

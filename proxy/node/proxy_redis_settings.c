@@ -12,14 +12,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FOUND_PATH_BYTES = 4200, FOUND_LINE_BYTES = PROXY_REDIS_SETTING_BYTES + 64 };
+enum {
+    REDIS_SETTINGS_PATH_BYTES = 4200,
+    REDIS_SETTINGS_LINE_BYTES = PROXY_REDIS_SETTING_BYTES + 64
+};
 
-static void found_path(const struct proxy *p, const char *suffix, char *path)
+static void redis_settings_path(const struct proxy *p, const char *suffix, char *path)
 {
-    (void)snprintf(path, FOUND_PATH_BYTES, "%s/redis-settings%s", p->settings->data_dir, suffix);
+    (void)snprintf(path, REDIS_SETTINGS_PATH_BYTES, "%s/redis-settings%s", p->settings->data_dir,
+                   suffix);
 }
 
-static void found_line(struct proxy *p, char *line)
+static void redis_settings_line(struct proxy *p, char *line)
 {
     char *value = strchr(line, ' ');
 
@@ -36,11 +40,11 @@ static void found_line(struct proxy *p, char *line)
     }
 }
 
-void proxy_found_load(struct proxy *p)
+void proxy_redis_settings_load(struct proxy *p)
 {
-    char path[FOUND_PATH_BYTES], line[FOUND_LINE_BYTES];
+    char path[REDIS_SETTINGS_PATH_BYTES], line[REDIS_SETTINGS_LINE_BYTES];
 
-    found_path(p, "", path);
+    redis_settings_path(p, "", path);
     FILE *f = fopen(path, "re");
     if (f == NULL) {
         return; /* nothing was ever found, or it can't be read: then what is there now counts */
@@ -50,27 +54,27 @@ void proxy_found_load(struct proxy *p)
     ours = ours && strcmp(line, p->redis_run_id) == 0;
     while (ours && fgets(line, sizeof line, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        found_line(p, line);
+        redis_settings_line(p, line);
     }
     (void)fclose(f);
 }
 
-void proxy_found_forget(const struct proxy *p)
+void proxy_redis_settings_forget(const struct proxy *p)
 {
-    char path[FOUND_PATH_BYTES];
+    char path[REDIS_SETTINGS_PATH_BYTES];
 
-    found_path(p, "", path);
+    redis_settings_path(p, "", path);
     if (unlink(path) != 0 && errno != ENOENT) {
         log_warn("%s can't be removed: %s", path, strerror(errno));
     }
 }
 
-void proxy_found_save(const struct proxy *p)
+void proxy_redis_settings_save(const struct proxy *p)
 {
-    char path[FOUND_PATH_BYTES], fresh[FOUND_PATH_BYTES];
+    char path[REDIS_SETTINGS_PATH_BYTES], fresh[REDIS_SETTINGS_PATH_BYTES];
 
-    found_path(p, "", path);
-    found_path(p, ".new", fresh);
+    redis_settings_path(p, "", path);
+    redis_settings_path(p, ".new", fresh);
     FILE *f = fopen(fresh, "we");
     bool ok = f != NULL && fprintf(f, "%s\n", p->redis_run_id) > 0;
     for (int i = 0; i < PROXY_REDIS_SETTINGS && ok; i++) {

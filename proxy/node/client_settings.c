@@ -1,4 +1,4 @@
-#include "proxy/node/kept.h"
+#include "proxy/node/client_settings.h"
 
 #include "common/buf.h"
 
@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { KEPT_PATH_BYTES = 4200, KEPT_MAX_BYTES = 64 * 1024 };
+enum { CLIENT_SETTINGS_PATH_BYTES = 4200, CLIENT_SETTINGS_MAX_BYTES = 64 * 1024 };
 
-static void kept_path(const char *data_dir, const char *suffix, char *path)
+static void client_settings_path(const char *data_dir, const char *suffix, char *path)
 {
-    (void)snprintf(path, KEPT_PATH_BYTES, "%s/client-settings%s", data_dir, suffix);
+    (void)snprintf(path, CLIENT_SETTINGS_PATH_BYTES, "%s/client-settings%s", data_dir, suffix);
 }
 
-static int kept_write(int fd, const struct buf *text)
+static int client_settings_write(int fd, const struct buf *text)
 {
     const uint8_t *bytes = buf_head(text);
 
@@ -30,7 +30,7 @@ static int kept_write(int fd, const struct buf *text)
 
 /* Only then is the name that a file got there sure to last (as rewriteConfigOverwriteFile in
  * config.c has it). */
-static int kept_sync_folder(const char *data_dir)
+static int client_settings_sync_folder(const char *data_dir)
 {
     int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -42,19 +42,19 @@ static int kept_sync_folder(const char *data_dir)
     return rc;
 }
 
-int kept_save(const char *data_dir, const struct client_config *config)
+int client_settings_save(const char *data_dir, const struct client_config *config)
 {
-    char path[KEPT_PATH_BYTES], fresh[KEPT_PATH_BYTES];
+    char path[CLIENT_SETTINGS_PATH_BYTES], fresh[CLIENT_SETTINGS_PATH_BYTES];
     struct buf text = BUF_INIT;
 
-    kept_path(data_dir, "", path);
-    kept_path(data_dir, ".new", fresh);
+    client_settings_path(data_dir, "", path);
+    client_settings_path(data_dir, ".new", fresh);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         return errno;
     }
     client_config_write(config, &text);
-    int rc = kept_write(fd, &text);
+    int rc = client_settings_write(fd, &text);
     buf_release(&text);
     if (close(fd) != 0 && rc == 0) {
         rc = errno;
@@ -66,20 +66,21 @@ int kept_save(const char *data_dir, const struct client_config *config)
         (void)unlink(fresh);
         return rc;
     }
-    return kept_sync_folder(data_dir);
+    return client_settings_sync_folder(data_dir);
 }
 
-int kept_load(const char *data_dir, struct client_config *config)
+int client_settings_load(const char *data_dir, struct client_config *config)
 {
-    char path[KEPT_PATH_BYTES];
+    char path[CLIENT_SETTINGS_PATH_BYTES];
     struct buf text = BUF_INIT;
 
-    kept_path(data_dir, "", path);
+    client_settings_path(data_dir, "", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return errno == ENOENT ? 0 : errno;
     }
-    ssize_t got = read(fd, buf_reserve(&text, KEPT_MAX_BYTES), KEPT_MAX_BYTES);
+    ssize_t got =
+        read(fd, buf_reserve(&text, CLIENT_SETTINGS_MAX_BYTES), CLIENT_SETTINGS_MAX_BYTES);
     int rc = got < 0 ? errno : 0;
     buf_commit(&text, got > 0 ? (size_t)got : 0);
     (void)close(fd);

@@ -1,4 +1,4 @@
-#include "proxy/snapshot/haste.h"
+#include "proxy/snapshot/priority.h"
 
 #include "common/log.h"
 
@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 /* See ioprio_set(2). */
-enum { HASTE_IOPRIO_WHO_PROCESS = 1, HASTE_IOPRIO_IDLE = 3 << 13, HASTE_IOPRIO_NONE = 0 };
+enum { PRIORITY_IOPRIO_WHO_PROCESS = 1, PRIORITY_IOPRIO_IDLE = 3 << 13, PRIORITY_IOPRIO_NONE = 0 };
 
 /* Where the kernel shares processors out by session, a nice value counts only among those of one:
  * the session has a value of its own. See sched(7), "The autogroup feature". */
-static void haste_of_session(int nice_value)
+static void priority_of_session(int nice_value)
 {
     char text[8];
 
@@ -31,45 +31,45 @@ static void haste_of_session(int nice_value)
     (void)close(fd);
 }
 
-bool haste_own_session(void)
+bool priority_own_session(void)
 {
     return setsid() >= 0;
 }
 
-void haste_give_way(int nice_value)
+void priority_give_way(int nice_value)
 {
     struct sched_param param = {.sched_priority = 0};
 
     if (nice_value <= 0) {
         return;
     }
-    if (nice_value >= HASTE_NICE_IDLE) {
+    if (nice_value >= PRIORITY_NICE_IDLE) {
         if (sched_setscheduler(0, SCHED_IDLE, &param) != 0) {
             log_debug("sched_setscheduler: %s", strerror(errno));
         }
-        nice_value = HASTE_NICE_IDLE - 1;
+        nice_value = PRIORITY_NICE_IDLE - 1;
     }
     if (getsid(0) == getpid()) {
-        haste_of_session(nice_value);
+        priority_of_session(nice_value);
     }
     if (setpriority(PRIO_PROCESS, 0, nice_value) != 0 ||
-        syscall(SYS_ioprio_set, HASTE_IOPRIO_WHO_PROCESS, 0, HASTE_IOPRIO_IDLE) != 0) {
+        syscall(SYS_ioprio_set, PRIORITY_IOPRIO_WHO_PROCESS, 0, PRIORITY_IOPRIO_IDLE) != 0) {
         log_debug("giving way: %s", strerror(errno));
     }
 }
 
-void haste_of(pid_t pid)
+void priority_take_back(pid_t pid)
 {
     struct sched_param param = {.sched_priority = 0};
 
     if (pid == 0 && getsid(0) == getpid()) {
-        haste_of_session(0);
+        priority_of_session(0);
     }
     if (setpriority(PRIO_PROCESS, (id_t)pid, 0) != 0 ||
         sched_setscheduler(pid, SCHED_OTHER, &param) != 0) {
         log_debug("not giving way any longer: %s", strerror(errno));
     }
-    if (syscall(SYS_ioprio_set, HASTE_IOPRIO_WHO_PROCESS, pid, HASTE_IOPRIO_NONE) != 0) {
+    if (syscall(SYS_ioprio_set, PRIORITY_IOPRIO_WHO_PROCESS, pid, PRIORITY_IOPRIO_NONE) != 0) {
         log_debug("ioprio_set: %s", strerror(errno));
     }
 }
