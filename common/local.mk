@@ -12,6 +12,7 @@ libcommon_a_SOURCES = \
 	common/le.h \
 	common/log.c common/log.h \
 	common/mem.c common/mem.h \
+	common/net.c common/net.h \
 	common/options.c common/options.h \
 	common/random.c common/random.h
 COMMON_LIBS = libcommon.a $(ISAL_LIBS) $(XXHASH_LIBS) $(CJSON_LIBS)

@@ -51,13 +51,13 @@ libproxyio_a_SOURCES =
 libproxyio_a_SOURCES += proxy/engine/capture.c proxy/engine/capture.h
 libproxyio_a_SOURCES += proxy/follow/feed.c proxy/follow/feed.h
 PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)
-libproxyio_a_SOURCES += proxy/engine/control.c proxy/engine/control.h proxy/node/net.c proxy/node/net.h
+libproxyio_a_SOURCES += proxy/engine/control.c proxy/engine/control.h
 libproxyio_a_SOURCES += proxy/sentinel/sentinel_port.c proxy/sentinel/sentinel_port.h
 libproxy_a_SOURCES += proxy/engine/outlet.c proxy/engine/outlet.h
 libproxyio_a_SOURCES += proxy/engine/engine.c proxy/engine/engine.h proxy/clients/request.c proxy/clients/request.h
 libproxyio_a_SOURCES += \
-	proxy/engine/acl.c proxy/engine/acl.h \
-	proxy/engine/acl_rights.c \
+	proxy/clients/acl.c proxy/clients/acl.h \
+	proxy/clients/acl_rights.c \
 	proxy/engine/adopt.c proxy/engine/adopt.h \
 	proxy/clients/client.c proxy/clients/client.h \
 	proxy/engine/private.c proxy/engine/private.h \

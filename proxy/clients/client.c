@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "proxy/node/net.h"
+#include "common/net.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -5,9 +5,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/net.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/node/net.h"
 
 #include <poll.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "proxy/node/net.h"
+#include "common/net.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 #include "proxy/clients/router_impl.h"
 
 #include "common/mem.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
 #include "proxy/clients/transaction_session.h"
-#include "proxy/engine/acl.h"
 
 #include <stdio.h>
 #include <stdlib.h>

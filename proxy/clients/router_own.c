@@ -3,9 +3,9 @@
  * is too old for it. */
 #include "proxy/clients/router_impl.h"
 
+#include "proxy/clients/acl.h"
 #include "proxy/clients/session_impl.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -2,11 +2,11 @@
  * name. What stands in no row, and is not about pub/sub or blocking, is plain. */
 #include "proxy/clients/router_impl.h"
 
+#include "proxy/clients/acl.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 
 #include <string.h>
 

@@ -2,11 +2,11 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/credentials.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -4,9 +4,9 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/net.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/node/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>

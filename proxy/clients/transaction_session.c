@@ -1,9 +1,9 @@
 #include "proxy/clients/transaction_session.h"
 
 #include "common/mem.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session_impl.h"
-#include "proxy/engine/acl.h"
 
 #include <stdlib.h>
 #include <string.h>

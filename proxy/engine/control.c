@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "proxy/node/net.h"
+#include "common/net.h"
 #include "proxy/protocol/resp.h"
 
 #include <hiredis/adapters/libevent.h>

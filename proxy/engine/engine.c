@@ -3,10 +3,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/net.h"
 #include "common/random.h"
 #include "proxy/engine/outlet.h"
 #include "proxy/forward/outbox.h"
-#include "proxy/node/net.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -3,8 +3,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/net.h"
 #include "proxy/clients/session.h"
-#include "proxy/node/net.h"
 
 #include <errno.h>
 #include <event2/event.h>

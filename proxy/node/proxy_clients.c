@@ -4,10 +4,10 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 #include "proxy/node/client_settings.h"
 
 #include <errno.h>

@@ -5,9 +5,9 @@
 #include "common/clock.h"
 #include "common/hex.h"
 #include "common/log.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 
 #include <string.h>
 

@@ -2,9 +2,9 @@
 #include "proxy/node/proxy.h"
 
 #include "common/log.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 
 #include <inttypes.h>
 #include <string.h>

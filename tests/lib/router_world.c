@@ -1,11 +1,11 @@
 #include "tests/lib/router_world.h"
 
 #include "common/clock.h"
+#include "proxy/clients/acl.h"
 #include "proxy/clients/credentials.h"
 #include "proxy/clients/monitor.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/transaction.h"
-#include "proxy/engine/acl.h"
 
 #include "tests/lib/commands.h"
 #include "tests/lib/sockets.h"

@@ -1,5 +1,5 @@
 /* ACL users: logged in at Redis on a link of their own; what does not go there is asked about. */
-#include "proxy/engine/acl.h"
+#include "proxy/clients/acl.h"
 
 #include "tests/lib/router_world.h"
 #include "tests/lib/unit.h"

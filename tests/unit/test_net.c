@@ -1,5 +1,5 @@
 /* Sockets on loopback: connecting, being refused, listening, names. */
-#include "proxy/node/net.h"
+#include "common/net.h"
 
 #include "tests/lib/sockets.h"
 #include "tests/lib/unit.h"

@@ -5,8 +5,8 @@
  * Everybody may try to log in, so only clients_limits.logins_max links are used for that at a time,
  * and those on which it failed are used again: guessing passwords takes no links from others. Who
  * waits is served in turn. */
-#ifndef PROXY_ENGINE_ACL_H
-#define PROXY_ENGINE_ACL_H
+#ifndef PROXY_CLIENTS_ACL_H
+#define PROXY_CLIENTS_ACL_H
 
 #include "proxy/clients/router.h"
 

@@ -4,7 +4,7 @@
  * made to refuse it on the client's own link (CLIENT_GATE_REFUSED), but what may not be answered
  * soon if it does not (REQUEST_LATE). Any other answer is the client's, and the request passed over
  * (CLIENT_GATE_DENIED). */
-#include "proxy/engine/acl.h"
+#include "proxy/clients/acl.h"
 
 #include "common/mem.h"
 #include "proxy/clients/pubsub.h"

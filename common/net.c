@@ -1,4 +1,4 @@
-#include "proxy/node/net.h"
+#include "common/net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* Sockets: the few calls that several parts of the proxy share. All are non-blocking. */
-#ifndef PROXY_NODE_NET_H
-#define PROXY_NODE_NET_H
+/* TCP sockets: the few calls that several parts share. All are non-blocking. */
+#ifndef COMMON_NET_H
+#define COMMON_NET_H
 
 #include "common/err.h"
 

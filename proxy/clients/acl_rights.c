@@ -1,7 +1,7 @@
 /* Who has subscribed to a channel and loses the right to it is closed (ACLKillPubsubClientsIfNeeded
  * in acl.c). Redis can't do that: what clients subscribe to is subscribed to there by our link. So
  * right behind what changes rights it is asked about each client that may be meant. */
-#include "proxy/engine/acl.h"
+#include "proxy/clients/acl.h"
 
 #include "common/mem.h"
 #include "proxy/clients/pubsub.h"
