@@ -54,6 +54,7 @@ PROXY_IO_LIBS = libproxyio.a $(PROXY_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS)
 libproxyio_a_SOURCES += proxy/engine/control.c proxy/engine/control.h
 libproxyio_a_SOURCES += proxy/sentinel/sentinel_port.c proxy/sentinel/sentinel_port.h
 libproxy_a_SOURCES += proxy/engine/outlet.c proxy/engine/outlet.h
+libproxyio_a_SOURCES += proxy/engine/engine_gather.c proxy/engine/engine_impl.h proxy/engine/engine_setup.c
 libproxyio_a_SOURCES += proxy/engine/engine.c proxy/engine/engine.h proxy/clients/request.c proxy/clients/request.h
 libproxyio_a_SOURCES += \
 	proxy/clients/acl.c proxy/clients/acl.h \

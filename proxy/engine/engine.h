@@ -107,7 +107,8 @@ void engine_set_name(struct engine *e, const char *name);
  */
 void engine_set_db(struct engine *e, unsigned db);
 
-/* Without fences each request is told of with its reply, bound 0; for what is not sent yet. */
+/* Without fences each request is told of with its reply, bound ENGINE_UNFENCED; for what is not
+ * sent yet. */
 void engine_set_fenced(struct engine *e, bool fenced);
 
 /* A command (RESP, static) that is put directly before the next request, in the same piece; what
