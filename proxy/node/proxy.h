@@ -195,6 +195,8 @@ struct proxy {
     uint64_t async_replies; /* that waited for no commit */
 };
 
+/* ---- proxy.c ---- */
+
 /* Sets everything up; ERR_OK, or an error that has been logged. proxy_close frees in any case. */
 int proxy_open(struct proxy *p, const struct settings *settings) MUST_CHECK;
 /* Runs until proxy_stop or a signal. */
@@ -202,13 +204,22 @@ void proxy_run(struct proxy *p);
 void proxy_stop(struct proxy *p);
 void proxy_close(struct proxy *p);
 
-/* The side towards the log nodes; proxy_log.c. */
+/* What the role looks at. */
+void proxy_view(const struct proxy *p, struct role_view *view);
+/* For how long what was written longest ago has waited for its commit. */
+uint64_t proxy_log_age_ns(const struct proxy *p, uint64_t now_ns);
+/* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
+void proxy_drop_withheld(struct proxy *p, const char *why);
+
+/* ---- proxy_log.c: the side towards the log nodes ---- */
+
 int proxy_open_log(struct proxy *p, const struct settings *s) MUST_CHECK;
 /* Tells everybody who uses the log nodes which of them count now. */
 void proxy_follow_members(struct proxy *p);
 /* Sends a message to a log node; false: its link is busy or down (for the machines of the log). */
 bool proxy_send(void *ctx, unsigned node, const struct wire_msg *msg);
-
+/* A log node refuses us for good; for the machines of the log. */
+void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
 /* How many log nodes answer. */
 unsigned proxy_nodes_answering(const struct proxy *p);
 /* How many there are, of which more than half must. */
@@ -218,47 +229,13 @@ bool proxy_quorum_answers(const struct proxy *p);
 /* Connected to enough log nodes, of which too few answer: they may hear us all the same. */
 bool proxy_is_deaf(const struct proxy *p);
 
-/* A log node refuses us for good; for the machines of the log. */
-void proxy_node_refused(void *ctx, unsigned node, enum wire_refusal code, const char *reason);
+/* ---- proxy_clients.c: clients and the engine ---- */
 
-/* What the role looks at. */
-void proxy_view(const struct proxy *p, struct role_view *view);
-
-/* Clients and the engine; proxy_clients.c. The engine comes first: the router needs it. */
+/* The engine comes first: the router needs it. */
 void proxy_open_engine(struct proxy *p, const struct settings *s);
 void proxy_open_clients(struct proxy *p, const struct settings *s);
+/* Of a listening socket, with the proxy. */
 void proxy_accept_cb(int fd, short what, void *arg);
-/* Links that one client has for itself; proxy_private.c. */
-void proxy_open_privates(struct proxy *p, const struct settings *s);
-/* All clients have gone. */
-void proxy_close_privates(struct proxy *p);
-
-/* A push or a reply that no fence of its own link bounds: the next one of the shared link does. */
-void proxy_unbound(struct proxy *p, struct request *r);
-/* A fence of the shared link is back: it bounds pushes of private links that came before it. */
-void proxy_bound_pushes(struct proxy *p, uint64_t bound);
-/* For how long what was written longest ago has waited for its commit. */
-uint64_t proxy_log_age_ns(const struct proxy *p, uint64_t now_ns);
-/* Once per turn: asks for such a fence if there is need. */
-void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
-
-/* A script may keep Redis from answering: finds out. A few times a second; proxy_busy.c. */
-void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
-/* How much memory Redis may still take: asks now and then; proxy_memory.c. */
-void proxy_tick_memory(struct proxy *p, uint64_t now_ns);
-/* Looks whether the leader has answered r so since its Redis has none left. */
-void proxy_note_memory(struct proxy *p, const struct request *r);
-/* Whose requests Redis may call slow; proxy_slowlog.c. As engine_events.slow; now and then; and
- * when the control connection is up. */
-void proxy_slow(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
-                size_t size, uint64_t took_ns);
-void proxy_tick_slowlog(struct proxy *p, uint64_t now_ns);
-void proxy_slowlog_control_up(struct proxy *p);
-/* Whom CLIENT PAUSE … WRITE does not hold back, asked when it begins; proxy_readers.c. */
-void proxy_tick_readers(struct proxy *p);
-/* router.kill */
-void proxy_kill_script(void *ctx, struct request *r, const char *name);
-
 /* The requests of a batch are answered, and bounded by this offset. */
 void proxy_fenced(struct proxy *p, struct request *first, uint64_t bound);
 /* The request of a client that is there is answered, and bounded by this offset (0: not yet). */
@@ -268,21 +245,17 @@ void proxy_answer_unsent(struct proxy *p, struct request *unsent, const char *er
 /* That Redis is not the one whose stream we read, or no master any more. */
 void proxy_redis_is_strange(struct proxy *p, const char *reason);
 
-/* Requests that another server answers; proxy_forward.c. Opened behind the clients. */
-void proxy_open_forward(struct proxy *p, const struct settings *s);
-void proxy_close_forward(struct proxy *p);
-/* Aims the links where they are to go, and sends. */
-void proxy_turn_forward(struct proxy *p, uint64_t now_ns);
-void proxy_flush_forward(struct proxy *p, uint64_t now_ns);
-void proxy_tick_forward(struct proxy *p, uint64_t now_ns);
-/* How many replicas there are, for min-replicas-to-write. */
-void proxy_tick_replicas(struct proxy *p);
-uint64_t proxy_next_forward_ns(const struct proxy *p);
-/* A request of a client that is there, gathered by the engine and not sent when its link ended:
- * true if another proxy can have it, or was told that it may. */
-bool proxy_forward_unsent(struct proxy *p, struct request *r);
-/* Answers with the reply that the request has, without withholding. */
-void proxy_reply(struct proxy *p, struct request *r);
+/* ---- proxy_private.c: links that one client has for itself ---- */
+
+void proxy_open_privates(struct proxy *p, const struct settings *s);
+/* All clients have gone. */
+void proxy_close_privates(struct proxy *p);
+/* A push or a reply that no fence of its own link bounds: the next one of the shared link does. */
+void proxy_unbound(struct proxy *p, struct request *r);
+/* A fence of the shared link is back: it bounds pushes of private links that came before it. */
+void proxy_bound_pushes(struct proxy *p, uint64_t bound);
+/* Once per turn: asks for such a fence if there is need. */
+void proxy_fence_pushes(struct proxy *p, uint64_t now_ns);
 /* A push on a client's own link, for the client: its numbers in it are ours. Appended. */
 void proxy_put_push(const struct client *c, const uint8_t *bytes, size_t size, struct buf *out);
 /* What comes on c->redirect becomes a push or message among the client's replies; NULL: it gets
@@ -290,6 +263,25 @@ void proxy_put_push(const struct client *c, const uint8_t *bytes, size_t size, s
 struct request *proxy_insert_redirected(struct client *c, const uint8_t *bytes, size_t size);
 /* private_events.redirect_settled, of both pools. */
 void proxy_redirect_settled(void *ctx);
+
+/* ---- proxy_forward.c: requests that another server answers ---- */
+
+/* Behind the clients. */
+void proxy_open_forward(struct proxy *p, const struct settings *s);
+void proxy_close_forward(struct proxy *p);
+/* Once per turn: aims the links where they are to go; at its end: sends. */
+void proxy_turn_forward(struct proxy *p, uint64_t now_ns);
+void proxy_flush_forward(struct proxy *p, uint64_t now_ns);
+/* A few times a second: time-outs; how many replicas there are, for min-replicas-to-write. */
+void proxy_tick_forward(struct proxy *p, uint64_t now_ns);
+void proxy_tick_replicas(struct proxy *p);
+/* When it is to be looked at next. */
+uint64_t proxy_next_forward_ns(const struct proxy *p);
+/* A request of a client that is there, gathered by the engine and not sent when its link ended:
+ * true if another proxy can have it, or was told that it may. */
+bool proxy_forward_unsent(struct proxy *p, struct request *r);
+/* Answers with the reply that the request has, without withholding. */
+void proxy_reply(struct proxy *p, struct request *r);
 /* Answers a request that was never executed with this error; or with the one for that. */
 void proxy_refuse(struct proxy *p, struct request *r, const char *error);
 void proxy_refuse_unsent(struct proxy *p, struct request *r, bool replica);
@@ -299,41 +291,69 @@ void proxy_correct_info(struct proxy *p, struct request *r, bool here);
 void proxy_correct_info_reply(void *ctx, const struct resp_arg *argv, size_t argc, bool here,
                               struct buf *reply);
 
-/* The side towards our Redis: control, capture, feed, role; proxy_redis.c and proxy_role.c. */
+/* ---- what Redis is asked on the side ---- */
+
+/* proxy_busy.c: a script may keep Redis from answering: finds out, a few times a second. */
+void proxy_busy_tick(struct proxy *p, uint64_t now_ns);
+/* router.kill */
+void proxy_kill_script(void *ctx, struct request *r, const char *name);
+/* proxy_memory.c: how much memory Redis may still take: asks now and then. */
+void proxy_tick_memory(struct proxy *p, uint64_t now_ns);
+/* Looks whether the leader has answered r so since its Redis has none left. */
+void proxy_note_memory(struct proxy *p, const struct request *r);
+/* proxy_monitor.c: monitors Redis while clients monitor, for what scripts do. Once per turn. */
+void proxy_open_monitor(struct proxy *p, const struct settings *s);
+void proxy_turn_monitor(struct proxy *p, uint64_t now_ns);
+/* proxy_readers.c: whom CLIENT PAUSE … WRITE does not hold back, asked when it begins. */
+void proxy_tick_readers(struct proxy *p);
+/* proxy_slowlog.c: whose requests Redis may call slow. As engine_events.slow; now and then; and
+ * when the control connection is up. */
+void proxy_slow(void *ctx, const struct request *r, const char *address, const uint8_t *bytes,
+                size_t size, uint64_t took_ns);
+void proxy_tick_slowlog(struct proxy *p, uint64_t now_ns);
+void proxy_slowlog_control_up(struct proxy *p);
+
+/* ---- proxy_redis.c: our Redis, its control connection and its settings ---- */
+
+/* Control, capture, feed, adoption, follower and role. */
 int proxy_open_redis(struct proxy *p, const struct settings *s) MUST_CHECK;
 void proxy_close_redis(struct proxy *p);
+/* A few times a second. */
+void proxy_tick_redis(struct proxy *p, uint64_t now_ns);
+/* The name of redis_settings[index]. */
 const char *proxy_redis_setting_name(int index);
 /* The table of a reply to COMMAND; false: it is none. The caller owns *table. */
 bool proxy_parse_commands(const struct redisReply *reply, struct command_table **table);
 /* The reply to CONFIG GET databases; for control_send, with the proxy. */
 void proxy_take_databases(void *ctx, const struct redisReply *reply);
-/* What is asked of the leader while nothing could be asked of our Redis; proxy_borrow.c. */
-void proxy_tick_borrow(struct proxy *p, uint64_t now_ns);
-/* Our own Redis has said it: the router has another table by now. */
-void proxy_end_borrow(struct proxy *p);
-void proxy_close_borrow(struct proxy *p);
-/* Monitors Redis while clients monitor, for what scripts do; proxy_monitor.c. Once per turn. */
-void proxy_open_monitor(struct proxy *p, const struct settings *s);
-void proxy_turn_monitor(struct proxy *p, uint64_t now_ns);
 
-/* What Redis was set to before us, over the end of this process; proxy_redis_settings.c. */
+/* proxy_redis_settings.c: what Redis was set to before us, over the end of this process. */
 void proxy_redis_settings_load(struct proxy *p);
 void proxy_redis_settings_save(const struct proxy *p);
 /* It was put back: what is found next time counts. */
 void proxy_redis_settings_forget(const struct proxy *p);
-void proxy_tick_redis(struct proxy *p, uint64_t now_ns);
+
+/* proxy_borrow.c: what is asked of the leader while nothing could be asked of our Redis. */
+void proxy_tick_borrow(struct proxy *p, uint64_t now_ns);
+/* Our own Redis has said it: the router has another table by now. */
+void proxy_end_borrow(struct proxy *p);
+void proxy_close_borrow(struct proxy *p);
+
+/* ---- proxy_role.c: what the role's decisions do ---- */
+
 void proxy_start_role(struct proxy *p, const struct settings *s);
 extern const struct capture_events proxy_capture_events;
 extern const struct feed_events proxy_feed_events;
-
 /* Who has had Redis' cron paused is the leader's client; a replica needs it to find its master.
- * When it stops to lead, and, until Redis has heard it, when Redis is there again; proxy_role.c. */
+ * When it stops to lead, and, until Redis has heard it, when Redis is there again. */
 void proxy_let_cron_run(struct proxy *p);
-/* Leads no more, and says who is to be next; proxy_role.c. */
+/* Leads no more, and says who is to be next. */
 void proxy_release(struct proxy *p);
-/* Says what is to be told to the log nodes if we die; proxy_role.c. */
+/* Says what is to be told to the log nodes if we die. */
 void proxy_tell_watchdog(struct proxy *p);
-/* Who leads and who else is there, and planned hand-overs; proxy_peers.c. */
+
+/* ---- proxy_peers.c: who leads and who else is there, and planned hand-overs ---- */
+
 void proxy_open_lookout(struct proxy *p, const struct proposer_config *log);
 /* Once a turn, before and behind the role's step. */
 void proxy_look_out(struct proxy *p, uint64_t now_ns);
@@ -342,12 +362,15 @@ void proxy_tell_leader(struct proxy *p, const struct role_view *view);
  * error text for the client, valid until the next call. */
 const char *proxy_hand_over(struct proxy *p, const char *name);
 
-/* The reader and the snapshot ship, and what they fetch; proxy_ship.c. */
+/* ---- proxy_ship.c: the reader and the snapshot ship, and what they fetch ---- */
+
 void proxy_open_shipping(struct proxy *p, const struct proposer_config *log);
 void proxy_close_shipping(struct proxy *p);
+/* Leading: gives the newest snapshot to a node that lacks it. A few times a second. */
 void proxy_repair_snapshots(struct proxy *p, uint64_t now_ns);
 
-/* Snapshots are listed, scheduled, and seen to by hand; proxy_snapshot.c. */
+/* ---- proxy_snapshot.c: snapshots are listed, scheduled, and seen to by hand ---- */
+
 void proxy_open_snapshots(struct proxy *p, const struct proposer_config *log);
 void proxy_close_snapshots(struct proxy *p);
 /* A few times a second. */
@@ -357,26 +380,27 @@ void proxy_answer_snapshot(struct proxy *p, const struct resp_arg *argv, size_t 
                            struct buf *out);
 void proxy_info_snapshots(const struct proxy *p, uint64_t now_ns, struct buf *out);
 
-/* Leading: trims the log, deletes snapshots, as retention has it; proxy_retain.c. */
+/* ---- proxy_retain.c: leading, trims the log and deletes snapshots, as retention has it ---- */
+
 void proxy_open_retain(struct proxy *p, const struct proposer_config *log);
 void proxy_close_retain(struct proxy *p);
 /* A few times a second. */
 void proxy_tick_retain(struct proxy *p, uint64_t now_ns);
 
-/* Everybody whose reply can't be known any more is closed; the tracker is empty then. */
-void proxy_drop_withheld(struct proxy *p, const char *why);
+/* ---- proxy_sentinel.c: the Sentinel port ---- */
 
-/* The Sentinel port; proxy_sentinel.c. It looks at the world a few times a second, and when the
- * leader has changed. */
 int proxy_open_sentinel(struct proxy *p, const struct settings *s) MUST_CHECK;
+/* It looks at the world: a few times a second, and when the leader has changed. */
 void proxy_observe_sentinel(struct proxy *p);
 void proxy_close_sentinel(struct proxy *p);
 
-/* The text of INFO holdfast; info.c. */
+/* ---- info.c, admin.c ---- */
+
+/* The text of INFO holdfast. */
 void info_text(void *ctx, struct buf *out);
 /* The rows of the log nodes in it, and in HOLDFAST LOG STATUS ("node1:…" with `long_form`). */
 void info_nodes(const struct proxy *p, bool long_form, struct buf *out);
-/* HOLDFAST LOG …: router.admin; admin.c. */
+/* HOLDFAST LOG …: router.admin. */
 bool admin_answer(void *ctx, const struct resp_arg *argv, size_t argc, struct buf *out);
 
 #endif
