@@ -56,10 +56,9 @@ struct snapship_events {
     void (*fetched)(void *ctx, int err);
 
     /* Repair: all nodes that can be reached have the newest one now, or another, verified, in its
-     * place (0); or why not; ERR_NO_SPACE:
-     * some have no room for it; ERR_TIMEOUT: some have taken nothing for long, or are being given
-     * one by somebody else. Comes once, last in
-     * a call, and may start something else. */
+     * place (0); or why not. ERR_NO_SPACE: some have no room for it; ERR_TIMEOUT: some have taken
+     * nothing for long, or are being given one by somebody else. Comes once, last in a call, and
+     * may start something else. */
     void (*repaired)(void *ctx, int err);
 };
 

@@ -16,11 +16,15 @@ struct adopt_config {
     size_t stream_max_bytes; /* stream bytes kept while the snapshot is uploaded */
 };
 
+/* Each ends the adoption; called once, from within the functions below. */
 struct adopt_events {
+    /* A snapshot of the dataset is on all log nodes: the log may begin behind it. */
     void (*done)(void *ctx);
+    /* why: for the log; valid during the call. */
     void (*failed)(void *ctx, const char *why);
 };
 
+/* The configuration is copied. */
 struct adopt *adopt_create(const struct adopt_config *config, const struct adopt_events *events,
                            void *ctx);
 void adopt_destroy(struct adopt *a);
@@ -29,9 +33,12 @@ void adopt_destroy(struct adopt *a);
  * full resync and tells what comes. */
 void adopt_start(struct adopt *a, struct snapship *snapship, struct term term,
                  const char *engine_version);
+/* Gives up without an event; a no-op if nothing is under way. */
 void adopt_stop(struct adopt *a);
 bool adopt_active(const struct adopt *a);
 
+/* What the capture is told, in the order of a full resync: where it stands, the bytes of the RDB,
+ * that it is whole (by both clocks), the stream behind it. */
 void adopt_full_resync(struct adopt *a, const struct replid *replid, uint64_t offset);
 void adopt_rdb(struct adopt *a, const void *bytes, size_t size);
 void adopt_rdb_end(struct adopt *a, uint64_t now_ns, uint64_t wall_ms);
@@ -50,6 +57,7 @@ struct buf *adopt_pending_stream(struct adopt *a);
 /* Says now and then how far it is. */
 void adopt_tick(struct adopt *a, uint64_t now_ns);
 
+/* How far it is; total 0: not known yet. */
 void adopt_progress(const struct adopt *a, uint64_t *done_bytes, uint64_t *total_bytes);
 
 #endif

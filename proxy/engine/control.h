@@ -32,6 +32,7 @@ struct control_events {
 /* reply: NULL if the connection was lost before the answer. Valid during the call. */
 typedef void control_reply_fn(void *ctx, const struct redisReply *reply);
 
+/* What config points to must outlive it. It connects at the next control_tick. */
 struct control *control_create(struct event_base *base, const struct control_config *config,
                                const struct control_events *events, void *ctx);
 void control_destroy(struct control *c);

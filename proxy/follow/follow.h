@@ -41,12 +41,16 @@ struct follow_events {
     void (*failed)(void *ctx, const char *why);
 };
 
+/* The parts must outlive it; they tell their owner what comes, who passes it on (below). */
 struct follow *follow_create(const struct follow_parts *parts, const struct follow_events *events,
                              void *ctx);
 void follow_destroy(struct follow *f);
 
+/* Has our Redis follow, from whatever it holds on; if it does, it begins anew. */
 void follow_start(struct follow *f, uint64_t now_ns);
+/* Idle from now on, without an event; Redis stays as it is. */
 void follow_stop(struct follow *f);
+/* Whether it is not idle. */
 bool follow_active(const struct follow *f);
 
 /* What is known of the log now: its history, and how far it is committed. Once a turn; cheap when
@@ -58,6 +62,7 @@ void follow_see(struct follow *f, uint64_t now_ns, const struct history *history
 void follow_promote(struct follow *f, uint64_t now_ns, struct term term,
                     const struct proposer_donor *donor);
 
+/* Time-outs, at follow_next_tick_ns (UINT64_MAX: not now) or a little later. */
 void follow_tick(struct follow *f, uint64_t now_ns);
 uint64_t follow_next_tick_ns(const struct follow *f);
 
@@ -73,7 +78,7 @@ void follow_snapshot_end(struct follow *f, uint64_t now_ns, bool ok, const char 
 void follow_log_end(struct follow *f, uint64_t now_ns, int err);
 
 struct follow_status {
-    const char *state;    /* "idle", "connecting", "resync", "following", "promoting" */
+    const char *state;    /* "idle", "connecting", "judging", "resync", "following", "promoting" */
     bool steady;          /* Redis holds committed bytes only and goes along: it may be read */
     bool synced;          /* and is not far behind */
     uint64_t applied;     /* by Redis; 0: not known */
