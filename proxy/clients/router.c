@@ -512,6 +512,27 @@ static bool router_may_be_busy(const struct client *c, const struct command *com
            (strcmp(command->name, "info") == 0 && argc == 2 && resp_arg_is(&argv[1], "holdfast"));
 }
 
+/* While a script takes too long; true: it has its answer. */
+static bool router_says_busy(struct router *router, struct client *c, const struct command *command,
+                             const struct resp_arg *argv, size_t argc)
+{
+    if (router->busy[0] == '\0') {
+        return false;
+    }
+    if (strcmp(command->name, "function|stats") == 0 && c->transaction == NULL) {
+        (void)router_kill(router, c, command, argv, argc);
+        return true;
+    }
+    if (router_may_be_busy(c, command, argv, argc) || engine_runs_for(router->engine) == c) {
+        return false;
+    }
+    if (c->gate != CLIENT_GATE_DENIED) { /* else it has had its answer */
+        router_reject(c, command, router->busy);
+    }
+    c->gate = CLIENT_GATE_NONE;
+    return true;
+}
+
 /* What this carries out: inside MULTI, nothing before EXEC. */
 static enum pubsub_behind router_behind(const struct client *c, const struct command *command)
 {
@@ -589,17 +610,7 @@ static void router_take(struct router *router, struct client *c, const struct re
         router_reject(c, command, "NOAUTH Authentication required.");
         return;
     }
-    if (router->busy[0] != '\0' && strcmp(command->name, "function|stats") == 0 &&
-        c->transaction == NULL) {
-        (void)router_kill(router, c, command, argv, argc);
-        return;
-    }
-    if (router->busy[0] != '\0' && !router_may_be_busy(c, command, argv, argc) &&
-        engine_runs_for(router->engine) != c) {
-        if (c->gate != CLIENT_GATE_DENIED) { /* else it has had its answer */
-            router_reject(c, command, router->busy);
-        }
-        c->gate = CLIENT_GATE_NONE;
+    if (router_says_busy(router, c, command, argv, argc)) {
         return;
     }
     if (c->monitors && (router_writes(command) || router_may_replicate(command) ||
