@@ -25,6 +25,8 @@ liblog_a_SOURCES = \
 	logsvc/segment_writer.c logsvc/segment_writer.h \
 	logsvc/slots.c logsvc/slots.h \
 	logsvc/snapfile.c logsvc/snapfile.h \
+	logsvc/snapfile_impl.h \
+	logsvc/snapfile_receive.c \
 	logsvc/snapinfo.c logsvc/snapinfo.h \
 	logsvc/spare.c logsvc/spare.h \
 	logsvc/storage.h \

@@ -1,4 +1,4 @@
-#include "logsvc/snapfile.h"
+#include "logsvc/snapfile_impl.h"
 
 #include "common/crc32c.h"
 #include "common/le.h"
@@ -11,20 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Written to the disk while it is received, little by little, and synced now and then, so that no
- * sync holds up the node for long, nor an append of a neighbour's on the same disk. */
-enum { SNAPFILE_PUSH_BYTES = 64 * 1024, SNAPFILE_SYNC_BYTES = 16 * 1024 * 1024 };
-/* Of 64 TiB. */
-enum { SNAPFILE_META_MAX_BYTES = 1024 * 1024 * 1024 };
-
-#define SNAPFILE_INCOMING_NAME "snap-incoming.tmp"
-#define SNAPFILE_META_NAME     "snap-meta.tmp"
-
 /* --- the .meta file --- */
 
 enum { SNAPFILE_TEXT_AT = 32, SNAPFILE_TEXT_MAX = SNAPFILE_HEAD_BYTES - SNAPFILE_TEXT_AT };
 
-static uint64_t snapfile_chunks(uint64_t size_bytes)
+uint64_t snapfile_chunks(uint64_t size_bytes)
 {
     return size_bytes / SNAPFILE_CHUNK_BYTES + (size_bytes % SNAPFILE_CHUNK_BYTES > 0);
 }
@@ -98,8 +89,8 @@ static void snapfile_name(uint64_t offset, const char *end, char out[64])
     (void)snprintf(out, 64, "snap-%020llu.%s", (unsigned long long)offset, end);
 }
 
-static int snapfile_path(const struct snapfile *s, uint64_t offset, const char *end,
-                         char out[DISK_PATH_BYTES])
+int snapfile_path(const struct snapfile *s, uint64_t offset, const char *end,
+                  char out[DISK_PATH_BYTES])
 {
     char name[64];
 
@@ -107,7 +98,7 @@ static int snapfile_path(const struct snapfile *s, uint64_t offset, const char *
     return disk_path(out, s->folder, name);
 }
 
-static struct snapfile_entry *snapfile_find(const struct snapfile *s, uint64_t offset)
+struct snapfile_entry *snapfile_find(const struct snapfile *s, uint64_t offset)
 {
     for (size_t i = 0; i < s->count; i++) {
         if (s->all[i].info.offset == offset) {
@@ -117,9 +108,8 @@ static struct snapfile_entry *snapfile_find(const struct snapfile *s, uint64_t o
     return NULL;
 }
 
-/* Puts a published snapshot into the list, in place of one at the same offset. */
-static void snapfile_add(struct snapfile *s, const struct snapshot_info *info, const uint8_t *sums,
-                         size_t sums_bytes)
+void snapfile_add(struct snapfile *s, const struct snapshot_info *info, const uint8_t *sums,
+                  size_t sums_bytes)
 {
     struct snapfile_entry *e = snapfile_find(s, info->offset);
     size_t at = s->count;
@@ -249,7 +239,7 @@ static int snapfile_load_meta(struct snapfile *s, uint64_t offset)
     return rc == ERR_NOT_FOUND || !readable ? ERR_OK : rc;
 }
 
-static int snapfile_remove(struct snapfile *s, const char *path)
+int snapfile_remove(struct snapfile *s, const char *path)
 {
     int rc = s->disk->ops->unlink(s->disk, path);
 
@@ -317,102 +307,10 @@ void snapfile_close(struct snapfile *s)
     s->cap = 0;
 }
 
-/* --- receiving --- */
+/* --- naming anew --- */
 
-int snapfile_drop(struct snapfile *s)
-{
-    char path[DISK_PATH_BYTES];
-
-    disk_close(s->incoming);
-    s->incoming = NULL;
-    int rc = disk_path(path, s->folder, SNAPFILE_INCOMING_NAME);
-    return rc == ERR_OK ? snapfile_remove(s, path) : rc;
-}
-
-/* It is tried again and again, and said once for each. */
-static void snapfile_say_no_room(struct snapfile *s, const struct snapshot_info *info,
-                                 uint64_t free_bytes, uint64_t reserve_bytes)
-{
-    if (s->refused_offset != info->offset + 1) {
-        s->refused_offset = info->offset + 1;
-        log_warn("no room for the snapshot at offset %" PRIu64 ": it has %" PRIu64
-                 " bytes, %" PRIu64 " are free, and %" PRIu64
-                 " of these stay so (reserve_bytes); %zu are stored, %d at most",
-                 info->offset, info->size_bytes, free_bytes, reserve_bytes, s->count,
-                 (int)SNAPINFO_LIST_MAX);
-    }
-}
-
-int snapfile_begin(struct snapfile *s, const struct snapshot_info *info, uint64_t reserve_bytes)
-{
-    char path[DISK_PATH_BYTES];
-    uint64_t space;
-
-    int rc = snapfile_drop(s);
-    if (rc == ERR_OK) {
-        rc = disk_path(path, s->folder, SNAPFILE_INCOMING_NAME);
-    }
-    if (rc == ERR_OK) {
-        rc = s->disk->ops->free_space(s->disk, s->folder, &space);
-    }
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    uint64_t meta_bytes = SNAPFILE_HEAD_BYTES + snapfile_chunks(info->size_bytes) * 4;
-
-    if (space < info->size_bytes || space - info->size_bytes < reserve_bytes + meta_bytes ||
-        meta_bytes > SNAPFILE_META_MAX_BYTES ||
-        (s->count >= SNAPINFO_LIST_MAX && snapfile_find(s, info->offset) == NULL)) {
-        snapfile_say_no_room(s, info, space, reserve_bytes);
-        return ERR_NO_SPACE;
-    }
-    rc = disk_open(s->disk, path, DISK_WRITE | DISK_CREATE, &s->incoming);
-    if (rc == ERR_OK) {
-        s->incoming_info = *info;
-        s->incoming_info.engine_version[sizeof info->engine_version - 1] = '\0';
-        s->incoming_at = s->synced_at = s->pushed_at = 0;
-        s->incoming_crc = 0;
-        s->incoming_sums.part = 0;
-        s->incoming_sums.part_bytes = 0;
-        buf_clear(&s->incoming_sums.sums);
-    }
-    return rc;
-}
-
-int snapfile_write(struct snapfile *s, uint64_t at, const void *bytes, size_t size)
-{
-    if (!s->incoming) {
-        return ERR_STATE;
-    }
-    int rc;
-    if (at != s->incoming_at || size > s->incoming_info.size_bytes - at) {
-        rc = snapfile_drop(s);
-        return rc == ERR_OK ? ERR_CORRUPT : rc;
-    }
-    rc = disk_write(s->incoming, bytes, size, at);
-    if (rc == ERR_OK && at + size - s->synced_at >= SNAPFILE_SYNC_BYTES) {
-        rc = disk_sync(s->incoming);
-        s->synced_at = s->pushed_at = at + size;
-    } else if (rc == ERR_OK && at + size - s->pushed_at >= SNAPFILE_PUSH_BYTES) {
-        disk_push(s->incoming, s->pushed_at, at + size - s->pushed_at);
-        s->pushed_at = at + size;
-    }
-    if (rc == ERR_NO_SPACE) {
-        /* Somebody else took the room that was there at the begin: give up this snapshot only. */
-        int dropped = snapfile_drop(s);
-        return dropped == ERR_OK ? ERR_NO_SPACE : dropped;
-    }
-    if (rc == ERR_OK) {
-        s->incoming_crc = crc32c_extend(s->incoming_crc, bytes, size);
-        snapfile_sum(&s->incoming_sums, bytes, size, false);
-        s->incoming_at += size;
-    }
-    return rc;
-}
-
-/* Writes and syncs what will be a .meta file. */
-static int snapfile_prepare_meta(struct snapfile *s, const struct snapshot_info *info,
-                                 const struct buf *sums, char path[DISK_PATH_BYTES])
+int snapfile_prepare_meta(struct snapfile *s, const struct snapshot_info *info,
+                          const struct buf *sums, char path[DISK_PATH_BYTES])
 {
     struct buf bytes = BUF_INIT;
     struct disk_file *f;
@@ -438,7 +336,7 @@ static int snapfile_prepare_meta(struct snapfile *s, const struct snapshot_info 
     return rc;
 }
 
-static int snapfile_rename(struct snapfile *s, const char *from, uint64_t offset, const char *end)
+int snapfile_rename(struct snapfile *s, const char *from, uint64_t offset, const char *end)
 {
     char to[DISK_PATH_BYTES];
 
@@ -448,76 +346,6 @@ static int snapfile_rename(struct snapfile *s, const char *from, uint64_t offset
     }
     if (rc == ERR_OK) {
         rc = s->disk->ops->sync_folder(s->disk, s->folder);
-    }
-    return rc;
-}
-
-/* All that takes room is on the disk already. ERR_NO_SPACE: nothing changed. */
-static int snapfile_publish(struct snapfile *s)
-{
-    char from[DISK_PATH_BYTES], to[DISK_PATH_BYTES], meta[DISK_PATH_BYTES];
-    uint64_t offset = s->incoming_info.offset;
-
-    int rc = snapfile_prepare_meta(s, &s->incoming_info, &s->incoming_sums.sums, meta);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    /* Another dataset at the same offset (of an adoption that came to nothing, or rotten) goes
-     * first: at any moment a .meta stands beside its own data, or there is none. */
-    rc = snapfile_path(s, offset, "meta", to);
-    if (rc == ERR_OK) {
-        rc = snapfile_remove(s, to);
-    }
-    if (rc == ERR_OK) {
-        rc = s->disk->ops->sync_folder(s->disk, s->folder);
-    }
-    if (rc == ERR_OK) {
-        rc = disk_path(from, s->folder, SNAPFILE_INCOMING_NAME);
-    }
-    if (rc == ERR_OK) {
-        rc = snapfile_rename(s, from, offset, "rdb");
-    }
-    if (rc == ERR_OK) {
-        rc = snapfile_rename(s, meta, offset, "meta");
-    }
-    return rc == ERR_NO_SPACE ? ERR_IO : rc;
-}
-
-static bool snapfile_is_here(const struct snapfile *s, const struct snapshot_info *info)
-{
-    const struct snapfile_entry *e = snapfile_find(s, info->offset);
-
-    return e != NULL && !e->rotten && snapinfo_same(&e->info, info) &&
-           (info->verified_ms == 0 || e->info.verified_ms > 0);
-}
-
-int snapfile_commit(struct snapfile *s)
-{
-    if (!s->incoming) {
-        return ERR_STATE;
-    }
-    bool right = s->incoming_crc == s->incoming_info.crc || MUTANT(SNAP_UNCHECKED);
-    if (s->incoming_at != s->incoming_info.size_bytes || !right) {
-        int rc = snapfile_drop(s);
-        return rc == ERR_OK ? ERR_CORRUPT : rc;
-    }
-    if (snapfile_is_here(s, &s->incoming_info)) {
-        return snapfile_drop(s);
-    }
-    snapfile_sum(&s->incoming_sums, NULL, 0, true);
-    int rc = MUTANT(SNAP_UNSYNCED) ? ERR_OK : disk_sync(s->incoming);
-    if (rc == ERR_OK) {
-        rc = snapfile_publish(s);
-    }
-    if (rc == ERR_NO_SPACE) {
-        int dropped = snapfile_drop(s);
-        return dropped == ERR_OK ? ERR_NO_SPACE : dropped;
-    }
-    disk_close(s->incoming);
-    s->incoming = NULL;
-    if (rc == ERR_OK) {
-        snapfile_add(s, &s->incoming_info, buf_head(&s->incoming_sums.sums),
-                     s->incoming_sums.sums.len);
     }
     return rc;
 }
