@@ -7,6 +7,7 @@ libcommon_a_SOURCES = \
 	common/config.c common/config_print.c common/config.h \
 	common/crc32c.c common/crc32c.h \
 	common/err.c common/err.h \
+	common/file.c common/file.h \
 	common/hex.c common/hex.h \
 	common/histogram.c common/histogram.h \
 	common/le.h \

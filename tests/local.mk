@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	test_effects \
 	test_engine \
 	test_err \
+	test_file \
 	test_follow \
 	test_forward \
 	test_freshness \
@@ -158,6 +159,7 @@ test_credentials_SOURCES = tests/unit/test_credentials.c
 test_err_SOURCES = tests/unit/test_err.c
 test_freshness_SOURCES = tests/unit/test_freshness.c
 test_glob_SOURCES = tests/unit/test_glob.c
+test_file_SOURCES = tests/unit/test_file.c
 test_hex_SOURCES = tests/unit/test_hex.c
 test_histogram_SOURCES = tests/unit/test_histogram.c
 test_history_SOURCES = tests/unit/test_history.c

@@ -1,6 +1,7 @@
 #include "proxy/ctl/ctl_found.h"
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/mem.h"
 #include "common/random.h"
 #include "logsvc/client/proposer.h"
@@ -9,12 +10,10 @@
 #include "proxy/ctl/ctl_bar.h"
 #include "proxy/ctl/ctl_stop.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     FOUND_APPEND_BYTES = 1 << 20,
@@ -77,22 +76,9 @@ static void found_refused(void *ctx, unsigned node, enum wire_refusal code, cons
 
 static bool found_read(void *ctx, uint64_t at, size_t size, struct buf *out)
 {
-    struct ctl_found *f = ctx;
-    uint8_t *to = buf_reserve(out, size);
-    size_t got = 0;
+    const struct ctl_found *f = ctx;
 
-    while (got < size) {
-        ssize_t n = pread(f->fd, to + got, size - got, (off_t)(at + got));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        got += (size_t)n;
-    }
-    buf_commit(out, size);
-    return true;
+    return file_read(f->fd, at, size, out) == 0;
 }
 
 static void found_shipped(void *ctx, int err)

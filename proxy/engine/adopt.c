@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/crc32c.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -115,25 +116,15 @@ void adopt_full_resync(struct adopt *a, const struct replid *replid, uint64_t of
 
 void adopt_rdb(struct adopt *a, const void *bytes, size_t size)
 {
-    const uint8_t *at = bytes;
-
     if (a->step != ADOPT_RDB) {
         return;
     }
     a->info.crc = crc32c_extend(a->info.crc, bytes, size);
     a->info.size_bytes += size;
-    while (size > 0) {
-        ssize_t put = write(a->spool_fd, at, size);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            log_error("%s: %s", a->spool_path, strerror(errno));
-            adopt_fail(a, "the spool file can't be written");
-            return;
-        }
-        at += put;
-        size -= (size_t)put;
+    int rc = file_write(a->spool_fd, bytes, size);
+    if (rc != 0) {
+        log_error("%s: %s", a->spool_path, strerror(rc));
+        adopt_fail(a, "the spool file can't be written");
     }
 }
 
@@ -180,20 +171,11 @@ bool adopt_read_spool(struct adopt *a, uint64_t at, size_t size, struct buf *out
     if (a->spool_fd < 0) {
         return false; /* all nodes had it; one that lacks it now gets it from another (repair) */
     }
-    while (size > 0) {
-        ssize_t got = pread(a->spool_fd, buf_reserve(out, size), size, (off_t)at);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            log_error("%s: %s", a->spool_path, got < 0 ? strerror(errno) : "is too short");
-            return false;
-        }
-        buf_commit(out, (size_t)got);
-        at += (uint64_t)got;
-        size -= (size_t)got;
+    int rc = file_read(a->spool_fd, at, size, out);
+    if (rc != 0) {
+        log_error("%s: %s", a->spool_path, rc == ENODATA ? "is too short" : strerror(rc));
     }
-    return true;
+    return rc == 0;
 }
 
 const struct replid *adopt_replid(const struct adopt *a)

@@ -1,6 +1,7 @@
 #include "proxy/node/client_settings.h"
 
 #include "common/buf.h"
+#include "common/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,16 +17,9 @@ static void client_settings_path(const char *data_dir, const char *suffix, char 
 
 static int client_settings_write(int fd, const struct buf *text)
 {
-    const uint8_t *bytes = buf_head(text);
+    int rc = file_write(fd, buf_head(text), text->len);
 
-    for (size_t at = 0; at < text->len;) {
-        ssize_t put = write(fd, bytes + at, text->len - at);
-        if (put < 0 && errno != EINTR) {
-            return errno;
-        }
-        at += put > 0 ? (size_t)put : 0;
-    }
-    return fsync(fd) == 0 ? 0 : errno;
+    return rc == 0 && fsync(fd) != 0 ? errno : rc;
 }
 
 /* Only then is the name that a file got there sure to last (as rewriteConfigOverwriteFile in

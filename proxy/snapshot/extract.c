@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/crc32c.h"
+#include "common/file.h"
 #include "common/mem.h"
 #include "proxy/engine/capture.h"
 #include "proxy/snapshot/rate.h"
@@ -138,26 +139,16 @@ static void extract_go_cb(evutil_socket_t fd, short what, void *arg)
 static void extract_rdb(void *ctx, const void *bytes, size_t size)
 {
     struct extract *e = ctx;
-    const uint8_t *at = bytes;
-    size_t left = size;
 
     if (e->ended) {
         return;
     }
-    while (left > 0) {
-        ssize_t n = write(e->config.fd, at, left);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            char why[150];
-            (void)snprintf(why, sizeof why, "the snapshot's file can't be written: %s",
-                           strerror(errno));
-            extract_end(e, why);
-            return;
-        }
-        at += n;
-        left -= (size_t)n;
+    int rc = file_write(e->config.fd, bytes, size);
+    if (rc != 0) {
+        char why[150];
+        (void)snprintf(why, sizeof why, "the snapshot's file can't be written: %s", strerror(rc));
+        extract_end(e, why);
+        return;
     }
     e->result.crc = crc32c_extend(e->result.crc, bytes, size);
     e->result.size_bytes += size;

@@ -1,16 +1,15 @@
 #include "proxy/snapshot/put.h"
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "proxy/snapshot/rate.h"
 #include "proxy/snapshot/storing.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { PUT_STALE_RETRY_MS = 500, PUT_STALE_RETRIES = 20, PUT_WHY_MAX = 200 };
 enum { PUT_BURST_PART = 10 /* of a second: what may be sent at once */ };
@@ -45,26 +44,12 @@ static void put_fail(struct put *p, const char *why)
 static bool put_says_read(void *ctx, uint64_t at, size_t size, struct buf *out)
 {
     struct put *p = ctx;
-    size_t got = 0;
 
     if (rate_room(&p->rate) == 0) {
         return true; /* asked again at the next tick */
     }
     rate_take(&p->rate, size);
-    uint8_t *to = buf_reserve(out, size);
-
-    while (got < size) {
-        ssize_t n = pread(p->fd, to + got, size - got, (off_t)(at + got));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        got += (size_t)n;
-    }
-    buf_commit(out, size);
-    return true;
+    return file_read(p->fd, at, size, out) == 0;
 }
 
 /* More than half of those whose turn it is have it: put_tick sees that, and waits for the others.
