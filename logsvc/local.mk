@@ -43,7 +43,9 @@ liblog_a_SOURCES = \
 	logsvc/store_trim.c \
 	logsvc/survey.c logsvc/survey.h \
 	logsvc/term.h \
-	logsvc/wire.c logsvc/wire.h
+	logsvc/wire.c logsvc/wire.h \
+	logsvc/wire_body.c \
+	logsvc/wire_impl.h
 liblog_a_SOURCES += \
 	logsvc/client/catalogue.c logsvc/client/catalogue.h \
 	logsvc/client/fetch.c logsvc/client/fetch.h \
