@@ -1,6 +1,6 @@
 /* SENTINEL and its subcommands. The fields, their order and the texts are those of redis-sentinel
- * 7.0.15 (sentinel.c: addReplySentinelRedisInstance, sentinelCommand); tests/system/test_sentinel.c
- * compares them with a real one. */
+ * 7.0.15 (sentinel.c: addReplySentinelRedisInstance, sentinelCommand);
+ * tests/system/test_sentinel_port.c compares them with a real one. */
 #include "common/clock.h"
 #include "proxy/protocol/glob.h"
 #include "proxy/sentinel/sentinel_impl.h"

@@ -1,6 +1,6 @@
 /* The Sentinel's core: what it says of a cluster, and what it tells when that changes. What a real
- * Sentinel says to the same words is compared in tests/system/test_sentinel.c; here the cluster is
- * made of values, so that every state can be had. */
+ * Sentinel says to the same words is compared in tests/system/test_sentinel_port.c; here the
+ * cluster is made of values, so that every state can be had. */
 #include "proxy/sentinel/sentinel.h"
 
 #include "common/clock.h"
