@@ -385,17 +385,29 @@ static int acceptor_append(struct acceptor *a, const struct acceptor_call *call)
     return ERR_OK;
 }
 
-/* The leader has stopped serving for good: its lease, and any older one, is dead. It must not be
- * revived by a late append, so it has to be elected again for those. */
+/* The leader of our term has stopped serving for good: its lease, and any older one, is dead. It
+ * must not be revived by a late append, so it has to be elected again for those.
+ *
+ * In whichever session, and whether or not it was ever accepted here: it has waited out all older
+ * leases, nobody leads in its term again, and no newer leader's append was taken here
+ * (log-protocol.md 5.7). Who stops because he does not hear us has no session that stands, and
+ * others would have to wait for his lease from when we go on. */
 static int acceptor_release(struct acceptor *a, const struct acceptor_call *call)
 {
-    if (!acceptor_from_leader(a, call)) {
+    const struct wire_msg *msg = call->msg;
+
+    if (msg->term.n < a->meta.term.n && !MUTANT(RELEASE_ANY_TERM)) {
+        acceptor_refuse(a, call, WIRE_REFUSED_TERM, NULL);
+        return ERR_OK;
+    }
+    if (msg->term.n == 0 || msg->term.n > a->meta.term.n) {
+        acceptor_refuse(a, call, WIRE_REFUSED_ELECTED, NULL);
         return ERR_OK;
     }
     a->released = true;
     a->heard = false;
     a->elected = false;
-    memcpy(a->heir, call->msg->release.heir, sizeof a->heir);
+    memcpy(a->heir, msg->release.heir, sizeof a->heir);
     a->heir_ns = call->now_ns;
     struct wire_msg reply = acceptor_reply(a, call, WIRE_RELEASE_REPLY);
     reply.release_reply.released = true;

@@ -18,20 +18,22 @@ enum mutant {
     MUTANT_UNFENCED_READ,        /* a candidate reads from nodes that promised a later term */
     MUTANT_RECEIVE_TIME,         /* the lease begins when the answer comes */
     MUTANT_NO_RESTART_RULE,      /* a node that has restarted says that it renewed no lease */
-    MUTANT_CUT_ANY_BAD,          /* whatever is bad at the log's end is taken for a torn write */
-    MUTANT_OLD_ACKS,             /* acknowledgements of older sessions and terms count */
-    MUTANT_JOINT_ONE_SET,        /* a joint configuration is judged by its new set alone */
-    MUTANT_SYNC_WEAKENED,        /* who reads what a client without waiting wrote does not wait */
-    MUTANT_TRIM_UNPROVEN,        /* one node's snapshot is a quorum's; nobody looks for its own */
-    MUTANT_TRIM_NEWEST,          /* the newest snapshot makes a trim good, verified or not */
-    MUTANT_SNAP_UNVERIFIED,      /* a snapshot that nobody has verified counts */
-    MUTANT_SNAP_UNCHECKED,       /* what was received is stored, whatever its checksum */
-    MUTANT_SNAP_ROTTEN,          /* chunks are handed out unchecked */
-    MUTANT_SNAP_UNSYNCED,        /* a snapshot is named before its bytes are durable */
-    MUTANT_SNAP_MIXED,           /* pieces of any upload continue the one that has begun */
-    MUTANT_SNAP_TAKEN_OVER,      /* a second uploader throws out the first one */
-    MUTANT_SEGMENT_UNSYNCED,     /* a segment that is written anew takes the old one's place before
-                                    its bytes are durable */
+    MUTANT_RELEASE_ANY_TERM, /* the leader of an older term gives the present one's lease back */
+    MUTANT_RELEASE_EARLY,    /* a leader that waits for older leases gives them back */
+    MUTANT_CUT_ANY_BAD,      /* whatever is bad at the log's end is taken for a torn write */
+    MUTANT_OLD_ACKS,         /* acknowledgements of older sessions and terms count */
+    MUTANT_JOINT_ONE_SET,    /* a joint configuration is judged by its new set alone */
+    MUTANT_SYNC_WEAKENED,    /* who reads what a client without waiting wrote does not wait */
+    MUTANT_TRIM_UNPROVEN,    /* one node's snapshot is a quorum's; nobody looks for its own */
+    MUTANT_TRIM_NEWEST,      /* the newest snapshot makes a trim good, verified or not */
+    MUTANT_SNAP_UNVERIFIED,  /* a snapshot that nobody has verified counts */
+    MUTANT_SNAP_UNCHECKED,   /* what was received is stored, whatever its checksum */
+    MUTANT_SNAP_ROTTEN,      /* chunks are handed out unchecked */
+    MUTANT_SNAP_UNSYNCED,    /* a snapshot is named before its bytes are durable */
+    MUTANT_SNAP_MIXED,       /* pieces of any upload continue the one that has begun */
+    MUTANT_SNAP_TAKEN_OVER,  /* a second uploader throws out the first one */
+    MUTANT_SEGMENT_UNSYNCED, /* a segment that is written anew takes the old one's place before
+                                its bytes are durable */
 };
 
 #ifndef HOLDFAST_MUTANT

@@ -149,8 +149,8 @@ void proposer_release(struct proposer *p, uint64_t now_ns);
 void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir);
 /* The Release that this node is to be sent by whoever knows for certain that this process has ended
  * and that nothing more of it will ever be answered (proxy/node/watchdog). False: none; it does not
- * lead, waits for older leases itself, or the node has not accepted it. Holds until the node is
- * greeted anew, or the term or configuration changes: a stale one is refused there. */
+ * lead, or waits for older leases itself. Holds until the term or the configuration changes: a
+ * stale one is refused there. */
 bool proposer_last_word(const struct proposer *p, uint64_t now_ns, unsigned node, const char *heir,
                         struct wire_msg *out);
 

@@ -238,6 +238,9 @@ static void proposer_on_refused(struct proposer *p, unsigned node, const struct 
     struct proposer_node *n = &p->nodes[node];
     enum wire_refusal code = (enum wire_refusal)msg->refused.code;
 
+    if (msg->refused.to == WIRE_RELEASE) {
+        return; /* of another term: nothing was asked that could be asked again */
+    }
     if (msg->refused.to == WIRE_READ) {
         proposer_on_read_refused(p, node, msg);
         return;

@@ -283,6 +283,12 @@ void proposer_release(struct proposer *p, uint64_t now_ns)
     proposer_hand_over(p, now_ns, "");
 }
 
+/* Only who has waited out all older leases may declare them dead. */
+static bool proposer_may_release(const struct proposer *p, uint64_t now_ns)
+{
+    return p->state == PROPOSER_LEADING && (now_ns >= p->safe_at_ns || MUTANT(RELEASE_EARLY));
+}
+
 /* Over a connection of its own: its place in the session means nothing to the node. */
 bool proposer_last_word(const struct proposer *p, uint64_t now_ns, unsigned node, const char *heir,
                         struct wire_msg *out)
@@ -290,7 +296,7 @@ bool proposer_last_word(const struct proposer *p, uint64_t now_ns, unsigned node
     const struct proposer_node *n = &p->nodes[node];
 
     MUST(node < p->node_count);
-    if (p->state != PROPOSER_LEADING || now_ns < p->safe_at_ns || !n->used || !n->told) {
+    if (!proposer_may_release(p, now_ns) || !n->used) {
         return false;
     }
     *out = (struct wire_msg){
@@ -312,10 +318,10 @@ void proposer_hand_over(struct proposer *p, uint64_t now_ns, const char *heir)
     if (p->state == PROPOSER_IDLE) {
         return;
     }
-    /* Only who has waited out all older leases may declare them dead. */
-    if (p->state == PROPOSER_LEADING && p->now_ns >= p->safe_at_ns) {
+    if (proposer_may_release(p, p->now_ns)) {
+        /* Also to who does not answer: when it does, others need not wait for our lease. */
         for (unsigned i = 0; i < p->node_count; i++) {
-            if (p->nodes[i].up && p->nodes[i].told && !p->nodes[i].busy) {
+            if (p->nodes[i].up && !p->nodes[i].busy) {
                 struct wire_msg msg = proposer_message(p, i, WIRE_RELEASE, p->term);
                 snprintf(msg.release.heir, sizeof msg.release.heir, "%s", heir);
                 (void)proposer_send(p, i, &msg);

@@ -21,14 +21,16 @@
  * - Answers to votes arrive at once or never: later ones are the same as candidates that wait longer.
  * - An Elected may arrive again at any time, so whether the acceptor has heard one in this life is no
  *   part of the state: an append or a Release follows it, at once, when it needs to.
- * - Release can arrive late and twice; so can Elected and appends, from before a Release, too.
+ * - Release can arrive late and twice; so can Elected and appends, from before a Release, too. An
+ *   acceptor takes it if it is of its term, in any session, whomever it has accepted: so it is here.
  *
  * I9: while a leader is past its safe_at (it may tell clients that something is committed, or serve
  * reads), no leader of an earlier term that still serves has a lease. It implies that no two have a
  * valid lease at one real time.
  *
  * Mutations: MUT_RECEIVE_TIME, MUT_NO_RESTART_RULE, MUT_NO_DRIFT (1.5 L for both), MUT_OFF_BY_ONE
- * (a lease that is valid at its end), MUT_RELEASE_EARLY (before its own safe_at), MUT_NO_WAIT. */
+ * (a lease that is valid at its end), MUT_RELEASE_EARLY (before its own safe_at), MUT_RELEASE_ANY (of
+ * an older term than the acceptor's), MUT_NO_WAIT. */
 #ifndef TERMS
 #define TERMS 3
 #endif
@@ -289,10 +291,15 @@ inline tick(fast)
 #define MAY_RELEASE(t) (P[t].phase == LEADING && P[t].safe == 0)
 #endif
 #define RELEASE(t) ::d_step { MAY_RELEASE(t) -> P[t].phase = RELEASED; norm() }
+#ifdef MUT_RELEASE_ANY
+#define TAKES_RELEASE(a, t) (A[a].term >= t)
+#else
+#define TAKES_RELEASE(a, t) (A[a].term == t)
+#endif
 #define RELEASE_HEARD(a, t)                                                                        \
     ::d_step                                                                                       \
     {                                                                                              \
-        P[t].phase == RELEASED && A[a].term == t ->                                                \
+        P[t].phase == RELEASED && TAKES_RELEASE(a, t) ->                                           \
         A[a].released = 1;                                                                         \
         norm()                                                                                     \
     }

@@ -144,6 +144,17 @@ static void faults_draw_snapshots(struct world *w)
     f->piece_max_bytes = (uint32_t)faults_log_uniform(w, small ? 300 : 8192, small ? 3000 : 65536);
 }
 
+/* By dice of its own, so that a seed's other stories stay what they were. */
+static void faults_draw_deafness(struct world *w)
+{
+    enum { DEAF = 0x64656166 };
+    struct random dice;
+
+    random_init(&dice, w->options.seed ^ DEAF);
+    w->faults.deaf_ns =
+        random_below(&dice, 2) == 0 ? 0 : world_ms(20 + random_below(&dice, w->lease_ms));
+}
+
 void faults_init(struct world *w)
 {
     struct faults *f = &w->faults;
@@ -152,6 +163,7 @@ void faults_init(struct world *w)
     faults_draw_machines(w);
     faults_draw_work(w);
     faults_draw_snapshots(w);
+    faults_draw_deafness(w);
     for (unsigned i = 0; i < KIND_COUNT; i++) {
         f->kinds |= (unsigned)world_chance(w, 45) << i;
     }

@@ -68,7 +68,8 @@ struct faults {
     /* Work. */
     uint64_t client_delay_ns, client_patience_ns, redis_delay_ns, think_ns;
     unsigned reads_percent;
-    bool eager; /* the proxy lets requests in before it may serve; their replies wait */
+    bool eager;       /* the proxy lets requests in before it may serve; their replies wait */
+    uint64_t deaf_ns; /* a leader whose lease has been over for so long stops; 0: it waits */
     size_t append_max_bytes, window_max_bytes;
     bool async;                     /* some clients wait for no commit … */
     uint64_t async_age_ns;          /* … while no write waits for its own longer than this */

@@ -360,6 +360,7 @@ void node_start(struct world *w, unsigned node)
     scrub_init(&n->scrub, &w->faults.scrub, world_clock(w, node));
     pack_pace_init(&n->pack, w->faults.pack_bytes_per_s, world_clock(w, node));
     n->session_term = n->session = 0;
+    n->session_elected = false;
     n->upload = (struct node_upload){0};
     n->syncs_seen = fake_disk_syncs(n->disk);
     int err = store_open(&config, &n->store);
@@ -414,8 +415,8 @@ void node_crash(struct world *w, unsigned node, enum fake_disk_loss loss, uint64
 static bool node_is_stale(const struct node *n, const struct wire_msg *msg)
 {
     return msg->channel == WIRE_PROPOSER &&
-           (msg->type == WIRE_ELECTED || msg->type == WIRE_APPEND || msg->type == WIRE_RELEASE ||
-            msg->type == WIRE_TRIM || msg->type == WIRE_REBASE) &&
+           (msg->type == WIRE_ELECTED || msg->type == WIRE_APPEND || msg->type == WIRE_TRIM ||
+            msg->type == WIRE_REBASE) &&
            msg->term.n == n->session_term && msg->session < n->session;
 }
 
@@ -427,9 +428,23 @@ static void node_follow_session(struct node *n, const struct wire_msg *msg, bool
     bool told = msg->type == WIRE_ELECTED;
 
     if ((greeted || told) && !refused) {
+        bool same = n->session_term == msg->term.n && n->session == msg->session;
+        n->session_elected = told || (n->session_elected && same);
         n->session_term = msg->term.n;
         n->session = msg->session;
     }
+}
+
+/* I9: whoever gives back what this node knows of leases: they are over, all that it ever gave. */
+static void node_follow_release(struct world *w, unsigned node, const struct wire_msg *msg)
+{
+    struct node *n = &w->nodes[node];
+
+    if (!n->session_elected || n->session_term != msg->term.n || n->session != msg->session) {
+        world_count(w, COUNT_RELEASES_BESIDE);
+    }
+    n->session_elected = false;
+    truth_released(w, node, msg->term.n, acceptor_term(n->acceptor).n);
 }
 
 /* An upload of another session is being received, and its uploader is there: it stays. */
@@ -510,6 +525,9 @@ void node_message(struct world *w, unsigned node, unsigned from, const struct wi
     }
     if (err == ERR_OK) {
         node_follow_session(n, msg, n->refused);
+        if (msg->type == WIRE_RELEASE && !n->refused) {
+            node_follow_release(w, node, msg);
+        }
         node_follow_upload(w, node, from, msg, taken, receiving);
     }
     if (err == ERR_OK && !n->flush_due) {

@@ -48,7 +48,8 @@ struct node {
     bool refused; /* by one of them */
 
     /* For the invariants. */
-    uint64_t session_term, session; /* newest session that it accepted, in this life */
+    uint64_t session_term, session; /* newest session that it accepted, in this life … */
+    bool session_elected;           /* … and the leader in it */
     struct node_upload upload;
     uint64_t accepted_at; /* real time of the last append that it accepted, ever */
     bool accepted_any;

@@ -511,6 +511,15 @@ static void pair_campaign(struct world *w, unsigned pair)
     p->campaign_at = w->now;
 }
 
+/* Somebody else may lead, if only it stops (role_is_deaf). */
+static bool pair_is_deaf(struct world *w, unsigned pair)
+{
+    uint64_t end = proposer_lease_end_ns(pair_of(w, pair)->proposer);
+
+    return w->faults.deaf_ns > 0 && w->pairs_count > 1 && end > 0 &&
+           pair_clock(w, pair) > end + w->faults.deaf_ns;
+}
+
 static void pair_step(struct world *w, unsigned pair)
 {
     struct pair *p = pair_of(w, pair);
@@ -548,6 +557,8 @@ static void pair_step(struct world *w, unsigned pair)
     case PAIR_LEAD:
         if (state != PROPOSER_LEADING) {
             pair_over(w, pair, "deposed");
+        } else if (pair_is_deaf(w, pair)) {
+            pair_over(w, pair, "its lease is over, and the nodes say nothing");
         }
         break;
     }

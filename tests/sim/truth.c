@@ -647,6 +647,24 @@ void truth_lease(struct world *w, unsigned pair)
     t->serves_to[pair] = world_real(w, proc, end);
 }
 
+void truth_released(struct world *w, unsigned node, uint64_t term, uint64_t promised)
+{
+    const struct truth *t = &w->truth;
+
+    for (unsigned i = 0; i < w->pairs_count; i++) {
+        const struct proposer *p = w->pairs[i].proposer;
+        if (p == NULL || proposer_term(p).n > promised || t->serves_from[i] > w->now ||
+            t->serves_to[i] < w->now + TRUTH_LEASE_TOLERANCE_NS) {
+            continue;
+        }
+        truth_violation(w, I9_LEASE,
+                        "node %u of term %" PRIu64 " takes a release of term %" PRIu64
+                        ", pair %u may serve in term %" PRIu64 " for another %.3f ms",
+                        node, promised, term, i, proposer_term(p).n,
+                        (double)(t->serves_to[i] - w->now) / 1e6);
+    }
+}
+
 void truth_check_leases(struct world *w, uint64_t from)
 {
     const struct truth *t = &w->truth;

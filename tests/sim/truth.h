@@ -130,5 +130,8 @@ bool truth_state_at(struct truth *t, uint64_t offset, struct kv *out);
  */
 void truth_lease(struct world *w, unsigned pair);
 void truth_check_leases(struct world *w, uint64_t from);
+/* A node in `promised` takes the release of a leader of that term: no lease may run that it could
+ * have given. */
+void truth_released(struct world *w, unsigned node, uint64_t term, uint64_t promised);
 
 #endif

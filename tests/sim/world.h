@@ -53,6 +53,7 @@ struct process {
 #define WORLD_COUNT_MAP(X)                                                                         \
     X(COUNT_EVENTS, "events")                                                                      \
     X(COUNT_LAST_WORDS, "last words of proxies that died")                                         \
+    X(COUNT_RELEASES_BESIDE, "releases of who was not accepted there, in that session")            \
     X(COUNT_MESSAGES, "messages")                                                                  \
     X(COUNT_ELECTIONS, "elections")                                                                \
     X(COUNT_LEADS, "terms led")                                                                    \

@@ -105,10 +105,7 @@ END_TEST
 START_TEST(release)
 {
     lead_term_1();
-    struct wire_msg stale = message(WIRE_RELEASE, 1), good = message(WIRE_RELEASE, 1);
-    stale.session = session - 1;
-    say(&stale);
-    expect_refused(WIRE_REFUSED_SESSION);
+    struct wire_msg good = message(WIRE_RELEASE, 1);
     say(&good);
     ck_assert_int_eq(reply.type, WIRE_RELEASE_REPLY);
     struct wire_msg late = append_message(1, BEGIN + 8, NULL, false);
@@ -124,6 +121,92 @@ START_TEST(release)
     now += 4;
     ck_assert(vote(3));
     ck_assert_uint_eq(reply.vote_reply.elapsed_ns, 4);
+}
+END_TEST
+
+/* The leader's word that it has stopped, in the session that is given, counts from the next vote
+ * on. */
+static void expect_released(uint64_t term, uint64_t in_session)
+{
+    struct wire_msg m = message(WIRE_RELEASE, term);
+
+    m.session = in_session;
+    say(&m);
+    ck_assert_int_eq(reply.type, WIRE_RELEASE_REPLY);
+    ck_assert(reply.release_reply.released);
+    hello(0);
+    ck_assert_uint_eq(reply.hello_reply.heard_ns, WIRE_NEVER);
+    ck_assert(vote(term + 1));
+    ck_assert_uint_eq(reply.vote_reply.elapsed_ns, WIRE_NEVER);
+}
+
+/* A leader that has heard nothing for long has begun one session after the other, of which this
+ * node knows none, only the newest, or all but the newest: its release is one all the same. */
+START_TEST(release_in_any_session)
+{
+    for (int round = 0; round < 4; round++) {
+        lead_term_1();
+        append(1, BEGIN + 8, NULL, false);
+        session += round == 1 || round == 3;
+        if (round == 1) {
+            hello(1); /* a session in which nobody was accepted yet */
+            struct wire_msg late = append_message(1, BEGIN + 8, NULL, false);
+            say(&late);
+            expect_refused(WIRE_REFUSED_ELECTED);
+        }
+        unsigned before = replies;
+        expect_released(1, round == 2 ? session - 1 : session);
+        before = replies;
+        flush(); /* the append from before it is not acknowledged any more */
+        ck_assert_uint_eq(replies, before);
+        teardown();
+        setup();
+    }
+}
+END_TEST
+
+/* It may also be of one that was never accepted here: it has waited for the leases before its own.
+ */
+START_TEST(release_by_one_who_was_not_accepted)
+{
+    lead_term_1();
+    ck_assert(vote(2));
+    ck_assert_uint_eq(reply.vote_reply.elapsed_ns, 0);
+    expect_released(2, session);
+}
+END_TEST
+
+/* Of another term it is none: of an older one, the present leader's lease may run; of a newer one,
+ * that of who may still be heard here. */
+START_TEST(release_of_another_term)
+{
+    struct wire_msg m = message(WIRE_RELEASE, 0);
+
+    m.conf = (struct conf_id){{0}, 0};
+    say(&m);
+    expect_refused(WIRE_REFUSED_ELECTED);
+    lead_term_1();
+    ELECT(BEGIN + 8, false, 1, BEGIN, 2, BEGIN + 8);
+    append(2, BEGIN + 8, NULL, false);
+    m = message(WIRE_RELEASE, 1);
+    m.session = session + 1;
+    say(&m);
+    expect_refused(WIRE_REFUSED_TERM);
+    m = message(WIRE_RELEASE, 3);
+    say(&m);
+    expect_refused(WIRE_REFUSED_ELECTED);
+    now += 6;
+    append(2, BEGIN + 8, "more", true); /* it leads all the same */
+    flush();
+    ck_assert_int_eq(reply.type, WIRE_APPEND_REPLY);
+    now += 7;
+    ck_assert(vote(3));
+    ck_assert_uint_eq(reply.vote_reply.elapsed_ns, 7);
+    m = message(WIRE_RELEASE, 2);
+    say(&m);
+    expect_refused(WIRE_REFUSED_TERM);
+    ck_assert(vote(4));
+    ck_assert_uint_eq(reply.vote_reply.elapsed_ns, 7);
 }
 END_TEST
 
@@ -881,16 +964,17 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("acceptor", setup, teardown, vote_is_strict, vote_flushes_first,
-                    vote_tells_what_is_here, disk_failure_is_final, elapsed_since_the_last_accept,
-                    release, watch_is_told_of_changes, followers_are_told_of_commits, hello_tells,
-                    elected_begins_a_log, elected_believes_no_start, elected_comes_twice,
-                    elected_cuts_first, elected_never_below_commit, elected_raises_the_term,
-                    elected_resets_what_is_foreign, empty_log_before_a_trimmed_history,
-                    reset_claims_nothing, far_terms_are_not_believed, elected_on_a_full_disk,
-                    sessions, strangers, reads_are_fenced, snapshot_is_shipped,
-                    one_upload_at_a_time, verified_snapshot_stays, snapshot_of_a_forgotten_term,
-                    later_snapshot_of_a_forgotten_term, foreign_snapshot_of_a_forgotten_term,
-                    foreign_snapshot_is_hidden, who_begins_a_log_clears_the_way,
-                    who_has_held_a_log_keeps_its_snapshots, snapshot_is_fenced, disk_of_another);
+    return UNIT_RUN(
+        "acceptor", setup, teardown, vote_is_strict, vote_flushes_first, vote_tells_what_is_here,
+        disk_failure_is_final, elapsed_since_the_last_accept, release, release_in_any_session,
+        release_by_one_who_was_not_accepted, release_of_another_term, watch_is_told_of_changes,
+        followers_are_told_of_commits, hello_tells, elected_begins_a_log, elected_believes_no_start,
+        elected_comes_twice, elected_cuts_first, elected_never_below_commit,
+        elected_raises_the_term, elected_resets_what_is_foreign, empty_log_before_a_trimmed_history,
+        reset_claims_nothing, far_terms_are_not_believed, elected_on_a_full_disk, sessions,
+        strangers, reads_are_fenced, snapshot_is_shipped, one_upload_at_a_time,
+        verified_snapshot_stays, snapshot_of_a_forgotten_term, later_snapshot_of_a_forgotten_term,
+        foreign_snapshot_of_a_forgotten_term, foreign_snapshot_is_hidden,
+        who_begins_a_log_clears_the_way, who_has_held_a_log_keeps_its_snapshots, snapshot_is_fenced,
+        disk_of_another);
 }
