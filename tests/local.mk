@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	test_engine \
 	test_err \
 	test_file \
+	test_fetch \
 	test_follow \
 	test_forward \
 	test_freshness \
@@ -47,9 +48,11 @@ UNIT_TESTS = \
 	test_manifest \
 	test_md5 \
 	test_marks \
+	test_meta \
 	test_moment \
 	test_monitor \
 	test_net \
+	test_node_dir \
 	test_options \
 	test_outbox \
 	test_outlet \
@@ -78,6 +81,7 @@ UNIT_TESTS = \
 	test_retention \
 	test_role \
 	test_room \
+	test_roster \
 	test_route \
 	test_router \
 	test_router_alone \
@@ -157,6 +161,7 @@ test_config_SOURCES = tests/unit/test_config.c
 test_crc32c_SOURCES = tests/unit/test_crc32c.c
 test_credentials_SOURCES = tests/unit/test_credentials.c
 test_err_SOURCES = tests/unit/test_err.c
+test_fetch_SOURCES = tests/unit/test_fetch.c
 test_freshness_SOURCES = tests/unit/test_freshness.c
 test_glob_SOURCES = tests/unit/test_glob.c
 test_file_SOURCES = tests/unit/test_file.c
@@ -169,6 +174,7 @@ test_log_SOURCES = tests/unit/test_log.c
 test_log_conf_SOURCES = tests/unit/test_log_conf.c
 test_lookout_SOURCES = tests/unit/test_lookout.c
 test_marks_SOURCES = tests/unit/test_marks.c
+test_meta_SOURCES = tests/unit/test_meta.c
 test_options_SOURCES = tests/unit/test_options.c
 test_outlet_SOURCES = tests/unit/test_outlet.c
 test_outlook_SOURCES = tests/unit/test_outlook.c
@@ -190,6 +196,7 @@ test_replinfo_SOURCES = tests/unit/test_replinfo.c
 test_resp_SOURCES = tests/unit/test_resp.c
 test_retention_SOURCES = tests/unit/test_retention.c
 test_role_SOURCES = tests/unit/test_role.c
+test_roster_SOURCES = tests/unit/test_roster.c
 test_scrub_SOURCES = tests/unit/test_scrub.c
 test_segment_SOURCES = tests/unit/test_segment.c tests/lib/fake_disk.c
 test_sentinel_SOURCES = tests/unit/test_sentinel.c
@@ -303,6 +310,8 @@ test_transaction_LDADD = $(WORLD_LDADD)
 # The rest.
 test_room_SOURCES = tests/unit/test_room.c
 test_room_LDADD = libsnapshot.a $(CHECK_LIBS)
+test_node_dir_SOURCES = tests/unit/test_node_dir.c tests/lib/fake_disk.c
+test_node_dir_LDADD = $(LOGSVC_LIBS) $(CHECK_LIBS)
 test_server_SOURCES = tests/unit/test_server.c
 test_server_LDADD = $(LOGSVC_LIBS) $(CHECK_LIBS)
 test_transport_SOURCES = tests/unit/test_transport.c
