@@ -378,11 +378,11 @@ static void open_parts(void)
                                                 .name = "unit",
                                                 .cluster_id = "c1",
                                                 .log_id = 7,
-                                                .connect_timeout_ms = 1000,
-                                                .stall_ms = 1000,
-                                                .leave_ms = 200},
+                                                .connect_timeout_ms = WORLD_PATIENCE_MS,
+                                                .stall_ms = WORLD_PATIENCE_MS,
+                                                .leave_ms = WORLD_LEAVE_MS},
                                      .links = 1,
-                                     .wait_ms = 500,
+                                     .wait_ms = WORLD_PATIENCE_MS,
                                      .waiting_max = 3,
                                      .waiting_max_bytes = 1000};
     struct router_config router = {
@@ -428,7 +428,7 @@ static void open_parts(void)
     world.forward_privates =
         private_create(world.base, &links, &forward_private_events, NULL, &world.pool);
     world.router.forward_privates = world.forward_privates;
-    world.router.wait_ns = 300 * CLOCK_NS_PER_MS;
+    world.router.wait_ns = WORLD_PATIENCE_MS * CLOCK_NS_PER_MS;
     world.router.forward = world.forward;
     world.router.replica = world.replica;
     world.router.info_text = owner_info;
@@ -915,6 +915,17 @@ void world_expect_other(const char *commands)
     commands_text(&world.heard, &text);
     ck_assert_str_eq((const char *)buf_head(&text), commands);
     buf_release(&text);
+}
+
+void world_links_wait_too_long(void)
+{
+    forward_tick(world.forward, clock_now_ns() + (WORLD_PATIENCE_MS + 1) * CLOCK_NS_PER_MS);
+}
+
+void world_waits_too_long(void)
+{
+    world.router.wait_ns = 0;
+    world_links_wait_too_long();
 }
 
 void world_turn(void)

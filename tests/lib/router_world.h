@@ -8,6 +8,10 @@
 #include "proxy/clients/router.h"
 
 enum { WORLD_CLIENTS_MAX = 4, WORLD_LINKS_MAX = 2 };
+/* How long requests wait for a leader, and links for answers, one that is to be left for half of
+ * that: longer than any machine stands still. So nobody has waited for too long unless a test says
+ * so. */
+enum { WORLD_PATIENCE_MS = 3600 * 1000, WORLD_LEAVE_MS = WORLD_PATIENCE_MS / 2 };
 
 extern struct world {
     struct event_base *base;
@@ -18,8 +22,7 @@ extern struct world {
     struct pubsub *pubsub;
     struct private_pool *privates;         /* WORLD_LINKS_MAX at most, one of them idle */
     struct private_pool *forward_privates; /* nowhere at first */
-    struct forward *forward; /* one link, nowhere at first; refuses the fourth that waits, or after
-                                half a second */
+    struct forward *forward; /* one link, nowhere at first; refuses the fourth that waits */
     struct forward *replica;
     struct command_table *table;
     struct router router;
@@ -113,6 +116,10 @@ void world_expect_other(const char *commands);
 void world_other(const char *replies);
 void world_other_moved(void);
 void world_turn(void);
+/* What waits for a leader on our links has waited for too long. */
+void world_links_wait_too_long(void);
+/* So has what waits in front of links, clients' own as well; what comes later does not wait. */
+void world_waits_too_long(void);
 
 /* What the last request of client i may reveal: "0:a 5:a" (database and key, keys being one small
  * letter), "keyspace" or "harmless". It must not be answered yet. */

@@ -276,6 +276,8 @@ START_TEST(test_blocking_moved)
     world_other_moved();
     world_expect(0, "-EXPIRED\r\n");
     world_say(0, "PING");
+    world_expect(0, "");
+    world_waits_too_long();
     world_expect(0, "-EXPIRED\r\n");
 }
 END_TEST
@@ -292,6 +294,8 @@ START_TEST(test_blocking_waits)
     world_join(1);
     private_target(world.forward_privates, "", 0);
     world_say(1, "BLPOP l 0");
+    world_expect(1, "");
+    world_waits_too_long();
     world_expect(1, MASTERDOWN "\r\n");
 }
 END_TEST
@@ -300,7 +304,9 @@ END_TEST
 START_TEST(test_transaction_waits)
 {
     world_say_raw(0, "MULTI\r\nHELLO 2\r\nEXEC\r\nEXEC\r\n");
-    world_expect(0, "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: MASTERDOWN "
+    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_waits_too_long();
+    world_expect(0, "-EXECABORT Transaction discarded because of: MASTERDOWN "
                     "Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
                     "-ERR EXEC without MULTI\r\n");
 }
@@ -387,6 +393,8 @@ END_TEST
 START_TEST(test_waits_too_long)
 {
     world_say(0, "SET a 1");
+    world_expect(0, "");
+    world_waits_too_long();
     world_expect(0, "-EXPIRED\r\n");
     ck_assert_uint_eq(forward_count(world.forward), 0);
     ck_assert_uint_eq(forward_bytes(world.forward), 0);
@@ -411,6 +419,7 @@ START_TEST(test_waits_too_much)
     world_expect(1, "+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: "
                     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to "
                     "'no'.\r\n");
+    world_waits_too_long();
     world_expect(0, "-EXPIRED\r\n-EXPIRED\r\n-EXPIRED\r\n");
     memset(big + 6, 'x', sizeof big - 7);
     world_say(2, big);
@@ -520,6 +529,8 @@ START_TEST(test_leaves_frozen)
     world_say(1, "GET a");
     world_expect_other("SET a 1|GET a");
     forward_aim(world.forward, FORWARD_THERE, "127.0.0.2", world.other_port, clock_now_ns());
+    world_expect(0, "");
+    forward_tick(world.forward, clock_now_ns() + (WORLD_LEAVE_MS + 1) * CLOCK_NS_PER_MS);
     world_expect_closed(0);
     world_other_joins(true);
     world_expect_other("GET a");
@@ -560,7 +571,9 @@ START_TEST(test_ours_to_heed)
     ck_assert_uint_eq(world.all.config.numbers[CLIENT_CONFIG_TIMEOUT_S].value, 7);
     world.router.service = SERVICE_LOADING;
     world_say_raw(0, "MULTI\r\nCONFIG SET timeout 8 maxmemory 1\r\nEXEC\r\n");
-    world_expect(0, "+OK\r\n+QUEUED\r\n");
+    world_expect(0, "+OK\r\n");
+    world_links_wait_too_long(); /* to ask whether there is memory */
+    world_expect(0, "+QUEUED\r\n");
     world.router.service = SERVICE_FULL;
     world_expect_sent_bare("MULTI|CONFIG SET maxmemory 1|EXEC");
     world_redis("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
@@ -583,6 +596,8 @@ START_TEST(test_others_to_heed)
     forward_aim(world.forward, FORWARD_NOWHERE, NULL, 0, clock_now_ns());
     forward_cut(world.forward, "the test's leader has gone");
     world_say(0, "ACL SETUSER x on");
+    world_expect(0, "");
+    world_waits_too_long();
     world_expect(0, MASTERDOWN "\r\n");
 }
 END_TEST
