@@ -6,6 +6,7 @@ libsystem_a_SOURCES = \
 	tests/lib/cluster_process.c \
 	tests/lib/duel.c tests/lib/duel.h \
 	tests/lib/relay.c tests/lib/relay.h \
+	tests/lib/standstill.c tests/lib/standstill.h \
 	tests/lib/system.h \
 	tests/lib/wire.c tests/lib/wire.h \
 	tests/sim/kv.c tests/sim/kv.h \

@@ -1,6 +1,7 @@
 /* The members of the log in a real cluster: a log node that lost its disk is refused by name, and
  * is replaced by one with a new name while clients write and read; nothing that was acknowledged is
  * lost, and the newcomer counts. */
+#include "tests/lib/standstill.h"
 #include "tests/lib/system.h"
 #include "tests/lib/wire.h"
 #include "tests/system/load.h"
@@ -105,16 +106,20 @@ static bool change_is_over(void *arg)
     return status_has("change:", "none", "") && status_has("node", arg, "member=yes");
 }
 
-static void expect_not_noticed(struct load *load, const char *what)
+/* Since this was asked last; what is done can't be done again, so what the machine stood still for
+ * is taken off. */
+static void expect_not_noticed(struct load *load, struct standstill *still, const char *what)
 {
     struct load_counts counts = load_counts(load);
+    uint64_t delay_us = standstill_delay_us(still);
 
     ck_assert_msg(counts.refused == 0 && counts.loading == 0 && counts.closed == 0,
                   "%s: %llu refused, %llu loading, %llu closed", what,
                   (unsigned long long)counts.refused, (unsigned long long)counts.loading,
                   (unsigned long long)counts.closed);
-    ck_assert_msg(counts.latency_max_us < NOT_NOTICED_MAX_MS * 1000ull, "%s: a reply took %llu us",
-                  what, (unsigned long long)counts.latency_max_us);
+    ck_assert_msg(counts.latency_max_us < NOT_NOTICED_MAX_MS * 1000ull + delay_us,
+                  "%s: a reply took %llu us, of which the machine explains %llu", what,
+                  (unsigned long long)counts.latency_max_us, (unsigned long long)delay_us);
     ck_assert_uint_gt(counts.writes_acked, 0);
     load_counts_clear(load);
 }
@@ -134,6 +139,7 @@ START_TEST(lost_disk_is_replaced)
     char line[512], address[64];
     struct load *load = load_create(&(struct load_options){.port = cluster_port(cluster, leader()),
                                                            .seed = (unsigned)getpid()});
+    struct standstill *still = standstill_create(cluster_dir(cluster, "log4"));
 
     snprintf(address, sizeof address, "%s", address_of("log4"));
     load_run(load, LOAD_MS, NULL, NULL);
@@ -149,20 +155,21 @@ START_TEST(lost_disk_is_replaced)
                   "%s", line);
     cluster_wait_log(cluster, leader(), "log node log2 has an empty disk but was a member");
     load_counts_clear(load); /* the waiting was the test's own */
+    (void)standstill_longest_us(still);
     load_run(load, LOAD_MS, NULL, NULL);
-    expect_not_noticed(load, "log2 lost its disk");
+    expect_not_noticed(load, still, "log2 lost its disk");
 
     replace("log2", address, "+OK\r\n");
     load_run(load, BACK_MS, change_is_over, address);
     ck_assert(change_is_over(address));
     load_run(load, LOAD_MS, NULL, NULL);
-    expect_not_noticed(load, "log2 was replaced");
+    expect_not_noticed(load, still, "log2 was replaced");
     ck_assert(status_has("members:", "stable", ""));
     ck_assert(!status_has("node", "member=yes", "snapshot=none"));
 
     cluster_kill(cluster, "log1");
     load_run(load, 3 * LOAD_MS, NULL, NULL);
-    expect_not_noticed(load, "log1 killed");
+    expect_not_noticed(load, still, "log1 killed");
     settle(load);
 
     load_run(load, LOAD_MS, NULL, NULL);
@@ -174,6 +181,7 @@ START_TEST(lost_disk_is_replaced)
     settle(load);
     ck_assert(status_has("node", address, "member=yes"));
     load_destroy(load);
+    standstill_destroy(still);
 }
 END_TEST
 
@@ -233,20 +241,34 @@ static bool log_is_founded(void *arg)
            !status_has("node", "member=yes", "snapshot=none");
 }
 
-static void setup(void)
+static void setup_with(const struct cluster_options *options)
 {
-    system_create();
+    system_create_with(options);
     cluster_add_log(cluster, "log4");
     cluster_start(cluster);
     cluster_wait("the log to be founded", BACK_MS, log_is_founded, NULL);
+}
+
+static void setup(void)
+{
+    setup_with(&system_options);
+}
+
+/* Where no leader is to fail. */
+static void setup_for_long(void)
+{
+    struct cluster_options options = system_options;
+
+    options.lease_ms = CLUSTER_LONG_LEASE_MS;
+    setup_with(&options);
 }
 
 int main(void)
 {
     Suite *suite = suite_create("membership");
 
-    SYSTEM_CASE(suite, "refusals", setup, 300, replacements_that_cannot_be);
+    SYSTEM_CASE(suite, "refusals", setup_for_long, 300, replacements_that_cannot_be);
     SYSTEM_CASE(suite, "follower", setup, 300, follower_takes_over);
-    SYSTEM_CASE(suite, "replace", setup, 300, lost_disk_is_replaced);
+    SYSTEM_CASE(suite, "replace", setup_for_long, 300, lost_disk_is_replaced);
     return unit_main(suite);
 }
