@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const struct cluster_options system_options = {.plain = true, .log_json = BIG_LOG};
+const struct cluster_options system_options = {
+    .plain = true, .lease_ms = CLUSTER_LONG_LEASE_MS, .log_json = BIG_LOG};
 
 enum { ELEMENTS = 1000000, PIPELINE = 100000, PIPELINES = 10 };
 

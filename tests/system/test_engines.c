@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const struct cluster_options system_options = {.pairs = 3};
+const struct cluster_options system_options = {.pairs = 3, .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 enum { NODES = 3, PAIRS = 3, BACK_MS = 60000 };
 

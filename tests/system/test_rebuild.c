@@ -20,6 +20,7 @@ static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
 /* Little is fetched ahead and nothing forgotten: all of the log goes through a narrow place. */
 const struct cluster_options system_options = {
     .pairs = 2,
+    .lease_ms = CLUSTER_LONG_LEASE_MS,
     .redis_args = redis_args,
     .proxy_json = "\"feed\": {\"queue_max_bytes\": 65536, \"ahead_max_bytes\": 1048576}, "
                   "\"snapshot\": {\"schedule\": false}"};

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 static const char *const redis_args[] = {"--enable-debug-command", "yes", NULL};
-const struct cluster_options system_options = {.redis_args = redis_args};
+const struct cluster_options system_options = {.redis_args = redis_args,
+                                               .lease_ms = CLUSTER_LONG_LEASE_MS};
 
 enum { WAIT_MS = 60000 };
 

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cluster_options system_options = {
-    .pairs = 2, .log_json = BIG_LOG, .proxy_json = "\"limits\": {\"private_max\": 40}"};
+const struct cluster_options system_options = {.pairs = 2,
+                                               .lease_ms = CLUSTER_LONG_LEASE_MS,
+                                               .log_json = BIG_LOG,
+                                               .proxy_json = "\"limits\": {\"private_max\": 40}"};
 
 enum { LINKS_MAX = 40, TOGETHER = 20, BROKEN = 200 };
 
