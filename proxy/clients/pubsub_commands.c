@@ -93,7 +93,9 @@ static void pubsub_queue(struct pubsub *ps, struct client *c, struct pubsub_op *
         op->word = "exec";
     } else {
         r = client_queue(c, REQUEST_ACK);
-        r->flags &= ~(uint32_t)REQUEST_SILENT; /* pushes are none of CLIENT REPLY's business */
+        if (strcmp(op->word, "reset") != 0) {
+            r->flags &= ~(uint32_t)REQUEST_SILENT; /* pushes are none of CLIENT REPLY's business */
+        }
     }
     r->op = op;
     op->request = r;
@@ -424,6 +426,7 @@ static bool pubsub_subscriber_says(struct router *router, struct client *c,
                    "QUIT / RESET are allowed in this context",
                    command->name);
     if (strcmp(command->name, "exec") == 0) {
+        transaction_unwatch(c); /* as if there had been a MULTI (execCommandAbort in multi.c) */
         transaction_answer_abort(c, text);
     } else {
         client_answer_error(c, text);

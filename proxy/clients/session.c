@@ -392,7 +392,9 @@ static void session_reset(struct router *router, struct client *c)
     transaction_discard(c);
     c->db = 0;
     c->resp = 2;
-    c->reply_mode = CLIENT_REPLY_ON;
+    if (c->reply_mode == CLIENT_REPLY_OFF) { /* a SKIP is for the answer to this */
+        c->reply_mode = CLIENT_REPLY_ON;
+    }
     c->readonly = false;
     c->async = c->all->async_default && c->nonce[0] == '\0';
     c->authenticated = !session_needs_auth(router);

@@ -676,6 +676,17 @@ START_TEST(commands_are_counted)
 }
 END_TEST
 
+/* A SKIP is for RESET as for any other; an EXEC that a subscriber may not say ends a WATCH. */
+START_TEST(what_is_not_heard_or_not_said)
+{
+    DUEL("A~CLIENT REPLY SKIP", "A~RESET", "A PING", "A~CLIENT REPLY OFF", "A~PING", "A RESET",
+         "A SELECT 1", "A:HELLO 3", "A SUBSCRIBE c", "A~CLIENT REPLY SKIP", "A~RESET",
+         "A SELECT 0");
+    DUEL("A WATCH w", "A SET w 1", "A PSUBSCRIBE c*", "A EXEC", "A PUNSUBSCRIBE", "A MULTI",
+         "A EXEC", "A WATCH w", "A SET w 1", "A MULTI", "A EXEC");
+}
+END_TEST
+
 static bool are_ours(void *arg)
 {
     (void)arg;
@@ -711,7 +722,8 @@ int main(void)
                 what_room_clients_have, who_ends_is_answered, client_settings, no_cluster,
                 slow_commands, slow_commands_of_whom, slow_commands_kept, client_limits,
                 debug_commands, loadaof_loses_nothing, debug_reloads, debug_populates,
-                replicas_to_write, nosave_loses_nothing, commands_are_counted);
+                replicas_to_write, nosave_loses_nothing, commands_are_counted,
+                what_is_not_heard_or_not_said);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }
