@@ -326,6 +326,9 @@ static void acl_ask(struct router *router, struct client *c, enum route route,
 static bool acl_is_denied(struct client *c, const struct command *command,
                           const struct resp_arg *argv, size_t argc)
 {
+    if (c->gate == CLIENT_GATE_REFUSED || c->gate == CLIENT_GATE_DENIED) {
+        c->last_command = command->name; /* also of what is noted later else (router_take) */
+    }
     if (c->gate == CLIENT_GATE_REFUSED) {
         acl_let_refuse(c, command, argv, argc);
     }
@@ -344,7 +347,8 @@ bool acl_gate(struct router *router, struct client *c, const struct command *com
     if (acl_is_denied(c, command, argv, argc)) {
         return true;
     }
-    if (acl_needs_no_word(c, command) || (command->plain && c->transaction == NULL)) {
+    bool passed_on = command->plain && c->transaction == NULL && !pubsub_confines(c);
+    if (acl_needs_no_word(c, command) || passed_on) {
         return false;
     }
     enum route route = router_route(router, c, false, false, true);

@@ -1,60 +1,116 @@
 /* Who has subscribed to a channel and loses the right to it is closed (ACLKillPubsubClientsIfNeeded
  * in acl.c). Redis can't do that: what clients subscribe to is subscribed to there by our link. So
- * right behind what changes rights it is asked about each client that may be meant. */
+ * right behind what changes rights it is asked what each client that may be meant is allowed now.
+ * As there, channels count, and not whether the user may still SUBSCRIBE. */
 #include "proxy/clients/acl.h"
 
 #include "common/mem.h"
 #include "proxy/clients/pubsub.h"
 #include "proxy/clients/session.h"
 #include "proxy/clients/topics.h"
+#include "proxy/protocol/glob.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const rights_words[TOPIC_KINDS] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"};
 
 static const char *rights_user(const struct router *router, const struct client *c)
 {
     return c->user != NULL ? c->user : session_own_user(router);
 }
 
+/* ---- what Redis says ---- */
+
+/* patterns: as in "&news.* &ch1" (ACLCheckChannelAgainstList in acl.c). */
+static bool rights_match(const struct resp_arg *patterns, const struct topic *topic)
+{
+    const char *at = (const char *)patterns->bytes, *end = at + patterns->len;
+    bool match = false;
+
+    while (at < end && !match) {
+        const char *next = memchr(at, ' ', (size_t)(end - at));
+        next = next != NULL ? next : end;
+        const char *pattern = at + (*at == '&');
+        size_t len = (size_t)(next - pattern);
+        if (topic->kind == TOPIC_PATTERN) { /* the very same */
+            match = len == topic->len && memcmp(pattern, topic->name, len) == 0;
+        } else {
+            match = glob_match(pattern, len, (const char *)topic->name, topic->len);
+        }
+        match = match || (len == 1 && *pattern == '*'); /* allchannels, also "" */
+        at = next + (next < end);
+    }
+    return match;
+}
+
+/* Whether the user whose ACL GETUSER stands at `at`, or one of its selectors, has a right to this.
+ * What is not understood takes no right from anybody. */
+static bool rights_allow(const uint8_t *bytes, size_t size, size_t *at, const struct topic *topic)
+{
+    size_t fields, selectors;
+    struct resp_arg name, patterns;
+    bool allowed = false;
+
+    if (resp_read_number(bytes, size, at, '*', &fields)) {
+        fields /= 2;
+    } else if (!resp_read_number(bytes, size, at, '%', &fields)) {
+        return true;
+    }
+    for (; fields > 0; fields--) {
+        if (!resp_read_bulk(bytes, size, at, &name)) {
+            return true;
+        }
+        if (resp_arg_is(&name, "channels") && resp_read_bulk(bytes, size, at, &patterns)) {
+            allowed = rights_match(&patterns, topic) || allowed;
+        } else if (resp_arg_is(&name, "selectors") &&
+                   resp_read_number(bytes, size, at, '*', &selectors)) {
+            for (; selectors > 0; selectors--) {
+                allowed = rights_allow(bytes, size, at, topic) || allowed;
+            }
+        } else if (!resp_read_reply(bytes, size, at)) {
+            return true;
+        }
+    }
+    return allowed;
+}
+
 static void rights_answered(struct request *r)
 {
-    static const char channel[] = "' channel";
+    const struct subscriber *subscriber = r->client->subscriber;
     struct buf said = BUF_INIT;
+    bool allowed = true;
 
-    if (request_reply_type(r) == '$') {
-        request_move_reply(r, &said);
-        if (memmem(buf_head(&said), said.len, channel, sizeof channel - 1) != NULL) {
-            client_close(r->client, "its user has lost the right to a channel");
-        }
-        buf_release(&said);
+    if (request_reply_type(r) != '*' && request_reply_type(r) != '%') {
+        return; /* the user is gone, and so will be its clients */
+    }
+    request_move_reply(r, &said);
+    for (const struct subscription *s = subscriber != NULL ? subscriber->subscriptions : NULL;
+         s != NULL && allowed; s = s->next_of_subscriber) {
+        size_t at = 0;
+        allowed = !s->wanted || rights_allow(buf_head(&said), said.len, &at, s->topic);
+    }
+    buf_release(&said);
+    if (!allowed) {
+        client_close(r->client, "its user has lost the right to a channel");
     }
 }
 
-static void rights_ask(struct router *router, struct client *c, enum topic_kind kind)
+/* ---- when it is asked ---- */
+
+static void rights_ask(struct router *router, struct client *c)
 {
-    size_t count = 0, room = c->subscriber->wanted[kind] + 4;
-    struct resp_arg *words = mem_alloc(room * sizeof *words);
-    const char *head[] = {"ACL", "DRYRUN", rights_user(router, c), rights_words[kind]};
+    const char *words[] = {"ACL", "GETUSER", rights_user(router, c)};
+    struct resp_arg argv[sizeof words / sizeof *words];
     struct buf bytes = BUF_INIT;
 
-    for (; count < sizeof head / sizeof *head; count++) {
-        words[count] = (struct resp_arg){(const uint8_t *)head[count], strlen(head[count])};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        argv[i] = (struct resp_arg){(const uint8_t *)words[i], strlen(words[i])};
     }
-    for (struct subscription *s = c->subscriber->subscriptions; s != NULL && count < room;
-         s = s->next_of_subscriber) {
-        if (s->wanted && s->topic->kind == kind) {
-            words[count++] = (struct resp_arg){s->topic->name, s->topic->len};
-        }
-    }
-    resp_put_request(&bytes, words, count);
+    resp_put_request(&bytes, argv, sizeof words / sizeof *words);
     struct request *r = client_queue_ours(c, REQUEST_SILENT);
     r->waiter.harmless = true;
     r->amend = rights_answered;
     router_send_bytes(router, ROUTE_ENGINE, r, buf_head(&bytes), bytes.len, 0);
     buf_release(&bytes);
-    free(words);
 }
 
 /* argv[2]: whose rights; without it everybody's. */
@@ -69,10 +125,9 @@ static void rights_ask_all(struct router *router, const struct resp_arg *argv, s
             (len > 0 && (strlen(its) != len || memcmp(its, user, len) != 0))) {
             continue;
         }
-        for (int kind = 0; kind < TOPIC_KINDS; kind++) {
-            if (c->subscriber->wanted[kind] > 0) {
-                rights_ask(router, c, (enum topic_kind)kind);
-            }
+        if (topics_total(c->subscriber, TOPIC_CHANNEL) > 0 ||
+            topics_total(c->subscriber, TOPIC_SHARD) > 0) {
+            rights_ask(router, c);
         }
     }
 }

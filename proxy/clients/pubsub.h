@@ -38,7 +38,8 @@ void pubsub_stop(struct pubsub *ps, const char *reason);
 void pubsub_follow(struct pubsub *ps, int master_port);
 bool pubsub_follows(const struct pubsub *ps);
 
-/* Whether a subscriber of RESP2 may not say this. */
+/* Whether it is a subscriber of RESP2, who may say but little; and whether not this. */
+bool pubsub_confines(const struct client *c);
 bool pubsub_denies(const struct client *c, const struct command *command);
 
 /* SUBSCRIBE, UNSUBSCRIBE and their P and S forms, PUBSUB CHANNELS and the like; what a RESP2

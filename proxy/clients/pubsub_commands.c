@@ -439,6 +439,11 @@ bool pubsub_changes(const struct command *command)
     return (command->flags & COMMAND_FLAG_PUBSUB) != 0 && pubsub_verb_of(command) != NULL;
 }
 
+bool pubsub_confines(const struct client *c)
+{
+    return c->transaction == NULL && c->subscriber != NULL && c->resp == 2 && pubsub_has(c);
+}
+
 bool pubsub_denies(const struct client *c, const struct command *command)
 {
     static const char *const allowed[] = {"ping", "quit", "reset"};
@@ -448,8 +453,7 @@ bool pubsub_denies(const struct client *c, const struct command *command)
             return false;
         }
     }
-    return c->transaction == NULL && c->subscriber != NULL && c->resp == 2 && pubsub_has(c) &&
-           !pubsub_changes(command);
+    return pubsub_confines(c) && !pubsub_changes(command);
 }
 
 bool pubsub_handle(struct router *router, struct client *c, const struct command *command,

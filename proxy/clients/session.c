@@ -365,6 +365,9 @@ static void session_select(struct router *router, struct client *c, const struct
         client_answer_error(c, "ERR DB index is out of range");
     } else {
         c->db = (unsigned)db;
+        if (c->user != NULL && c->link != NULL) {
+            private_tell(c->link, "HELLO"); /* there, too, while its user has the right to it */
+        }
         router_answer_ok(c);
     }
 }

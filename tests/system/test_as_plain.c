@@ -687,6 +687,24 @@ START_TEST(what_is_not_heard_or_not_said)
 }
 END_TEST
 
+/* Subscribers lose their channels, and nothing else matters for that; what a subscriber has no
+ * right to is refused for that reason; and a database stays chosen. */
+START_TEST(rights_are_lost)
+{
+    DUEL("A ACL SETUSER u1 on >p1 &* +@all", "B AUTH u1 p1", "B PSUBSCRIBE ch*", "B SUBSCRIBE ",
+         "A ACL SETUSER u1 -@all", "B PSUBSCRIBE d", "A ACL SETUSER u1 reset", "B?");
+    DUEL("A ACL SETUSER u1 on >p1 &* +@all", "B AUTH u1 p1", "B:HELLO 3", "B SUBSCRIBE ch1 ch2",
+         "A ACL SETUSER u1 -@all (+@all\t~t*)", "B XPENDING x g",
+         "A ACL SETUSER u1 resetchannels (+@all\t&ch[12])", "B GET t",
+         "A ACL SETUSER u1 clearselectors &ch1", "B?");
+    DUEL("A ACL SETUSER u1 reset on >p1 &* +@all", "B AUTH u1 p1", "B SUBSCRIBE ch1",
+         "A ACL SETUSER u1 reset &ch*", "B PING", "B GET x", "B SET x 1", "A ACL DELUSER u1", "B?");
+    DUEL("A ACL SETUSER u1 on >p1 ~* +@all", "B SELECT 2", "B AUTH u1 p1", "B SELECT 1",
+         "A ACL SETUSER u1 reset", "B RPUSH a e", "A ACL SETUSER u1 ~* +rpush", "B RPUSH a e",
+         "A EXISTS a", "A SELECT 1", "A DEL a", "A ACL DELUSER u1");
+}
+END_TEST
+
 static bool are_ours(void *arg)
 {
     (void)arg;
@@ -723,7 +741,7 @@ int main(void)
                 slow_commands, slow_commands_of_whom, slow_commands_kept, client_limits,
                 debug_commands, loadaof_loses_nothing, debug_reloads, debug_populates,
                 replicas_to_write, nosave_loses_nothing, commands_are_counted,
-                what_is_not_heard_or_not_said);
+                what_is_not_heard_or_not_said, rights_are_lost);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }
