@@ -64,10 +64,16 @@ static bool starts(struct message m, const char *text)
     return m.len >= strlen(text) && memcmp(m.bytes, text, strlen(text)) == 0;
 }
 
-/* Whether Redis refuses a subscriber's command for another reason first (RULES_CONTEXT). */
+/* Whether Redis refuses a subscriber's command for another reason first (RULES_CONTEXT), or what a
+ * user may not do who may not say MULTI any more either (RULES_NO_MULTI). */
 static bool says_context_first(const struct player *pl, struct message said, struct message m)
 {
-    bool first = starts(said, "-OOM ") || starts(said, "-NOREPLICAS ") || starts(said, "-NOPERM ");
+    static const char multi[] = "-NOPERM this user has no permissions to run the 'multi' command";
+    bool first = starts(said, "-OOM ") || starts(said, "-NOREPLICAS ");
+
+    if (pl->sends_multi && starts(said, "-NOPERM ") && starts(m, multi)) {
+        return true;
+    }
 
     return (first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '")) ||
            (starts(said, "-NOPERM ") && starts(m, "-NOREPLICAS "));
@@ -120,11 +126,15 @@ static size_t find_frame(const struct performance *pf, struct player *pl, struct
     return len;
 }
 
-/* What nobody can write under, for all that was answered. */
+/* What nobody can write under, for all that was answered; and what stands in one ACL LOG only. */
 static void follow_refusals(struct performance *pf, size_t step, struct message said)
 {
     const struct step *s = step != SIZE_MAX ? &pf->program->steps[step] : NULL;
 
+    if (s != NULL && starts(said, "-NOPERM ") && s->count > 0 && s->words[0].bytes != NULL) {
+        const struct command *c = table_find(&pf->stage->table, s->words[0].bytes, "");
+        pf->unlogged |= (c != NULL && c->blocking) || step_is(s, 1, "reply");
+    }
     if (s == NULL || *said.bytes != '+') {
         return;
     }
@@ -134,10 +144,23 @@ static void follow_refusals(struct performance *pf, size_t step, struct message 
     if (!step_is(s, 0, "client")) {
         return;
     }
-    if (step_is(s, 1, "pause") && !step_is(s, 2, "0")) {
+    if (step_is(s, 1, "pause") && !step_is(s, 2, "0") && step_is(s, 3, "write")) {
         pf->paused = true;
     } else if (step_is(s, 1, "unpause")) {
         pf->paused = false;
+    }
+}
+
+/* "(but what the proxy disables, what may block, and `CLIENT REPLY`" (RULES_UNLOGGED) */
+static void forgive_log(const struct performance *pf, struct frames_how *how)
+{
+    if (!pf->unlogged) {
+        return;
+    }
+    how->rule = how->rule == FRAMES_LOG ? FRAMES_TYPE : how->rule;
+    for (size_t i = 0; how->elements != NULL && i < how->count; i++) {
+        struct frames_element *e = &how->elements[i];
+        e->rule = e->rule == FRAMES_LOG ? FRAMES_TYPE : e->rule;
     }
 }
 
@@ -152,6 +175,7 @@ static bool compare_frame(struct performance *pf, int client)
     struct message said = {(const char *)buf_head(&plain->in), said_len};
     size_t step = player_takes(pl, pf->stage, pf->program, said.bytes, said.len, &how);
     bool asked = step != SIZE_MAX;
+    forgive_log(pf, &how);
     size_t len = 0;
     bool same = !asked && messages_come_freely(pl, said) && messages_were_early(pl, said);
     if (!same) {

@@ -36,6 +36,8 @@ enum frames_rule {
     FRAMES_CLIENTS,       /* CLIENT LIST and INFO (listings.h) */
     FRAMES_CLIENTS_LATER, /* the same, of a moment later */
     FRAMES_INFO,          /* INFO (listings.h) */
+    FRAMES_LOG,           /* ACL LOG (listings.h) */
+    FRAMES_DUMP,          /* what DUMP says of hash tables and streams is of the same length */
     FRAMES_NOT_LESS,      /* an integer that is not less, and not over 16 */
     FRAMES_NOT_MORE,      /* an integer that is not more */
     FRAMES_SOME,          /* an integer that is not more, and 0 only where that is 0 */

@@ -103,9 +103,41 @@ struct step *maker_say(struct maker *m, const char *const *words)
     return s;
 }
 
+struct step *maker_say_row(struct maker *m, const struct rows *rows)
+{
+    const char *const *row = rows->words + random_below(&m->r, rows->count) * rows->columns;
+    struct step *s = maker_step(m);
+
+    for (size_t i = 0; i < rows->columns && row[i] != NULL; i++) {
+        step_str(s, row[i]);
+    }
+    if (s->count > 0 && step_is(s, s->count - 1, "count")) {
+        step_str(s, "2");
+    }
+    return s;
+}
+
 bool maker_chance(struct maker *m, unsigned percent)
 {
     return values_chance(&m->r, percent);
+}
+
+bool maker_is_free(const struct maker *m)
+{
+    return !m->clients[m->client].multi && !m->clients[m->client].blocked;
+}
+
+int maker_other(struct maker *m)
+{
+    int first = 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1);
+
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        int client = (m->client + first + i) % PROGRAM_CLIENTS;
+        if (client != m->client && !m->clients[client].multi && !m->clients[client].blocked) {
+            return client;
+        }
+    }
+    return -1;
 }
 
 /* Groups by weight: data first. */

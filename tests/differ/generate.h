@@ -8,7 +8,7 @@
 
 #include <hiredis/hiredis.h>
 
-enum { GENERATE_SCRIPTS_MAX = 64, GENERATE_PAYLOADS_MAX = 32 };
+enum { GENERATE_SCRIPTS_MAX = 96, GENERATE_PAYLOADS_MAX = 32 };
 
 /* What programs are made of and only an engine can tell. */
 struct generate_world {

@@ -3,6 +3,7 @@
 #include "common/mem.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,9 @@ static bool is_exact(const char *line)
                                         "number_of_functions:",
                                         "number_of_libraries:",
                                         "tracking_clients:",
+                                        "keyspace_hits:",
+                                        "keyspace_misses:",
+                                        "unexpected_error_replies:",
                                         "pubsub_patterns:",
                                         "pubsub_channels:",
                                         "pubsubshard_channels:",
@@ -212,17 +216,96 @@ static bool same_line(const char *a, const char *b)
     return strncmp(a, b, name) == 0;
 }
 
+/* How often it was called, and failed: the line behind its name, up to the times; or nothing. */
+static struct value calls_of(const char *text, const char *name, const char *field_name)
+{
+    char head[64];
+
+    (void)snprintf(head, sizeof head, "cmdstat_%s:", name);
+    const char *line = strstr(text, head);
+    const char *at = line != NULL ? strstr(line, field_name) : NULL;
+    const char *end = line != NULL ? strchr(line, '\n') : NULL;
+    if (at == NULL || (end != NULL && at > end)) {
+        return (struct value){"0", 1};
+    }
+    at += strlen(field_name);
+    return (struct value){at, strspn(at, "0123456789")};
+}
+
+/* The counts of commands that the proxy neither answers nor says itself. */
+static bool same_counts(const struct frame *a, const struct frame *b)
+{
+    static const char *const names[] = {
+        "get",     "set",      "incr",       "append",     "del",        "exists",  "mget",
+        "mset",    "lpush",    "rpush",      "lpop",       "rpop",       "lrange",  "lmove",
+        "blpop",   "brpop",    "blmove",     "blmpop",     "brpoplpush", "linsert", "sadd",
+        "srem",    "smembers", "spop",       "zadd",       "zrange",     "zpopmin", "bzpopmin",
+        "bzmpop",  "hset",     "hget",       "hgetall",    "hincrby",    "xadd",    "xread",
+        "xgroup",  "xack",     "xreadgroup", "xrange",     "expire",     "pexpire", "rename",
+        "copy",    "move",     "swapdb",     "flushdb",    "sort",       "type",    "pfadd",
+        "pfcount", "geoadd",   "setbit",     "bitfield",   "getrange",   "restore", "dump",
+        "ttl",     "persist",  "getex",      "xautoclaim", "geosearch",  "lcs"};
+    static const char *const fields[] = {"calls=", "failed_calls="};
+    char *texts[2] = {strndup(a->bytes, a->len), strndup(b->bytes, b->len)};
+    bool same = texts[0] != NULL && texts[1] != NULL;
+
+    for (size_t i = 0; same && i < 2 * (sizeof names / sizeof *names); i++) {
+        const char *name = names[i / 2], *count = fields[i % 2];
+        same = same_value(calls_of(texts[0], name, count), calls_of(texts[1], name, count));
+    }
+    free(texts[0]);
+    free(texts[1]);
+    return same;
+}
+
 bool listings_same_info(const struct frame *a, const struct frame *b)
 {
     struct listing x, y;
 
     split_info(&x, a);
     split_info(&y, b);
-    bool same = x.count == y.count;
+    bool same = x.count == y.count && same_counts(a, b);
     for (size_t i = 0; same && i < x.count; i++) {
         same = same_line(x.lines[i], y.lines[i]);
     }
     free(x.text);
     free(y.text);
+    return same;
+}
+
+/* ---- ACL LOG ---- */
+
+/* The value behind that name in an entry; NULL: none. */
+static const struct frame *value_of(const struct frame *entry, const char *name)
+{
+    for (size_t i = 0; i + 1 < entry->count; i += 2) {
+        const struct frame *n = &entry->children[i];
+        if (n->len == strlen(name) && memcmp(n->bytes, name, n->len) == 0) {
+            return &entry->children[i + 1];
+        }
+    }
+    return NULL;
+}
+
+static bool same_entry(const struct frame *a, const struct frame *b)
+{
+    static const char *const names[] = {"count", "reason", "context", "object", "username"};
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < sizeof names / sizeof *names; i++) {
+        const struct frame *x = value_of(a, names[i]), *y = value_of(b, names[i]);
+        same = x != NULL && y != NULL && x->type == y->type && x->len == y->len &&
+               memcmp(x->bytes, y->bytes, x->len) == 0;
+    }
+    return same;
+}
+
+bool listings_same_log(const struct frame *a, const struct frame *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++) {
+        same = same_entry(&a->children[i], &b->children[i]);
+    }
     return same;
 }

@@ -17,4 +17,7 @@ bool listings_same_clients(const struct frame *a, const struct frame *b, bool la
  * second may have what the proxy adds. */
 bool listings_same_info(const struct frame *a, const struct frame *b);
 
+/* ACL LOG: who was refused what, how, where and how often, in that order. */
+bool listings_same_log(const struct frame *a, const struct frame *b);
+
 #endif

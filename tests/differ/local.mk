@@ -16,9 +16,9 @@ libdiffer_a_SOURCES = \
 	tests/differ/program.c tests/differ/program.h \
 	tests/differ/rules.c tests/differ/rules.h \
 	tests/differ/scenes.c tests/differ/scenes.h \
-	tests/differ/scenes_calls.c tests/differ/scenes_care.c tests/differ/scenes_clients.c \
-	tests/differ/scenes_data.c tests/differ/scenes_forms.c tests/differ/scenes_states.c \
-	tests/differ/scenes_told.c \
+	tests/differ/scenes_blocked.c tests/differ/scenes_calls.c tests/differ/scenes_care.c \
+	tests/differ/scenes_clients.c tests/differ/scenes_data.c tests/differ/scenes_forms.c \
+	tests/differ/scenes_states.c tests/differ/scenes_told.c tests/differ/scenes_users.c \
 	tests/differ/shrink.c tests/differ/shrink.h \
 	tests/differ/stage.c tests/differ/stage.h \
 	tests/differ/table.c tests/differ/table.h \

@@ -159,6 +159,18 @@ static bool hears_itself(const struct performance *pf, const struct player *pl,
             rules_runs_scripts(s));
 }
 
+/* Whether somebody blocks who has said more: it runs as soon as he is woken, and what the waker
+ * says next may come in front of it or behind it. */
+static bool rest_waits(const struct performance *pf, int client)
+{
+    bool waits = false;
+
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        waits |= i != client && pf->players[i].open && pf->players[i].owed.count > 1;
+    }
+    return waits;
+}
+
 /* Through a follower, subscriptions and what is published go different ways; and so do reads and
  * writes of a replica. Who leaves right behind a message to itself does not get it. */
 static bool is_alone(const struct performance *pf, size_t index)
@@ -182,8 +194,12 @@ static bool is_alone(const struct performance *pf, size_t index)
             return true; /* what is said at once is told at once */
         }
     }
+    if (step_is(before, 0, "acl") && step_is(before, 1, "deluser")) {
+        return true; /* RULES_DELETED */
+    }
     bool leaves = step_is(s, 0, "quit") && player_is_subscribed(&pf->players[s->client]);
-    return s->alone || leaves || s->kind == STEP_RAW || before->kind == STEP_RAW;
+    return s->alone || leaves || rest_waits(pf, s->client) || s->kind == STEP_RAW ||
+           before->kind == STEP_RAW;
 }
 
 /* Whether it hears of, or reads, what the Redis beside the proxy may not have yet. */
@@ -205,6 +221,13 @@ static bool would_wait_too(const struct performance *pf, const struct player *pl
     }
     return pf->paused && waits && !reads(pf->stage, s) &&
            !(step_is(s, 0, "client") && step_is(s, 1, "unpause"));
+}
+
+/* Where writes are paused for long, so would be all there is, the tester as well. */
+static bool pauses_tester(const struct performance *pf, const struct step *s)
+{
+    return pf->paused && step_is(s, 0, "client") && step_is(s, 1, "pause") &&
+           !step_is(s, 3, "write");
 }
 
 /* Whether it makes several keys of somebody who blocks ready at once: Redis serves them in the
@@ -238,12 +261,13 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
          i++) {
         const struct step *s = &p->steps[i];
         bool alone = is_alone(pf, i);
-        if (i > first && (alone || s->ends || *ends || blocked)) {
+        if (i > first && (alone || s->ends || *ends || (blocked && !s->behind))) {
             break;
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
         if (hears_itself(pf, pl, s) || would_wait_too(pf, pl, s) || wakes_by_chance(pf, s) ||
-            (pf->alone && rules_runs_scripts(s)) || !player_sends(pl, pf->stage, p, i)) {
+            pauses_tester(pf, s) || (pf->alone && rules_runs_scripts(s)) ||
+            !player_sends(pl, pf->stage, p, i)) {
             continue;
         }
         note_told(pf, pl, s);
@@ -255,7 +279,7 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
             step_encode(s, ids, &pl->wires[side].out);
         }
         *ends = s->ends;
-        blocked = blocks;
+        blocked |= blocks;
         pf->written |= !reads(pf->stage, s);
         pf->stage->commands++;
     }

@@ -135,7 +135,8 @@ bool player_is_acknowledgement(const char *frame, size_t len)
 
 bool player_is_subscribed(const struct player *pl)
 {
-    return pl->sends_subscribe || pl->subscribed[0] + pl->subscribed[1] + pl->subscribed[2] > 0;
+    return pl->sends_subscribe || pl->queues_subscribe ||
+           pl->subscribed[0] + pl->subscribed[1] + pl->subscribed[2] > 0;
 }
 
 static void follow_multi(struct player *pl, const struct step *s)
@@ -144,7 +145,7 @@ static void follow_multi(struct player *pl, const struct step *s)
         pl->sends_multi = true;
     } else if (s->count == 1 &&
                (step_is(s, 0, "exec") || step_is(s, 0, "discard") || step_is(s, 0, "reset"))) {
-        pl->sends_multi = false;
+        pl->sends_multi = pl->queues_subscribe = false;
     }
 }
 
@@ -186,6 +187,9 @@ bool player_sends(struct player *pl, const struct stage *stage, const struct pro
                   size_t index)
 {
     const struct step *s = &p->steps[index];
+    if (step_is(s, 0, "reset") && s->count == 1) {
+        pl->reply_off = false; /* its own answer is heard */
+    }
     bool skipped = pl->reply_skip || pl->reply_off;
 
     unsigned when = (pl->sends_multi ? RULES_MULTI : 0u) |
@@ -215,6 +219,7 @@ bool player_sends(struct player *pl, const struct stage *stage, const struct pro
     }
     const struct subscription *subscription = subscription_of(s);
     pl->sends_subscribe |= subscription != NULL && subscription->begins;
+    pl->queues_subscribe |= subscription != NULL && subscription->begins && pl->sends_multi;
     pl->reply_skip = false;
     follow_multi(pl, s);
     note_sent(pl, s, skipped);
@@ -231,6 +236,15 @@ static bool is_message(const struct player *pl, const char *frame, size_t len)
     return *frame == '>' || (player_is_subscribed(pl) && (frames_begins(frame, len, "message") ||
                                                           frames_begins(frame, len, "pmessage") ||
                                                           frames_begins(frame, len, "smessage")));
+}
+
+/* Channels and patterns are counted together. */
+static void note_subscribed(struct player *pl, enum player_topics topics, long long total)
+{
+    long long other = topics == PLAYER_CHANNELS   ? pl->subscribed[PLAYER_PATTERNS]
+                      : topics == PLAYER_PATTERNS ? pl->subscribed[PLAYER_CHANNELS]
+                                                  : 0;
+    pl->subscribed[topics] = total - other;
 }
 
 /* A subscription's answer; false: the frame is none. Those to all channels end in the order of a
@@ -252,11 +266,7 @@ static bool takes_ack(struct player *pl, const struct program *p, const char *fr
         long long all = pl->subscribed[topics] > 0 ? pl->subscribed[topics] : 1;
         pl->acks = s->count > 1 ? (long long)s->count - 1 : all;
     }
-    long long total = frames_last_integer(frame, len);
-    long long other = topics == PLAYER_CHANNELS   ? pl->subscribed[PLAYER_PATTERNS]
-                      : topics == PLAYER_PATTERNS ? pl->subscribed[PLAYER_CHANNELS]
-                                                  : 0;
-    pl->subscribed[topics] = total - other;
+    note_subscribed(pl, topics, frames_last_integer(frame, len));
     if (--pl->acks == 0) {
         pl->acks = -1;
         queue_drop(&pl->owed);
@@ -333,6 +343,24 @@ static void follow_reads(struct player *pl, const struct stage *stage, const str
             note_read(pl, stage, one);
         }
     }
+}
+
+/* Subscriptions that began and ended in an EXEC. */
+static void follow_exec(struct player *pl, const struct program *p, const char *frame, size_t len)
+{
+    struct frame f;
+
+    frames_parse(&f, frame, len);
+    for (size_t i = 0; f.type == '*' && f.count == pl->queued.count && i < f.count; i++) {
+        size_t inner = pl->queued.steps[pl->queued.head + i];
+        const struct subscription *subscription =
+            inner != SIZE_MAX ? subscription_of(&p->steps[inner]) : NULL;
+        const struct frame *said = &f.children[i];
+        if (subscription != NULL && said->count == 3) {
+            note_subscribed(pl, subscription->topics, strtoll(said->children[2].bytes, NULL, 10));
+        }
+    }
+    frames_release(&f);
 }
 
 bool player_has_read(const struct player *pl, const char *key, size_t len)
@@ -445,6 +473,7 @@ size_t player_takes(struct player *pl, const struct stage *stage, const struct p
     tally_frame(pl, stage, p, s, frame, len);
     if (step_is(s, 0, "exec") && s->kind != STEP_RAW) {
         compare_exec(pl, stage, p, how);
+        follow_exec(pl, p, frame, len);
         pl->queued.head = pl->queued.count = 0;
     } else if (!is_queued(frame, len)) {
         compare_calls(stage, s, how);

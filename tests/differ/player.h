@@ -22,9 +22,10 @@ struct player {
     struct player_queue owed; /* what was sent and has not been answered */
     struct player_queue queued; /* in MULTI */
     long long subscribed[PLAYER_TOPICS];
-    long long acks;       /* still to come for the first one owed; -1: not counted yet */
-    bool sends_multi;     /* as far as sent */
-    bool sends_subscribe; /* in this pipeline */
+    long long acks;        /* still to come for the first one owed; -1: not counted yet */
+    bool sends_multi;      /* as far as sent */
+    bool sends_subscribe;  /* in this pipeline */
+    bool queues_subscribe; /* in MULTI, as far as sent */
     bool reply_off, reply_skip;
     bool told;            /* others' tracking is redirected to it: in no order among its replies */
     int tells;            /* whom its own was redirected to last; or -1 */

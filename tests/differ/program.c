@@ -118,6 +118,7 @@ void program_copy(struct program *to, const struct program *from, const bool *ke
         copy->glued = s->glued;
         copy->alone = s->alone;
         copy->ends = s->ends;
+        copy->behind = s->behind;
         for (size_t w = 0; w < s->count; w++) {
             if (s->words[w].client >= 0) {
                 step_client_id(copy, s->words[w].client);

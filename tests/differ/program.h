@@ -31,9 +31,10 @@ struct word {
 struct step {
     enum step_kind kind;
     int client;
-    bool glued; /* makes sense only behind the step before it */
-    bool alone; /* begins a pipeline of its own */
-    bool ends;  /* blocks for a moment at most: its answer is waited for */
+    bool glued;  /* makes sense only behind the step before it */
+    bool alone;  /* begins a pipeline of its own */
+    bool ends;   /* blocks for a moment at most: its answer is waited for */
+    bool behind; /* is sent with what blocks in front of it, and runs when that is over */
     size_t count;
     struct word *words;
 };

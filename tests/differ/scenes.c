@@ -100,6 +100,19 @@ void scenes_play(struct maker *m)
                                                      scenes_over,
                                                      scenes_frequency,
                                                      scenes_reset,
-                                                     scenes_flood};
+                                                     scenes_flood,
+                                                     scenes_wake,
+                                                     scenes_wake,
+                                                     scenes_odd_transaction,
+                                                     scenes_odd_transaction,
+                                                     scenes_watch_databases,
+                                                     scenes_guest,
+                                                     scenes_guest,
+                                                     scenes_messages,
+                                                     scenes_kill_client,
+                                                     scenes_short_pause,
+                                                     scenes_raw,
+                                                     scenes_ask,
+                                                     scenes_ask};
     scenes[random_below(&m->r, sizeof scenes / sizeof *scenes)](m);
 }

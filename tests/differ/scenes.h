@@ -26,7 +26,23 @@ struct step *maker_step(struct maker *m);
 struct step *maker_say(struct maker *m, const char *const *words);
 #define MAKER_SAY(m, ...) maker_say(m, (const char *const[]){__VA_ARGS__, NULL})
 
+/* Rows of words, of which each but the longest ends with NULL; and a step with one of them. */
+struct rows {
+    const char *const *words;
+    size_t columns, count;
+};
+#define ROWS(rows)                                                                                 \
+    {                                                                                              \
+        (rows)[0], sizeof(rows)[0] / sizeof *(rows)[0], sizeof(rows) / sizeof *(rows)              \
+    }
+struct step *maker_say_row(struct maker *m, const struct rows *rows);
+
 bool maker_chance(struct maker *m, unsigned percent);
+
+/* Whether the client whose turn it is neither is in MULTI nor blocks. */
+bool maker_is_free(const struct maker *m);
+/* Any other client that is free; -1: there is none. */
+int maker_other(struct maker *m);
 
 /* One command of any kind; more than one step, if it must be. */
 void maker_command(struct maker *m);
@@ -44,13 +60,16 @@ void scenes_play(struct maker *m);
 
 /* What is carried out as one (scenes_calls.c). */
 void scenes_transaction(struct maker *m);
+void scenes_odd_transaction(struct maker *m);
 void scenes_watch(struct maker *m);
+void scenes_watch_databases(struct maker *m);
 void scenes_race(struct maker *m);
 void scenes_script(struct maker *m);
 void scenes_function(struct maker *m);
 
 /* Who is told what others do (scenes_told.c). */
 void scenes_subscribe(struct maker *m);
+void scenes_messages(struct maker *m);
 void scenes_track(struct maker *m);
 void scenes_redirect(struct maker *m);
 void scenes_broadcast(struct maker *m);
@@ -60,12 +79,15 @@ void scenes_events(struct maker *m);
 void scenes_replies_off(struct maker *m);
 void scenes_leave(struct maker *m);
 void scenes_hello(struct maker *m);
-void scenes_users(struct maker *m);
-void scenes_delete_user(struct maker *m);
 void scenes_kill_client(struct maker *m);
 void scenes_client_command(struct maker *m, const struct command *c);
 /* Somebody wakes a client that blocks. */
 void scenes_release(struct maker *m, int client);
+
+/* Users (scenes_users.c). */
+void scenes_users(struct maker *m);
+void scenes_delete_user(struct maker *m);
+void scenes_guest(struct maker *m);
 
 /* How things are said, and settings (scenes_forms.c). */
 void scenes_in_line(struct maker *m);
@@ -77,15 +99,18 @@ void scenes_configure(struct maker *m);
 void scenes_out_of_memory(struct maker *m);
 void scenes_few_replicas(struct maker *m);
 void scenes_pause(struct maker *m);
+void scenes_short_pause(struct maker *m);
 void scenes_over(struct maker *m);
 void scenes_frequency(struct maker *m);
 void scenes_reset(struct maker *m);
 void scenes_flood(struct maker *m);
 
+/* Who blocks (scenes_blocked.c). */
+void scenes_wake(struct maker *m);
+
 /* Data (scenes_data.c). */
 void scenes_fill(struct maker *m);
 void scenes_group(struct maker *m);
-void scenes_wake(struct maker *m);
 void scenes_databases(struct maker *m);
 void scenes_large(struct maker *m);
 
@@ -99,6 +124,7 @@ void scenes_range(struct maker *m, const struct command *c);
 void scenes_restore(struct maker *m, const struct command *c);
 void scenes_debug(struct maker *m);
 void scenes_wait_for_replicas(struct maker *m);
+void scenes_ask(struct maker *m);
 void scenes_keys_of(struct maker *m, const struct command *c);
 
 #endif

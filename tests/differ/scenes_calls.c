@@ -180,6 +180,120 @@ void scenes_race(struct maker *m)
     m->client = first;
 }
 
+/* The same key in two databases, which change places, or get each other's keys. */
+void scenes_watch_databases(struct maker *m)
+{
+    static const char *const words[][6] = {
+        {"SET", "s0", "1"},
+        {"DEL", "s0"},
+        {"SWAPDB", "0", "1"},
+        {"MOVE", "s0", "1"},
+        {"MOVE", "s0", "0"},
+        {"COPY", "s0", "s0", "DB", "1", "REPLACE"},
+        {"COPY", "s1", "s0", "DB", "0", "REPLACE"},
+        {"FLUSHDB"},
+        {"FLUSHALL"},
+        {"SWAPDB", "1", "2"},
+        {"EVAL", "redis.call('select', 1) return redis.call('del', 's0')", "0"},
+        {"GET", "s0"}};
+    static const struct rows touches = ROWS(words);
+    int client = m->client, other = maker_other(m);
+
+    if (!maker_is_free(m)) {
+        return;
+    }
+    MAKER_SAY(m, "SELECT", "1");
+    if (maker_chance(m, 60)) {
+        MAKER_SAY(m, "SET", "s0", PICK(&m->r, "1", "one"));
+    }
+    MAKER_SAY(m, "WATCH", "s0", PICK(&m->r, "s0", "s1", "none"));
+    MAKER_SAY(m, "SELECT", PICK(&m->r, "0", "0", "1", "2"));
+    if (maker_chance(m, 40)) {
+        MAKER_SAY(m, "WATCH", "s0");
+    }
+    m->client = other >= 0 && maker_chance(m, 80) ? other : client;
+    MAKER_SAY(m, "SELECT", PICK(&m->r, "0", "1"));
+    for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
+        maker_say_row(m, &touches);
+    }
+    MAKER_SAY(m, "SELECT", "0");
+    m->client = client;
+    MAKER_SAY(m, "MULTI");
+    MAKER_SAY(m, "GET", "s0");
+    MAKER_SAY(m, "SELECT", PICK(&m->r, "1", "0", "99"));
+    MAKER_SAY(m, "APPEND", "s0", "+");
+    maker_say_row(m, &touches);
+    MAKER_SAY(m, "EXEC");
+    MAKER_SAY(m, "SELECT", "0");
+}
+
+/* What belongs to transactions, in any order. */
+void scenes_odd_transaction(struct maker *m)
+{
+    static const char *const words[][5] = {{"MULTI"},
+                                           {"MULTI"},
+                                           {"MULTI"},
+                                           {"MULTI", "x"},
+                                           {"EXEC"},
+                                           {"EXEC", "x"},
+                                           {"DISCARD"},
+                                           {"DISCARD", "x"},
+                                           {"WATCH", "s0"},
+                                           {"WATCH"},
+                                           {"UNWATCH"},
+                                           {"UNWATCH", "x"},
+                                           {"GET"},
+                                           {"NOSUCH"},
+                                           {"INCR", "s0"},
+                                           {"SET", "s0", "1"},
+                                           {"LPUSH", "s0", "x"},
+                                           {"SELECT", "1"},
+                                           {"SELECT", "0"},
+                                           {"SELECT", "99"},
+                                           {"SUBSCRIBE", "ch1"},
+                                           {"UNSUBSCRIBE", "ch1"},
+                                           {"PSUBSCRIBE", "c*"},
+                                           {"PUNSUBSCRIBE", "c*"},
+                                           {"SSUBSCRIBE", "c"},
+                                           {"SUNSUBSCRIBE", "c"},
+                                           {"PUBLISH", "ch2", "m1"},
+                                           {"CLIENT", "ID"},
+                                           {"CLIENT", "INFO"},
+                                           {"CLIENT", "SETNAME", "n1"},
+                                           {"BLPOP", "lw", "0"},
+                                           {"WAIT", "0", "0"},
+                                           {"FLUSHALL"},
+                                           {"SWAPDB", "0", "1"},
+                                           {"SCRIPT", "LOAD", "return 1"},
+                                           {"CONFIG", "GET", "maxmemory"},
+                                           {"PUBSUB", "NUMSUB", "ch1", "ch2"},
+                                           {"PUBSUB", "NUMPAT"},
+                                           {"OBJECT", "HELP"},
+                                           {"DBSIZE"},
+                                           {"COMMAND", "COUNT"},
+                                           {"ACL", "WHOAMI"},
+                                           {"EVAL", "return redis.call('incr', 's0')", "0"},
+                                           {"EVAL", "return redis.call('multi')", "0"},
+                                           {"DEBUG", "SLEEP", "0"},
+                                           {"RESET"},
+                                           {"MEMORY", "HELP"}};
+    static const struct rows odd = ROWS(words);
+
+    if (m->clients[m->client].blocked) {
+        return;
+    }
+    for (uint64_t n = 3 + random_below(&m->r, 12); n > 0; n--) {
+        struct step *s = maker_say_row(m, &odd);
+        s->alone = step_is(s, 0, "reset"); /* as HELLO */
+    }
+    MAKER_SAY(m, maker_chance(m, 80) ? "EXEC" : "DISCARD");
+    m->clients[m->client].multi = false;
+    MAKER_SAY(m, "UNSUBSCRIBE");
+    MAKER_SAY(m, "PUNSUBSCRIBE");
+    MAKER_SAY(m, "SUNSUBSCRIBE");
+    MAKER_SAY(m, "SELECT", "0");
+}
+
 /* ---- scripts ---- */
 
 static void script_keys(struct maker *m, struct step *s)

@@ -138,8 +138,34 @@ void scenes_restore(struct maker *m, const struct command *c)
     }
 }
 
+/* Keys are not told of by Redis when they are made like this, and only the default user may do it
+ * in the same way everywhere. */
+static void populate(struct maker *m)
+{
+    if (m->clients[m->client].multi || m->clients[m->client].blocked) {
+        return;
+    }
+    MAKER_SAY(m, "AUTH", "default", "x");
+    MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events", "")->glued = true;
+    struct step *s =
+        MAKER_SAY(m, "DEBUG", "POPULATE", PICK(&m->r, "0", "1", "7", "150", "-1", "x"));
+    s->glued = true;
+    if (maker_chance(m, 70)) {
+        step_str(s, PICK(&m->r, "s", "pop", "", "l"));
+    }
+    if (s->count > 3 && maker_chance(m, 50)) {
+        step_str(s, PICK(&m->r, "0", "1", "40", "-1", "x"));
+    }
+    MAKER_SAY(m, "MGET", "s:0", "pop:6", "key:149", "l:1");
+    MAKER_SAY(m, "DEL", "s:0", "s:1", "pop:0", "key:0", "key:5");
+}
+
 void scenes_debug(struct maker *m)
 {
+    if (maker_chance(m, 4)) {
+        populate(m);
+        return;
+    }
     struct step *s = MAKER_SAY(m, "DEBUG");
     const char *what =
         PICK(&m->r, "OBJECT", "DIGEST-VALUE", "STRINGMATCH-LEN", "LISTPACK", "NOSUCH", "HELP",
@@ -180,6 +206,30 @@ void scenes_wait_for_replicas(struct maker *m)
 {
     MAKER_SAY(m, "WAIT", PICK(&m->r, "0", "1", "0", "abc", "-1"), PICK(&m->r, "1", "5"))->ends =
         true;
+}
+
+/* What the server has counted and noted so far. */
+void scenes_ask(struct maker *m)
+{
+    static const char *const words[][6] = {{"INFO", "commandstats"},
+                                           {"INFO", "stats"},
+                                           {"INFO", "keyspace", "clients", "commandstats"},
+                                           {"INFO", "everything"},
+                                           {"INFO"},
+                                           {"ACL", "LOG"},
+                                           {"ACL", "LOG", "3"},
+                                           {"CLIENT", "LIST"},
+                                           {"CLIENT", "INFO"},
+                                           {"PUBSUB", "CHANNELS"},
+                                           {"PUBSUB", "NUMPAT"},
+                                           {"LATENCY", "LATEST"},
+                                           {"FUNCTION", "STATS"},
+                                           {"SCRIPT", "KILL"},
+                                           {"FUNCTION", "KILL"},
+                                           {"DEBUG", "DIGEST"}};
+    static const struct rows questions = ROWS(words);
+
+    (void)maker_say_row(m, &questions);
 }
 
 void scenes_keys_of(struct maker *m, const struct command *c)

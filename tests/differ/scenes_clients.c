@@ -1,9 +1,45 @@
-/* Scenes about connections: replies that are switched off, HELLO, users, who leaves, is killed or
+/* Scenes about connections: replies that are switched off, HELLO, who leaves, is killed or
  * unblocked, and what CLIENT tells. */
 #include "tests/differ/scenes.h"
 #include "tests/differ/values.h"
 
 #include <string.h>
+
+/* What is no command on data, and nobody hears the answer to. */
+static void say_unheard(struct maker *m, bool skip)
+{
+    static const char *const words[][4] = {{"SELECT", "1"},
+                                           {"SELECT", "0"},
+                                           {"NOSUCH"},
+                                           {"GET"},
+                                           {"CLIENT", "SETNAME", "n2"},
+                                           {"CLIENT", "NO-EVICT", "on"},
+                                           {"SCRIPT", "LOAD", "return 1"},
+                                           {"PUBLISH", "ch1", "m1"},
+                                           {"WATCH", "s0"},
+                                           {"UNWATCH"},
+                                           {"CLIENT", "UNBLOCK", "99999"},
+                                           {"EVAL", "return redis.call('incr', 's0')", "0"},
+                                           {"FUNCTION", "FLUSH"},
+                                           {"CLIENT", "REPLY", "SKIP"},
+                                           {"EXEC"},
+                                           {"LPOP", "none"},
+                                           {"CONFIG", "GET", "databases"},
+                                           {"WAIT", "0", "0"}};
+    static const struct rows unheard = ROWS(words);
+
+    if (!maker_chance(m, 40)) {
+        (void)maker_say_row(m, &unheard);
+        return;
+    }
+    MAKER_SAY(m, "MULTI");
+    MAKER_SAY(m, "INCR", "s0");
+    if (skip) {
+        m->clients[m->client].multi = true; /* the rest is heard */
+    } else {
+        MAKER_SAY(m, maker_chance(m, 80) ? "EXEC" : "DISCARD");
+    }
+}
 
 void scenes_replies_off(struct maker *m)
 {
@@ -14,7 +50,15 @@ void scenes_replies_off(struct maker *m)
     MAKER_SAY(m, "CLIENT", "REPLY", skip ? "SKIP" : "OFF");
     size_t first = m->program->count;
     for (uint64_t n = skip ? 1 : random_below(&m->r, 4); n > 0; n--) {
-        maker_words_awake(m, maker_step(m));
+        if (maker_chance(m, 25)) {
+            say_unheard(m, skip);
+        } else {
+            maker_words_awake(m, maker_step(m));
+        }
+    }
+    if (m->clients[m->client].multi) {
+        MAKER_SAY(m, "EXEC");
+        m->clients[m->client].multi = false;
     }
     if (!skip || maker_chance(m, 30)) {
         MAKER_SAY(m, "CLIENT", "REPLY", "ON");
@@ -63,79 +107,25 @@ void scenes_hello(struct maker *m)
     }
 }
 
-void scenes_users(struct maker *m)
+/* In the midst of a pipeline: what stands behind it is not heard. */
+static void kill_oneself(struct maker *m)
 {
-    static const char *const rules[] = {
-        "on",
-        "off",
-        "nopass",
-        ">p1",
-        "~*",
-        "~s*",
-        "+@all",
-        "-get",
-        "+@read",
-        "&*",
-        "&ch*",
-        "%R~l*",
-        "reset",
-        "nope",
-        "-@all",
-        "+set",
-        "+config|get",
-        "(+@read ~l*)",
-        "(+@write ~s0 %R~s*)",
-        "(+get +set)",
-        "(+@all ~* &*)",
-        "(nope)",
-        "(+get",
-        "clearselectors",
-        "%W~h*",
-        "%RW~z*",
-        "allkeys",
-        "resetchannels",
-        "-@dangerous",
-        "-client|kill",
-        "+client",
-        "-select",
-        "#cbfad02f9ed2a8d1e08d8f74f5303e9eb93637d47f82ab6f1c15871cf8dd0481",
-        NULL};
-    if (m->clients[m->client].multi) {
+    int victim = (m->client + 1) % PROGRAM_CLIENTS;
+
+    maker_commands(m, 3);
+    if (!maker_is_free(m)) {
         return;
     }
-    struct step *s =
-        MAKER_SAY(m, "ACL", "SETUSER", PICK(&m->r, "u1", "u2"), "on", ">p1", "~*", "&*", "+@all");
-    if (maker_chance(m, 30)) { /* only some keys */
-        step_str(s, "resetkeys");
-        for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
-            step_str(s, PICK(&m->r, "~s*", "%R~l*", "%W~l*", "~h0", "%RW~z*", "(+@all %R~t*)",
-                             "(+@read ~x*)", "(+@write +@read -del ~b*)"));
-        }
+    struct step *s = MAKER_SAY(m, "CLIENT", "KILL", "ID");
+    step_client_id(s, m->client);
+    if (maker_chance(m, 30)) {
+        step_str(s, "ID");
+        step_client_id(s, victim);
+        m->clients[victim].multi = m->clients[victim].blocked = false;
     }
-    for (uint64_t n = random_below(&m->r, 3); n > 0; n--) {
-        step_str(s, values_pick(&m->r, rules));
-    }
-    s = MAKER_SAY(m, "AUTH");
-    if (maker_chance(m, 95)) {
-        step_str(s, PICK(&m->r, "u1", "u2", "u1", "default", "nobody"));
-    }
-    step_str(s, PICK(&m->r, "p1", "p1", "p1", "wrong"));
-    MAKER_SAY(m, "ACL", "WHOAMI");
-    maker_commands(m, 12);
-    if (maker_chance(m, 20)) {
-        scenes_transaction(m);
-    }
-    if (maker_chance(m, 70) && !m->clients[m->client].multi) {
-        MAKER_SAY(m, "AUTH", "default", "x");
-    }
-}
-
-void scenes_delete_user(struct maker *m)
-{
-    if (!m->clients[m->client].multi) { /* nobody deletes himself */
-        MAKER_SAY(m, "AUTH", "default", "x");
-        MAKER_SAY(m, "ACL", "DELUSER", PICK(&m->r, "u1", "u2", "nobody"))->glued = true;
-    }
+    step_str(s, "SKIPME");
+    step_str(s, PICK(&m->r, "no", "no", "yes"));
+    MAKER_SAY(m, "INCR", "s0");
 }
 
 void scenes_kill_client(struct maker *m)
@@ -144,6 +134,10 @@ void scenes_kill_client(struct maker *m)
         return;
     }
     int victim = (m->client + 1) % PROGRAM_CLIENTS;
+    if (maker_chance(m, 25)) {
+        kill_oneself(m);
+        return;
+    }
     struct step *s = MAKER_SAY(m, "CLIENT", "KILL", "ID");
     step_client_id(s, victim);
     m->clients[victim].multi = m->clients[victim].blocked = false;

@@ -1,5 +1,4 @@
-/* Scenes about data: streams with their groups, clients that block and are woken, databases, and
- * what is large. */
+/* Scenes about data: streams with their groups, databases, and what is large. */
 #include "common/mem.h"
 #include "tests/differ/scenes.h"
 #include "tests/differ/values.h"
@@ -107,147 +106,6 @@ void scenes_group(struct maker *m)
     }
 }
 
-/* ---- who blocks, and who wakes him ---- */
-
-static const char *const list_sleepers[][8] = {{"BLPOP", "lw", "0"},
-                                               {"BRPOP", "lv", "lw", "0"},
-                                               {"BLMOVE", "lw", "lv", "LEFT", "RIGHT", "0"},
-                                               {"BRPOPLPUSH", "lw", "l0", "0"},
-                                               {"BLMPOP", "0", "2", "lv", "lw", "LEFT"},
-                                               {"BLMPOP", "0", "1", "lw", "RIGHT", "COUNT", "2"}};
-static const char *const list_wakers[][8] = {
-    {"RPUSH", "lw", "1", "2", "3"},
-    {"LPUSH", "lw", "a"},
-    {"LPUSH", "lv", "b", "c"},
-    {"LPUSHX", "lw", "n"},
-    {"RENAME", "l0", "lw"},
-    {"COPY", "l1", "lw", "REPLACE"},
-    {"SORT", "t0", "BY", "nosort", "STORE", "none"},
-    {"SORT", "l0", "ALPHA", "STORE", "lw"},
-    {"LMOVE", "l0", "lw", "LEFT", "LEFT"},
-    {"RPOPLPUSH", "l1", "lw"},
-    {"LINSERT", "lw", "BEFORE", "1", "2"},
-    {"SET", "lw", "not a list"},
-    {"DEL", "lw"},
-    {"EVAL", "return redis.call('rpush', KEYS[1], 'x', 'y')", "1", "lw"},
-    {"EVAL", "redis.call('rpush', KEYS[1], 'x') return redis.call('del', KEYS[1])", "1", "lw"},
-    {"EVAL", "redis.call('rpush', KEYS[1], 'x', 'y') return redis.call('lpop', KEYS[1])", "1",
-     "lw"},
-    {"EVAL", "redis.call('select', 1) return redis.call('rpush', 'lw', 'x')", "0"},
-    {"MOVE", "l0", "1"},
-    {"FLUSHDB"},
-    {"LMPOP", "1", "lw", "LEFT"},
-    {"SWAPDB", "0", "1"}};
-
-static const char *const zset_sleepers[][8] = {{"BZPOPMIN", "zw", "0"},
-                                               {"BZPOPMAX", "zv", "zw", "0"},
-                                               {"BZMPOP", "0", "1", "zw", "MIN"},
-                                               {"BZMPOP", "0", "2", "zv", "zw", "MAX", "COUNT"}};
-static const char *const zset_wakers[][8] = {
-    {"ZADD", "zw", "1", "a", "2", "b"},
-    {"ZADD", "zv", "5", "c"},
-    {"ZADD", "zw", "NX", "3", "d"},
-    {"ZINCRBY", "zw", "2", "e"},
-    {"ZUNIONSTORE", "zw", "2", "z0", "z1"},
-    {"ZDIFFSTORE", "zw", "1", "z0"},
-    {"ZRANGESTORE", "zw", "z0", "0", "-1"},
-    {"GEOADD", "zw", "1", "1", "x"},
-    {"RENAME", "z0", "zw"},
-    {"SET", "zw", "not a sorted set"},
-    {"EVAL", "return redis.call('zadd', 'zw', 1, 'x')", "0"},
-    {"ZADD", "zw", "XX", "3", "d"},
-    {"ZPOPMIN", "zw"},
-    {"COPY", "z1", "zw", "REPLACE"},
-    {"DEL", "zw"}};
-
-static const char *const stream_sleepers[][11] = {
-    {"XREAD", "BLOCK", "0", "STREAMS", "xw", "$"},
-    {"XREAD", "COUNT", "1", "BLOCK", "0", "STREAMS", "xw", "x0", "$", "$"},
-    {"XREADGROUP", "GROUP", "gr1", "c1", "BLOCK", "0", "STREAMS", "xw", ">"},
-    {"XREADGROUP", "GROUP", "gr1", "c2", "BLOCK", "0", "NOACK", "STREAMS", "xw", ">"}};
-static const char *const stream_wakers[][8] = {
-    {"XADD", "xw", "99999999999999-*", "a", "1"},
-    {"XADD", "xw", "99999999999999-*", "b", "2"},
-    {"XGROUP", "DESTROY", "xw", "gr1"},
-    {"XGROUP", "SETID", "xw", "gr1", "0"},
-    {"XGROUP", "DELCONSUMER", "xw", "gr1", "c1"},
-    {"XTRIM", "xw", "MAXLEN", "0"},
-    {"DEL", "xw"},
-    {"SET", "xw", "not a stream"},
-    {"EVAL",
-     "return redis.call('xadd', 'xw', '99999999999999-*', "
-     "'a', '1')",
-     "0"},
-    {"XAUTOCLAIM", "xw", "gr1", "c2", "0", "0"},
-    {"FLUSHDB"},
-    {"RENAME", "x0", "xw"}};
-
-/* Rows of words, of which each but the longest ends with NULL. */
-struct rows {
-    const char *const *words;
-    size_t columns, count;
-};
-#define ROWS(rows)                                                                                 \
-    {                                                                                              \
-        (rows)[0], sizeof(rows)[0] / sizeof *(rows)[0], sizeof(rows) / sizeof *(rows)              \
-    }
-
-static const struct rows sleeping[] = {ROWS(list_sleepers), ROWS(zset_sleepers),
-                                       ROWS(stream_sleepers)};
-static const struct rows waking[] = {ROWS(list_wakers), ROWS(zset_wakers), ROWS(stream_wakers)};
-
-/* Says one of the rows. */
-static void say_row(struct maker *m, const struct rows *rows)
-{
-    const char *const *row = rows->words + random_below(&m->r, rows->count) * rows->columns;
-    struct step *s = maker_step(m);
-
-    for (size_t i = 0; i < rows->columns && row[i] != NULL; i++) {
-        step_str(s, row[i]);
-    }
-    if (s->count > 0 && step_is(s, s->count - 1, "count")) {
-        step_str(s, "2");
-    }
-}
-
-void scenes_wake(struct maker *m)
-{
-    int waker = m->client, kind = (int)random_below(&m->r, 3);
-    unsigned sleepers = 1 + (unsigned)random_below(&m->r, PROGRAM_CLIENTS - 1);
-
-    if (m->clients[waker].multi || m->clients[waker].blocked) {
-        return;
-    }
-    MAKER_SAY(m, "DEL", "lw", "lv", "zw", "zv", "xw");
-    if (kind == 2) {
-        MAKER_SAY(m, "XGROUP", "CREATE", "xw", "gr1", "$", "MKSTREAM");
-    }
-    for (unsigned i = 1; i <= sleepers; i++) {
-        m->client = (waker + (int)i) % PROGRAM_CLIENTS;
-        if (!m->clients[m->client].multi && !m->clients[m->client].blocked) {
-            say_row(m, &sleeping[kind]);
-            m->clients[m->client].blocked = true;
-        }
-    }
-    m->client = waker;
-    bool multi = maker_chance(m, 25);
-    if (multi) {
-        MAKER_SAY(m, "MULTI");
-    }
-    for (uint64_t n = 1 + random_below(&m->r, 4); n > 0; n--) {
-        say_row(m, &waking[kind]);
-    }
-    if (multi) {
-        MAKER_SAY(m, "EXEC");
-    }
-    for (unsigned i = 1; i <= sleepers; i++) {
-        int client = (waker + (int)i) % PROGRAM_CLIENTS;
-        if (m->clients[client].blocked) {
-            scenes_release(m, client); /* if it still sleeps */
-        }
-    }
-}
-
 /* ---- databases ---- */
 
 void scenes_databases(struct maker *m)
@@ -338,7 +196,7 @@ void scenes_large(struct maker *m)
         MAKER_SAY(m, "MULTI");
     }
     for (uint64_t n = 1 + random_below(&m->r, 6); n > 0; n--) {
-        say_row(m, &rows);
+        maker_say_row(m, &rows);
         maker_commands(m, multi ? 0 : 2);
     }
     if (maker_chance(m, 40)) {

@@ -52,26 +52,27 @@ static void try_while_refused(struct maker *m)
     m->client = client;
 }
 
-static bool is_free(const struct maker *m)
-{
-    return !m->clients[m->client].multi && !m->clients[m->client].blocked;
-}
-
 /* Nothing may grow. What somebody has queued before is another thing: he does not speak. */
 void scenes_out_of_memory(struct maker *m)
 {
-    if (!is_free(m)) {
+    if (!maker_is_free(m)) {
         return;
     }
     MAKER_SAY(m, "CONFIG", "SET", "maxmemory-policy", "noeviction");
     MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "1")->glued = true;
     try_while_refused(m);
+    if (maker_chance(m, 30)) {
+        scenes_script(m);
+    }
+    if (maker_chance(m, 10)) {
+        scenes_function(m);
+    }
     MAKER_SAY(m, "CONFIG", "SET", "maxmemory", "0")->glued = true;
 }
 
 void scenes_few_replicas(struct maker *m)
 {
-    if (!is_free(m)) {
+    if (!maker_is_free(m)) {
         return;
     }
     MAKER_SAY(m, "CONFIG", "SET", "min-replicas-to-write", PICK(&m->r, "1", "3"));
@@ -85,14 +86,14 @@ void scenes_pause(struct maker *m)
 {
     int client = m->client;
 
-    if (!is_free(m)) {
+    if (!maker_is_free(m)) {
         return;
     }
     MAKER_SAY(m, "AUTH", "default", "x"); /* nobody may pause who may not end it */
     MAKER_SAY(m, "CLIENT", "PAUSE", "3600000", "WRITE")->glued = true;
     for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
         m->client = (client + 1 + (int)random_below(&m->r, PROGRAM_CLIENTS - 1)) % PROGRAM_CLIENTS;
-        if (!is_free(m)) {
+        if (!maker_is_free(m)) {
             continue;
         }
         if (maker_chance(m, 25)) {
@@ -110,6 +111,28 @@ void scenes_pause(struct maker *m)
         MAKER_SAY(m, "CLIENT", "PAUSE", "10", "WRITE")->glued = true; /* does not end it sooner */
     }
     MAKER_SAY(m, "CLIENT", "UNPAUSE")->glued = true;
+}
+
+/* All requests wait, for a moment; nobody else speaks meanwhile, since nobody asks. */
+void scenes_short_pause(struct maker *m)
+{
+    if (!maker_is_free(m)) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, "CLIENT", "PAUSE", PICK(&m->r, "1", "15", "30"));
+    if (maker_chance(m, 60)) {
+        step_str(s, PICK(&m->r, "ALL", "all", "nosuch"));
+    }
+    for (uint64_t n = random_below(&m->r, 5); n > 0; n--) {
+        if (maker_chance(m, 20)) {
+            queue_awake(m);
+        } else {
+            say_awake(m);
+        }
+    }
+    if (maker_chance(m, 30)) {
+        MAKER_SAY(m, "CLIENT", "UNPAUSE");
+    }
 }
 
 /* ---- keys that are over ---- */
@@ -176,7 +199,7 @@ void scenes_over(struct maker *m)
     int client = m->client, other = any_free(m);
     enum over kind = (enum over)random_below(&m->r, OVER_KINDS + 1);
 
-    if (!is_free(m) || m->clients[other].multi || m->clients[other].blocked) {
+    if (!maker_is_free(m) || m->clients[other].multi || m->clients[other].blocked) {
         return;
     }
     MAKER_SAY(m, "AUTH", "default", "x");
@@ -204,7 +227,7 @@ void scenes_over(struct maker *m)
 
 void scenes_frequency(struct maker *m)
 {
-    if (!is_free(m)) {
+    if (!maker_is_free(m)) {
         return;
     }
     /* With a factor of 0 each use counts, and nothing decays. */
@@ -225,7 +248,7 @@ void scenes_frequency(struct maker *m)
 /* As many states as fit, then RESET, and what is left of them. */
 void scenes_reset(struct maker *m)
 {
-    if (!is_free(m)) {
+    if (!maker_is_free(m)) {
         return;
     }
     if (maker_chance(m, 50)) {
@@ -246,12 +269,23 @@ void scenes_reset(struct maker *m)
     if (maker_chance(m, 40)) {
         MAKER_SAY(m, PICK(&m->r, "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"), "ch1", "ch2");
     }
+    if (maker_chance(m, 20)) {
+        MAKER_SAY(m, "ACL", "SETUSER", "u1", "on", ">p1", "~*", "&*", "+@all");
+        MAKER_SAY(m, "AUTH", "u1", "p1");
+    }
     if (maker_chance(m, 40)) {
         MAKER_SAY(m, "MULTI");
         say_awake(m);
+        if (maker_chance(m, 30)) {
+            MAKER_SAY(m, PICK(&m->r, "NOSUCH", "GET", "MULTI"));
+        }
+    }
+    if (maker_chance(m, 10)) {
+        MAKER_SAY(m, "CLIENT", "REPLY", PICK(&m->r, "SKIP", "SKIP", "OFF"));
     }
     MAKER_SAY(m, "RESET")->alone = true; /* as HELLO */
     MAKER_SAY(m, "CLIENT", PICK(&m->r, "INFO", "TRACKINGINFO", "GETNAME", "GETREDIR"));
+    MAKER_SAY(m, "ACL", "WHOAMI");
     MAKER_SAY(m, "PUBLISH", "ch1", "m1");
     MAKER_SAY(m, "SET", "s0", "changed");
     MAKER_SAY(m, PICK(&m->r, "EXEC", "DISCARD", "UNWATCH", "GET", "ACL"), "s0");
@@ -274,7 +308,7 @@ void scenes_flood(struct maker *m)
                                           {"ZINCRBY", "z9", "1", "m"},
                                           {"PUBLISH", "nobody", "m1"},
                                           {"EXISTS", "s9", "l9"}};
-    if (!is_free(m) || !maker_chance(m, 8)) {
+    if (!maker_is_free(m) || !maker_chance(m, 8)) {
         return;
     }
     for (uint64_t n = 500 + random_below(&m->r, 2500); n > 0; n--) {

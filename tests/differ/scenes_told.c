@@ -3,6 +3,7 @@
 #include "tests/differ/scenes.h"
 #include "tests/differ/values.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- messages ---- */
@@ -50,6 +51,55 @@ void scenes_subscribe(struct maker *m)
         static const char *const names[] = {"UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"};
         MAKER_SAY(m, names[kind]);
     }
+}
+
+/* Many channels, and many messages at once, which must keep their order. */
+void scenes_messages(struct maker *m)
+{
+    static const char *const words[][6] = {
+        {"EVAL", "for i = 1, 5 do redis.call('publish', 'ch' .. i % 3, i) end return 1", "0"},
+        {"EVAL", "redis.call('spublish', 'ch1', 'x') return redis.call('publish', 'ch1', 'y')",
+         "0"},
+        {"EVAL", "redis.call('publish', 'ch1', redis.call('incr', 's8')) return 1", "0"},
+        {"PUBLISH", "ch1", "a"},
+        {"PUBLISH", "ch2", ""},
+        {"PUBLISH", "ch0", "b"},
+        {"SPUBLISH", "ch1", "c"},
+        {"PUBLISH", "many 7", "d"},
+        {"PUBSUB", "NUMSUB", "ch0", "ch1", "many 7"},
+        {"PUBSUB", "CHANNELS", "ch*"},
+        {"PUBSUB", "SHARDNUMSUB", "ch1"},
+        {"INCR", "s8"}};
+    static const struct rows publishes = ROWS(words);
+    int client = m->client, other = maker_other(m);
+
+    if (!maker_is_free(m) || other < 0) {
+        return;
+    }
+    struct step *s = MAKER_SAY(m, "SUBSCRIBE", "ch1", "ch2", "ch1");
+    for (uint64_t n = random_below(&m->r, 60); n > 0; n--) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "many %u", (unsigned)n);
+        step_str(s, name);
+    }
+    MAKER_SAY(m, "PSUBSCRIBE", "ch?", PICK(&m->r, "c*", "many *", "ch?"));
+    MAKER_SAY(m, "SSUBSCRIBE", "ch1");
+    m->client = other;
+    bool multi = maker_chance(m, 40);
+    if (multi) {
+        MAKER_SAY(m, "MULTI");
+    }
+    for (uint64_t n = 1 + random_below(&m->r, 12); n > 0; n--) {
+        (void)maker_say_row(m, &publishes);
+    }
+    if (multi) {
+        MAKER_SAY(m, maker_chance(m, 80) ? "EXEC" : "DISCARD");
+    }
+    m->client = client;
+    MAKER_SAY(m, "UNSUBSCRIBE", "ch2", "many 7", "none");
+    MAKER_SAY(m, "PUNSUBSCRIBE");
+    MAKER_SAY(m, "SUNSUBSCRIBE", "ch1");
+    MAKER_SAY(m, PICK(&m->r, "UNSUBSCRIBE", "PING"));
 }
 
 /* ---- what keys tell ---- */
@@ -192,7 +242,7 @@ void scenes_events(struct maker *m)
         return;
     }
     MAKER_SAY(m, "CONFIG", "SET", "notify-keyspace-events",
-              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EA"));
+              PICK(&m->r, "KEA", "KEA", "Kg$lsh", "EA", "KEAm", "KEAmn", "En", "Kzt", "Edx"));
     MAKER_SAY(m, "PSUBSCRIBE", PICK(&m->r, "__key*__:*", "__keyspace@*", "__keyevent@0__:*"));
     for (uint64_t n = 1 + random_below(&m->r, 3); n > 0; n--) {
         m->client = (int)random_below(&m->r, PROGRAM_CLIENTS);

@@ -115,6 +115,14 @@ unsigned stage_queue_reset(struct wire *w)
                                          "10",
                                          "lfu-decay-time",
                                          "1",
+                                         "list-compress-depth",
+                                         "0",
+                                         "stream-node-max-bytes",
+                                         "4096",
+                                         "lazyfree-lazy-user-del",
+                                         "no",
+                                         "lazyfree-lazy-user-flush",
+                                         "no",
                                          "slowlog-log-slower-than",
                                          "10000",
                                          NULL};
@@ -125,13 +133,14 @@ unsigned stage_queue_reset(struct wire *w)
     wire_queue(w, "ACL", "DELUSER", "u1", "u2");
     wire_queue(w, "ACL", "LOG", "RESET");
     wire_queue(w, "FLUSHALL");
+    wire_queue(w, "CONFIG", "RESETSTAT");
     wire_queue(w, "DEBUG", "SET-ACTIVE-EXPIRE", "1");
     wire_queue(w, "DEBUG", "QUICKLIST-PACKED-THRESHOLD", "1B");
     wire_queue(w, "DEBUG", "QUICKLIST-PACKED-THRESHOLD", "0");
     const char *argv[64] = {"CONFIG", "SET"};
     memcpy(&argv[2], config, sizeof config);
     wire_queuev(w, argv);
-    return 11;
+    return 12;
 }
 
 /* A shard channel, which no pattern of a client is subscribed to. */
