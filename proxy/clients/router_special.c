@@ -306,7 +306,7 @@ void router_special(struct router *router, struct client *c, const struct comman
 {
     const struct special *special = command->plain ? NULL : special_of(command->name);
 
-    if (router_debug_populates(command, argv, argc)) {
+    if (router_debug_populates(command, argv, argc) && !pubsub_confines(c)) {
         router_populate(router, c, command, argv, argc);
         return;
     }

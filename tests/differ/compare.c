@@ -71,11 +71,8 @@ static bool says_context_first(const struct player *pl, struct message said, str
     static const char multi[] = "-NOPERM this user has no permissions to run the 'multi' command";
     bool first = starts(said, "-OOM ") || starts(said, "-NOREPLICAS ");
 
-    if (pl->sends_multi && starts(said, "-NOPERM ") && starts(m, multi)) {
-        return true;
-    }
-
-    return (first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '")) ||
+    return (starts(said, "-NOPERM ") && starts(m, multi)) ||
+           (first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '")) ||
            (starts(said, "-NOPERM ") && starts(m, "-NOREPLICAS "));
 }
 

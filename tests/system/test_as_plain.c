@@ -676,7 +676,8 @@ START_TEST(commands_are_counted)
 }
 END_TEST
 
-/* A SKIP is for RESET as for any other; an EXEC that a subscriber may not say ends a WATCH. */
+/* A SKIP is for RESET as for any other; an EXEC that a subscriber may not say ends a WATCH; and a
+ * DEBUG POPULATE of his makes nothing, and leaves him a subscriber. */
 START_TEST(what_is_not_heard_or_not_said)
 {
     DUEL("A~CLIENT REPLY SKIP", "A~RESET", "A PING", "A~CLIENT REPLY OFF", "A~PING", "A RESET",
@@ -684,6 +685,7 @@ START_TEST(what_is_not_heard_or_not_said)
          "A SELECT 0");
     DUEL("A WATCH w", "A SET w 1", "A PSUBSCRIBE c*", "A EXEC", "A PUNSUBSCRIBE", "A MULTI",
          "A EXEC", "A WATCH w", "A SET w 1", "A MULTI", "A EXEC");
+    DUEL("A SUBSCRIBE c", "A DEBUG POPULATE 1", "A MGET key:0", "A UNSUBSCRIBE", "A MGET key:0");
 }
 END_TEST
 
