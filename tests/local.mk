@@ -32,6 +32,8 @@ UNIT_TESTS = \
 	test_fetch \
 	test_follow \
 	test_forward \
+	test_forward_link \
+	test_forward_replica \
 	test_freshness \
 	test_glob \
 	test_held \
@@ -292,6 +294,10 @@ test_acl_SOURCES = tests/unit/test_acl.c
 test_acl_LDADD = $(WORLD_LDADD)
 test_forward_SOURCES = tests/unit/test_forward.c
 test_forward_LDADD = $(WORLD_LDADD)
+test_forward_link_SOURCES = tests/unit/test_forward_link.c
+test_forward_link_LDADD = $(WORLD_LDADD)
+test_forward_replica_SOURCES = tests/unit/test_forward_replica.c
+test_forward_replica_LDADD = $(WORLD_LDADD)
 test_monitor_SOURCES = tests/unit/test_monitor.c
 test_monitor_LDADD = $(WORLD_LDADD)
 test_private_SOURCES = tests/unit/test_private.c

@@ -465,6 +465,13 @@ void world_setup(void)
     world_join(0);
 }
 
+void world_setup_other_leads(void)
+{
+    world_setup();
+    world.router.service = SERVICE_LOADING;
+    world.router.others = world.router.had_others = true;
+}
+
 void world_teardown(void)
 {
     engine_destroy(world.engine);

@@ -43,6 +43,8 @@ extern struct world {
 
 /* A checked fixture: the link is up, the service is full, client 0 is there, RESP2, no password. */
 void world_setup(void);
+/* The same, but somebody else leads, or will. */
+void world_setup_other_leads(void);
 /* Nothing is left of requests and transactions. */
 void world_teardown(void);
 
