@@ -261,7 +261,7 @@ bool client_config_read(struct client_config *config, const uint8_t *text, size_
 
 /* ---- CONFIG GET ---- */
 
-/* Redis' value for all classes, with what was set in it. */
+/* Redis' value for all classes, with what was set, or is shown, in it. */
 static void put_output(const struct client_config *config, const struct resp_arg *before,
                        char out[VALUE_MAX])
 {
@@ -276,7 +276,7 @@ static void put_output(const struct client_config *config, const struct resp_arg
             (void)snprintf(old + have, sizeof old - have, "%s%.*s", k > 0 ? " " : "",
                            (int)(word.len < 32 ? word.len : 32), (const char *)word.bytes);
         }
-        if (config->output[i].set) {
+        if (config->output[i].set || config->output[i].shown) {
             (void)snprintf(old, sizeof old, "%s %" PRIu64 " %" PRIu64 " %" PRIu64, classes[i],
                            config->output[i].hard_bytes, config->output[i].soft_bytes,
                            config->output[i].soft_s);

@@ -35,7 +35,7 @@ struct client_config {
         uint64_t value;
     } numbers[CLIENT_CONFIG_NUMBERS];
     struct {
-        bool set;
+        bool set, shown;                 /* shown: not set, and yet not as Redis has it */
         uint64_t hard_bytes, soft_bytes; /* 0: no limit */
         uint64_t soft_s;
     } output[CLIENT_CONFIG_CLASSES];
@@ -61,7 +61,7 @@ bool client_config_replicas_lack(const struct client_config *config);
 void client_config_write(const struct client_config *config, struct buf *text);
 bool client_config_read(struct client_config *config, const uint8_t *text, size_t size);
 
-/* Redis' whole reply to CONFIG GET: what was set is put in. */
+/* Redis' whole reply to CONFIG GET: what was set, or is shown, is put in. */
 void client_config_correct(const struct client_config *config, struct buf *reply);
 
 #endif

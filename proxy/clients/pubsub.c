@@ -445,35 +445,45 @@ void pubsub_abandoned(struct request *r)
     r->op = NULL;
 }
 
+/* What Redis is to be told, into ctx. */
 static void pubsub_left(void *ctx, const struct topic *topic)
 {
-    struct pubsub *ps = ctx;
+    struct buf *commands = ctx;
     static const char *const words[TOPIC_KINDS] = {"UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"};
     struct resp_arg argv[2] = {{(const uint8_t *)words[topic->kind], strlen(words[topic->kind])},
                                {topic->name, topic->len}};
 
-    if (!engine_is_down(ps->engine)) {
-        struct buf commands = BUF_INIT;
-        resp_put_request(&commands, argv, 2);
-        resp_put_request(&commands, &pubsub_ping, 1);
-        pubsub_send(ps, request_take(ps->pool), mem_calloc(1, sizeof(struct pubsub_op)), &commands);
-        buf_release(&commands);
+    resp_put_request(commands, argv, 2);
+}
+
+void pubsub_enter(struct pubsub *ps, struct subscriber *subscriber)
+{
+    subscriber->next = ps->subscribers;
+    if (subscriber->next != NULL) {
+        subscriber->next->prev = subscriber;
     }
+    ps->subscribers = subscriber;
 }
 
 void pubsub_client_gone(struct pubsub *ps, struct client *c)
 {
-    struct subscriber *subscriber = c->subscriber, **at = &ps->subscribers;
+    struct subscriber *subscriber = c->subscriber;
+    struct buf commands = BUF_INIT;
 
     if (subscriber == NULL) {
         return;
     }
-    while (*at != subscriber) {
-        at = &(*at)->next;
+    *(subscriber->prev != NULL ? &subscriber->prev->next : &ps->subscribers) = subscriber->next;
+    if (subscriber->next != NULL) {
+        subscriber->next->prev = subscriber->prev;
     }
-    *at = subscriber->next;
     c->subscriber = NULL;
-    topics_leave(ps->topics, subscriber, pubsub_left, ps);
+    topics_leave(ps->topics, subscriber, pubsub_left, &commands);
+    if (commands.len > 0 && !engine_is_down(ps->engine)) {
+        resp_put_request(&commands, &pubsub_ping, 1);
+        pubsub_send(ps, request_take(ps->pool), mem_calloc(1, sizeof(struct pubsub_op)), &commands);
+    }
+    buf_release(&commands);
 }
 
 void pubsub_flush(struct pubsub *ps, uint64_t now_ns)

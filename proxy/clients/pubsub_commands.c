@@ -122,8 +122,7 @@ static void pubsub_subscribe(struct pubsub *ps, struct client *c, const struct p
 
     if (c->subscriber == NULL) {
         c->subscriber = topics_join(ps->topics, c);
-        c->subscriber->next = ps->subscribers;
-        ps->subscribers = c->subscriber;
+        pubsub_enter(ps, c->subscriber);
     }
     resp_put_array(&commands, argc);
     resp_put_bulk(&commands, word.bytes, word.len);
@@ -171,7 +170,9 @@ static void pubsub_unsubscribe(struct pubsub *ps, struct client *c, const struct
                                const struct resp_arg *argv, size_t argc)
 {
     size_t have = c->subscriber != NULL ? c->subscriber->wanted[verb->kind] : 0;
-    struct pubsub_op *op = pubsub_op_create(have, verb->name);
+    /* Not room for all that it has: it may have many, and drop them one by one. */
+    size_t most = argc > 1 && argc - 1 < have ? argc - 1 : have;
+    struct pubsub_op *op = pubsub_op_create(most, verb->name);
     struct buf commands = BUF_INIT;
 
     for (size_t i = 1; i < argc; i++) {

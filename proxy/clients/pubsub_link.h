@@ -31,7 +31,7 @@ struct pubsub {
     bool follows; /* the link is ENGINE_REPLICA: nothing is withheld */
     bool slow;    /* some subscriber is to be closed */
     struct topics *topics;
-    struct subscriber *subscribers; /* by next */
+    struct subscriber *subscribers; /* by next, prev */
     struct parcel *first, *last;
     struct pubsub_op *sent, *sent_last;
     uint64_t sent_count, done_count; /* of ops: ever sent; answered, or given up with the link */
@@ -42,6 +42,9 @@ struct pubsub {
 
 extern const struct engine_events pubsub_engine_events;
 extern const struct resp_arg pubsub_ping;
+
+/* One of ps->subscribers from now on, until its client is gone. */
+void pubsub_enter(struct pubsub *ps, struct subscriber *subscriber);
 
 /* Sends commands, a PING last, for a request. */
 void pubsub_send(struct pubsub *ps, struct request *r, struct pubsub_op *op,

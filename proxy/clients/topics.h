@@ -42,7 +42,7 @@ struct subscriber {
     struct subscription *last;
     size_t wanted[TOPIC_KINDS];
     /* The owner's. */
-    struct subscriber *next;
+    struct subscriber *next, *prev;
     bool slow;              /* to be closed */
     uint64_t slow_since_ns; /* since when too much is unsent; 0: it is not */
 };

@@ -305,20 +305,28 @@ static int proxy_config_rewritten(void *ctx)
     return rc;
 }
 
-/* What CONFIG REWRITE has kept of clients comes before the proxy's own configuration. */
+/* What CONFIG REWRITE has kept of clients comes before the proxy's own configuration. Redis has no
+ * limit for subscribers while we are attached: clients are shown ours. */
 static void proxy_load_kept(struct proxy *p)
 {
+    const struct settings *s = p->settings;
     struct client_config config = p->clients.config;
-    int rc = client_settings_load(p->settings->data_dir, &config);
+
+    config.output[CLIENT_CONFIG_PUBSUB].shown = true;
+    config.output[CLIENT_CONFIG_PUBSUB].hard_bytes = (uint64_t)s->pubsub_max_bytes;
+    config.output[CLIENT_CONFIG_PUBSUB].soft_bytes = (uint64_t)s->pubsub_soft_bytes;
+    config.output[CLIENT_CONFIG_PUBSUB].soft_s = (uint64_t)s->pubsub_soft_ms / 1000;
+    clients_configure(&p->clients, &config);
+    int rc = client_settings_load(s->data_dir, &config);
 
     if (rc != 0) {
-        log_error("client-settings in %s can't be read: %s; it is left out", p->settings->data_dir,
+        log_error("client-settings in %s can't be read: %s; it is left out", s->data_dir,
                   strerror(rc));
         return;
     }
     if (config.numbers[CLIENT_CONFIG_MAXCLIENTS].set) {
         uint64_t *most = &config.numbers[CLIENT_CONFIG_MAXCLIENTS].value;
-        *most = proxy_raise_file_limit(p->settings, (size_t)*most);
+        *most = proxy_raise_file_limit(s, (size_t)*most);
     }
     clients_configure(&p->clients, &config);
 }

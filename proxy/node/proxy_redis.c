@@ -27,9 +27,10 @@ static const struct {
     const char *name;
     const char *wanted;
 } redis_wanted[PROXY_REDIS_SETTINGS] = {
-    {"repl-diskless-sync-delay", "0"},               /* a full resync waits 5 s otherwise */
-    {"client-output-buffer-limit", "replica 0 0 0"}, /* else a stalled log would cut the link */
-    {"repl-diskless-load", "on-empty-db"},           /* a resync needs no file of its own */
+    {"repl-diskless-sync-delay", "0"}, /* a full resync waits 5 s otherwise */
+    /* else a stalled log would cut the one link, and one large message that of all subscribers */
+    {"client-output-buffer-limit", "replica 0 0 0 pubsub 0 0 0"},
+    {"repl-diskless-load", "on-empty-db"}, /* a resync needs no file of its own */
     {"repl-backlog-ttl", "0"},   /* else an hour without a replica changes the replication id */
     {"repl-backlog-size", NULL}, /* must outlive a reconnect */
 };

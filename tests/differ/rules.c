@@ -20,7 +20,7 @@ struct rules_denied {
 #define RULES_NOTIFIED  "`CONFIG SET` goes to the Redis of the proxy that leads"
 #define RULES_FAILS     "a `BITFIELD … OVERFLOW FAIL` that fails may"
 #define RULES_SCRIPTS   "Each Redis has its own scripts"
-#define RULES_OUTPUT    "- `client-output-buffer-limit replica` is `0 0 0`"
+#define RULES_OUTPUT    "- `client-output-buffer-limit replica` and `pubsub` are"
 #define RULES_CONTEXT   "The same is said of writes there"
 #define RULES_PUSH      "| `DEBUG PROTOCOL PUSH` in `MULTI`"
 #define RULES_FEW       "scripts run as `EVAL_RO`"

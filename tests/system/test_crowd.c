@@ -30,8 +30,10 @@ enum {
     HALF_BYTES = 100000,
     SUBSCRIBERS = 5000,
     CHANNELS = 100000,
+    LEFT = 4000, /* of them, again */
     MESSAGES = 100,
     FLOOD = 100, /* messages of 1 MiB */
+    HUGE = 48,   /* MiB of one */
     FILES = 100, /* besides those of a crowd */
 };
 
@@ -328,6 +330,22 @@ static uint64_t fan_out(int port)
     return got;
 }
 
+/* A client with many channels leaves some of them, one by one and all at once. */
+static uint64_t leave_one_by_one(int fd)
+{
+    struct buf b = BUF_INIT;
+    size_t size = 0;
+
+    for (int i = 0; i < LEFT; i++) {
+        buf_printf(&b, "UNSUBSCRIBE chan%05d\r\n", i);
+        size += (size_t)snprintf(NULL, 0, "*3\r\n$11\r\nunsubscribe\r\n$9\r\nchan%05d\r\n:%d\r\n",
+                                 i, CHANNELS - 1 - i);
+    }
+    big_put(fd, buf_head(&b), b.len);
+    buf_release(&b);
+    return big_digest(fd, size);
+}
+
 static uint64_t many_channels(int port)
 {
     struct buf b = BUF_INIT;
@@ -352,6 +370,7 @@ static uint64_t many_channels(int port)
         big_expect(fd, line);
     }
     buf_release(&b);
+    hash += leave_one_by_one(fd);
     (void)close(fd);
     (void)close(other);
     return hash;
@@ -380,16 +399,53 @@ static uint64_t deaf_subscriber(int port)
     return heard > 0 && heard < FLOOD;
 }
 
+/* A message over the limit of every subscriber: whom it is for is closed, others don't notice. */
+static uint64_t huge_message(int port)
+{
+    char *piece = mem_alloc(BIG_MIB);
+    int greedy = big_dial(port), other = big_dial(port), fd = big_dial(port);
+    uint64_t heard;
+
+    memset(piece, 'h', BIG_MIB);
+    big_put_text(greedy, "SUBSCRIBE huge\r\n");
+    big_expect(greedy, "*3\r\n$9\r\nsubscribe\r\n$4\r\nhuge\r\n:1\r\n");
+    big_put_text(other, "SUBSCRIBE news\r\n");
+    big_expect(other, "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    big_put_text(fd, "*3\r\n$7\r\nPUBLISH\r\n$4\r\nhuge\r\n");
+    char head[32];
+    (void)snprintf(head, sizeof head, "$%lld\r\n", (long long)HUGE * BIG_MIB);
+    big_put_text(fd, head);
+    for (int i = 0; i < HUGE; i++) {
+        big_put(fd, piece, BIG_MIB);
+    }
+    big_put_text(fd, "\r\n");
+    heard = (uint64_t)big_header(fd, ':');
+    ck_assert(big_is_closed(greedy));
+    big_put_text(fd, "PUBLISH news message\r\n");
+    heard += (uint64_t)big_header(fd, ':');
+    big_expect(other, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$7\r\nmessage\r\n");
+    (void)close(greedy);
+    (void)close(other);
+    (void)close(fd);
+    free(piece);
+    return heard;
+}
+
 START_TEST(subscribers)
 {
     ck_assert_uint_ge(sockets_raise_limit(SUBSCRIBERS + FILES), SUBSCRIBERS + FILES);
     big_side_by_side(cluster, "5,000 subscribers hear 100", fan_out);
-    big_side_by_side(cluster, "100,000 channels of one", many_channels);
     size_t before = big_peak_bytes(cluster, "proxy1");
+    big_side_by_side(cluster, "100,000 channels of one", many_channels);
+    size_t channels = big_peak_bytes(cluster, "proxy1");
+    ck_assert_msg(channels < before + (size_t)256 * BIG_MIB, "%zu MiB more",
+                  (channels - before) / BIG_MIB);
+    before = channels;
     big_side_by_side(cluster, "a subscriber is deaf", deaf_subscriber);
     size_t after = big_peak_bytes(cluster, "proxy1");
     ck_assert_msg(after < before + (size_t)160 * BIG_MIB, "%zu MiB more",
                   (after - before) / BIG_MIB);
+    big_side_by_side(cluster, "a message of 48 MiB", huge_message);
 }
 END_TEST
 

@@ -161,7 +161,7 @@ static void expect_corrected(const char *reply, const char *corrected)
     UNIT_TEXT_IS(&b, corrected);
 }
 
-/* CONFIG GET has what was set, and Redis' own for the rest. */
+/* CONFIG GET has what was set, what is shown instead of Redis' own, and that for the rest. */
 START_TEST(test_correct)
 {
     static const char limits[] = "$26\r\nclient-output-buffer-limit\r\n";
@@ -185,6 +185,12 @@ START_TEST(test_correct)
                    "*2\r\n%s$37\r\nnormal 0 0 0 slave 0 0 0 pubsub 9 8 7\r\n", limits);
     (void)snprintf(after, sizeof after,
                    "*2\r\n%s$40\r\nnormal 0 0 0 slave 1000 1 1 pubsub 9 8 7\r\n", limits);
+    expect_corrected(before, after);
+    config.output[CLIENT_CONFIG_PUBSUB].shown = true;
+    config.output[CLIENT_CONFIG_PUBSUB].hard_bytes = 64;
+    config.output[CLIENT_CONFIG_PUBSUB].soft_s = 1;
+    (void)snprintf(after, sizeof after,
+                   "*2\r\n%s$41\r\nnormal 0 0 0 slave 1000 1 1 pubsub 64 0 1\r\n", limits);
     expect_corrected(before, after);
 }
 END_TEST

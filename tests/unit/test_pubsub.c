@@ -134,6 +134,20 @@ START_TEST(test_client_leaves)
 }
 END_TEST
 
+/* Who leaves many channels is one matter for Redis. */
+START_TEST(test_leaves_many)
+{
+    subscribe_first();
+    world_say(0, "SUBSCRIBE d");
+    world_link_expect_sent(0, "SUBSCRIBE d|PING");
+    world_link_redis(0, ACK "+PONG\r\n");
+    world_join(0);
+    world_link_expect_sent(0, "UNSUBSCRIBE c|UNSUBSCRIBE d|PING");
+    world_link_redis(0, "+PONG\r\n");
+    ck_assert_uint_eq(pubsub_topics(world.pubsub), 0);
+}
+END_TEST
+
 /* Redis refuses: its error is the reply, and nothing is subscribed to. */
 START_TEST(test_refused)
 {
@@ -364,9 +378,10 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("pubsub", world_setup, world_teardown, test_fan_out, test_withheld,
-                    test_begins_where_it_stands, test_client_leaves, test_refused, test_link_ends,
-                    test_publish, test_publish_behind_subscribe, test_asks_behind_subscribe,
-                    test_transaction_behind_subscribe, test_publish_without_link, test_follows,
-                    test_publish_to_leader, test_follows_no_strangers_replica,
-                    test_left_before_publish, test_follows_no_replica, test_follows_then_leads);
+                    test_begins_where_it_stands, test_client_leaves, test_leaves_many, test_refused,
+                    test_link_ends, test_publish, test_publish_behind_subscribe,
+                    test_asks_behind_subscribe, test_transaction_behind_subscribe,
+                    test_publish_without_link, test_follows, test_publish_to_leader,
+                    test_follows_no_strangers_replica, test_left_before_publish,
+                    test_follows_no_replica, test_follows_then_leads);
 }
