@@ -66,6 +66,7 @@ void clients_fini(struct clients *all)
     readers_release(&all->readers);
     resp_framer_destroy(all->framer);
     free(all->scratch);
+    free(all->ids);
 }
 
 /* ---- life ---- */
@@ -115,6 +116,7 @@ struct client *clients_accept(struct clients *all, int fd)
     if (c->reading && event_add(c->readable, NULL) != 0) {
         log_error("a client's connection can't be watched");
     }
+    clients_add_id(all, c);
     c->next = all->list;
     if (c->next != NULL) {
         c->next->prev = c;
@@ -159,6 +161,31 @@ struct slowlog_who *client_who(struct client *c)
     return c->who;
 }
 
+/* Into the queue, in front of another one (NULL: behind all). How many are there does not matter:
+ * there may be a great many pushes. */
+static void client_enter(struct client *c, struct request *r, struct request *before)
+{
+    struct request *prev = before != NULL ? before->prev_of_client : c->last;
+
+    r->client = c;
+    r->prev_of_client = prev;
+    r->next_of_client = before;
+    *(prev != NULL ? &prev->next_of_client : &c->first) = r;
+    *(before != NULL ? &before->prev_of_client : &c->last) = r;
+    if (prev == NULL) {
+        c->oldest_ns = c->all->now_ns;
+    }
+}
+
+static void client_unlink(struct client *c, struct request *r)
+{
+    struct request *prev = r->prev_of_client, *next = r->next_of_client;
+
+    *(prev != NULL ? &prev->next_of_client : &c->first) = next;
+    *(next != NULL ? &next->prev_of_client : &c->last) = prev;
+    r->prev_of_client = r->next_of_client = NULL;
+}
+
 /* Redis answers it to nobody; whose it was is remembered as long as somebody may ask. */
 static void client_leave_request(struct client *c, struct request *r)
 {
@@ -166,18 +193,16 @@ static void client_leave_request(struct client *c, struct request *r)
         r->who = slowlog_who_share(client_who(c));
     }
     r->client = NULL;
-    r->next_of_client = NULL;
 }
 
 static void client_abandon_requests(struct client *c)
 {
     while (c->first != NULL) {
         struct request *r = c->first;
-        c->first = r->next_of_client;
+        client_unlink(c, r);
         client_leave_request(c, r);
         c->all->events->abandoned(c->all->ctx, r);
     }
-    c->last = NULL;
     c->pending_count = 0;
     c->unanswered = 0;
     c->all->withheld_bytes -= c->withheld_bytes;
@@ -207,6 +232,7 @@ void client_close(struct client *c, const char *reason)
     all->query_bytes -= c->query_bytes;
     c->query_bytes = 0;
     buf_release(&c->in);
+    clients_remove_id(all, c);
     if (c->prev != NULL) {
         c->prev->next = c->next;
     } else {
@@ -394,13 +420,10 @@ static bool client_query_too_big(struct client *c)
         client_close(c, "its request is over limits.query_max_bytes");
         return true;
     }
-    if (c->all->query_bytes > limits->query_total_max_bytes && c->query_bytes > 64 * 1024) {
-        log_warn("client %llu closed: unfinished requests are over limits.query_total_max_bytes",
-                 (unsigned long long)c->id);
+    if (!clients_evict_query(c->all, c) && c->query_bytes > 64 * 1024) {
         client_close(c, "unfinished requests take too much memory");
-        return true;
     }
-    return false;
+    return c->closing;
 }
 
 /* Whether it waits for something that may never come, and has all replies before that: then nobody
@@ -509,11 +532,25 @@ void client_holds(struct client *c, size_t bytes)
 
 /* ---- requests and replies ---- */
 
+struct request *client_first_unanswered(const struct client *c)
+{
+    struct request *first = NULL;
+    uint32_t left = c->unanswered;
+
+    /* From behind: in front of it there may be a great many pushes. */
+    for (struct request *r = c->last; r != NULL && left > 0; r = r->prev_of_client) {
+        if (r->stage == REQUEST_SENT) {
+            first = r;
+            left--;
+        }
+    }
+    return first;
+}
+
 struct request *client_queue(struct client *c, uint32_t request_flags)
 {
     struct request *r = request_take(c->all->pool);
 
-    r->client = c;
     r->flags = request_flags | (c->async ? REQUEST_ASYNC : 0u);
     if (c->reply_mode != CLIENT_REPLY_ON) {
         r->flags |= REQUEST_SILENT;
@@ -521,13 +558,7 @@ struct request *client_queue(struct client *c, uint32_t request_flags)
             c->reply_mode = CLIENT_REPLY_ON;
         }
     }
-    if (c->last != NULL) {
-        c->last->next_of_client = r;
-    } else {
-        c->first = r;
-        c->oldest_ns = c->all->now_ns;
-    }
-    c->last = r;
+    client_enter(c, r, NULL);
     c->pending_count++;
     c->unanswered++;
     if ((request_flags & REQUEST_BARRIER) != 0) {
@@ -550,15 +581,10 @@ struct request *client_queue_ours(struct client *c, uint32_t request_flags)
 
 struct request *client_queue_before(struct client *c, struct request *before)
 {
-    struct request *r = request_take(c->all->pool), **at = &c->first;
+    struct request *r = request_take(c->all->pool);
 
-    while (*at != before) {
-        at = &(*at)->next_of_client;
-    }
-    r->client = c;
     r->flags = REQUEST_SILENT;
-    r->next_of_client = before;
-    *at = r;
+    client_enter(c, r, before);
     c->pending_count++;
     c->unanswered++;
     return r;
@@ -696,10 +722,7 @@ static void client_move_released(struct client *c)
         if ((r->flags & REQUEST_SILENT) == 0) {
             request_send_reply(r, &c->out);
         }
-        c->first = r->next_of_client;
-        if (c->first == NULL) {
-            c->last = NULL;
-        }
+        client_unlink(c, r);
         c->pending_count--;
         c->oldest_ns = c->all->now_ns;
         request_give(c->all->pool, r);
@@ -709,23 +732,11 @@ static void client_move_released(struct client *c)
 struct request *client_insert(struct client *c, struct request *before, const void *bytes,
                               size_t size)
 {
-    struct request *r = request_take(c->all->pool), **at = &c->first, *last = NULL;
+    struct request *r = request_take(c->all->pool);
 
     request_set_reply(r, bytes, size);
-    r->client = c;
     r->stage = REQUEST_ANSWERED;
-    while (*at != NULL && *at != before) {
-        last = *at;
-        at = &(*at)->next_of_client;
-    }
-    r->next_of_client = *at;
-    *at = r;
-    if (r->next_of_client == NULL) {
-        c->last = r;
-    }
-    if (last == NULL) {
-        c->oldest_ns = c->all->now_ns;
-    }
+    client_enter(c, r, before);
     c->pending_count++;
     c->withheld_bytes += size;
     c->all->withheld_bytes += size;
@@ -735,19 +746,16 @@ struct request *client_insert(struct client *c, struct request *before, const vo
 void client_answer_early(struct request *r, const void *bytes, size_t size)
 {
     struct client *c = r->client;
-    struct request *answer = request_take(c->all->pool), **at = &c->first;
+    struct request *answer = request_take(c->all->pool);
+    uint64_t oldest_ns = c->oldest_ns;
 
     MUST(r->stage == REQUEST_SENT);
     request_set_reply(answer, bytes, size);
-    answer->client = c;
     answer->flags = r->flags & REQUEST_SILENT;
     answer->stage = REQUEST_ANSWERED;
-    answer->next_of_client = r->next_of_client;
-    while (*at != r) {
-        at = &(*at)->next_of_client;
-    }
-    *at = answer;
-    c->last = c->last == r ? answer : c->last;
+    client_enter(c, answer, r);
+    c->oldest_ns = oldest_ns;
+    client_unlink(c, r);
     client_leave_request(c, r);
     client_answered(answer);
     client_release(answer);
@@ -756,25 +764,19 @@ void client_answer_early(struct request *r, const void *bytes, size_t size)
 /* A message that must not overtake what stands in the queue, though that was released. */
 static void client_queue_push(struct client *c, char head, const uint8_t *rest, size_t size)
 {
-    struct request *r = request_take(c->all->pool), *behind = NULL;
+    struct request *r = request_take(c->all->pool), *behind = c->last;
 
-    for (struct request *each = c->first; each != NULL; each = each->next_of_client) {
-        if ((each->flags & REQUEST_ACK) != 0 && each->stage == REQUEST_RELEASED) {
-            behind = each;
-        }
+    while (behind != NULL &&
+           ((behind->flags & REQUEST_ACK) == 0 || behind->stage != REQUEST_RELEASED)) {
+        behind = behind->prev_of_client;
     }
     MUST(behind != NULL);
 
     request_add_reply(r, &head, 1);
     request_add_reply(r, rest, size);
-    r->client = c;
     r->flags = REQUEST_ACK;
     r->stage = REQUEST_RELEASED;
-    r->next_of_client = behind->next_of_client;
-    behind->next_of_client = r;
-    if (c->last == behind) {
-        c->last = r;
-    }
+    client_enter(c, r, behind->next_of_client);
     c->acks++;
     c->pending_count++;
     c->withheld_bytes += size + 1;

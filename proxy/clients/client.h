@@ -53,6 +53,7 @@ struct client {
     struct clients *all;
     struct client *prev, *next;   /* list of all clients */
     struct client *next_to_flush; /* list of those with something to do this turn */
+    struct client *next_of_id;    /* client_ids.c */
     bool in_flush_list : 1;
     bool closing : 1;         /* freed at the end of the turn */
     bool close_when_sent : 1; /* what is queued goes out first, nothing more is read */
@@ -62,6 +63,8 @@ struct client {
     bool held : 1;      /* it does until CLIENT PAUSE is over, or the log takes writes again */
     bool blocks : 1;    /* the last unanswered request may block, and shares no fence */
     enum client_lane lane : 8; /* where the unanswered requests are */
+    bool hung_up; /* it says nothing more: closed when all that it said is answered … */
+    bool ended;   /* … and all of it has been read */
     int fd;
     struct event *readable, *writable;
     struct event *hangup; /* while postponed: nobody reads, yet who ends must be noticed */
@@ -108,11 +111,10 @@ struct client {
     char nonce[17];        /* of a link from another proxy (HOLDFAST LINK); "": it is none */
     enum client_reply_mode reply_mode : 8;
     enum client_gate gate : 8;
-    bool hung_up;         /* it says nothing more: closed when all that it said is answered … */
-    bool ended;           /* … and all of it has been read */
     uint8_t forward_link; /* in which those are that are forwarded (forward.c) */
     uint32_t over_soft_s; /* over the soft client-output-buffer-limit since then; 0: it is not */
-    char *name;           /* CLIENT SETNAME; NULL: none */
+    struct client_buffers buffers;   /* for CLIENT LIST */
+    char *name;                      /* CLIENT SETNAME; NULL: none */
     struct slowlog_who *who;         /* client_who, when that was asked last; or NULL */
     struct transaction *transaction; /* between MULTI and EXEC; NULL: none */
     struct private_link *link;       /* private.h; NULL: none */
@@ -127,8 +129,7 @@ struct client {
     struct buf *early;  /* what it is to see of others before its MONITOR is answered; or NULL */
     struct buf watched; /* hashes of the keys that are watched */
     uint64_t created_ns, used_ns;
-    struct client_buffers buffers; /* for CLIENT LIST */
-    const char *last_command;      /* for CLIENT LIST; of the command table, or a constant */
+    const char *last_command; /* for CLIENT LIST; of the command table, or a constant */
 };
 
 struct client_limits {
@@ -175,6 +176,8 @@ struct clients {
     size_t count;
     size_t ended_count; /* of them, those that say nothing more and are still to be answered */
     uint64_t next_id;
+    struct client **ids;   /* by id, ids_size of them; client_ids.c */
+    size_t ids_size;       /* a power of two, or 0 */
     size_t query_bytes;    /* unfinished requests and transactions of all clients */
     size_t withheld_bytes; /* by all clients */
     size_t unsent_bytes;   /* released, and not taken by the sockets of all clients */
@@ -183,6 +186,7 @@ struct clients {
     bool async_default;                          /* what HOLDFAST SYNC says of a new client */
     struct client *monitors;                     /* by next_monitor; NULL: none */
     struct monitor_held *held_first, *held_last; /* what those are to see later (monitor.h) */
+    struct monitor_held *held_seen; /* of them, the script that Redis shows now; NULL: none */
     size_t held_bytes;
     struct buf *capture; /* where answers go that are part of capture_for's reply; or NULL */
     struct request *capture_for;               /* an EXEC */
@@ -211,6 +215,12 @@ void clients_fini(struct clients *all);
  * refused as Redis does, and NULL returned. */
 struct client *clients_accept(struct clients *all, int fd);
 
+/* NULL: nobody has that id (any more). client_ids.c, which is told of those in the list: of a new
+ * one before it stands there. */
+struct client *clients_find(const struct clients *all, uint64_t id);
+void clients_add_id(struct clients *all, struct client *c);
+void clients_remove_id(const struct clients *all, const struct client *c);
+
 /* Once per turn, after replies were released: sends what may leave, resumes who may be read, frees
  * who has gone. */
 void clients_flush(struct clients *all);
@@ -218,6 +228,10 @@ void clients_flush(struct clients *all);
 /* While more is unsent than withheld_total_max_bytes, closes the client that takes up most of it: a
  * few that do not read must neither fill the memory nor hold up the others. Now and then. */
 void clients_evict_unsent(struct clients *all);
+
+/* While more is unfinished than query_total_max_bytes, closes the client that holds most of it, if
+ * that is much; not the one that asks: false, if that one holds most itself. client_limits.c */
+bool clients_evict_query(struct clients *all, const struct client *asks);
 
 /* It has authenticated, or nobody has to (any more). */
 static inline bool client_may_ask(const struct client *c)
@@ -272,6 +286,9 @@ struct request *client_queue(struct client *c, uint32_t request_flags);
 /* The same for one that the client has not made (but a denial of which it may get): CLIENT REPLY
  * SKIP is still about the next one that it makes. */
 struct request *client_queue_ours(struct client *c, uint32_t request_flags);
+
+/* The first in its queue that Redis has not answered; NULL: none. */
+struct request *client_first_unanswered(const struct client *c);
 
 /* Queues one, silent, before one that is being answered, which it holds up. */
 struct request *client_queue_before(struct client *c, struct request *before);

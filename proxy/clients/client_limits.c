@@ -12,6 +12,9 @@
 #include <poll.h>
 #include <stdlib.h>
 
+/* Who holds less is not worth closing. */
+enum { UNFINISHED_MUCH_BYTES = 64 * 1024 };
+
 void clients_configure(struct clients *all, const struct client_config *config)
 {
     all->config = *config;
@@ -74,6 +77,37 @@ size_t client_memory(const struct client *c)
 {
     size_t unsent = c->out.len > 0 ? chain_capacity(&c->out) : 0;
     return sizeof *c + c->in.cap + transaction_bytes(c) + unsent + c->withheld_bytes;
+}
+
+/* Of its requests and of a transaction. */
+static size_t unfinished_bytes(const struct client *c)
+{
+    return c->query_bytes + transaction_bytes(c);
+}
+
+static struct client *holds_most(struct clients *all)
+{
+    struct client *most = all->list;
+
+    for (struct client *c = all->list; c != NULL; c = c->next) {
+        most = unfinished_bytes(c) > unfinished_bytes(most) ? c : most;
+    }
+    return most;
+}
+
+bool clients_evict_query(struct clients *all, const struct client *asks)
+{
+    while (all->query_bytes > all->limits.query_total_max_bytes) {
+        struct client *most = holds_most(all);
+        if (most == NULL || most == asks || unfinished_bytes(most) <= UNFINISHED_MUCH_BYTES) {
+            return most != asks;
+        }
+        log_warn("client %llu closed: it holds %zu bytes, and all clients' unfinished requests are "
+                 "over limits.query_total_max_bytes",
+                 (unsigned long long)most->id, unfinished_bytes(most));
+        client_close(most, "unfinished requests take too much memory");
+    }
+    return true;
 }
 
 struct evictable {

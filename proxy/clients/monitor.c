@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Of what is asked while a MONITOR waits for its answer; then it is answered at once. */
 enum { MONITOR_EARLY_MAX_BYTES = 1 << 20 };
@@ -22,9 +23,8 @@ enum { MONITOR_HELD_MAX_MS = 200 };
 
 /* Lines to be shown, or the place where a script's end. */
 struct monitor_held {
-    struct monitor_held *next;
+    struct monitor_held *next, *prev;
     bool ends_script; /* bytes are its arguments, quoted */
-    bool seen;        /* Redis has shown it */
     uint64_t since_ns;
     struct buf bytes;
 };
@@ -117,11 +117,10 @@ static struct monitor_held *monitor_hold(struct clients *all, struct monitor_hel
     buf_append(&held->bytes, bytes, len);
     all->held_bytes += len;
     held->since_ns = all->now_ns;
+    held->prev = last;
     held->next = last != NULL ? last->next : all->held_first;
     *(last != NULL ? &last->next : &all->held_first) = held;
-    if (held->next == NULL) {
-        all->held_last = held;
-    }
+    *(held->next != NULL ? &held->next->prev : &all->held_last) = held;
     return held;
 }
 
@@ -130,8 +129,9 @@ static void monitor_drop_first(struct clients *all)
     struct monitor_held *held = all->held_first;
 
     all->held_first = held->next;
-    if (all->held_first == NULL) {
-        all->held_last = NULL;
+    *(held->next != NULL ? &held->next->prev : &all->held_last) = NULL;
+    if (all->held_seen == held) {
+        all->held_seen = NULL;
     }
     all->held_bytes -= held->bytes.len;
     buf_release(&held->bytes);
@@ -183,54 +183,49 @@ static const uint8_t *monitor_args(const uint8_t *bytes, size_t size)
     return end != NULL ? end + 2 : NULL;
 }
 
-/* The script whose doings Redis tells of now, and what is before it; NULL: there is none. */
-static struct monitor_held *monitor_seen(const struct clients *all, struct monitor_held **before)
+/* Whether a client that was shown might have asked for a script: only then it is looked for among
+ * what is held, which may be much. text: its arguments. */
+static bool monitor_may_be_script(const uint8_t *text, size_t len)
 {
-    struct monitor_held *held = all->held_first;
-
-    *before = NULL;
-    while (held != NULL && !held->seen) {
-        *before = held;
-        held = held->next;
-    }
-    return held;
+    return len > 5 && (strncasecmp((const char *)text, "\"eval", 5) == 0 ||
+                       strncasecmp((const char *)text, "\"fcall", 6) == 0);
 }
 
 /* Redis shows something else than what a script does: that script is over, and if it is one
  * itself, it begins. text: the arguments, and CRLF. */
 static void monitor_told_other(struct clients *all, const uint8_t *text, size_t len)
 {
-    struct monitor_held *before, *over = monitor_seen(all, &before);
+    struct monitor_held *over = all->held_seen;
 
     if (over != NULL) { /* nothing is left of it to be shown */
-        over->ends_script = over->seen = false;
+        over->ends_script = false;
+        all->held_seen = NULL;
         all->held_bytes -= over->bytes.len;
         buf_clear(&over->bytes);
     }
     monitor_show_first(all);
-    for (struct monitor_held *held = all->held_first; held != NULL; held = held->next) {
-        if (held->ends_script && held->bytes.len == len &&
-            memcmp(buf_head(&held->bytes), text, len) == 0) {
-            held->seen = true;
-            return;
-        }
+    struct monitor_held *held = monitor_may_be_script(text, len) ? all->held_first : NULL;
+    while (held != NULL && !(held->ends_script && held->bytes.len == len &&
+                             memcmp(buf_head(&held->bytes), text, len) == 0)) {
+        held = held->next;
     }
+    all->held_seen = held;
 }
 
 void monitor_told(struct clients *all, const uint8_t *bytes, size_t size)
 {
     const uint8_t *args = monitor_args(bytes, size);
-    struct monitor_held *before;
+    struct monitor_held *seen = all->held_seen;
 
     if (args == NULL) {
         return;
     }
     if (!monitor_is_script(bytes, args)) {
         monitor_told_other(all, args, size - (size_t)(args - bytes));
-    } else if (monitor_seen(all, &before) == NULL || before == NULL) {
+    } else if (seen == NULL || seen->prev == NULL) {
         monitor_show(all, NULL, bytes, size);
     } else {
-        (void)monitor_hold(all, before, bytes, size);
+        (void)monitor_hold(all, seen->prev, bytes, size);
     }
 }
 

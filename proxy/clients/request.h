@@ -51,7 +51,7 @@ enum { REQUEST_INLINE_BYTES = 144, REQUEST_INLINE_KEYS = 4, REQUEST_ERROR_BYTES 
 struct request {
     struct tracker_waiter waiter;
     struct client *client; /* NULL: has gone */
-    struct request *next_of_client;
+    struct request *next_of_client, *prev_of_client;
     struct request *next_in_batch;
     enum request_stage stage;
     uint32_t flags;

@@ -74,7 +74,7 @@ bool session_unblock_words(const struct client *c, enum route route, struct resp
     if (argc < 3 || argc > 4 || !resp_arg_integer(&words[2], &id)) {
         return false;
     }
-    const struct client *blocked = session_find(c, id);
+    const struct client *blocked = clients_find(c->all, (uint64_t)id);
     if (blocked == NULL || blocked->link == NULL || private_id(blocked->link) == 0 ||
         private_is_forward(blocked->link) != (route == ROUTE_FORWARD)) {
         return false;
@@ -107,7 +107,7 @@ static void session_client_unblock(struct router *router, struct client *c,
         client_answer_error(c, "ERR value is not an integer or out of range");
         return;
     }
-    const struct client *blocked = session_find(c, id);
+    const struct client *blocked = clients_find(c->all, (uint64_t)id);
     if (blocked != NULL && session_wait_unblock(router, (struct client *)(uintptr_t)blocked,
                                                 argc == 4 && resp_arg_is(&argv[3], "error"))) {
         client_answer(c, ":1\r\n", 4, 0);
@@ -207,7 +207,7 @@ static bool session_tracking_redirect(struct router *router, struct client *c, e
     if (!resp_arg_integer(word, &id)) {
         return true; /* Redis says what is wrong */
     }
-    struct client *target = id > 0 ? session_find(c, id) : NULL;
+    struct client *target = id > 0 ? clients_find(c->all, (uint64_t)id) : NULL;
     if (target != NULL && !t->on) { /* Redis looks only whether there is such a client */
         word[-1] = word[0] = harmless;
         return true;

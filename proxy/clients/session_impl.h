@@ -4,9 +4,6 @@
 
 #include "proxy/clients/session.h"
 
-/* The client with this id; NULL: there is none. */
-struct client *session_find(const struct client *c, long long id);
-
 /* CLIENT LIST, INFO and KILL; answered. */
 void session_client_list(struct router *router, struct client *c, const struct resp_arg *argv,
                          size_t argc);

@@ -128,16 +128,6 @@ static bool session_has_type(const struct client *c, enum session_type type)
     return type == SESSION_ANY || type == (pubsub_has(c) ? SESSION_PUBSUB : SESSION_NORMAL);
 }
 
-struct client *session_find(const struct client *c, long long id)
-{
-    for (struct client *each = c->all->list; each != NULL; each = each->next) {
-        if (each->id == (uint64_t)id) {
-            return each;
-        }
-    }
-    return NULL;
-}
-
 /* The oldest first, as Redis lists them. */
 static void session_list_type(struct router *router, struct client *c, enum session_type type)
 {
@@ -168,7 +158,7 @@ static void session_list_ids(struct router *router, struct client *c, const stru
             buf_release(&text);
             return;
         }
-        const struct client *found = session_find(c, id);
+        const struct client *found = clients_find(c->all, (uint64_t)id);
         if (found != NULL) {
             session_describe(found, c, &text);
         }
@@ -213,18 +203,28 @@ struct session_filter {
     bool skips_self;
 };
 
-static bool session_filter_fits(const struct session_filter *f, const struct client *each)
+/* Every client is asked, maybe again and again: the system is not asked for the same name twice. */
+static bool session_has_address(struct client *each, const struct resp_arg *addr)
 {
-    char peer[64], own[64];
+    const struct slowlog_who *who = client_who(each);
+    return who != NULL && session_same_text(addr, slowlog_who_address(who));
+}
+
+static bool session_filter_fits(const struct session_filter *f, struct client *each)
+{
+    char own[64];
 
     if ((f->id != 0 && each->id != (uint64_t)f->id) || !session_has_type(each, f->type) ||
         (f->user != NULL && !session_same_text(f->user, session_user(each)))) {
         return false;
     }
-    net_peer_name(each->fd, peer, sizeof peer);
-    net_local_name(each->fd, own, sizeof own);
-    return (f->addr == NULL || session_same_text(f->addr, peer)) &&
-           (f->laddr == NULL || session_same_text(f->laddr, own));
+    if (f->addr != NULL && !session_has_address(each, f->addr)) {
+        return false;
+    }
+    if (f->laddr != NULL) {
+        net_local_name(each->fd, own, sizeof own);
+    }
+    return f->laddr == NULL || session_same_text(f->laddr, own);
 }
 
 /* One pair of words; false: answered with an error. */
@@ -343,8 +343,9 @@ static bool session_end_blocked(const struct session_filter *f, struct router *r
     char id[32];
 
     for (struct client *each = c->all->list; each != NULL; each = each->next) {
-        if (each == c || !session_filter_fits(f, each) || !client_is_blocked(each) ||
-            each->link == NULL || private_id(each->link) == 0 || private_is_forward(each->link)) {
+        if (each == c || !client_is_blocked(each) || each->link == NULL ||
+            private_id(each->link) == 0 || private_is_forward(each->link) ||
+            !session_filter_fits(f, each)) {
             continue;
         }
         if (!chosen && !router_choose_lane(router, c, false, ROUTE_ENGINE)) {

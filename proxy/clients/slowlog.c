@@ -143,6 +143,11 @@ struct slowlog_who *slowlog_who_share(struct slowlog_who *who)
     return who;
 }
 
+const char *slowlog_who_address(const struct slowlog_who *who)
+{
+    return who->text;
+}
+
 const char *slowlog_who_name(const struct slowlog_who *who)
 {
     return who->text + strlen(who->text) + 1;

@@ -77,6 +77,7 @@ struct slowlog_who *slowlog_who_create(const char *address, const char *name);
 /* who may be NULL. */
 struct slowlog_who *slowlog_who_share(struct slowlog_who *who);
 void slowlog_who_release(struct slowlog_who *who);
+const char *slowlog_who_address(const struct slowlog_who *who);
 const char *slowlog_who_name(const struct slowlog_who *who);
 
 /* A request that took long: commands in RESP, or how they begin (of EXEC, the whole transaction).

@@ -312,7 +312,7 @@ static void transaction_queue(struct router *router, struct client *c,
     if (refusal == NULL && t->bytes > router->config.transaction_max_bytes) {
         refusal = "ERR the transaction is larger than limits.transaction_max_bytes";
     }
-    if (refusal == NULL && c->all->query_bytes > c->all->limits.query_total_max_bytes) {
+    if (refusal == NULL && !clients_evict_query(c->all, c)) {
         refusal = "ERR unfinished requests are over limits.query_total_max_bytes";
     }
     if (refusal != NULL) {

@@ -29,24 +29,41 @@ bool waits_is_met(const struct waits_log *log, const struct wait *w)
 static struct wait_queue *waits_queue(struct waits *waits, const struct wait *w)
 {
     long long nodes = w->nodes < 0 ? 0 : w->nodes;
+
+    if (w->late) {
+        return &waits->late;
+    }
     return &waits->queues[w->local][nodes > WAITS_NODES_MAX ? WAITS_NODES_MAX + 1 : nodes];
 }
 
-/* Offsets come in ascending order, nearly. */
+/* behind: NULL: as the first. */
+static void queue_enter(struct wait_queue *q, struct wait *w, struct wait *behind)
+{
+    w->prev = behind;
+    w->next = behind != NULL ? behind->next : q->first;
+    *(w->next != NULL ? &w->next->prev : &q->last) = w;
+    *(behind != NULL ? &behind->next : &q->first) = w;
+}
+
+static void queue_leave(struct wait_queue *q, struct wait *w)
+{
+    *(w->next != NULL ? &w->next->prev : &q->last) = w->prev;
+    *(w->prev != NULL ? &w->prev->next : &q->first) = w->next;
+    w->prev = w->next = NULL;
+}
+
+/* Offsets come in ascending order, nearly; where nobody is let go for them they don't matter. */
 void waits_add(struct waits *waits, struct wait *w)
 {
     struct wait_queue *q = waits_queue(waits, w);
     struct wait *behind = q->last;
 
-    MUST(!w->queued);
-    while (behind != NULL && behind->target > w->target) {
+    MUST(!w->queued && !w->late);
+    while (w->nodes <= WAITS_NODES_MAX && behind != NULL && behind->target > w->target) {
         behind = behind->prev;
     }
     w->queued = true;
-    w->prev = behind;
-    w->next = behind != NULL ? behind->next : q->first;
-    *(w->next != NULL ? &w->next->prev : &q->last) = w;
-    *(behind != NULL ? &behind->next : &q->first) = w;
+    queue_enter(q, w, behind);
     waits->count++;
     if (w->until_ns < waits->next_ns) {
         waits->next_ns = w->until_ns;
@@ -55,39 +72,36 @@ void waits_add(struct waits *waits, struct wait *w)
 
 void waits_remove(struct waits *waits, struct wait *w)
 {
-    struct wait_queue *q = waits_queue(waits, w);
-
     if (!w->queued) {
         return;
     }
-    *(w->next != NULL ? &w->next->prev : &q->last) = w->prev;
-    *(w->prev != NULL ? &w->prev->next : &q->first) = w->next;
-    w->queued = false;
-    w->prev = w->next = NULL;
+    queue_leave(waits_queue(waits, w), w);
+    w->queued = w->late = false;
     if (--waits->count == 0) {
         waits->next_ns = UINT64_MAX;
     }
 }
 
-/* One whose time is over; if nobody's is, when the next one's will be is known again. */
-static struct wait *waits_late(struct waits *waits, uint64_t now_ns)
+/* Sets apart whose time is over, all at once: each costs the same however many wait. */
+static void waits_find_late(struct waits *waits, uint64_t now_ns)
 {
-    uint64_t next_ns = UINT64_MAX;
-
     if (now_ns < waits->next_ns) {
-        return NULL;
+        return;
     }
+    waits->next_ns = UINT64_MAX;
     for (int i = 0; i < 2 * (WAITS_NODES_MAX + 2); i++) {
         struct wait_queue *q = &waits->queues[i % 2][i / 2];
-        for (struct wait *w = q->first; w != NULL; w = w->next) {
+        for (struct wait *w = q->first, *next; w != NULL; w = next) {
+            next = w->next;
             if (w->until_ns <= now_ns) {
-                return w;
+                queue_leave(q, w);
+                w->late = true;
+                queue_enter(&waits->late, w, waits->late.last);
+            } else if (w->until_ns < waits->next_ns) {
+                waits->next_ns = w->until_ns;
             }
-            next_ns = w->until_ns < next_ns ? w->until_ns : next_ns;
         }
     }
-    waits->next_ns = next_ns;
-    return NULL;
 }
 
 struct wait *waits_next_over(struct waits *waits, const struct waits_log *log, uint64_t now_ns)
@@ -102,7 +116,8 @@ struct wait *waits_next_over(struct waits *waits, const struct waits_log *log, u
         over = w != NULL && waits_is_met(log, w) ? w : NULL;
     }
     if (over == NULL) {
-        over = waits_late(waits, now_ns);
+        waits_find_late(waits, now_ns);
+        over = waits->late.first;
     }
     if (over != NULL) {
         waits_remove(waits, over);

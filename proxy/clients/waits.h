@@ -30,6 +30,7 @@ struct wait {
     uint64_t until_ns; /* UINT64_MAX: for ever */
 
     bool queued;
+    bool late; /* in the queue of those */
     struct wait *prev, *next;
 };
 
@@ -39,8 +40,9 @@ struct wait_queue {
 
 struct waits {
     struct wait_queue queues[2][WAITS_NODES_MAX + 2]; /* by local, nodes; the last: never enough */
+    struct wait_queue late;                           /* whose time is over, in any order */
     size_t count;
-    uint64_t next_ns; /* nobody's time is over before */
+    uint64_t next_ns; /* nobody else's time is over before */
 };
 
 void waits_init(struct waits *waits);

@@ -169,7 +169,7 @@ void proxy_view(const struct proxy *p, struct role_view *view)
         .listen_ms = p->outlook.listen_ms,
         .rank = p->outlook.rank,
         .successor = p->outlook.successor != NULL,
-        .drained = proxy_is_drained(p),
+        .drained = p->role.state == ROLE_YIELD && proxy_is_drained(p), /* nobody else asks */
         .random = p->turn_random,
     };
     if (view->elected) {

@@ -15,21 +15,26 @@
 
 enum { PROXY_STALL_MS = 100 };
 
+struct busy {
+    const char *text;
+    const struct client *runs_for; /* whose script it is, as far as can be told */
+};
+
 /* What reads only, and was sent already, may be answered as well: nobody can tell whether Redis
  * runs it later, or has run it just before the script, and its fence waits for that. A write has to
  * wait, and what asks on behalf of another request (acl.h). What the script's own client sent
  * behind it waits, as in Redis. */
 static void busy_tell(void *ctx, struct request *r)
 {
-    struct proxy *p = ctx;
+    const struct busy *busy = ctx;
     struct buf reply = BUF_INIT;
 
     if ((r->flags & REQUEST_RETRY) == 0 ||
         (r->flags & (REQUEST_BARRIER | REQUEST_BLOCK | REQUEST_GATE)) != 0 || r->client == NULL ||
-        r->client == engine_runs_for(p->engine)) {
+        r->client == busy->runs_for) {
         return;
     }
-    resp_put_error(&reply, p->router.busy);
+    resp_put_error(&reply, busy->text);
     client_answer_early(r, buf_head(&reply), reply.len);
     buf_release(&reply);
 }
@@ -48,13 +53,14 @@ static void busy_cb(void *ctx, const struct redisReply *reply)
         log_warn("a script keeps Redis busy; clients are told so");
     }
     (void)snprintf(p->router.busy, sizeof p->router.busy, "%s", reply->str);
-    for (struct request *r = engine_take_unsent(p->engine, engine_runs_for(p->engine)), *next;
-         r != NULL; r = next) {
+    struct busy busy = {p->router.busy, engine_runs_for(p->engine)};
+    for (struct request *r = engine_take_unsent(p->engine, busy.runs_for), *next; r != NULL;
+         r = next) {
         next = r->next_in_batch;
         r->next_in_batch = NULL;
         proxy_refuse(p, r, p->router.busy);
     }
-    engine_each_held_up(p->engine, busy_tell, p);
+    engine_each_held_up(p->engine, busy_tell, &busy);
 }
 
 void proxy_busy_tick(struct proxy *p, uint64_t now_ns)

@@ -102,18 +102,14 @@ struct request *proxy_insert_redirected(struct client *c, const uint8_t *bytes, 
     static const char push[] = ">2\r\n$10\r\ninvalidate\r\n";
     static const char message[] = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
     struct buf text = BUF_INIT;
-    struct request *before = c->first;
 
     if (size < sizeof push || memcmp(bytes, push, sizeof push - 1) != 0 ||
         (c->resp == 2 && !pubsub_has(c))) {
         return NULL;
     }
-    while (before != NULL && before->stage != REQUEST_SENT) {
-        before = before->next_of_client;
-    }
     buf_append_str(&text, c->resp == 2 ? message : push);
     buf_append(&text, bytes + sizeof push - 1, size - (sizeof push - 1));
-    struct request *r = client_insert(c, before, buf_head(&text), text.len);
+    struct request *r = client_insert(c, client_first_unanswered(c), buf_head(&text), text.len);
     buf_release(&text);
     return r;
 }

@@ -90,7 +90,7 @@ struct role_view {
     uint32_t listen_ms;
     unsigned rank;  /* how many others would do better as the next leader */
     bool successor; /* another proxy could take over at once */
-    bool drained;   /* nothing is withheld, under way or uncommitted */
+    bool drained;   /* while yielding: nothing is withheld, under way or uncommitted */
     uint64_t random;
 };
 

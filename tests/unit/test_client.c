@@ -340,7 +340,8 @@ START_TEST(test_evict_unsent)
 END_TEST
 
 /* A request over query_max_bytes, counted with what its arguments take in the framer, ends its
- * client; over the total of all, those with large ones go, and small ones stay. */
+ * client; over the total of all, who has the largest goes, whoever is read then, and others stay.
+ */
 START_TEST(test_query_limits)
 {
     static char zeros[1 << 20];
@@ -369,9 +370,16 @@ START_TEST(test_query_limits)
     int a = join(NULL), b = join(NULL);
     say(a, "*1\r\n$100000000\r\n");
     say(b, "*1\r\n$100000000\r\n");
-    say_bytes(a, zeros, 700000);
+    say_bytes(a, zeros, 900000);
+    say_bytes(b, zeros, 100000);
+    ck_assert_uint_eq(w.all.count, 3);
+    say_bytes(b, zeros, 100000); /* it goes over, and who has most of it leaves */
+    hear(a, "", true);
+    ck_assert_uint_eq(w.all.count, 2);
     say_bytes(b, zeros, 700000);
     ck_assert_uint_eq(w.all.count, 2);
+    say_bytes(b, zeros, 700000);
+    hear(b, "", true);
     say(small, "345\r\n");
     hear(small, "$1\r\na\r\n", false);
     (void)close(small);
@@ -379,6 +387,32 @@ START_TEST(test_query_limits)
     (void)close(b);
     (void)close(big);
     (void)close(many);
+}
+END_TEST
+
+/* Each is found by its id as long as it is there, however many come and go. */
+START_TEST(test_ids)
+{
+    enum { MOST = 300 };
+    int fds[MOST];
+    uint64_t ids[MOST];
+
+    ck_assert_ptr_null(clients_find(&w.all, 1));
+    for (int i = 0; i < MOST; i++) {
+        struct client *c;
+        fds[i] = join(&c);
+        ids[i] = c->id;
+        ck_assert_ptr_eq(clients_find(&w.all, c->id), c);
+        if (i % 3 == 0) {
+            client_close(c, "it goes at once");
+        }
+    }
+    for (int i = 0; i < MOST; i++) {
+        struct client *c = clients_find(&w.all, ids[i]);
+        ck_assert((c != NULL) == (i % 3 != 0) && (c == NULL || c->id == ids[i]));
+        (void)close(fds[i]);
+    }
+    ck_assert_ptr_null(clients_find(&w.all, ids[MOST - 1] + 1));
 }
 END_TEST
 
@@ -453,6 +487,69 @@ START_TEST(test_order)
     finish(0, "+1\r\n");
     hear(fd, "+1\r\n$1\r\n2\r\n$3\r\nnow\r\n+3\r\n", false);
     ck_assert_uint_eq(w.pool.live_count, 0);
+    (void)close(fd);
+}
+END_TEST
+
+static void expect_links(const struct client *c, size_t count)
+{
+    const struct request *prev = NULL;
+
+    for (const struct request *r = c->first; r != NULL; r = r->next_of_client) {
+        ck_assert(r->prev_of_client == prev && r->client == c);
+        prev = r;
+        count--;
+    }
+    ck_assert_ptr_eq(c->last, prev);
+    ck_assert_uint_eq(count, 0);
+}
+
+/* Pushes stand in front of what is not answered, in the order in which they came. There may be any
+ * number of them: none is looked for among the others (which would take minutes here). */
+START_TEST(test_many_pushes)
+{
+    enum { PUSHES = 300000 };
+    struct client *c;
+    int fd = join(&c);
+    uint32_t number = 0;
+
+    say(fd, "HOLD\r\nHOLD\r\nnow\r\n");
+    for (uint32_t i = 0; i < PUSHES; i++) {
+        (void)client_insert(c, client_first_unanswered(c), &i, sizeof i);
+    }
+    ck_assert_ptr_eq(client_first_unanswered(c), w.held[0]);
+    expect_links(c, PUSHES + 3);
+    for (const struct request *r = c->first; r != w.held[0]; r = r->next_of_client) {
+        ck_assert_int_eq(memcmp(r->inline_reply, &number, sizeof number), 0);
+        number++;
+    }
+    ck_assert_uint_eq(number, PUSHES);
+    answer(0, "+1\r\n", 4);
+    ck_assert_ptr_eq(client_first_unanswered(c), w.held[1]);
+    struct request *between = client_insert(c, w.held[1], "+b\r\n", 4);
+    ck_assert_ptr_eq(between->prev_of_client, w.held[0]);
+    answer(1, "+2\r\n", 4);
+    ck_assert_ptr_null(client_first_unanswered(c));
+    struct request *last = client_insert(c, NULL, "+l\r\n", 4);
+    ck_assert_ptr_eq(c->last, last);
+    expect_links(c, PUSHES + 5);
+    (void)close(fd);
+}
+END_TEST
+
+/* What is answered early takes its place, and leaves the others theirs. */
+START_TEST(test_answered_early)
+{
+    struct client *c;
+    int fd = join(&c);
+
+    say(fd, "HOLD\r\nHOLD\r\nHOLD\r\n");
+    for (int i = 0; i < 3; i++) {
+        client_answer_early(w.held[i], i == 0 ? "+0\r\n" : i == 1 ? "+1\r\n" : "+2\r\n", 4);
+        expect_links(c, 3);
+        w.orphans++; /* the engine would hand it back */
+    }
+    hear(fd, "+0\r\n+1\r\n+2\r\n", false);
     (void)close(fd);
 }
 END_TEST
@@ -540,10 +637,13 @@ int main(void)
     tcase_add_test(bounds, test_never_reads);
     tcase_add_test(bounds, test_evict_unsent);
     tcase_add_test(bounds, test_query_limits);
+    tcase_add_test(bounds, test_ids);
     tcase_add_test(bounds, test_clients_max);
     tcase_add_test(bounds, test_ended_make_room);
     tcase_add_checked_fixture(out, setup, teardown);
     tcase_add_test(out, test_order);
+    tcase_add_test(out, test_many_pushes);
+    tcase_add_test(out, test_answered_early);
     tcase_add_test(out, test_barrier);
     tcase_add_test(out, test_reply_modes);
     tcase_add_test(out, test_quit);

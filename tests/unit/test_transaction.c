@@ -534,6 +534,30 @@ START_TEST(test_bounds)
 }
 END_TEST
 
+/* Over the bound of all, who holds most goes, and not who says the next word. */
+START_TEST(test_bound_of_others)
+{
+    enum { LARGE = 100000, SMALL = 1000 };
+    char *request = mem_calloc(1, LARGE + 100);
+
+    world_join(1);
+    world_say(1, "MULTI");
+    world_expect(1, OK);
+    memset(request + snprintf(request, LARGE, "SET a "), 'v', LARGE);
+    world_say(1, request);
+    world_expect(1, QUEUED);
+    world.all.limits.query_total_max_bytes = LARGE;
+    world_say(0, "MULTI");
+    world_expect(0, OK);
+    request[SMALL] = '\0';
+    world_say(0, request);
+    world_expect(0, QUEUED);
+    world_expect_closed(1);
+    ck_assert_uint_lt(world.all.query_bytes, (size_t)2 * SMALL);
+    free(request);
+}
+END_TEST
+
 /* A client that leaves inside a transaction takes it along. */
 START_TEST(test_leave)
 {
@@ -572,5 +596,5 @@ int main(void)
                     test_memory, test_shipped, test_shipped_in_vain, test_never, test_locals,
                     test_own_link, test_link_for_nothing, test_own_password, test_users, test_wait,
                     test_reply, test_subscribes, test_exec, test_scope, test_select, test_service,
-                    test_bounds, test_leave, test_many_keys);
+                    test_bounds, test_bound_of_others, test_leave, test_many_keys);
 }

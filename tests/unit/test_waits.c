@@ -115,7 +115,34 @@ START_TEST(test_time)
 }
 END_TEST
 
+/* Those whose time is over at once are found at once, and not each by another look at all who wait;
+ * who leaves meanwhile is not among them. */
+START_TEST(test_late)
+{
+    struct wait w[4] = {wants(900, 1, 10), wants(900, 99, 20), wants(900, 2, 15),
+                        wants(900, 1, 100)};
+
+    for (int i = 0; i < 4; i++) {
+        waits_add(&waits, &w[i]);
+    }
+    ASSERT_OVER(&w[0], 50);
+    ck_assert_uint_eq(waits_next_ns(&waits), 100);
+    ck_assert_ptr_eq(waits.late.first, &w[2]);
+    ck_assert_ptr_eq(waits.late.last, &w[1]);
+    waits_remove(&waits, &w[2]);
+    ck_assert_uint_eq(waits.count, 2);
+    ASSERT_OVER(&w[1], 50);
+    ASSERT_NONE(50);
+    ck_assert_uint_eq(waits.count, 1);
+    waits_add(&waits, &w[0]); /* it asks again */
+    state.flushed[0] = 900;
+    ASSERT_OVER(&w[3], 50);
+    ASSERT_OVER(&w[0], 50);
+    ck_assert_uint_eq(waits.count, 0);
+}
+END_TEST
+
 int main(void)
 {
-    return UNIT_RUN("waits", setup, NULL, test_counts, test_met, test_order, test_time);
+    return UNIT_RUN("waits", setup, NULL, test_counts, test_met, test_order, test_time, test_late);
 }
