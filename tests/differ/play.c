@@ -5,6 +5,7 @@
 #include "tests/differ/values.h"
 
 #include <check.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -66,7 +67,7 @@ static size_t fill_plain(struct performance *pf)
 
 /* Returns when the plain Redis has done all that was sent. It answers those whose requests it found
  * together in no order that helps, so that one question more is needed than it reads in turns. */
-static void settle_plain(struct performance *pf, size_t sent)
+static void settle_plain(struct performance *pf, int client, size_t sent)
 {
     struct wire *control = &pf->stage->controls[STAGE_PLAIN];
     size_t rounds = 1 + sent / PLAY_READ_BYTES, most;
@@ -74,7 +75,9 @@ static void settle_plain(struct performance *pf, size_t sent)
 
     do {
         wire_queue(control, "PING");
-        ck_assert_msg(stage_take(control, 1, &reply), "the plain Redis does not answer");
+        ck_assert_msg(stage_take(control, 1, &reply),
+                      "the plain Redis does not answer (program %" PRIu64 ", client %c)",
+                      pf->program->seed, 'A' + client);
         rounds -= rounds > 0;
         most = rounds == 0 ? fill_plain(pf) : 0;
     } while (rounds > 0 || most > PLAY_READ_BYTES * 2);
@@ -194,8 +197,9 @@ static bool is_alone(const struct performance *pf, size_t index)
             return true; /* what is said at once is told at once */
         }
     }
-    if (step_is(before, 0, "acl") && step_is(before, 1, "deluser")) {
-        return true; /* RULES_DELETED */
+    if (step_is(before, 0, "acl") &&
+        (step_is(before, 1, "deluser") || step_is(before, 1, "setuser"))) {
+        return true; /* RULES_CLOSED */
     }
     bool leaves = step_is(s, 0, "quit") && player_is_subscribed(&pf->players[s->client]);
     return s->alone || leaves || rest_waits(pf, s->client) || s->kind == STEP_RAW ||
@@ -330,15 +334,17 @@ static void send_pieces(struct performance *pf, struct player *pl, size_t first,
 }
 
 /* Both hear that the client says nothing more; the plain Redis has closed then. */
-static void half_close(struct performance *pf, struct player *pl)
+static void half_close(struct performance *pf, int client)
 {
+    struct player *pl = &pf->players[client];
+
     enum { TRIES = 400 };
 
     for (int side = 0; side < STAGE_SIDES; side++) {
         (void)shutdown(pl->wires[side].fd, SHUT_WR);
     }
     for (int i = 0; i < TRIES && !pl->wires[STAGE_PLAIN].ended; i++) {
-        settle_plain(pf, 0);
+        settle_plain(pf, client, 0);
     }
 }
 
@@ -378,17 +384,18 @@ static bool play_pipeline(struct performance *pf, size_t *at)
     }
     size_t sent = pl->wires[STAGE_PLAIN].out.len;
     send_pieces(pf, pl, start, *at);
-    settle_plain(pf, sent);
+    settle_plain(pf, first->client, sent);
     if (half) {
-        half_close(pf, pl);
+        half_close(pf, first->client);
         ++*at;
     }
     for (int i = 0; ends && pl->wires[STAGE_PLAIN].in.len == 0 && i < 100; i++) {
         stage_pause_ms(5);
-        settle_plain(pf, 0);
+        settle_plain(pf, first->client, 0);
     }
     if (ends) {
-        settle_plain(pf, 0); /* it may have been answered while we asked who blocks */
+        settle_plain(pf, first->client,
+                     0); /* it may have been answered while we asked who blocks */
     }
     return compare_all(pf) && (before + pf->blocked == 0 || compare_blocked(pf));
 }

@@ -30,7 +30,7 @@ struct rules_denied {
 #define RULES_SUICIDE   "in which a client kills itself is answered whole"
 #define RULES_UNLOGGED  "what may block, and `CLIENT REPLY`"
 #define RULES_NO_MULTI  "Who has lost the right to `MULTI` itself"
-#define RULES_DELETED   "Others of that user are closed a moment behind the answer"
+#define RULES_CLOSED    "are closed a moment behind the answer"
 #define RULES_REPLICAS  "| `REPLICAOF`, `SLAVEOF`, `FAILOVER` |"
 
 static const struct rules_denied denied[] = {
@@ -63,6 +63,9 @@ static const struct rules_denied denied[] = {
     {"client", "reply", RULES_MULTI, NULL},
     {"ping", NULL, RULES_MULTI | RULES_SUBSCRIBER, RULES_PING},
     {"pubsub", NULL, RULES_MULTI | RULES_SUBSCRIBER, RULES_PING},
+    /* If it takes a channel from its own user, Redis 7.0 frees the client that it runs for, and
+     * ends (ACLKillPubsubClientsIfNeeded in acl.c). */
+    {"acl", "setuser", RULES_SUBSCRIBER, NULL},
     /* Its lines come when they come; tests/system/test_clients.c has it. */
     {"monitor", NULL, RULES_EVER, NULL},
     /* Whether a child still saves is a matter of time; and seconds of computing. */
@@ -228,6 +231,7 @@ static const struct rules_loose loose[] = {
     {"zscan", NULL, FRAMES_SCAN_PAIRS, RULES_EVER, NULL},
     {"sscan", NULL, FRAMES_SCAN, RULES_EVER, NULL},
     {"scan", NULL, FRAMES_SCAN, RULES_EVER, NULL},
+    {"dump", NULL, FRAMES_TYPE, RULES_REPLICA, RULES_COPY}, /* as XINFO */
     {"dump", NULL, FRAMES_DUMP, RULES_EVER, NULL},
     {"function", "dump", FRAMES_LENGTH, RULES_EVER, NULL},
     {"config", "get", FRAMES_PAIRS, RULES_EVER, NULL},
@@ -427,7 +431,7 @@ const char *rules_missing_line(const char *compatibility)
         RULES_LINK,   RULES_FORGOTTEN, RULES_ENDS, /* messages.c */
         RULES_RIGHTS,                              /* player.c */
         RULES_FAILS,  RULES_PUBLISHED, RULES_OUTPUT,   RULES_CONTEXT,  RULES_FEW,
-        RULES_PUSH,   RULES_SUICIDE,   RULES_UNLOGGED, RULES_NO_MULTI, RULES_DELETED};
+        RULES_PUSH,   RULES_SUICIDE,   RULES_UNLOGGED, RULES_NO_MULTI, RULES_CLOSED};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strstr(compatibility, others[i]) == NULL) {
             return others[i];
