@@ -13,6 +13,7 @@ libsim_a_SOURCES = \
 	tests/sim/network.c tests/sim/network.h \
 	tests/sim/node.c tests/sim/node.h \
 	tests/sim/pair.c tests/sim/pair.h \
+	tests/sim/pair_bring.c tests/sim/pair_impl.h \
 	tests/sim/pair_snaps.c tests/sim/pair_snaps.h \
 	tests/sim/redis.c tests/sim/redis.h \
 	tests/sim/shadow.c tests/sim/shadow.h \
