@@ -667,6 +667,10 @@ static void router_take_cached(struct router *router, struct client *c, const st
 void router_request(struct router *router, struct client *c, const struct resp_arg *argv,
                     size_t argc)
 {
+    if (c->blocks && c->unanswered > 0) {
+        client_postpone(c); /* also what is answered here: Redis does not look at it either */
+        return;
+    }
     if (c->caching != CLIENT_CACHING_UNSAID) {
         router_take_cached(router, c, argv, argc);
     } else {

@@ -119,7 +119,13 @@ static void say_rest(struct maker *m, int kind, bool alone)
                                            {"CLIENT", "ID"},
                                            {"MULTI"},
                                            {"EXEC"},
-                                           {"LRANGE", "lw", "0", "-1"}};
+                                           {"LRANGE", "lw", "0", "-1"},
+                                           {"SELECT", "2"},
+                                           {"GET"},
+                                           {"CLIENT", "SETNAME", "n3"},
+                                           {"CLIENT", "NO-EVICT", "on"},
+                                           {"CLIENT", "UNBLOCK", "99999"},
+                                           {"PUBSUB", "NUMPAT"}};
     static const struct rows reads = ROWS(words);
     bool multi = alone && maker_chance(m, 25);
 
@@ -127,7 +133,7 @@ static void say_rest(struct maker *m, int kind, bool alone)
         MAKER_SAY(m, "MULTI")->behind = true;
     }
     for (uint64_t n = 1 + random_below(&m->r, 4); n > 0; n--) {
-        if (!alone) {
+        if (!alone || (!multi && maker_chance(m, 30))) {
             maker_say_row(m, &reads)->behind = true;
         } else if (!multi && maker_chance(m, 15)) {
             maker_say_row(m, &sleeping[kind])->behind = true; /* and again */

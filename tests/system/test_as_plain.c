@@ -689,6 +689,17 @@ START_TEST(what_is_not_heard_or_not_said)
 }
 END_TEST
 
+/* What stands behind a command that blocks waits, whoever is to answer it. */
+START_TEST(what_stands_behind_what_blocks)
+{
+    DUEL("B~BLPOP l 0", "=1", "B~CLIENT PAUSE 100000 WRITE", "B~CLIENT SETNAME x", "A SET x 1",
+         "A RPUSH l 1", "B<", "B<", "B<", "A~SET y 1", "A|", "B CLIENT UNPAUSE", "A<");
+    DUEL("B~BLPOP l 0", "=1", "B~SELECT 3", "B~NOSUCH", "B~LLEN l", "C~BLPOP l 0", "=2",
+         "A RPUSH l 1 2 3", "B<", "C<", "B<", "B<", "B<", "A DEL l");
+    DUEL("B~BLPOP l 0", "=1", "B~QUIT", "A RPUSH l 1", "B<", "B<", "B?");
+}
+END_TEST
+
 /* Subscribers lose their channels, and nothing else matters for that; what a subscriber has no
  * right to is refused for that reason; and a database stays chosen. */
 START_TEST(rights_are_lost)
@@ -743,7 +754,7 @@ int main(void)
                 slow_commands, slow_commands_of_whom, slow_commands_kept, client_limits,
                 debug_commands, loadaof_loses_nothing, debug_reloads, debug_populates,
                 replicas_to_write, nosave_loses_nothing, commands_are_counted,
-                what_is_not_heard_or_not_said, rights_are_lost);
+                what_is_not_heard_or_not_said, rights_are_lost, what_stands_behind_what_blocks);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }
