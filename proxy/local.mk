@@ -53,7 +53,11 @@ libproxyio_a_SOURCES = \
 	proxy/clients/acl.c proxy/clients/acl.h \
 	proxy/clients/acl_rights.c \
 	proxy/clients/client.c proxy/clients/client.h \
-	proxy/clients/client_ids.c proxy/clients/client_limits.c \
+	proxy/clients/client_ids.c \
+	proxy/clients/client_impl.h \
+	proxy/clients/client_limits.c \
+	proxy/clients/client_read.c \
+	proxy/clients/client_reply.c \
 	proxy/clients/monitor.c proxy/clients/monitor.h \
 	proxy/clients/pubsub.c proxy/clients/pubsub.h \
 	proxy/clients/pubsub_commands.c \
