@@ -579,8 +579,14 @@ void load_hang_up(struct load *l)
     }
 }
 
+/* Whether that is no value: nobody may read now. */
+static bool is_refused(const char *reply)
+{
+    return strncmp(reply, "-LOADING", 8) == 0 || strncmp(reply, "-MASTERDOWN", 11) == 0;
+}
+
 /* Asks for the key until there is an answer: who leads may change meanwhile, which closes the
- * connection. Returns when that was asked which was answered. */
+ * connection, or the lease may be over. Returns when that was asked which was answered. */
 static uint64_t ask_for(struct load *l, struct wire *wire, const struct key *key, struct buf *reply)
 {
     uint64_t sent_ns, end_ns = clock_now_ns() + WIRE_PATIENCE_MS * CLOCK_NS_PER_MS;
@@ -593,8 +599,12 @@ static uint64_t ask_for(struct load *l, struct wire *wire, const struct key *key
             wire_command(wire, "GET", key->name);
         }
         int rv = wire_reply(wire, reply, WIRE_PATIENCE_MS);
-        if (rv == ERR_OK) {
+        if (rv == ERR_OK && (!is_refused((char *)buf_head(reply)) || sent_ns >= end_ns)) {
             return sent_ns;
+        }
+        if (rv == ERR_OK) {
+            (void)poll(NULL, 0, RECONNECT_MS);
+            continue;
         }
         ck_assert_msg(rv == ERR_CLOSED && sent_ns < end_ns, "reading %s: %s", key->name,
                       err_text(rv));

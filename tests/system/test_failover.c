@@ -627,14 +627,24 @@ START_TEST(everything_is_lost)
 }
 END_TEST
 
+/* For planned hand-overs: no lease is to run out. */
+static void serve_with_long_lease(void)
+{
+    struct cluster_options options = system_options;
+
+    options.lease_ms = CLUSTER_LONG_LEASE_MS;
+    system_serve_with(&options);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("failover");
 
     SYSTEM_CASE(suite, "lost", serve_to_be_cut, 120 + 20 * (int)failovers_wanted(),
                 leaders_are_lost);
-    SYSTEM_CASE(suite, "hand-overs", system_serve, 180, hand_overs);
-    SYSTEM_CASE(suite, "hand-overs of reads", system_serve, 180, hand_overs_while_all_read);
+    SYSTEM_CASE(suite, "hand-overs", serve_with_long_lease, 180, hand_overs);
+    SYSTEM_CASE(suite, "hand-overs of reads", serve_with_long_lease, 180,
+                hand_overs_while_all_read);
     SYSTEM_CASE(
         suite, "frozen", system_serve,
         180 + (int)(wanted_of("PAUSES", PAUSES_DEFAULT) * (30 + wanted_of("PAUSE_MS", 0) / 1000)),
