@@ -1,8 +1,10 @@
 #include "proxy/snapshot/storing.h"
 
 enum {
-    /* A node that does not even answer is waited for so much shorter … */
+    /* A node that does not even answer is waited for so much shorter, if a quorum needs it once
+     * more and so often again … */
     STORING_AWAY_PART = 10,
+    STORING_AWAY_TURNS = 3,
     /* … and one that is needed for a quorum, and is being given another, so much longer. */
     STORING_BUSY_TIMES = 30,
 };
@@ -24,6 +26,18 @@ void storing_again(struct storing *s, uint64_t now_ns)
     s->moved_ns = now_ns;
 }
 
+bool storing_is_enough(const struct storing *s)
+{
+    return s->stored > s->members / 2;
+}
+
+/* Whether it is the turn of those that don't answer, since nobody else is left and a quorum lacks
+ * it. */
+static bool storing_needs_away(const struct storing *s)
+{
+    return s->away != 0 && !storing_is_enough(s) && s->away_turns < STORING_AWAY_TURNS;
+}
+
 bool storing_next(struct storing *s, uint64_t now_ns, uint32_t answering, bool all)
 {
     s->turn = 0;
@@ -35,20 +49,23 @@ bool storing_next(struct storing *s, uint64_t now_ns, uint32_t answering, bool a
         uint32_t next = all ? s->to_store : s->to_store & -s->to_store;
         s->to_store &= ~next;
         s->turn = next & answering;
+        s->away |= next & ~answering;
+    }
+    if (s->turn == 0 && storing_needs_away(s)) {
+        uint32_t next = (s->away & answering) != 0 ? s->away & answering : s->away;
+        s->turn = all ? next : next & -next;
+        s->away &= ~s->turn;
+        s->away_turns++;
     }
     storing_again(s, now_ns);
     return s->turn != 0;
-}
-
-bool storing_is_enough(const struct storing *s)
-{
-    return s->stored > s->members / 2;
 }
 
 static enum storing_end storing_end(struct storing *s, const struct storing_view *v,
                                     enum storing_end why)
 {
     s->stored += v->stored;
+    s->away_turns = v->stored > 0 ? 0 : s->away_turns;
     s->no_room += storing_count(v->full);
     return why;
 }
@@ -100,6 +117,7 @@ enum storing_end storing_look(struct storing *s, const struct storing_view *v)
         }
     }
     if (v->now_ns - s->moved_ns > s->patience_ns / (answers ? 1 : STORING_AWAY_PART)) {
+        s->away |= answers || v->stored > 0 ? 0 : s->turn & ~v->busy; /* nobody is counted twice */
         return storing_put_back(s, v, STORING_SILENT);
     }
     return STORING_ON;

@@ -5,7 +5,8 @@
  * Left out are nodes that don't answer, have no room, or take nothing for long: they are repaired
  * when they can be; and those that keep another in its place, which is as good. One that is being
  * given another snapshot is put back behind the others as long as it is needed for a quorum, and
- * waited for longer; once a quorum has it, it is left out, too.
+ * waited for longer; once a quorum has it, it is left out, too. Those that don't answer are turned
+ * to again where a quorum needs them, a few times: all may stand still at once, if their disks do.
  */
 #ifndef PROXY_SNAPSHOT_STORING_H
 #define PROXY_SNAPSHOT_STORING_H
@@ -17,11 +18,13 @@
 struct storing {
     uint32_t to_store; /* whose turn is to come … */
     uint32_t later;    /* … and after these, because they were being given another */
+    uint32_t away;     /* … and that did not answer when it was their turn */
     uint32_t turn;     /* whose turn it is; 0: nobody's */
     unsigned members, stored, no_room; /* numbers of nodes */
     uint64_t patience_ns;
     uint64_t taken_bytes, moved_ns; /* by those whose turn it is, and when that last changed */
-    uint64_t busy_ns; /* since when all that stand out are being given another; 0: not so */
+    uint64_t busy_ns;    /* since when all that stand out are being given another; 0: not so */
+    unsigned away_turns; /* of those that are away, since one has got it last */
 };
 
 /* How those fare whose turn it is. */

@@ -78,7 +78,7 @@ START_TEST(all_at_once)
 END_TEST
 
 /* One that takes nothing is waited for so long, whatever it took before; one that does not answer
- * any more a tenth of that. It does not come again. */
+ * any more a tenth of that. The one does not come again, the other does if a quorum needs it. */
 START_TEST(patience)
 {
     expect_next(1);
@@ -103,8 +103,75 @@ START_TEST(patience)
     now += PATIENCE;
     ck_assert_int_eq(look_at(0, 0), STORING_ON);
     all_have_it(1);
-    expect_next(0);
     ck_assert(!storing_is_enough(&s));
+    expect_next(2);
+    all_have_it(1);
+    expect_next(0);
+    ck_assert(storing_is_enough(&s));
+}
+END_TEST
+
+/* It is its turn, and it says nothing. */
+static void is_silent(void)
+{
+    struct storing_view v = view(0);
+
+    v.answering = 0;
+    v.now_ns = now += PATIENCE / 10;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_ON);
+    v.now_ns = ++now;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_SILENT);
+}
+
+/* All stand still at once: it is the turn of those that were left out again, a few times, and again
+ * so often when one has got it. */
+START_TEST(all_stand_still)
+{
+    expect_next(1);
+    is_silent();
+    for (int i = 0; i < 2; i++) {
+        ck_assert(storing_next(&s, now, 0, false));
+        ck_assert_uint_eq(s.turn, 1);
+        is_silent();
+    }
+    ck_assert(storing_next(&s, now, 4, false)); /* rather one that answers */
+    ck_assert_uint_eq(s.turn, 4);
+    all_have_it(1);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(storing_next(&s, now, 0, false));
+        ck_assert_uint_eq(s.turn, 1);
+        is_silent();
+    }
+    ck_assert(!storing_next(&s, now, 0, false));
+    ck_assert(!storing_is_enough(&s));
+}
+END_TEST
+
+/* Who has it is not turned to again, nor who is put back already, nor anybody when a quorum has it.
+ */
+START_TEST(nobody_comes_twice)
+{
+    struct storing_view v = view(0);
+
+    ck_assert(storing_next(&s, now, ALL, true));
+    ck_assert_uint_eq(s.turn, ALL);
+    v.stored = 1;
+    v.answering = 0;
+    v.now_ns = now += PATIENCE;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_SILENT);
+    ck_assert(!storing_next(&s, now, ALL, true));
+
+    setup();
+    ck_assert(storing_next(&s, now, ALL, true));
+    v.stored = 0;
+    v.busy = 2;
+    v.now_ns = now += PATIENCE;
+    ck_assert_int_eq(storing_look(&s, &v), STORING_SILENT);
+    expect_next(2);
+    all_have_it(1);
+    expect_next(1);
+    all_have_it(1);
+    expect_next(0); /* two of three have it */
 }
 END_TEST
 
@@ -168,7 +235,7 @@ START_TEST(busy_and_needed)
     ck_assert_int_eq(look_at(0, 0), STORING_ON); /* is about to take, and has patience for that */
     now++;
     ck_assert_int_eq(look_at(0, 1), STORING_SILENT);
-    expect_next(0);
+    expect_next(4); /* which answers again */
 }
 END_TEST
 
@@ -222,8 +289,8 @@ START_TEST(busy_and_not_needed)
 }
 END_TEST
 
-/* One that is busy among others is put back also if those end otherwise, and not waited for if it
- * does not answer at all. */
+/* One that is busy among others is put back also if those end otherwise, and not waited for so
+ * long if it does not answer at all. */
 START_TEST(busy_among_others)
 {
     ck_assert(storing_next(&s, now, ALL, true));
@@ -240,14 +307,15 @@ START_TEST(busy_among_others)
     v.answering = 1;
     v.now_ns = now + PATIENCE / 10 + 1;
     ck_assert_int_eq(storing_look(&s, &v), STORING_SILENT);
-    ck_assert(!storing_next(&s, now, 1, false));
+    ck_assert(storing_next(&s, now, 1, false)); /* as one that does not answer */
+    ck_assert_uint_eq(s.turn, 2);
     ck_assert(!storing_is_enough(&s));
 }
 END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("storing", setup, NULL, one_after_the_other, all_at_once, patience, no_room,
-                    another_in_its_place, busy_and_needed, busy_together, busy_and_not_needed,
-                    busy_among_others);
+    return UNIT_RUN("storing", setup, NULL, one_after_the_other, all_at_once, patience,
+                    all_stand_still, nobody_comes_twice, no_room, another_in_its_place,
+                    busy_and_needed, busy_together, busy_and_not_needed, busy_among_others);
 }
