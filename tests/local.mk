@@ -4,6 +4,7 @@ UNIT_TESTS = \
 	test_acceptor_append \
 	test_acceptor_conf \
 	test_acceptor_rot \
+	test_acceptor_snaps \
 	test_acceptor_trim \
 	test_acl \
 	test_adopt \
@@ -151,6 +152,7 @@ test_acceptor_SOURCES = tests/unit/test_acceptor.c tests/lib/fake_storage.c
 test_acceptor_append_SOURCES = tests/unit/test_acceptor_append.c tests/lib/fake_storage.c
 test_acceptor_conf_SOURCES = tests/unit/test_acceptor_conf.c tests/lib/fake_storage.c
 test_acceptor_rot_SOURCES = tests/unit/test_acceptor_rot.c tests/lib/fake_storage.c
+test_acceptor_snaps_SOURCES = tests/unit/test_acceptor_snaps.c tests/lib/fake_storage.c
 test_acceptor_trim_SOURCES = tests/unit/test_acceptor_trim.c tests/lib/fake_storage.c
 test_base64_SOURCES = tests/unit/test_base64.c
 test_buf_SOURCES = tests/unit/test_buf.c
