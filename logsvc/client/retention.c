@@ -173,19 +173,44 @@ static uint32_t retention_same_place(const struct catalogue_view *view,
     return set;
 }
 
+/* Who lacks that one. */
+static void retention_repair(const struct catalogue_view *view, const struct catalogue_entry *e,
+                             struct retention_plan *out)
+{
+    out->by = e->info;
+    out->lacking = view->answered & ~e->on & ~retention_same_place(view, e);
+    out->repair = out->lacking != 0;
+}
+
+/* Nothing is proven: what was may have rotted on too many. The newest from which a Redis may be
+ * brought up is all that there is then, wherever it is. */
+static void retention_save_last(const struct catalogue_view *view, struct retention_plan *out)
+{
+    for (unsigned i = 0; i < view->count; i++) {
+        if (view->entries[i].counts != 0) {
+            retention_repair(view, &view->entries[i], out);
+            return;
+        }
+    }
+}
+
 void retention_plan(const struct retention_config *config, const struct catalogue_view *view,
                     uint64_t wall_ms, struct retention_plan *out)
 {
     const struct catalogue_entry *newest = retention_newest(view);
 
     *out = (struct retention_plan){0};
-    if (!view->quorum || newest == NULL) {
+    if (!view->quorum) {
+        return;
+    }
+    if (newest == NULL) {
+        retention_save_last(view, out);
         return;
     }
     unsigned oldest = retention_oldest(config, view, wall_ms);
     bool all = oldest == view->count;
     unsigned thin = retention_thin(config, view, oldest), from = oldest;
-    out->by = newest->info;
+    retention_repair(view, newest, out);
     if (!all) {
         from = retention_oldest_needed(config, view, newest, wall_ms, oldest);
         out->to = view->entries[from].info.offset;
@@ -206,6 +231,4 @@ void retention_plan(const struct retention_config *config, const struct catalogu
     }
     out->mark = (newest->on & ~newest->verified) != 0 && !MUTANT(TRIM_NEWEST);
     out->marked = newest->info;
-    out->lacking = view->answered & ~newest->on & ~retention_same_place(view, newest);
-    out->repair = out->lacking != 0;
 }

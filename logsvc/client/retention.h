@@ -39,7 +39,8 @@ struct retention_plan {
     struct snapshot_info deletes[CATALOGUE_ENTRIES_MAX];
     bool mark; /* nodes hold this one without the mark that others have: */
     struct snapshot_info marked;
-    bool repair; /* nodes that answered lack the newest proven one: */
+    bool repair; /* nodes that answered lack the newest proven one; or, where none is, the newest
+                    that counts: */
     uint32_t lacking;
 };
 

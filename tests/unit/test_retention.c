@@ -110,6 +110,30 @@ START_TEST(unverified_and_lacking)
 }
 END_TEST
 
+/* Where too many have lost it nothing is proven: the last copy goes to all the others, and nothing
+ * else is done. */
+START_TEST(the_last_copy)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        entries[i].proven = entries[i].stored = false;
+        entries[i].on = entries[i].counts = entries[i].verified = i == 0 ? 0 : 4;
+    }
+    entries[0].on = 1; /* somebody has begun to store it, and nobody has verified it */
+    decide(true);
+    expect(0, 0);
+    ck_assert(plan.repair && !plan.mark);
+    ck_assert_uint_eq(plan.lacking, 3);
+    ck_assert_uint_eq(plan.by.offset, 300);
+    decide(false);
+    ck_assert(!plan.repair);
+    for (unsigned i = 0; i < 4; i++) {
+        entries[i].on = entries[i].counts = 7;
+    }
+    decide(true);
+    ck_assert(!plan.repair);
+}
+END_TEST
+
 /* What the log was begun with counts without a mark: it is kept among the others, as long as there
  * are no more than `keep`; not if it does not count, or not on a quorum. */
 START_TEST(the_first_one)
@@ -322,7 +346,7 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("retention", setup, NULL, by_count_age_and_window, in_doubt_nothing_goes,
-                    unverified_and_lacking, the_first_one, what_is_needed,
+                    unverified_and_lacking, the_last_copy, the_first_one, what_is_needed,
                     what_is_needed_is_not_known, what_is_in_use, what_a_node_needs_is_not_asked_for,
                     many_are_thinned_out);
 }
