@@ -8,6 +8,7 @@
 #include "proxy/ctl/ctl_link.h"
 
 #include "common/clock.h"
+#include "proxy/ctl/moment.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,38 @@ static int ctl_snapshot_news(struct ctl_link *link, struct ctl_text *status)
     return rc;
 }
 
+/* How far back restore reaches: the oldest one from which a Redis may be brought up. Its log is
+ * kept. */
+static void ctl_snapshot_print_earliest(const struct ctl_text *status)
+{
+    unsigned long long offset, wall_ms, oldest = 0, oldest_ms = 0;
+    char counts[8], number[32], time[MOMENT_TEXT_BYTES];
+    bool found = false;
+
+    for (size_t i = 0; i < status->count; i++) {
+        const char *row = status->lines[i].value;
+        if (!ctl_text_is_row(&status->lines[i]) ||
+            !ctl_text_field(row, "counts", counts, sizeof counts) || strcmp(counts, "yes") != 0 ||
+            !ctl_text_field(row, "offset", number, sizeof number)) {
+            continue;
+        }
+        offset = strtoull(number, NULL, 10);
+        wall_ms =
+            ctl_text_field(row, "wall_ms", number, sizeof number) ? strtoull(number, NULL, 10) : 0;
+        if (!found || offset < oldest) {
+            oldest = offset;
+            oldest_ms = wall_ms;
+            found = true;
+        }
+    }
+    if (found) {
+        printf("restore --at goes back to offset %llu, of %s\n", oldest,
+               moment_print(oldest_ms, time));
+    } else {
+        printf("restore --at has nothing to go back to yet\n");
+    }
+}
+
 int ctl_snapshot_list(const struct ctl *ctl, int argc, char **argv)
 {
     struct ctl_link link;
@@ -68,6 +101,9 @@ int ctl_snapshot_list(const struct ctl *ctl, int argc, char **argv)
     rc = ctl_snapshot_news(&link, &status);
     if (rc == CTL_EXIT_DONE) {
         ctl_text_print(&status, ctl->json, "snapshot", stdout);
+        if (!ctl->json) {
+            ctl_snapshot_print_earliest(&status);
+        }
         ctl_text_fini(&status);
     }
     ctl_link_close(&link);
@@ -157,7 +193,9 @@ static int ctl_snapshot_wait(const struct ctl *ctl, struct ctl_link *link, long 
     for (;;) {
         int rc = ctl_snapshot_status(link, true, &status);
         if (rc != CTL_EXIT_DONE) {
-            return CTL_EXIT_TIMEOUT; /* that proxy has ended, and with it the run */
+            ctl_complain("if that proxy has ended, so has what it was doing: snapshot list shows "
+                         "what there is");
+            return CTL_EXIT_TIMEOUT;
         }
         if (ctl_text_number(&status, "runs") > runs) {
             break;
@@ -226,10 +264,23 @@ int ctl_snapshot_now(const struct ctl *ctl, int argc, char **argv)
     return ctl_snapshot_run(ctl, "NOW", NULL);
 }
 
+/* Of the command line; false: complained. */
+static bool ctl_snapshot_is_offset(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    bool good = digits > 0 && text[digits] == '\0';
+
+    if (!good) {
+        ctl_complain("not the offset of a snapshot, as snapshot list has it: %s", text);
+    }
+    return good;
+}
+
 int ctl_snapshot_verify(const struct ctl *ctl, int argc, char **argv)
 {
     (void)argc;
-    return ctl_snapshot_run(ctl, "VERIFY", argv[0]);
+    return ctl_snapshot_is_offset(argv[0]) ? ctl_snapshot_run(ctl, "VERIFY", argv[0])
+                                           : CTL_EXIT_USAGE;
 }
 
 int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv)
@@ -238,9 +289,12 @@ int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv)
     struct ctl_link link;
     struct ctl_text status;
     char *text = NULL;
-    int rc = ctl_link_open(&link, ctl, ctl->host, ctl->port, true);
 
     (void)argc;
+    if (!ctl_snapshot_is_offset(argv[0])) {
+        return CTL_EXIT_USAGE;
+    }
+    int rc = ctl_link_open(&link, ctl, ctl->host, ctl->port, true);
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
@@ -257,7 +311,8 @@ int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv)
             ctl_complain("%s", error);
             rc = CTL_EXIT_FAILED;
         } else if (over) {
-            printf("deleted: the snapshot at offset %s\n", argv[0]);
+            printf(ctl->json ? "{\"deleted\": %s}\n" : "deleted: the snapshot at offset %s\n",
+                   argv[0]);
         }
         ctl_text_fini(&status);
         if (over) {

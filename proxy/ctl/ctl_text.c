@@ -1,9 +1,11 @@
 #include "proxy/ctl/ctl_text.h"
 
 #include "common/mem.h"
+#include "proxy/ctl/moment.h"
 
 #include <cjson/cJSON.h>
 #include <ctype.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +117,34 @@ static bool ctl_is_of_kind(const struct ctl_line *line, const char *kind)
 
 /* ---- tables ---- */
 
+/* Fields that are wall times in milliseconds: in a table they are times, as --at takes them. */
+static const struct ctl_time {
+    const char *name, *head;
+} ctl_times[] = {
+    {"wall_ms", "wall time"}, {"taken_ms", "taken at"}, {"verified_ms", "verified at"}};
+
+static const struct ctl_time *ctl_find_time(const char *name)
+{
+    for (size_t i = 0; i < sizeof ctl_times / sizeof *ctl_times; i++) {
+        if (strcmp(ctl_times[i].name, name) == 0) {
+            return &ctl_times[i];
+        }
+    }
+    return NULL;
+}
+
+/* The value as it stands in a cell, in its place. */
+static void ctl_make_cell(const char *name, char text[CTL_TEXT_CELL_MAX])
+{
+    char time[MOMENT_TEXT_BYTES];
+
+    if (ctl_find_time(name) != NULL && ctl_is_number(text)) {
+        uint64_t wall_ms = strtoull(text, NULL, 10);
+        (void)snprintf(text, CTL_TEXT_CELL_MAX, "%s",
+                       wall_ms != 0 ? moment_print(wall_ms, time) : "-");
+    }
+}
+
 struct ctl_column {
     char name[CTL_TEXT_CELL_MAX];
     size_t width;
@@ -125,6 +155,12 @@ struct ctl_columns {
     struct ctl_column at[CTL_TEXT_COLUMNS_MAX];
     size_t count;
 };
+
+static const char *ctl_head(const char *name)
+{
+    const struct ctl_time *time = ctl_find_time(name);
+    return time != NULL ? time->head : name;
+}
 
 static struct ctl_column *ctl_column(struct ctl_columns *columns, const char *name)
 {
@@ -137,7 +173,7 @@ static struct ctl_column *ctl_column(struct ctl_columns *columns, const char *na
         return NULL;
     }
     struct ctl_column *column = &columns->at[columns->count++];
-    *column = (struct ctl_column){.width = strlen(name), .numbers = true};
+    *column = (struct ctl_column){.width = strlen(ctl_head(name)), .numbers = true};
     (void)snprintf(column->name, sizeof column->name, "%s", name);
     return column;
 }
@@ -149,6 +185,7 @@ static void ctl_measure(struct ctl_columns *columns, const char *value)
     while (ctl_next_field(&value, name, text)) {
         struct ctl_column *column = ctl_column(columns, name);
         if (column != NULL) {
+            ctl_make_cell(name, text);
             column->width = strlen(text) > column->width ? strlen(text) : column->width;
             column->numbers = column->numbers && (ctl_is_number(text) || text[0] == '\0');
         }
@@ -170,7 +207,7 @@ static void ctl_print_head(const char *kind, int key_width, const struct ctl_col
     char word[CTL_TEXT_CELL_MAX];
 
     for (size_t i = 0; i <= columns->count; i++) {
-        const char *name = i == 0 ? kind : columns->at[i - 1].name;
+        const char *name = i == 0 ? kind : ctl_head(columns->at[i - 1].name);
         size_t len = 0;
         for (; name[len] != '\0' && len + 1 < sizeof word; len++) {
             word[len] = (char)(name[len] == '_' ? ' ' : toupper((unsigned char)name[len]));
@@ -210,6 +247,7 @@ void ctl_text_print_rows(const struct ctl_text *t, const char *kind, FILE *out)
         for (size_t k = 0; k < columns.count; k++) {
             char text[CTL_TEXT_CELL_MAX] = "-";
             (void)ctl_text_field(t->lines[i].value, columns.at[k].name, text, sizeof text);
+            ctl_make_cell(columns.at[k].name, text);
             ctl_print_cell(text, &columns.at[k], k + 1 == columns.count, out);
         }
         fputc('\n', out);

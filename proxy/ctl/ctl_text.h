@@ -35,7 +35,7 @@ bool ctl_text_field(const char *value, const char *name, char *out, size_t size)
 bool ctl_text_is_row(const struct ctl_line *line);
 
 /* Prints all rows of a kind as a table with the fields' names as its head; numbers stand to the
- * right. Nothing if there is none. */
+ * right, wall_ms, taken_ms and verified_ms are times. Nothing if there is none. */
 void ctl_text_print_rows(const struct ctl_text *t, const char *kind, FILE *out);
 /* Prints the lines that are no rows, aligned. */
 void ctl_text_print_lines(const struct ctl_text *t, FILE *out);

@@ -64,6 +64,29 @@ START_TEST(table)
 }
 END_TEST
 
+/* Wall times can be read, and told to --at; what never was is "-". JSON has numbers. */
+START_TEST(times)
+{
+    static const char bytes[] = "snapshot1:offset=5,wall_ms=1795356120250,verified_ms=0\n"
+                                "snapshot2:offset=0,wall_ms=1000,verified_ms=1795356120250\n";
+    FILE *out = open_memstream(&printed, &printed_size);
+
+    ctl_text_fini(&text);
+    ctl_text_init(&text, bytes, sizeof bytes - 1, "");
+    ctl_text_print_rows(&text, "snapshot", out);
+    fclose(out);
+    ck_assert_str_eq(printed,
+                     "SNAPSHOT   OFFSET  WALL TIME                 VERIFIED AT\n"
+                     "snapshot1       5  2026-11-22T14:02:00.250Z  -\n"
+                     "snapshot2       0  1970-01-01T00:00:01.000Z  2026-11-22T14:02:00.250Z\n");
+    free(printed);
+    out = open_memstream(&printed, &printed_size);
+    ctl_text_print_json(&text, out);
+    fclose(out);
+    ck_assert_ptr_nonnull(strstr(printed, "\"wall_ms\":\t1795356120250"));
+}
+END_TEST
+
 /* Lines that are no rows, aligned. */
 START_TEST(lines)
 {
@@ -112,5 +135,5 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN("ctl_text", setup, teardown, values, table, lines, json, nonsense);
+    return UNIT_RUN("ctl_text", setup, teardown, values, table, times, lines, json, nonsense);
 }
