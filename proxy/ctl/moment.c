@@ -173,11 +173,10 @@ static bool moment_ago(const char *at, uint64_t now_ms, struct moment *out)
     static const struct {
         const char *name;
         uint64_t ms;
-    } units[] = {{"s", 1000},         {"sec", 1000},
-                 {"second", 1000},    {"min", 60000},
-                 {"minute", 60000},   {"h", 3600000},
-                 {"hour", 3600000},   {"day", 86400000},
-                 {"week", 604800000}, {"fortnight", 1209600000}};
+    } units[] = {
+        {"s", 1000},       {"sec", 1000},       {"second", 1000},         {"m", 60000},
+        {"min", 60000},    {"minute", 60000},   {"h", 3600000},           {"hour", 3600000},
+        {"day", 86400000}, {"week", 604800000}, {"fortnight", 1209600000}};
     uint64_t n;
 
     if (strcasecmp(at, "now") == 0) {

@@ -31,6 +31,7 @@ static const struct {
     {"now", false, false, NOW_MS},
     {"5 minutes ago", false, false, NOW_MS - 300000},
     {"90s ago", false, false, NOW_MS - 90000},
+    {"5m ago", false, false, NOW_MS - 300000},
     {"1 hour ago", false, false, NOW_MS - 3600000},
     {"2 Days ago", false, false, NOW_MS - 172800000},
     {"2026-11-22T09:02:00", false, true, NOW_MS},
