@@ -31,6 +31,7 @@ enum ctl_option {
     CTL_OPTION_ALL = 1u << 8,
     CTL_OPTION_NODES = 1u << 9, /* --log-nodes, --cluster-id, --log-id */
     CTL_OPTION_S3 = 1u << 10,
+    CTL_OPTION_MARKS = 1u << 11,
 };
 
 struct settings;
@@ -39,14 +40,16 @@ struct ctl {
     const char *host; /* the proxy that is asked first */
     int port;
     const char *user, *password; /* "": none */
+    const char *password_option; /* which says it: for messages */
     uint32_t timeout_ms;         /* for connecting and for each answer */
     uint64_t wait_ms;            /* for what a verb waits for; 0: as long as it takes */
+    uint64_t mark_ms;            /* between two marks of a tail; 0: there are none */
     bool json;
 
     /* As they were given; NULL: they were not. */
     const char *from, *until, *db, *keys, *at, *to, *log_nodes, *cluster_id, *log_id;
     const char *to_log, *to_cluster_id, *to_log_id; /* a new log that restore makes */
-    const char *to_password;                        /* of a Redis that --to names; "": none */
+    const char *to_user, *to_password;              /* of a Redis that --to names; "": none */
     const char *s3_endpoint;
     uint64_t s3_object_bytes; /* 0: the default */
     bool force, all;

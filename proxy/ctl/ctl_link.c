@@ -55,7 +55,7 @@ static int ctl_link_auth(struct ctl_link *l, const struct ctl *ctl, bool loud)
 
 int ctl_link_open(struct ctl_link *l, const struct ctl *ctl, const char *host, int port, bool loud)
 {
-    *l = (struct ctl_link){.port = port};
+    *l = (struct ctl_link){.port = port, .password_option = ctl->password_option};
     (void)snprintf(l->host, sizeof l->host, "%s", host);
     l->redis = redisConnectWithTimeout(host, port, ctl_timeval(ctl->timeout_ms));
     MUST(l->redis != NULL);
@@ -98,8 +98,9 @@ int ctl_link_ask(struct ctl_link *l, bool loud, char **text, int argc, const cha
     }
     if (!is_text && loud) {
         bool noauth = *text != NULL && strncmp(*text, "NOAUTH", 6) == 0;
-        ctl_complain("%s:%d: %s%s", l->host, l->port, *text != NULL ? *text : "a strange answer",
-                     noauth ? " (--password-file FILE)" : "");
+        ctl_complain("%s:%d: %s%s%s%s", l->host, l->port,
+                     *text != NULL ? *text : "a strange answer", noauth ? " (--" : "",
+                     noauth ? l->password_option : "", noauth ? " FILE)" : "");
     }
     freeReplyObject(reply);
     return is_text ? CTL_EXIT_DONE : CTL_EXIT_FAILED;

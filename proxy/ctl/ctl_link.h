@@ -11,6 +11,7 @@ struct ctl_link {
     struct redisContext *redis;
     char host[256];
     int port;
+    const char *password_option; /* of the command line, for messages */
 };
 
 /* Connects and authenticates. CTL_EXIT_DONE, or the status to end with, with a complaint made if

@@ -5,6 +5,7 @@
 #include "common/options.h"
 #include "proxy/ctl/ctl.h"
 #include "proxy/ctl/ctl_link.h"
+#include "proxy/ctl/s3.h"
 #include "proxy/node/settings.h"
 
 #include <errno.h>
@@ -32,7 +33,8 @@ static const struct ctl_verb main_verbs[] = {
     {"snapshot verify", "OFFSET", 1, 1, ctl_snapshot_verify, CTL_OPTION_WAIT},
     {"snapshot delete", "OFFSET", 1, 1, ctl_snapshot_delete, 0},
     {"tail", "", 0, 0, ctl_tail,
-     CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_NODES},
+     CTL_OPTION_FROM | CTL_OPTION_UNTIL | CTL_OPTION_DB | CTL_OPTION_KEYS | CTL_OPTION_MARKS |
+         CTL_OPTION_NODES},
     {"export verify", "DIR", 1, 1, ctl_export_verify, CTL_OPTION_S3},
     {"export", "DIR", 1, 1, ctl_export, CTL_OPTION_ALL | CTL_OPTION_NODES | CTL_OPTION_S3},
     {"import", "DIR", 1, 1, ctl_import, CTL_OPTION_AT | CTL_OPTION_NODES | CTL_OPTION_S3},
@@ -52,8 +54,10 @@ enum main_extra {
     MAIN_UNTIL,
     MAIN_DB,
     MAIN_KEYS,
+    MAIN_MARKS,
     MAIN_AT,
     MAIN_TO,
+    MAIN_TO_USER,
     MAIN_TO_PASSWORD_FILE,
     MAIN_TO_LOG,
     MAIN_TO_CLUSTER_ID,
@@ -79,8 +83,11 @@ static const struct options_extra main_extras[MAIN_EXTRAS] = {
     [MAIN_UNTIL] = {"until", "OFFSET|TIME", "tail: end there (never)"},
     [MAIN_DB] = {"db", "N", "tail: the database of the stream at --from OFFSET"},
     [MAIN_KEYS] = {"keys", "GLOB", "tail: only what changes such keys"},
+    [MAIN_MARKS] = {"marks", "SECONDS",
+                    "tail: tell the offset so often while there is nothing to show"},
     [MAIN_AT] = {"at", "OFFSET|TIME", "restore, import: the last commit at or before it (now)"},
     [MAIN_TO] = {"to", "FILE|HOST:PORT", "restore: an RDB file to write, or an empty Redis"},
+    [MAIN_TO_USER] = {"to-user", "NAME", "user of that Redis to log in as"},
     [MAIN_TO_PASSWORD_FILE] = {"to-password-file", "FILE", "the password of that Redis"},
     [MAIN_TO_LOG] = {"to-log", "FILE|LIST",
                      "restore: a new log, in the empty log nodes that this configuration of a "
@@ -105,6 +112,7 @@ static const unsigned main_extra_options[MAIN_EXTRAS] = {
     [MAIN_UNTIL] = CTL_OPTION_UNTIL,
     [MAIN_DB] = CTL_OPTION_DB,
     [MAIN_KEYS] = CTL_OPTION_KEYS,
+    [MAIN_MARKS] = CTL_OPTION_MARKS,
     [MAIN_ALL] = CTL_OPTION_ALL,
     [MAIN_S3_ENDPOINT] = CTL_OPTION_S3,
     [MAIN_S3_OBJECT_BYTES] = CTL_OPTION_S3,
@@ -112,12 +120,20 @@ static const unsigned main_extra_options[MAIN_EXTRAS] = {
     [MAIN_CLUSTER_ID] = CTL_OPTION_NODES,
     [MAIN_AT] = CTL_OPTION_AT,
     [MAIN_TO] = CTL_OPTION_TO,
+    [MAIN_TO_USER] = CTL_OPTION_TO,
     [MAIN_TO_PASSWORD_FILE] = CTL_OPTION_TO,
     [MAIN_TO_LOG] = CTL_OPTION_TO,
     [MAIN_TO_CLUSTER_ID] = CTL_OPTION_TO,
     [MAIN_TO_LOG_ID] = CTL_OPTION_TO,
     [MAIN_FORCE] = CTL_OPTION_FORCE,
     [MAIN_LOG_ID] = CTL_OPTION_NODES,
+};
+
+/* The option without which it says nothing; 0: none. */
+static const enum main_extra main_extra_needs[MAIN_EXTRAS] = {
+    [MAIN_TO_USER] = MAIN_TO_PASSWORD_FILE, [MAIN_TO_PASSWORD_FILE] = MAIN_TO,
+    [MAIN_TO_CLUSTER_ID] = MAIN_TO_LOG,     [MAIN_TO_LOG_ID] = MAIN_TO_LOG,
+    [MAIN_CLUSTER_ID] = MAIN_LOG_NODES,     [MAIN_LOG_ID] = MAIN_LOG_NODES,
 };
 
 static const char main_help[] =
@@ -219,14 +235,28 @@ static const struct ctl_verb *main_find_verb(int *argc, char ***argv)
     return NULL;
 }
 
-/* False: complained. */
-static bool main_check_options(const struct ctl_verb *verb, const struct options *options)
+/* What would be left unheeded is refused: it was meant to say something. False: complained. */
+static bool main_check_options(const struct ctl_verb *verb, const struct options *options,
+                               char **argv)
 {
     for (int i = 0; i < MAIN_EXTRAS; i++) {
         bool takes = main_extra_options[i] == 0 || (verb->options & main_extra_options[i]) != 0;
-        if (options->extras[i] != NULL && !takes) {
+        enum main_extra needed = main_extra_needs[i];
+        if (options->extras[i] == NULL) {
+            continue;
+        }
+        if (!takes) {
             ctl_complain("%s takes no --%s\nTry 'holdfast-ctl --help'.", verb->words,
                          main_extras[i].name);
+            return false;
+        }
+        if (needed != 0 && options->extras[needed] == NULL) {
+            ctl_complain("--%s goes with --%s only", main_extras[i].name, main_extras[needed].name);
+            return false;
+        }
+        if (main_extra_options[i] == CTL_OPTION_S3 && !s3_is_url(argv[0])) {
+            ctl_complain("--%s goes with s3://BUCKET/PREFIX only: %s is a folder",
+                         main_extras[i].name, argv[0]);
             return false;
         }
     }
@@ -255,12 +285,32 @@ static char *main_read_password(const char *path)
     return line;
 }
 
+/* Seconds, if the option is given. False: complained. */
+static bool main_take_seconds(const struct options *options, enum main_extra extra,
+                              uint64_t *out_ms)
+{
+    const char *text = options->extras[extra];
+    char *end;
+
+    if (text == NULL) {
+        return true;
+    }
+    long seconds = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || seconds < 1 || seconds > MAIN_WAIT_MAX_S) {
+        ctl_complain("--%s: not a number of seconds from 1 to %d: %s", main_extras[extra].name,
+                     MAIN_WAIT_MAX_S, text);
+        return false;
+    }
+    *out_ms = (uint64_t)seconds * 1000;
+    return true;
+}
+
 /* What the options say beyond the configuration. False: complained. *password and host are the
  * memory behind ctl. */
 static bool main_apply(const struct options *options, struct ctl *ctl, char *host, size_t host_size,
                        char **password, char **to_password)
 {
-    const char *proxy = options->extras[MAIN_PROXY], *wait = options->extras[MAIN_WAIT];
+    const char *proxy = options->extras[MAIN_PROXY];
     char *end;
 
     if (proxy != NULL) {
@@ -273,13 +323,9 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
     if (options->extras[MAIN_USER] != NULL) {
         ctl->user = options->extras[MAIN_USER];
     }
-    if (wait != NULL) {
-        long seconds = strtol(wait, &end, 10);
-        if (end == wait || *end != '\0' || seconds < 1 || seconds > MAIN_WAIT_MAX_S) {
-            ctl_complain("--wait: not a number of seconds from 1 to %d: %s", MAIN_WAIT_MAX_S, wait);
-            return false;
-        }
-        ctl->wait_ms = (uint64_t)seconds * 1000;
+    if (!main_take_seconds(options, MAIN_WAIT, &ctl->wait_ms) ||
+        !main_take_seconds(options, MAIN_MARKS, &ctl->mark_ms)) {
+        return false;
     }
     if (options->extras[MAIN_S3_OBJECT_BYTES] != NULL) {
         const char *text = options->extras[MAIN_S3_OBJECT_BYTES];
@@ -301,7 +347,9 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
     ctl->to_log = options->extras[MAIN_TO_LOG];
     ctl->to_cluster_id = options->extras[MAIN_TO_CLUSTER_ID];
     ctl->to_log_id = options->extras[MAIN_TO_LOG_ID];
+    ctl->to_user = options->extras[MAIN_TO_USER] != NULL ? options->extras[MAIN_TO_USER] : "";
     ctl->force = options->extras[MAIN_FORCE] != NULL;
+    ctl->all = options->extras[MAIN_ALL] != NULL;
     ctl->log_nodes = options->extras[MAIN_LOG_NODES];
     ctl->cluster_id = options->extras[MAIN_CLUSTER_ID];
     ctl->log_id = options->extras[MAIN_LOG_ID];
@@ -313,7 +361,24 @@ static bool main_apply(const struct options *options, struct ctl *ctl, char *hos
         *to_password = main_read_password(options->extras[MAIN_TO_PASSWORD_FILE]);
         ctl->to_password = *to_password;
     }
-    return ctl->password != NULL && ctl->to_password != NULL;
+    if (ctl->password == NULL || ctl->to_password == NULL) {
+        return false;
+    }
+    if (options->extras[MAIN_USER] != NULL && ctl->password[0] == '\0') {
+        ctl_complain("--user goes with --password-file, or redis.password of --config");
+        return false;
+    }
+    return true;
+}
+
+/* What was printed is there, and not only on its way: exit status 0 says so. */
+static int main_close_output(int status)
+{
+    if (status == CTL_EXIT_DONE && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        ctl_complain("standard output: %s", strerror(errno));
+        return CTL_EXIT_FAILED;
+    }
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -330,7 +395,8 @@ int main(int argc, char **argv)
         return status;
     }
     struct ctl ctl = {.host = "127.0.0.1", .port = 7379, .timeout_ms = MAIN_TIMEOUT_MS};
-    ctl.user = ctl.password = ctl.to_password = "";
+    ctl.user = ctl.password = ctl.to_user = ctl.to_password = "";
+    ctl.password_option = "password-file";
     if (options.config_path != NULL || options.check_config) {
         if (!options_load(&program, &options, &settings, &status, stdout, stderr)) {
             return status;
@@ -345,9 +411,9 @@ int main(int argc, char **argv)
     argv += options.operands_at;
     const struct ctl_verb *verb = main_find_verb(&argc, &argv);
     status = CTL_EXIT_USAGE;
-    if (verb != NULL && main_check_options(verb, &options) &&
+    if (verb != NULL && main_check_options(verb, &options, argv) &&
         main_apply(&options, &ctl, host, sizeof host, &password, &to_password)) {
-        status = verb->run(&ctl, argc, argv);
+        status = main_close_output(verb->run(&ctl, argc, argv));
     }
     free(password);
     free(to_password);

@@ -39,6 +39,15 @@ check "misses a password file" says 2 'No such file' --password-file "$password"
 : >"$password"
 check "refuses an empty password" says 2 'no password' --password-file "$password" status
 check "refuses a configuration" says 2 'no-such-file' --config /no-such-file status
+check "refuses a user without a password" says 2 '--user goes with --password-file' --user bob status
+check "refuses what would be unheeded" says 2 '--cluster-id goes with --log-nodes only' --cluster-id 00 tail
+check "refuses a store's option for a folder" says 2 'goes with s3://BUCKET/PREFIX only: bucket/orders is a' \
+    --s3-endpoint http://127.0.0.1:1 export bucket/orders
+check "refuses a password for a file" says 2 'goes with --to HOST:PORT: then\.rdb is a file' \
+    --to-password-file <(echo secret) restore --to then.rdb
+check "refuses an offset" says 2 'not the offset of a snapshot.*: 5 minutes ago' snapshot verify '5 minutes ago'
+check "refuses marks without a time" says 2 '--marks: not a number of seconds' --marks soon tail
+check "refuses a time before it asks anybody" says 2 'not an offset or a time' --proxy 127.0.0.1:1 tail --from soon
 check "nobody is there" says 3 'Connection refused' --proxy 127.0.0.1:1 status
 
 echo secret >"$password"
@@ -57,6 +66,14 @@ check "shows the log nodes" says 0 '^log3 +up +[0-9]+ +[0-9]+' "${at[@]}" status
 check "takes a proxy's configuration" says 0 "^proxy +127\.0\.0\.1:$port, leader" \
     --config "$dir/proxy1/config.json" status
 check "the user comes with the password" says 0 "^proxy" "${at[@]}" --user default status
+on_a_full_disk()
+{
+    "$ctl" "${at[@]}" --json status >/dev/full 2>"$password.said"
+    (($? == 1)) && grep -q 'standard output: No space left' "$password.said"
+}
+check "tells of output that is lost" on_a_full_disk
+check "shows times of snapshots" says 0 '^snapshot1 .* 20[0-9-]+T[0-9:]+\.[0-9]{3}Z ' "${at[@]}" snapshot list
+check "shows how far back one can go" says 0 '^restore --at goes back to offset [0-9]+, of 20' "${at[@]}" snapshot list
 check "prints JSON" says 0 '^	"role":	"leader",$' "${at[@]}" --json status
 redis_port=$(port_of "$dir" redis1)
 check "knows a Redis from a proxy" says 1 'is not a Holdfast proxy' \
