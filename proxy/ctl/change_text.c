@@ -117,6 +117,14 @@ void change_text_plain(const struct change *c, struct buf *out)
     buf_append_str(out, "\n");
 }
 
+void change_text_mark(uint64_t offset, uint64_t wall_ms, bool json, struct buf *out)
+{
+    char time[MOMENT_TEXT_BYTES];
+
+    buf_printf(out, json ? "{\"offset\":%" PRIu64 ",\"time\":\"%s\"}\n" : "%" PRIu64 " %s\n",
+               offset, moment_print(wall_ms, time));
+}
+
 bool change_text_matches(const struct change *c, const struct command_table *table,
                          const char *glob, struct buf *keys)
 {

@@ -3,8 +3,8 @@
  *   {"offset":412,"time":"2026-11-22T14:02:00.123Z","db":0,"command":"SET","args":["k","v"]}
  *
  * An argument that is not UTF-8 is {"base64":"…"}. A change of a transaction has
- * "transaction": the offset at which that began, and "more":true unless it is the last one. A
- * database that is not known is null. */
+ * "transaction": the offset at which that began, and "more":true unless it is the last one that is
+ * told. A database that is not known is null. */
 #ifndef PROXY_CTL_CHANGE_TEXT_H
 #define PROXY_CTL_CHANGE_TEXT_H
 
@@ -14,6 +14,8 @@
 /* Both append a line, its end included. */
 void change_text_json(const struct change *c, struct buf *out);
 void change_text_plain(const struct change *c, struct buf *out);
+/* How far the log was looked through: {"offset":412,"time":"2026-11-22T14:02:00.123Z"}. */
+void change_text_mark(uint64_t offset, uint64_t wall_ms, bool json, struct buf *out);
 
 /* A text in quotes, as JSON has it; what is not UTF-8 as {"base64":"…"}. */
 void change_text_json_value(const void *bytes, size_t size, struct buf *out);

@@ -161,11 +161,14 @@ static int changes_take(struct changes *c, const struct resp_request *r)
                             .transaction = c->in_transaction ? c->transaction : 0,
                             .argv = r->argv,
                             .argc = r->argc};
-    if (c->in_transaction) {
+    bool wanted = c->events.wants == NULL || c->events.wants(c->ctx, &change);
+    if (wanted && c->in_transaction) {
         changes_let_go(c, true);
         changes_hold(c, &change);
-    } else {
+    } else if (wanted) {
         c->events.change(c->ctx, &change);
+    }
+    if (!c->in_transaction) {
         changes_unit(c, end);
     }
     return ERR_OK;

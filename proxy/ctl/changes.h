@@ -13,14 +13,17 @@ struct change {
     long db;          /* -1: not known */
     bool in_transaction;
     uint64_t transaction;        /* in_transaction: the offset at which it began */
-    bool more;                   /* another change of the same transaction follows */
+    bool more;                   /* another change of the same transaction follows, and is told */
     const struct resp_arg *argv; /* valid during the call; at least one */
     size_t argc;
 };
 
 struct changes_events {
-    /* Called from changes_feed only; must not feed, start or destroy it. */
+    /* Both are called from changes_feed only; they must not feed, start or destroy it. */
     void (*change)(void *ctx, const struct change *c);
+    /* Whether one is to be told at all, before it is known whether more follow: `more` counts only
+     * those that are. NULL: all. */
+    bool (*wants)(void *ctx, const struct change *c);
     /* A unit ended here (a command alone, or a transaction). May be NULL. */
     void (*unit)(void *ctx, uint64_t offset);
 };

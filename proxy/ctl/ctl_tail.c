@@ -29,10 +29,14 @@ struct tail {
     struct command_table *commands; /* with --keys */
     const char *glob;               /* NULL: everything */
     bool json;
-    uint64_t from;          /* changes that end behind it are shown … */
-    uint64_t until;         /* … up to here */
-    uint64_t until_wall_ms; /* and up to then; 0: for ever */
-    uint64_t wall_ms;       /* of the record that is being read */
+    struct moment from_moment, until_moment; /* as given */
+    uint64_t from;                           /* changes that end behind it are shown … */
+    uint64_t until;                          /* … up to here */
+    uint64_t until_wall_ms;                  /* and up to then; 0: for ever */
+    uint64_t wall_ms;                        /* of the record that is being read */
+    bool passed;                             /* the unit that holds `until` has ended */
+    uint64_t mark_ms;                        /* so often it is told how far it is; 0: never */
+    uint64_t told, told_ns;                  /* how far it is, as far as was told, and when */
     struct buf out, keys;
     int err; /* 0, or why there is nothing more */
     bool broken_pipe;
@@ -48,15 +52,26 @@ static void tail_flush(struct tail *t)
     buf_clear(&t->out);
 }
 
+static void tail_told(struct tail *t, uint64_t offset)
+{
+    t->told = offset;
+    t->told_ns = clock_now_ns();
+}
+
+static bool tail_wants_change(void *ctx, const struct change *c)
+{
+    struct tail *t = ctx;
+
+    return c->offset > t->from && c->offset <= t->until &&
+           (t->until_wall_ms == 0 || c->wall_ms <= t->until_wall_ms) &&
+           (t->glob == NULL || change_text_matches(c, t->commands, t->glob, &t->keys));
+}
+
 static void tail_says_change(void *ctx, const struct change *c)
 {
     struct tail *t = ctx;
 
-    if (c->offset <= t->from || c->offset > t->until ||
-        (t->until_wall_ms != 0 && c->wall_ms > t->until_wall_ms) ||
-        (t->glob != NULL && !change_text_matches(c, t->commands, t->glob, &t->keys))) {
-        return;
-    }
+    tail_told(t, c->offset);
     if (t->json) {
         change_text_json(c, &t->out);
     } else {
@@ -65,6 +80,29 @@ static void tail_says_change(void *ctx, const struct change *c)
     if (t->out.len > TAIL_FLUSH_BYTES) {
         tail_flush(t);
     }
+}
+
+/* Who is shown little hears how far it is, and need not begin anew where the log may be forgotten
+ * by then. */
+static void tail_mark(struct tail *t, uint64_t at)
+{
+    if (t->mark_ms == 0 || at <= t->told || at > t->until ||
+        clock_now_ns() - t->told_ns < t->mark_ms * CLOCK_NS_PER_MS) {
+        return;
+    }
+    tail_told(t, at);
+    change_text_mark(at, t->wall_ms, t->json, &t->out);
+    tail_flush(t);
+}
+
+/* What `until` cuts off of a transaction is read, too: the last change of it that is shown is known
+ * by what follows. */
+static void tail_says_unit(void *ctx, uint64_t end)
+{
+    struct tail *t = ctx;
+
+    t->passed = end >= t->until;
+    tail_mark(t, end);
 }
 
 static void tail_says_record(void *ctx, const struct record *r)
@@ -79,29 +117,50 @@ static bool tail_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, siz
     (void)offset;
     t->err = changes_feed(t->changes, bytes, size, t->wall_ms);
     tail_flush(t);
-    return t->err == ERR_OK && !t->broken_pipe;
+    return t->err == ERR_OK && !t->broken_pipe && !t->passed;
 }
 
-static const struct changes_events tail_events = {.change = tail_says_change};
+static const struct changes_events tail_events = {
+    .change = tail_says_change, .wants = tail_wants_change, .unit = tail_says_unit};
+
+/* What the options say, before anybody is asked. */
+static int tail_parse(struct tail *t, const struct ctl *ctl, long *db)
+{
+    int rc = CTL_EXIT_DONE;
+    char *end = NULL;
+
+    if (ctl->from != NULL) {
+        rc = ctl_place_parse("from", ctl->from, &t->from_moment);
+    }
+    if (rc == CTL_EXIT_DONE && ctl->until != NULL) {
+        rc = ctl_place_parse("until", ctl->until, &t->until_moment);
+    }
+    if (rc != CTL_EXIT_DONE || ctl->db == NULL) {
+        return rc;
+    }
+    *db = strtol(ctl->db, &end, 10);
+    if (end == ctl->db || *end != '\0' || *db < 0 || *db > INT_MAX) {
+        ctl_complain("--db: not a database: %s", ctl->db);
+        return CTL_EXIT_USAGE;
+    }
+    if (ctl->from == NULL || !t->from_moment.is_offset) {
+        ctl_complain("--db says which database the stream is in at --from OFFSET, and goes with "
+                     "that only; what is shown has its own");
+        return CTL_EXIT_USAGE;
+    }
+    return CTL_EXIT_DONE;
+}
 
 /* Where to begin, and to end. A resumed offset may be ahead of what the nodes know to be committed,
  * if they were started anew: it is waited for. */
 static int tail_place(struct tail *t, const struct ctl *ctl)
 {
-    struct moment from = {.is_offset = true, .offset = t->nodes.commit}, until;
+    struct moment newest = {.is_offset = true, .offset = t->nodes.commit};
+    struct moment from = ctl->from != NULL ? t->from_moment : newest;
     struct ctl_place place;
     char text[200];
     int rc = CTL_EXIT_DONE;
 
-    if (ctl->from != NULL) {
-        rc = ctl_place_parse("from", ctl->from, &from);
-    }
-    if (rc == CTL_EXIT_DONE && ctl->until != NULL) {
-        rc = ctl_place_parse("until", ctl->until, &until);
-    }
-    if (rc != CTL_EXIT_DONE) {
-        return rc;
-    }
     if (from.is_offset && from.offset > t->nodes.commit && !t->nodes.empty) {
         fprintf(stderr,
                 "--from %" PRIu64 ": the log is committed up to %" PRIu64 "; waiting for it\n",
@@ -116,8 +175,8 @@ static int tail_place(struct tail *t, const struct ctl *ctl)
         }
     }
     if (rc == CTL_EXIT_DONE && ctl->until != NULL) {
-        t->until = until.is_offset ? until.offset : UINT64_MAX;
-        t->until_wall_ms = until.is_offset ? 0 : until.wall_ms;
+        t->until = t->until_moment.is_offset ? t->until_moment.offset : UINT64_MAX;
+        t->until_wall_ms = t->until_moment.is_offset ? 0 : t->until_moment.wall_ms;
     }
     return rc;
 }
@@ -179,15 +238,17 @@ static int tail_run(struct tail *t, const struct ctl *ctl, long db)
         db = ctl_place_db(&t->nodes, at < t->nodes.commit ? at : t->nodes.commit);
     }
     changes_start(t->changes, at, db);
+    tail_told(t, at > t->from ? at : t->from);
     for (;;) {
-        uint64_t to = t->nodes.commit < t->until ? t->nodes.commit : t->until;
-        if (at < to) {
+        uint64_t to = t->nodes.commit;
+        if (at < to && at < t->until) {
             int rc = tail_read(t, at, to);
             if (rc != CTL_EXIT_DONE) {
                 return rc;
             }
             at = to;
         }
+        tail_mark(t, at);
         if (tail_is_over(t, at)) {
             return CTL_EXIT_DONE;
         }
@@ -212,6 +273,8 @@ static int tail_commands(struct tail *t, const struct ctl *ctl)
         command_table_parse(buf_head(&reply), reply.len, &t->commands) != ERR_OK) {
         ctl_complain("the proxy's answer to COMMAND can't be understood");
         rc = CTL_EXIT_FAILED;
+    } else if (rc != CTL_EXIT_DONE) {
+        ctl_complain("--keys needs a proxy that tells where keys stand: --proxy HOST:PORT");
     }
     buf_release(&reply);
     return rc;
@@ -220,17 +283,13 @@ static int tail_commands(struct tail *t, const struct ctl *ctl)
 int ctl_tail(const struct ctl *ctl, int argc, char **argv)
 {
     struct tail t = {.glob = ctl->keys, .json = ctl->json, .until = UINT64_MAX};
-    char *end = NULL;
-    long db = ctl->db != NULL ? strtol(ctl->db, &end, 10) : -1;
+    long db = -1;
 
     (void)argc;
     (void)argv;
-    if (ctl->db != NULL && (end == ctl->db || *end != '\0' || db < 0 || db > INT_MAX)) {
-        ctl_complain("--db: not a database: %s", ctl->db);
-        return CTL_EXIT_USAGE;
-    }
-    int rc = ctl_nodes_open(&t.nodes, ctl);
-    if (rc != CTL_EXIT_DONE) {
+    t.mark_ms = ctl->mark_ms;
+    int rc = tail_parse(&t, ctl, &db);
+    if (rc != CTL_EXIT_DONE || (rc = ctl_nodes_open(&t.nodes, ctl)) != CTL_EXIT_DONE) {
         return rc;
     }
     t.changes = changes_create(&tail_events, &t);

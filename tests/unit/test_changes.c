@@ -102,6 +102,45 @@ START_TEST(any_pieces)
 }
 END_TEST
 
+static bool wants_deletions(void *ctx, const struct change *c)
+{
+    (void)ctx;
+    return resp_arg_is(&c->argv[0], "del");
+}
+
+/* Of a transaction the last change that is told is told to be the last, whatever follows it; units
+ * end as they do. */
+START_TEST(only_some)
+{
+    static const struct changes_events some = {
+        .change = says_change, .wants = wants_deletions, .unit = says_unit};
+    struct seen seen = {0};
+    struct buf stream = BUF_INIT;
+
+    put(&stream, "MULTI"); /* 15 bytes */
+    put(&stream, "SET a 1");
+    put(&stream, "DEL a"); /* 20 bytes: 42 to 62 */
+    put(&stream, "DEL b"); /* to 82 */
+    put(&stream, "SET b 1");
+    put(&stream, "EXEC");
+    put(&stream, "SET c 1");
+    struct changes *c = changes_create(&some, &seen);
+    changes_start(c, 0, 0);
+    ck_assert_int_eq(changes_feed(c, buf_head(&stream), stream.len, 5), ERR_OK);
+    buf_append(&seen.json, "", 1);
+    ck_assert_str_eq((char *)buf_head(&seen.json),
+                     "{\"offset\":62,\"time\":\"1970-01-01T00:00:00.005Z\",\"db\":0,"
+                     "\"transaction\":0,\"more\":true,\"command\":\"DEL\",\"args\":[\"a\"]}\n"
+                     "{\"offset\":82,\"time\":\"1970-01-01T00:00:00.005Z\",\"db\":0,"
+                     "\"transaction\":0,\"command\":\"DEL\",\"args\":[\"b\"]}\n");
+    ck_assert_uint_eq(seen.unit_count, 2);
+    changes_destroy(c);
+    buf_release(&stream);
+    buf_release(&seen.json);
+    buf_release(&seen.plain);
+}
+END_TEST
+
 static const char *const wrong[] = {
     "PING\r\n",
     "*0\r\n",
@@ -200,6 +239,7 @@ int main(void)
     TCase *tc = tcase_create("changes");
 
     tcase_add_loop_test(tc, any_pieces, 1, 60);
+    tcase_add_test(tc, only_some);
     tcase_add_loop_test(tc, refuses_nonsense, 0, sizeof wrong / sizeof *wrong);
     tcase_add_loop_test(tc, json_values, 0, sizeof values / sizeof *values);
     tcase_add_loop_test(tc, filters_by_key, 0, sizeof filters / sizeof *filters);
