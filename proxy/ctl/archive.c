@@ -66,7 +66,8 @@ static bool archive_is_part(const char *name)
     return len > 5 && strcmp(name + len - 5, ".part") == 0;
 }
 
-/* Whether the folder holds nothing that is not ours. */
+/* Whether the folder holds nothing that is not ours, or of the file system that is mounted there.
+ */
 static bool archive_is_empty(const char *folder)
 {
     DIR *dir = opendir(folder);
@@ -76,14 +77,18 @@ static bool archive_is_empty(const char *folder)
     if (dir == NULL) {
         return archive_failed(folder);
     }
-    while ((entry = readdir(dir)) != NULL) {
-        bool ours = archive_is_part(entry->d_name) || strncmp(entry->d_name, "snapshot-", 9) == 0;
-        empty = empty && (ours || entry->d_name[0] == '.');
+    while (empty && (entry = readdir(dir)) != NULL) {
+        const char *name = entry->d_name;
+        empty = archive_is_part(name) || strncmp(name, "snapshot-", 9) == 0 || name[0] == '.' ||
+                strcmp(name, "lost+found") == 0;
+        if (!empty) {
+            ctl_complain(
+                "%s: holds files, and no manifest of an export (%s): name an empty folder, "
+                "or one that is not there",
+                folder, name);
+        }
     }
     (void)closedir(dir);
-    if (!empty) {
-        ctl_complain("%s: holds files, and no manifest of an export", folder);
-    }
     return empty;
 }
 
@@ -122,7 +127,7 @@ bool archive_open(struct archive *a, const struct ctl *ctl, const char *folder, 
     struct buf text = BUF_INIT;
     const char *why;
 
-    *a = (struct archive){.lock = -1};
+    *a = (struct archive){.name = folder, .lock = -1};
     if (strlen(folder) > PATH_MAX) {
         ctl_complain("the folder's name is too long");
         return false;

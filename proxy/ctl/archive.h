@@ -15,6 +15,7 @@
 enum { ARCHIVE_PATH_BYTES = PATH_MAX + MANIFEST_NAME_BYTES + 8 };
 
 struct archive {
+    const char *name; /* as it was given; the caller's */
     char folder[PATH_MAX + 1];
     struct manifest manifest;
     bool fresh;                  /* there is no manifest yet */

@@ -26,6 +26,7 @@ struct ctl_export_job {
     struct ctl_nodes nodes;
     struct ctl_bar bar;
     uint64_t from, to;
+    uint64_t known_ms; /* wall time: what is committed was asked for then */
 
     /* The file that is being written; fd -1: none is. */
     int fd;
@@ -72,20 +73,32 @@ static bool export_write(struct ctl_export_job *e, const char *name, int fd, con
     return true;
 }
 
+/* Up to which moment an export is whole that ends there, with a record of that time. */
+static uint64_t export_ended_ms(const struct ctl_export_job *e, uint64_t to, uint64_t last_ms)
+{
+    return to >= e->nodes.commit ? e->known_ms : last_ms;
+}
+
 /* ---- the snapshot ---- */
 
-/* Goes on behind what an earlier run has fetched of the same one. */
+/* Goes on behind what an earlier run has fetched of the same one. A node that does not send it, or
+ * not whole, is left for another one. */
 static bool export_fetch_snapshot(struct ctl_export_job *e, unsigned node,
                                   const struct snapshot_info *info, const char *name, int fd)
 {
     const uint8_t *bytes;
     size_t size;
+    unsigned left = 0;
     off_t end = lseek(fd, 0, SEEK_END);
     uint64_t at = end > 0 ? (uint64_t)end : 0;
 
     while (at < info->size_bytes) {
         int err = ctl_nodes_snapshot_read(&e->nodes, node, info, at, &bytes, &size);
         if (err != ERR_OK || size == 0) {
+            left |= 1u << node;
+            if (ctl_nodes_holder(&e->nodes, info, left, &node) == ERR_OK) {
+                continue;
+            }
             ctl_bar_clear(&e->bar);
             ctl_complain("the snapshot can't be read on: %s; run it again", err_text(err));
             return false;
@@ -130,7 +143,8 @@ static bool export_snapshot(struct ctl_export_job *e, const struct snapshot_info
         struct manifest *m = &e->archive.manifest;
         memcpy(m->cluster_id, e->nodes.cluster_id, sizeof m->cluster_id);
         m->log_id = e->nodes.log_id;
-        m->begun_ms = m->ended_ms = clock_wall_ms();
+        m->begun_ms = e->known_ms;
+        m->ended_ms = export_ended_ms(e, info->offset, info->wall_ms);
         m->snapshot = *info;
         m->history = e->nodes.history;
         good = archive_save(&e->archive);
@@ -171,13 +185,13 @@ static bool export_end_file(struct ctl_export_job *e)
     (void)close(e->fd);
     e->fd = -1;
     if (good && m->count == MANIFEST_FILES_MAX) {
-        ctl_complain("%s: is full; export into another folder", e->archive.folder);
+        ctl_complain("%s: is full; export into another folder", e->archive.name);
         good = false;
     }
     if (good) {
         manifest_add(m, &e->file);
         m->history = e->nodes.history;
-        m->ended_ms = clock_wall_ms();
+        m->ended_ms = export_ended_ms(e, e->file.to, e->file.last_ms);
         good = archive_save(&e->archive);
     }
     return good;
@@ -265,10 +279,10 @@ static int export_log(struct ctl_export_job *e)
     if (err == ERR_NOT_FOUND) {
         ctl_complain("%s ends at offset %" PRIu64 ", and the log begins later now: export into a "
                      "new folder",
-                     e->archive.folder, e->from);
+                     e->archive.name, e->from);
     } else if (err == ERR_CORRUPT) {
         ctl_complain("the log does not go on with what %s ends with, or no node has it whole",
-                     e->archive.folder);
+                     e->archive.name);
     } else if (err != ERR_OK) {
         (void)export_is_stopped(e);
     }
@@ -297,16 +311,26 @@ static void export_print(const struct archive *a, uint64_t from, bool json, cons
            manifest_end(m), last, manifest_end(m) - m->snapshot.offset, m->count);
 }
 
-static bool export_fits(const struct ctl_export_job *e)
+/* An export goes on at its end; nothing is put in front of it. */
+static bool export_fits(struct ctl_export_job *e, bool all)
 {
     const struct manifest *m = &e->archive.manifest;
+    struct snapshot_info earliest;
 
-    if (memcmp(m->cluster_id, e->nodes.cluster_id, sizeof m->cluster_id) == 0 &&
-        m->log_id == e->nodes.log_id) {
-        return true;
+    if (memcmp(m->cluster_id, e->nodes.cluster_id, sizeof m->cluster_id) != 0 ||
+        m->log_id != e->nodes.log_id) {
+        ctl_complain("%s: is an export of another cluster, or of another log", e->archive.name);
+        return false;
     }
-    ctl_complain("%s: is an export of another cluster, or of another log", e->archive.folder);
-    return false;
+    if (all && ctl_nodes_earliest(&e->nodes, &earliest) == ERR_OK &&
+        earliest.offset < m->snapshot.offset) {
+        ctl_complain("%s: begins at offset %" PRIu64
+                     " already, and the log nodes have the log from "
+                     "%" PRIu64 " on: export --all into a new folder",
+                     e->archive.name, m->snapshot.offset, earliest.offset);
+        return false;
+    }
+    return true;
 }
 
 int ctl_export(const struct ctl *ctl, int argc, char **argv)
@@ -317,9 +341,10 @@ int ctl_export(const struct ctl *ctl, int argc, char **argv)
     (void)argc;
     e->fd = -1;
     ctl_stop_catch();
+    e->known_ms = clock_wall_ms();
     if (archive_open(&e->archive, ctl, argv[0], true) &&
         (rc = ctl_nodes_open(&e->nodes, ctl)) == CTL_EXIT_DONE) {
-        bool ready = e->archive.fresh ? export_begin(e, ctl->all) : export_fits(e);
+        bool ready = e->archive.fresh ? export_begin(e, ctl->all) : export_fits(e, ctl->all);
         rc = ready ? export_log(e) : CTL_EXIT_FAILED;
         if (ready && rc == CTL_EXIT_DONE) {
             archive_tidy(&e->archive);

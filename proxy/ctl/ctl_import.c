@@ -1,6 +1,7 @@
 /* holdfast-ctl import: an exported log becomes a new one, in log nodes that are empty; all of it,
  * or up to a moment. One that was broken off is gone on with. */
 #include "proxy/ctl/archive.h"
+#include "proxy/ctl/changes.h"
 #include "proxy/ctl/ctl_found.h"
 #include "proxy/ctl/ctl_place.h"
 #include "proxy/ctl/ctl_stop.h"
@@ -23,7 +24,11 @@ struct import {
     bool has_moment;
     struct moment moment;
 
-    /* While the log is looked through for the moment: the last end of a unit at or before it. */
+    /* While the log is looked through for the moment: the last end of a unit at or before it. An
+     * offset may be within a record, which holds several units then. */
+    struct changes *units; /* of an offset only */
+    int units_err;
+    uint64_t wall_ms; /* of the record that is looked at */
     uint64_t end;
     uint64_t end_ms;
     bool end_known;
@@ -35,9 +40,26 @@ struct import {
 
 /* ---- where to end ---- */
 
-static bool import_is_behind(const struct import *i, const struct record *r)
+static void import_ends_at(struct import *i, uint64_t end, uint64_t wall_ms)
 {
-    return i->moment.is_offset ? record_end(r) > i->moment.offset : r->wall_ms > i->moment.wall_ms;
+    i->end = end;
+    i->end_ms = wall_ms;
+    i->end_known = true;
+}
+
+static void import_says_change(void *ctx, const struct change *c)
+{
+    (void)ctx;
+    (void)c;
+}
+
+static void import_says_unit(void *ctx, uint64_t end)
+{
+    struct import *i = ctx;
+
+    if (end <= i->moment.offset) {
+        import_ends_at(i, end, i->wall_ms);
+    }
 }
 
 /* In the first walk, which checks everything. */
@@ -46,12 +68,51 @@ static bool import_says_seen(void *ctx, const struct record *r, const uint8_t *p
     struct import *i = ctx;
 
     held_feed(&i->held, payload, r->len_bytes);
-    if ((!i->has_moment || !import_is_behind(i, r)) && (r->flags & RECORD_UNIT_END) != 0) {
-        i->end = record_end(r);
-        i->end_ms = r->wall_ms;
-        i->end_known = true;
+    if (i->units != NULL) {
+        i->wall_ms = r->wall_ms;
+        if (i->units_err == ERR_OK && r->begin < i->moment.offset) {
+            i->units_err = changes_feed(i->units, payload, r->len_bytes, r->wall_ms);
+        }
+    } else if ((!i->has_moment || r->wall_ms <= i->moment.wall_ms) &&
+               (r->flags & RECORD_UNIT_END) != 0) {
+        import_ends_at(i, record_end(r), r->wall_ms);
     }
     return true;
+}
+
+/* Through all of it; false: complained. */
+static bool import_look(struct import *i, struct archive_walk *check)
+{
+    static const struct changes_events events = {.change = import_says_change,
+                                                 .unit = import_says_unit};
+    bool whole = !i->has_moment || !i->moment.is_offset;
+
+    i->units_err = ERR_OK;
+    if (!whole) {
+        i->units = changes_create(&events, i);
+        changes_start(i->units, i->archive.manifest.snapshot.offset, -1);
+    }
+    bool good =
+        archive_check_snapshot(&i->archive, &check->bar) && archive_walk(&i->archive, check);
+    if (!whole) {
+        changes_destroy(i->units);
+        i->units = NULL;
+    }
+    if (good && i->units_err != ERR_OK) {
+        ctl_complain("what is exported is not what Redis sends: %s", err_text(i->units_err));
+        return false;
+    }
+    return good;
+}
+
+/* What was committed by then need not be in it. Its times are those of leaders, but for the end. */
+static bool import_is_late(const struct import *i)
+{
+    const struct manifest *m = &i->archive.manifest;
+    uint64_t last_ms = m->count > 0 ? m->files[m->count - 1].last_ms : m->snapshot.wall_ms;
+
+    return i->moment.is_offset ? i->moment.offset > manifest_end(m)
+                               : i->moment.wall_ms > m->ended_ms && i->moment.wall_ms > last_ms;
 }
 
 static int import_place(struct import *i, const struct ctl *ctl)
@@ -70,20 +131,21 @@ static int import_place(struct import *i, const struct ctl *ctl)
     i->end_known = false;
     i->end = m->snapshot.offset;
     i->end_ms = m->snapshot.wall_ms;
-    if (!archive_check_snapshot(&i->archive, &check.bar) || !archive_walk(&i->archive, &check)) {
+    if (!import_look(i, &check)) {
         return CTL_EXIT_FAILED;
     }
     bool early = i->has_moment && !i->end_known &&
                  (i->moment.is_offset ? i->moment.offset < m->snapshot.offset
                                       : i->moment.wall_ms < m->snapshot.wall_ms);
-    bool late = i->has_moment && i->moment.is_offset && i->moment.offset > manifest_end(m);
+    bool late = i->has_moment && import_is_late(i);
     if (early) {
         ctl_complain("--at is before what is exported: the earliest moment is %s, offset %" PRIu64,
                      moment_print(m->snapshot.wall_ms, text), m->snapshot.offset);
     }
     if (late) {
-        ctl_complain("--at is behind what is exported, which ends at offset %" PRIu64,
-                     manifest_end(m));
+        ctl_complain("--at is behind what is exported, which ends at offset %" PRIu64
+                     ", with what was committed by %s; without --at it is all of it",
+                     manifest_end(m), moment_print(m->ended_ms, text));
     }
     return early || late ? CTL_EXIT_FAILED : CTL_EXIT_DONE;
 }
@@ -120,8 +182,13 @@ static bool import_says_record(void *ctx, const struct record *r, const uint8_t 
         return true;
     }
     size_t there = i->from > r->begin ? (size_t)(i->from - r->begin) : 0;
-    i->status = ctl_found_append(i->found, payload + there, r->len_bytes - there,
-                                 (r->flags & RECORD_UNIT_END) != 0, r->wall_ms);
+    bool cut = record_end(r) > i->end; /* behind a unit within it */
+    size_t to = cut ? (size_t)(i->end - r->begin) : r->len_bytes;
+    if (to <= there) {
+        return true;
+    }
+    i->status = ctl_found_append(i->found, payload + there, to - there,
+                                 cut || (r->flags & RECORD_UNIT_END) != 0, r->wall_ms);
     return i->status == CTL_EXIT_DONE;
 }
 

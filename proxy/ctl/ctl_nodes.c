@@ -22,6 +22,7 @@ enum {
     NODES_LEASE_MS = 800, /* what is configured by default */
     NODES_SETTLE_MS = 20,
     NODES_MORE_MS = 300, /* for the others, once one has answered */
+    NODES_SILENT_MS = 5000,
     NODES_MESSAGE_BYTES = WIRE_DATA_MAX + WIRE_OVERHEAD_MAX,
 };
 
@@ -145,7 +146,10 @@ static void nodes_says_data(void *ctx, uint64_t offset, const uint8_t *bytes, si
     struct ctl_nodes *n = ctx;
     struct ctl_reading *reading = n->reading;
 
-    if (!reading->data(reading->ctx, offset, bytes, size)) {
+    bool on = reading->data(reading->ctx, offset, bytes, size);
+    reading->moved_ns = clock_now_ns(); /* behind that, which may take its time */
+    reading->told = false;
+    if (!on) {
         reading->over = true;
         reader_stop(n->reader);
         return;
@@ -274,6 +278,7 @@ int ctl_nodes_refresh(struct ctl_nodes *n)
 {
     int result = ERR_CLOSED;
     const struct wire_msg *reply;
+    bool was_empty = n->empty;
 
     n->empty = true;
     for (unsigned i = 0; i < n->count; i++) {
@@ -298,6 +303,7 @@ int ctl_nodes_refresh(struct ctl_nodes *n)
             result = ERR_OK;
         }
     }
+    n->empty = result == ERR_OK ? n->empty : was_empty;
     return result;
 }
 
@@ -466,6 +472,15 @@ int ctl_nodes_record(struct ctl_nodes *n, uint64_t offset, struct record *out,
     return result;
 }
 
+/* Who waits should know for what; once. */
+static void nodes_tell_silence(struct ctl_reading *reading)
+{
+    if (!reading->told && clock_now_ns() - reading->moved_ns > NODES_SILENT_MS * CLOCK_NS_PER_MS) {
+        reading->told = true;
+        fprintf(stderr, "no log node answers; waiting\n");
+    }
+}
+
 int ctl_nodes_read(struct ctl_nodes *n, struct ctl_reading *reading)
 {
     struct reader_range range = {.from = reading->from,
@@ -473,13 +488,15 @@ int ctl_nodes_read(struct ctl_nodes *n, struct ctl_reading *reading)
                                  .chain_known = reading->chain_known,
                                  .chain_crc = reading->chain_crc};
 
-    reading->over = false;
+    reading->over = reading->told = false;
     reading->result = ERR_OK;
+    reading->moved_ns = clock_now_ns();
     n->reading = reading;
     reader_start(n->reader, clock_now_ns(), &range);
     reader_room(n->reader, clock_now_ns(), SIZE_MAX);
     while (!reading->over && !ctl_stop_asked()) {
         nodes_turn(n, 20);
+        nodes_tell_silence(reading);
     }
     if (!reading->over) {
         reader_stop(n->reader);
@@ -509,6 +526,25 @@ int ctl_nodes_snapshot(struct ctl_nodes *n, uint64_t limit, struct snapshot_info
         }
     }
     return result;
+}
+
+int ctl_nodes_holder(struct ctl_nodes *n, const struct snapshot_info *info, unsigned avoid,
+                     unsigned *node)
+{
+    const struct wire_msg *reply;
+
+    for (unsigned i = 0; i < n->count; i++) {
+        struct wire_msg msg = {.type = WIRE_SNAP_LATEST,
+                               .channel = WIRE_LOOKOUT,
+                               .snap_latest = {.limit = info->offset}};
+        if ((avoid >> i & 1) == 0 && ctl_nodes_ask(n, i, &msg, &reply) == ERR_OK &&
+            reply->type == WIRE_SNAP_LATEST_REPLY && reply->snap_latest_reply.found &&
+            snapinfo_same(&reply->snap_latest_reply.info, info)) {
+            *node = i;
+            return ERR_OK;
+        }
+    }
+    return ERR_NOT_FOUND;
 }
 
 int ctl_nodes_earliest(struct ctl_nodes *n, struct snapshot_info *out)

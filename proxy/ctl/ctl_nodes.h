@@ -80,8 +80,11 @@ struct ctl_reading {
     /* False: enough. */
     bool (*data)(void *ctx, uint64_t offset, const uint8_t *bytes, size_t size);
     void *ctx;
-    int result; /* set by it */
+    /* Set by it. */
+    int result;
     bool over;
+    uint64_t moved_ns; /* when something came last … */
+    bool told;         /* … and that nothing comes any more */
 };
 
 /* Reads all of it. ERR_OK, also if `data` had enough; ERR_NOT_FOUND: the log begins later now;
@@ -91,6 +94,9 @@ int ctl_nodes_read(struct ctl_nodes *n, struct ctl_reading *reading) MUST_CHECK;
 /* The newest snapshot at or below the limit that a node has, and which one; ERR_NOT_FOUND. */
 int ctl_nodes_snapshot(struct ctl_nodes *n, uint64_t limit, struct snapshot_info *out,
                        unsigned *node) MUST_CHECK;
+/* A node that has that one, and is not in the set `avoid` (bits); ERR_NOT_FOUND. */
+int ctl_nodes_holder(struct ctl_nodes *n, const struct snapshot_info *info, unsigned avoid,
+                     unsigned *node) MUST_CHECK;
 /* The oldest from which the log is there: the earliest moment that can be restored. It is one from
  * which a Redis may be brought up. ERR_NOT_FOUND. */
 int ctl_nodes_earliest(struct ctl_nodes *n, struct snapshot_info *out) MUST_CHECK;

@@ -43,6 +43,21 @@ static int place_too_early(struct ctl_nodes *n, const char *option)
     return CTL_EXIT_FAILED;
 }
 
+/* Nobody knows yet what will be committed by then; a zone that was left out, or a day, is a
+ * likelier reason to ask. */
+static int place_too_late(const char *option, const struct moment *m, const struct seek *seek)
+{
+    char wanted[MOMENT_TEXT_BYTES], now[MOMENT_TEXT_BYTES], newest[MOMENT_TEXT_BYTES] = "";
+    const struct record *before = seek_before(seek);
+
+    ctl_complain("--%s: %s has not come yet: it is %s here%s%s; without --%s it is the newest that "
+                 "is committed",
+                 option, moment_print(m->wall_ms, wanted), moment_print(clock_wall_ms(), now),
+                 before != NULL ? ", and the last commit is of " : "",
+                 before != NULL ? moment_print(before->wall_ms, newest) : "", option);
+    return CTL_EXIT_FAILED;
+}
+
 static int place_find_offset(struct ctl_nodes *n, const char *option, uint64_t offset,
                              struct ctl_place *out)
 {
@@ -69,34 +84,57 @@ static bool place_is_birth(const struct ctl_nodes *n)
     return n->history.count > 0 && n->history.entries[0].begin == n->begin;
 }
 
+static int place_seek(struct ctl_nodes *n, uint64_t wall_ms, struct seek *seek)
+{
+    struct record r;
+    uint64_t wanted;
+    int err = ERR_OK;
+
+    seek_start(seek, n->begin, n->commit, wall_ms);
+    while (err == ERR_OK && seek_wants(seek, &wanted)) {
+        err = ctl_nodes_record(n, wanted, &r, NULL);
+        err = err == ERR_OK ? seek_take(seek, &r) : err;
+    }
+    return err;
+}
+
+/* What is looked for is there, but what was looked at on the way may be forgotten meanwhile: then
+ * the log begins later, and it is looked for anew. */
+static int place_find_time(struct ctl_nodes *n, uint64_t wall_ms, struct seek *seek)
+{
+    uint64_t begin;
+    int err;
+
+    do {
+        begin = n->begin;
+        err = place_seek(n, wall_ms, seek);
+    } while (err == ERR_NOT_FOUND && ctl_nodes_refresh(n) == ERR_OK && n->begin > begin);
+    return err;
+}
+
 int ctl_place_find(struct ctl_nodes *n, const char *option, const struct moment *m,
                    struct ctl_place *out)
 {
     struct seek seek;
-    struct record r;
-    uint64_t wanted;
 
     *out = (struct ctl_place){.offset = m->offset};
     if (n->empty) {
-        ctl_complain("the log is empty");
+        ctl_complain("the log is empty: nobody has led yet");
         return CTL_EXIT_FAILED;
     }
     if (m->is_offset) {
         return place_find_offset(n, option, m->offset, out);
     }
-    seek_start(&seek, n->begin, n->commit, m->wall_ms);
-    while (seek_wants(&seek, &wanted)) {
-        int err = ctl_nodes_record(n, wanted, &r, NULL);
-        if (err == ERR_OK) {
-            err = seek_take(&seek, &r);
-        }
-        if (err != ERR_OK) {
-            return place_broken(err);
-        }
+    int err = place_find_time(n, m->wall_ms, &seek);
+    if (err != ERR_OK) {
+        return place_broken(err);
     }
     out->offset = seek_offset(&seek);
     if (out->offset == n->begin && !place_is_birth(n) && n->begin < n->commit) {
         return place_too_early(n, option);
+    }
+    if (out->offset == n->commit && m->wall_ms > clock_wall_ms()) {
+        return place_too_late(option, m, &seek);
     }
     out->before_known = seek_before(&seek) != NULL;
     out->before = out->before_known ? *seek_before(&seek) : (struct record){0};

@@ -18,7 +18,7 @@ int ctl_place_parse(const char *option, const char *text, struct moment *out);
 
 /* The commit at or before that time (or the offset itself) among what is committed as of the last
  * refresh. A status, complained: before the beginning of the log (told: the earliest moment that
- * there is), or beyond what is committed. */
+ * there is), or beyond what is committed, or a time that has not come. */
 int ctl_place_find(struct ctl_nodes *n, const char *option, const struct moment *m,
                    struct ctl_place *out);
 

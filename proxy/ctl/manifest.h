@@ -22,7 +22,8 @@ struct manifest_file {
 struct manifest {
     uint8_t cluster_id[16];
     uint64_t log_id;
-    uint64_t begun_ms, ended_ms;   /* of the export: wall times */
+    uint64_t begun_ms;             /* wall time of its first run */
+    uint64_t ended_ms;             /* all that was committed by then is in it */
     struct snapshot_info snapshot; /* what comes first */
     struct history history;
     size_t count, cap;

@@ -59,6 +59,8 @@ START_TEST(export_and_import)
     cluster_digest_of(cluster, "redis1", before);
 
     lose_everything();
+    EXPECT_CTL(1, "import", folder, "--at", "2999-01-01T00:00:00Z");
+    expect_said("--at is behind what is exported, which ends at offset ");
     EXPECT_CTL(0, "import", folder);
     expect_said(to);
     EXPECT_CTL(1, "import", folder);
@@ -78,6 +80,47 @@ START_TEST(export_and_import)
     cluster_start(cluster);
     cluster_digest_of(cluster, "redis1", after);
     ck_assert_str_eq(after, then);
+}
+END_TEST
+
+/* An import ends at exactly the offset that is asked for if a command ends there, as a tail shows
+ * it, also where many came at once and are in one record; within one, in front of it. */
+START_TEST(import_at_an_offset)
+{
+    enum { WRITES = 200 };
+    char folder[600], said[64];
+    unsigned long long offsets[WRITES], before;
+    unsigned queued = 0, count = 0;
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    folder_of(folder, sizeof folder);
+    uint64_t from = committed();
+    for (int i = 0; i < WRITES; i++) {
+        cluster_queue(redis, &queued, "SET key:%d %d", i, i);
+    }
+    cluster_answers(redis, &queued);
+    redisFree(redis);
+    const char *to = text_of(committed());
+    EXPECT_CTL(0, "tail", "--json", "--from", text_of(from), "--until", to, "--keys", "key:*");
+    for (const char *at = output; (at = strstr(at, "{\"offset\":")) != NULL; at++) {
+        ck_assert_uint_lt(count, WRITES);
+        ck_assert_int_eq(sscanf(at, "{\"offset\":%llu", &offsets[count++]), 1);
+    }
+    ck_assert_uint_eq(count, WRITES);
+    EXPECT_CTL(0, "export", folder);
+    for (unsigned i = 17; i < WRITES; i += 61) {
+        before = offsets[i];
+        lose_everything();
+        EXPECT_CTL(0, "import", folder, "--at", text_of(offsets[i] + (i % 2)));
+        snprintf(said, sizeof said, "imported  offset %llu, of ", before);
+        expect_said(said);
+    }
+    cluster_start(cluster);
+    redis = cluster_connect(cluster, "proxy1");
+    redisReply *reply = redisCommand(redis, "DBSIZE");
+    ck_assert_int_eq(reply->integer, 17 + 61 + 61 + 1); /* of the last import */
+    freeReplyObject(reply);
+    redisFree(redis);
 }
 END_TEST
 
@@ -536,6 +579,7 @@ int main(void)
     Suite *suite = suite_create("import");
 
     SYSTEM_CASE(suite, "import", system_serve, 600, export_and_import);
+    SYSTEM_CASE(suite, "at an offset", system_serve, 300, import_at_an_offset);
     SYSTEM_CASE(suite, "damage", system_serve, 300, damage_is_found);
     SYSTEM_CASE(suite, "killed", system_serve, 300, export_is_killed);
     SYSTEM_CASE(suite, "tidy", system_serve, 300, export_tidies);

@@ -48,7 +48,8 @@ static void expect_tail(const char *line, const char *effect)
 /* ---- the change feed ---- */
 
 /* Everything that was committed, as effects, in order, each once; then resumed behind each line in
- * turn it shows exactly the rest, in the right database, also within a transaction. */
+ * turn it shows exactly the rest, in the right database, also within a transaction; and ended at
+ * each in turn, that one is the last. */
 START_TEST(tail_shows_what_is_committed)
 {
     static const char *const effects[] = {
@@ -67,7 +68,7 @@ START_TEST(tail_shows_what_is_committed)
     cluster_command(redis, "SELECT 4");
     cluster_command(redis, "SADD s only");
     cluster_command(redis, "SELECT 0");
-    uint64_t from = committed();
+    uint64_t from = committed(), begin = from;
     cluster_command(redis, "SET a 1");
     cluster_command(redis, "SET b %b", "\xff", (size_t)2);
     cluster_command(redis, "GET a");
@@ -104,10 +105,18 @@ START_TEST(tail_shows_what_is_committed)
         }
         from = first < EFFECTS ? offsets[first] : from;
     }
+    for (unsigned last = 0; last < EFFECTS; last++) {
+        EXPECT_CTL(0, "tail", "--json", "--from", text_of(begin), "--until",
+                   text_of(offsets[last]));
+        unsigned n = lines_of(lines, EFFECTS + 1);
+        ck_assert_uint_eq(n, last + 1);
+        ck_assert_uint_eq(offset_of(lines[last]), offsets[last]);
+        ck_assert_ptr_null(strstr(lines[last], "\"more\"")); /* nothing more of it is shown */
+    }
 }
 END_TEST
 
-/* Only what may have changed such keys. */
+/* Only what may have changed such keys; of a transaction the last that is shown is its last. */
 START_TEST(tail_filters_by_key)
 {
     const char *lines[10];
@@ -120,13 +129,23 @@ START_TEST(tail_filters_by_key)
     cluster_command(redis, "SWAPDB 0 1");
     cluster_command(redis, "SWAPDB 0 1");
     cluster_command(redis, "DEL order:1");
+    cluster_command(redis, "MULTI");
+    cluster_command(redis, "SET order:2 1");
+    cluster_command(redis, "SET user:3 1");
+    cluster_command(redis, "SET user:4 1");
+    cluster_command(redis, "SET order:3 1");
+    cluster_command(redis, "EXEC");
     redisFree(redis);
     EXPECT_CTL(0, "tail", "--json", "--from", text_of(from), "--until", text_of(committed()),
                "--keys", "user:*");
-    ck_assert_uint_eq(lines_of(lines, 10), 4);
+    ck_assert_uint_eq(lines_of(lines, 10), 6);
     expect_tail(lines[0], "\"db\":0,\"command\":\"SET\",\"args\":[\"user:1\",\"a\"]}");
     expect_tail(lines[1], "\"db\":0,\"command\":\"MSET\",\"args\":[\"x\",\"1\",\"user:2\",\"b\"]}");
     ck_assert_ptr_nonnull(strstr(lines[2], "SWAPDB"));
+    ck_assert_ptr_nonnull(strstr(lines[4], "\"more\":true"));
+    ck_assert_ptr_nonnull(strstr(lines[4], "\"user:3\""));
+    ck_assert_ptr_null(strstr(lines[5], "\"more\""));
+    ck_assert_ptr_nonnull(strstr(lines[5], "\"user:4\""));
 }
 END_TEST
 
@@ -136,13 +155,18 @@ struct running {
     char path[600];
 };
 
-static void tail_start(struct running *r, const char *from)
+static void tail_start_with(struct running *r, const char *const *args)
 {
     snprintf(r->path, sizeof r->path, "%s/tail.out", cluster_dir(cluster, "proxy1"));
     int fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
-    r->pid = CTL_START_INTO(fd, -1, "tail", "--json", "--from", from);
+    r->pid = ctl_start(fd, -1, args);
     close(fd);
+}
+
+static void tail_start(struct running *r, const char *from)
+{
+    tail_start_with(r, (const char *const[]){"tail", "--json", "--from", from, NULL});
 }
 
 static unsigned tail_count(const struct running *r)
@@ -171,6 +195,55 @@ static bool tail_has(void *arg)
     const struct counted *c = arg;
     return tail_count(c->running) >= c->count;
 }
+
+/* The output of a tail that runs, in `output`. */
+static void tail_read(const struct running *r)
+{
+    int fd = open(r->path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = pread(fd, output, OUTPUT_MAX - 1, 0);
+
+    ck_assert_int_ge(n, 0);
+    output[n] = '\0';
+    close(fd);
+}
+
+/* Each time it is asked something is written that the tail does not show. */
+static bool tail_marks(void *arg)
+{
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    cluster_command(redis, "SET order:1 1");
+    redisFree(redis);
+    return tail_has(arg);
+}
+
+/* Who is shown nothing hears from where to go on. */
+START_TEST(tail_tells_how_far_it_is)
+{
+    struct running running;
+    struct counted counted = {&running, 2};
+    const char *lines[20];
+    uint64_t from = committed();
+
+    tail_start_with(&running, (const char *const[]){"tail", "--json", "--from", text_of(from),
+                                                    "--keys", "user:*", "--marks", "1", NULL});
+    cluster_wait("two marks", WAIT_MS, tail_marks, &counted);
+    kill(running.pid, SIGTERM);
+    ck_assert_int_eq(waitpid(running.pid, NULL, 0), running.pid);
+    tail_read(&running);
+    ck_assert_uint_ge(lines_of(lines, 20), 2);
+    ck_assert_ptr_null(strstr(lines[0], "command"));
+    ck_assert_uint_gt(offset_of(lines[0]), from);
+    ck_assert_uint_gt(offset_of(lines[1]), offset_of(lines[0]));
+    from = offset_of(lines[1]);
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+    cluster_command(redis, "SET user:1 1");
+    redisFree(redis);
+    EXPECT_CTL(0, "tail", "--json", "--from", text_of(from), "--until", text_of(committed()),
+               "--keys", "user:*");
+    ck_assert_uint_eq(lines_of(lines, 20), 1);
+}
+END_TEST
 
 static bool executed_is_ahead(void *arg)
 {
@@ -221,17 +294,6 @@ START_TEST(tail_shows_nothing_uncommitted)
     redisFree(redis);
 }
 END_TEST
-
-/* The output of a tail that runs, in `output`. */
-static void tail_read(const struct running *r)
-{
-    int fd = open(r->path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = pread(fd, output, OUTPUT_MAX - 1, 0);
-
-    ck_assert_int_ge(n, 0);
-    output[n] = '\0';
-    close(fd);
-}
 
 /* A leader is killed with a write in one log only, which the next one commits or nobody ever does;
  * and one of the log nodes with it. */
@@ -453,6 +515,15 @@ START_TEST(restore_refuses)
     expect_said("not an offset or a time");
     EXPECT_CTL(2, "status", "--at", "now");
     expect_said("status takes no --at");
+    EXPECT_CTL(2, "restore", "--at", "now", "--to", "127.0.0.1:70000");
+    expect_said("not HOST:PORT: 127.0.0.1:70000 (./127.0.0.1:70000, if a file");
+    EXPECT_CTL(2, "restore", "--at", "now", "--to", "");
+    EXPECT_CTL(1, "restore", "--at", "2999-01-01T00:00:00Z", "--to", path);
+    expect_said("--at: 2999-01-01T00:00:00.000Z has not come yet: it is 2");
+    EXPECT_CTL(1, "tail", "--from", "2999-01-01T00:00:00Z");
+    expect_said("has not come yet");
+    EXPECT_CTL(2, "tail", "--db", "5");
+    expect_said("--db says which database the stream is in at --from OFFSET");
     EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
     expect_said("is not empty; nothing was changed (--force");
     cluster_ask(cluster, "plain1", output, 100, (const char *[]){"GET", "there", NULL});
@@ -551,14 +622,40 @@ START_TEST(restore_by_snapshots)
 }
 END_TEST
 
+/* An export takes a damaged snapshot from another node. What one begins with stays: the earlier
+ * past is not put in front of it, and that is said. */
+START_TEST(export_by_snapshots)
+{
+    char folder[600], all[600];
+    unsigned long long taken = 0;
+
+    snprintf(folder, sizeof folder, "%s/newest", cluster_dir(cluster, "plain1"));
+    snprintf(all, sizeof all, "%s/all", cluster_dir(cluster, "plain1"));
+    write_many(0, 100);
+    committed();
+    EXPECT_CTL(0, "snapshot", "now");
+    ck_assert_int_eq(sscanf(strstr(output, "done: "), "done: the snapshot at offset %llu", &taken),
+                     1);
+    damage_snapshot(taken, 1, 3);
+    EXPECT_CTL(0, "export", folder);
+    expect_said(text_of(taken));
+    EXPECT_CTL(0, "export", "verify", folder);
+    EXPECT_CTL(1, "export", "--all", folder);
+    expect_said(": export --all into a new folder");
+    EXPECT_CTL(0, "export", "--all", all);
+    expect_said("the snapshot at offset 0 ");
+    EXPECT_CTL(0, "export", "--all", all);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("past");
 
     SYSTEM_CASE(suite, "past", system_serve, 600, tail_shows_what_is_committed, tail_filters_by_key,
-                restore_refuses, restore_at_any_time);
+                tail_tells_how_far_it_is, restore_refuses, restore_at_any_time);
     SYSTEM_CASE(suite, "uncommitted", short_lease_serve, 300, tail_shows_nothing_uncommitted,
                 tail_outlives_them_all);
-    SYSTEM_CASE(suite, "snapshots", system_serve, 300, restore_by_snapshots);
+    SYSTEM_CASE(suite, "snapshots", system_serve, 300, restore_by_snapshots, export_by_snapshots);
     return unit_main(suite);
 }
