@@ -18,6 +18,7 @@ enum {
     BRING_RETRY_MS = 100,
     BRING_PIECE_BYTES = 16 << 20,
     BRING_ATTEMPTS = 4,
+    BRING_SILENT_MS = 5000,
     BRING_ANSWER_MS = 60000 /* a Redis that loads a large value says nothing meanwhile */
 };
 
@@ -32,6 +33,8 @@ struct ctl_bring {
     struct ctl_bar bar;
     char version[32];
 
+    uint64_t
+        known_ns; /* when enough log nodes answered last; UINT64_MAX: that they don't is told */
     bool up, over, began;
     int status; /* of what is over */
     bool again; /* it has failed, and may be tried again */
@@ -274,10 +277,28 @@ void ctl_bring_close(struct ctl_bring *b)
     free(b);
 }
 
+/* Who waits should know for what; once for each time. */
+static void bring_tell_silence(struct ctl_bring *b)
+{
+    uint64_t now_ns = clock_now_ns();
+    struct lognodes_view view;
+
+    lognodes_view(b->nodes, &view);
+    if (view.known) {
+        b->known_ns = now_ns;
+    } else if (now_ns > b->known_ns && now_ns - b->known_ns > BRING_SILENT_MS * CLOCK_NS_PER_MS) {
+        b->known_ns = UINT64_MAX;
+        ctl_bar_clear(&b->bar);
+        fprintf(stderr, "%u of %u log nodes answer; waiting for more\n", view.answered, view.nodes);
+    }
+}
+
 static int bring_wait(struct ctl_bring *b)
 {
+    b->known_ns = clock_now_ns();
     while (!b->over) {
         bring_tick(b);
+        bring_tell_silence(b);
         if (ctl_stop_asked()) {
             bring_failed(b, "stopped", "by a signal");
             b->again = false;

@@ -18,19 +18,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RESTORE_PATH_MAX = PATH_MAX + 32 };
+enum { RESTORE_PATH_MAX = PATH_MAX + 32, RESTORE_DATABASES = 16 };
 
 struct restore {
     const struct ctl *ctl;
     struct ctl_nodes nodes;
+    struct moment at; /* as given */
     struct ctl_place place;
     struct snapshot_info base; /* as far as is known before; the replay may take another */
     struct replay_point point;
@@ -49,14 +52,32 @@ struct restore {
 
 /* ---- what is meant ---- */
 
+static int restore_check_file(const struct restore *r)
+{
+    struct stat st;
+
+    if (stat(r->path, &st) != 0) {
+        return CTL_EXIT_DONE;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        ctl_complain("%s is there already, and no file; nothing was changed", r->path);
+        return CTL_EXIT_FAILED;
+    }
+    if (!r->ctl->force) {
+        ctl_complain("%s is there already; nothing was changed (--force replaces it)", r->path);
+        return CTL_EXIT_FAILED;
+    }
+    return CTL_EXIT_DONE;
+}
+
 /* --to names a Redis, a file, or a folder that takes a dump.rdb. */
 static int restore_target(struct restore *r)
 {
     const char *to = r->ctl->to;
     struct stat st;
 
-    if ((to == NULL) == (r->ctl->to_log == NULL)) {
-        ctl_complain("restore needs --to FILE, --to HOST:PORT or --to-log");
+    if ((to == NULL) == (r->ctl->to_log == NULL) || (to != NULL && to[0] == '\0')) {
+        ctl_complain("restore needs --to FILE, --to HOST:PORT or --to-log, one of them");
         return CTL_EXIT_USAGE;
     }
     if (to == NULL) {
@@ -67,6 +88,14 @@ static int restore_target(struct restore *r)
         return CTL_EXIT_DONE;
     }
     r->port = 0;
+    if (strchr(to, '/') == NULL && strchr(to, ':') != NULL && stat(to, &st) != 0) {
+        ctl_complain("--to: not HOST:PORT: %s (./%s, if a file of that name is meant)", to, to);
+        return CTL_EXIT_USAGE;
+    }
+    if (r->ctl->to_password[0] != '\0') {
+        ctl_complain("--to-password-file goes with --to HOST:PORT: %s is a file", to);
+        return CTL_EXIT_USAGE;
+    }
     bool folder = stat(to, &st) == 0 && S_ISDIR(st.st_mode);
     if (strlen(to) > PATH_MAX) {
         ctl_complain("--to: the name is too long");
@@ -82,11 +111,7 @@ static int restore_target(struct restore *r)
     if (slash == r->path) {
         (void)snprintf(r->folder, sizeof r->folder, "/");
     }
-    if (stat(r->path, &st) == 0 && !r->ctl->force) {
-        ctl_complain("%s is there already; nothing was changed (--force replaces it)", r->path);
-        return CTL_EXIT_FAILED;
-    }
-    return CTL_EXIT_DONE;
+    return restore_check_file(r);
 }
 
 static int restore_too_early(const struct snapshot_info *earliest, bool known)
@@ -94,7 +119,8 @@ static int restore_too_early(const struct snapshot_info *earliest, bool known)
     char time[MOMENT_TEXT_BYTES];
 
     if (known) {
-        ctl_complain("--at is before what is kept: the earliest moment is %s, offset %" PRIu64,
+        ctl_complain("--at is before what is kept: the earliest moment is %s, offset %" PRIu64
+                     " (snapshot.pitr_ms of the proxies keeps more, from then on)",
                      moment_print(earliest->wall_ms, time), earliest->offset);
     } else {
         ctl_complain("no snapshot is there to begin with");
@@ -105,19 +131,16 @@ static int restore_too_early(const struct snapshot_info *earliest, bool known)
 /* The commit at or before the moment, and whether it can be had. */
 static int restore_place(struct restore *r)
 {
-    struct moment at = {.is_offset = true, .offset = r->nodes.commit};
+    struct moment newest = {.is_offset = true, .offset = r->nodes.commit};
+    struct moment at = r->ctl->at != NULL ? r->at : newest;
     struct snapshot_info earliest;
     unsigned node;
-    int rc = r->ctl->at != NULL ? ctl_place_parse("at", r->ctl->at, &at) : CTL_EXIT_DONE;
 
-    if (rc != CTL_EXIT_DONE) {
-        return rc;
-    }
     bool known = ctl_nodes_earliest(&r->nodes, &earliest) == ERR_OK;
     if (known && (at.is_offset ? at.offset < earliest.offset : at.wall_ms < earliest.wall_ms)) {
         return restore_too_early(&earliest, known);
     }
-    rc = ctl_place_find(&r->nodes, "at", &at, &r->place);
+    int rc = ctl_place_find(&r->nodes, "at", &at, &r->place);
     if (rc == CTL_EXIT_DONE && at.is_offset) {
         rc = ctl_place_unit(&r->nodes, r->place.offset, &at.offset);
         rc = rc == CTL_EXIT_DONE ? ctl_place_find(&r->nodes, "at", &at, &r->place) : rc;
@@ -171,13 +194,34 @@ static int restore_bring(struct restore *r, struct ctl_bring_config *config, int
     return status;
 }
 
+/* How many databases what is restored may be in, as the proxy has it; else Redis' default. */
+static unsigned restore_databases(const struct ctl *ctl)
+{
+    unsigned long databases = RESTORE_DATABASES;
+    struct ctl_link link;
+
+    if (ctl->log_nodes != NULL ||
+        ctl_link_open(&link, ctl, ctl->host, ctl->port, false) != CTL_EXIT_DONE) {
+        return RESTORE_DATABASES; /* with --log-nodes no proxy need be there */
+    }
+    redisReply *reply = redisCommand(link.redis, "CONFIG GET databases");
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING) {
+        databases = strtoul(reply->element[1]->str, NULL, 10);
+    }
+    freeReplyObject(reply);
+    ctl_link_close(&link);
+    return (unsigned)databases;
+}
+
 static int restore_to_redis(struct restore *r)
 {
     struct ctl_bring_config config = {
-        .host = r->host, .port = r->port, .user = "", .password = r->ctl->to_password};
+        .host = r->host, .port = r->port, .user = r->ctl->to_user, .password = r->ctl->to_password};
     struct ctl_target target;
 
-    int rc = ctl_target_open(&target, r->ctl, r->host, r->port, r->base.engine_version);
+    int rc = ctl_target_open(&target, r->ctl, r->host, r->port, r->base.engine_version,
+                             restore_databases(r->ctl));
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
@@ -199,13 +243,57 @@ static int restore_io_failed(const char *path)
     return CTL_EXIT_FAILED;
 }
 
+/* The file under its first name, empty, and ours alone as long as it is open: two restores would
+ * mix theirs. Where there are no locks nobody is kept away. -1: complained. */
+static int restore_open_part(const struct restore *r)
+{
+    struct stat ours, named;
+
+    for (;;) {
+        int fd = open(r->part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0) {
+            (void)restore_io_failed(r->part);
+            return -1;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            ctl_complain("%s: another restore writes it; nothing was changed", r->part);
+            (void)close(fd);
+            return -1;
+        }
+        bool same = fstat(fd, &ours) == 0 && stat(r->part, &named) == 0 &&
+                    ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+        if (same && ftruncate(fd, 0) == 0) {
+            return fd;
+        }
+        if (same) {
+            (void)restore_io_failed(r->part);
+        }
+        (void)close(fd);
+        if (same) {
+            return -1;
+        }
+    }
+}
+
+/* What has come there meanwhile stays, unless it may be replaced, or the file system can't tell. */
+static int restore_rename(const struct restore *r)
+{
+    if (!r->ctl->force) {
+        int rc = renameat2(AT_FDCWD, r->part, AT_FDCWD, r->path, RENAME_NOREPLACE);
+        if (rc == 0 || (errno != EINVAL && errno != ENOSYS)) {
+            return rc;
+        }
+    }
+    return rename(r->part, r->path);
+}
+
 /* Durable under its last name, or not there at all. */
 static int restore_publish(struct restore *r, int fd)
 {
     if (fsync(fd) != 0) {
         return restore_io_failed(r->part);
     }
-    if (rename(r->part, r->path) != 0) {
+    if (restore_rename(r) != 0) {
         return restore_io_failed(r->path);
     }
     int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -258,10 +346,10 @@ static int restore_to_log(struct restore *r)
 static int restore_to_file(struct restore *r)
 {
     struct ctl_bring_config config = {.program = restore_program(r)};
-    int fd = open(r->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = restore_open_part(r);
 
     if (fd < 0) {
-        return restore_io_failed(r->part);
+        return CTL_EXIT_FAILED;
     }
     int rc = restore_bring(r, &config, fd);
     if (rc == CTL_EXIT_DONE) {
@@ -344,6 +432,9 @@ int ctl_restore(const struct ctl *ctl, int argc, char **argv)
     (void)argv;
     r->ctl = ctl;
     int rc = restore_target(r);
+    if (rc == CTL_EXIT_DONE && ctl->at != NULL) {
+        rc = ctl_place_parse("at", ctl->at, &r->at);
+    }
     if (rc == CTL_EXIT_DONE && (rc = ctl_nodes_open(&r->nodes, ctl)) == CTL_EXIT_DONE) {
         rc = restore_place(r);
         ctl_nodes_close(&r->nodes);

@@ -425,6 +425,78 @@ static int target_check_version(struct ctl_target *t, bool force, const char *en
     return CTL_EXIT_DONE;
 }
 
+/* A setting's value; false: it does not tell. */
+static bool target_setting(struct ctl_target *t, const char *name, char *out, size_t size)
+{
+    redisReply *reply = redisCommand(t->link.redis, "CONFIG GET %s", name);
+    bool good = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+                reply->element[1]->type == REDIS_REPLY_STRING;
+
+    if (good) {
+        (void)snprintf(out, size, "%s", reply->element[1]->str);
+    }
+    freeReplyObject(reply);
+    return good;
+}
+
+/* A Redis that is sent an RDB with a database that it lacks ends itself, and one that is sent
+ * SELECT of one goes on in another (rdb.c, rdbLoadRioWithLoadingCtx; replication.c). */
+static int target_check_databases(struct ctl_target *t, bool force, unsigned databases)
+{
+    char text[32], why[160];
+
+    if (!target_setting(t, "databases", text, sizeof text) ||
+        strtoul(text, NULL, 10) >= databases) {
+        return CTL_EXIT_DONE;
+    }
+    (void)snprintf(why, sizeof why,
+                   "has %.31s databases, and what is restored may be in any of %u: with one that "
+                   "it lacks it would end itself",
+                   text, databases);
+    return target_refuse(t, force, why);
+}
+
+/* A replica heeds its maxmemory only if it is told to; it would throw away, or refuse, what it is
+ * sent. */
+static int target_check_heeds(struct ctl_target *t, bool force)
+{
+    char max[32], ignores[8];
+
+    if (!target_setting(t, "maxmemory", max, sizeof max) ||
+        !target_setting(t, "replica-ignore-maxmemory", ignores, sizeof ignores) ||
+        strcmp(max, "0") == 0 || strcmp(ignores, "yes") == 0) {
+        return CTL_EXIT_DONE;
+    }
+    return target_refuse(t, force,
+                         "heeds its maxmemory also as a replica, and would not take all that it "
+                         "is sent: CONFIG SET replica-ignore-maxmemory yes");
+}
+
+/* Whether all that it holds stays there once it is a master: from then on it evicts what is beyond
+ * its maxmemory, at the next command. False: complained. */
+static bool target_keeps_all(struct ctl_target *t)
+{
+    struct ctl_text info;
+
+    if (target_info(t, "memory", &info) != CTL_EXIT_DONE) {
+        return false;
+    }
+    long long max = ctl_text_number(&info, "maxmemory"),
+              used = ctl_text_number(&info, "used_memory"),
+              beside = ctl_text_number(&info, "mem_not_counted_for_evict");
+    const char *policy = ctl_text_get(&info, "maxmemory_policy");
+    bool over = max > 0 && used - (beside > 0 ? beside : 0) > max;
+    bool evicts = policy != NULL && strcmp(policy, "noeviction") != 0;
+    if (over) {
+        ctl_complain("%s:%d uses %lld bytes, and its maxmemory is %lld: it %s (CONFIG SET "
+                     "maxmemory, or maxmemory-policy noeviction)",
+                     t->link.host, t->link.port, used, max,
+                     evicts ? "throws keys away as soon as it is a master" : "takes no writes");
+    }
+    ctl_text_fini(&info);
+    return !over || !evicts;
+}
+
 /* Says what it was, in case it forgets: its users are gone when it loads them from a file, or is
  * restarted. Not the password. */
 static void target_tell_settings(const struct ctl_target *t)
@@ -458,13 +530,14 @@ static int target_keep_mark(struct ctl_target *t)
 }
 
 int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *host, int port,
-                    const char *engine)
+                    const char *engine, unsigned databases)
 {
     struct ctl theirs = *ctl;
     struct target_mark found = {.empty = false};
 
-    theirs.user = "";
+    theirs.user = ctl->to_user;
     theirs.password = ctl->to_password;
+    theirs.password_option = "to-password-file";
     *t = (struct ctl_target){.ctl = theirs};
     int rc = ctl_link_open(&t->link, &theirs, host, port, true);
     if (rc != CTL_EXIT_DONE) {
@@ -476,7 +549,9 @@ int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *hos
         (rc = target_keep_settings(t)) == CTL_EXIT_DONE &&
         (rc = target_check_role(t, ctl->force, &found)) == CTL_EXIT_DONE &&
         (rc = target_check_empty(t, ctl->force)) == CTL_EXIT_DONE &&
-        (rc = target_check_version(t, ctl->force, engine)) == CTL_EXIT_DONE) {
+        (rc = target_check_version(t, ctl->force, engine)) == CTL_EXIT_DONE &&
+        (rc = target_check_databases(t, ctl->force, databases)) == CTL_EXIT_DONE &&
+        (rc = target_check_heeds(t, ctl->force)) == CTL_EXIT_DONE) {
         rc = target_keep_mark(t);
     }
     target_mark_fini(&found);
@@ -498,8 +573,9 @@ static int target_reach(struct ctl_target *t)
     ctl_link_close(&t->link);
     rc = ctl_link_open(&t->link, &t->ctl, host, port, true);
     if (rc != CTL_EXIT_DONE) {
-        ctl_complain("%s:%d is a replica of nobody that answers: run the restore again", host,
-                     port);
+        ctl_complain("%s:%d is a replica of nobody, if it is still there: run the restore again, "
+                     "which puts that right",
+                     host, port);
         return rc;
     }
     return target_announce(t);
@@ -513,11 +589,15 @@ int ctl_target_finish(struct ctl_target *t, bool clear)
     if (rc != CTL_EXIT_DONE) {
         return rc;
     }
+    bool keeps = clear || target_keeps_all(t) || !t->mark.empty;
+    clear = clear || !keeps;
     bool emptied = clear && t->mark.empty;
     rc = target_let_go(t, &emptied);
+    bool let_go = rc == CTL_EXIT_DONE;
+    rc = let_go && !keeps ? CTL_EXIT_FAILED : rc;
     if (clear) {
         ctl_complain("%s:%d %s", t->link.host, t->link.port,
-                     emptied && rc == CTL_EXIT_DONE ? "is empty again" : "may hold a part of it");
+                     emptied && let_go ? "is empty again" : "may hold a part of it");
     }
     return rc;
 }

@@ -23,12 +23,14 @@ struct ctl_target {
 };
 
 /* Connects; what an earlier restore has left behind is put right first. Refuses (complained,
- * CTL_EXIT_FAILED) a proxy, a replica, and without force one that holds data, has replicas, or is
- * older than `engine` ("7.0.15"). A newer one is told on standard error. */
+ * CTL_EXIT_FAILED) a proxy, a replica, and without force one that holds data, has replicas, is
+ * older than `engine` ("7.0.15"), has less than so many databases, or would not take what is beyond
+ * its maxmemory. A newer one is told on standard error. */
 int ctl_target_open(struct ctl_target *t, const struct ctl *ctl, const char *host, int port,
-                    const char *engine);
+                    const char *engine, unsigned databases);
 /* Makes it a master, and puts its settings back. clear: what it holds is a part of something;
- * it is emptied, if it was empty before; else that is said. */
+ * it is emptied, if it was empty before; else that is said. So it is if it would lose keys to its
+ * maxmemory as a master (CTL_EXIT_FAILED); one that was not empty is let lose them. */
 int ctl_target_finish(struct ctl_target *t, bool clear);
 void ctl_target_close(struct ctl_target *t);
 

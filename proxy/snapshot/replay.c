@@ -23,6 +23,7 @@ enum {
     REPLAY_POLL_MS = 100, /* between questions where Redis is, as long as bytes are on their way */
     REPLAY_PROGRESS_MS = 100,
     REPLAY_STALL_MS = 120000, /* nothing moves and Redis says nothing */
+    REPLAY_CALL_MS = 30000,   /* it connects within a second, or says that it can't */
     REPLAY_FEED_MS = 3600000, /* Redis may be silent for long while it loads, or while we stand */
     REPLAY_QUEUE_BYTES = 8 << 20,
     REPLAY_PIECE_BYTES = 64 << 10,
@@ -371,7 +372,11 @@ static void replay_told_cb(void *ctx, const struct redisReply *reply)
 {
     struct replay *r = ctx;
 
-    if (replay_answered(r, reply) && reply->type == REDIS_REPLY_ERROR) {
+    if (!replay_answered(r, reply)) {
+        return;
+    }
+    r->moved_ns = clock_now_ns();
+    if (reply->type == REDIS_REPLY_ERROR) {
         replay_fail(r, false, reply->str);
     }
 }
@@ -463,6 +468,27 @@ static void replay_tell_progress(struct replay *r, uint64_t now_ns)
     r->events->progress(r->ctx, r->step, r->done_bytes, total);
 }
 
+/* Somebody's Redis that was told and never comes would not come the next time: it can't. */
+static uint64_t replay_patience_ms(const struct replay *r)
+{
+    return r->step == REPLAY_CALL && r->config.secret != NULL ? REPLAY_CALL_MS : REPLAY_STALL_MS;
+}
+
+static void replay_stalled(struct replay *r)
+{
+    char why[200];
+
+    if (r->step != REPLAY_CALL || r->config.secret == NULL) {
+        replay_fail(r, true, "nothing moves any more");
+        return;
+    }
+    (void)snprintf(why, sizeof why,
+                   "Redis does not come to %.100s port %d, whence it is to replicate: it must be "
+                   "able to reach that",
+                   r->config.feed_host, feed_port(r->feed));
+    replay_fail(r, false, why);
+}
+
 static void replay_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
     struct replay *r = arg;
@@ -480,8 +506,8 @@ static void replay_tick_cb(evutil_socket_t fd, short what, void *arg)
     replay_tell_progress(r, now_ns);
     replay_poll(r, now_ns);
     if (r->step != REPLAY_STANDING && now_ns > r->moved_ns &&
-        now_ns - r->moved_ns > REPLAY_STALL_MS * CLOCK_NS_PER_MS) {
-        replay_fail(r, true, "nothing moves any more");
+        now_ns - r->moved_ns > replay_patience_ms(r) * CLOCK_NS_PER_MS) {
+        replay_stalled(r);
     }
 }
 

@@ -3,7 +3,9 @@
 #include "tests/system/ctl_run.h"
 
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 
 const struct cluster_options system_options = {
     .redis_args = ctl_redis_args,
@@ -20,6 +22,7 @@ static void serve_with_more(void)
     cluster_add_log(cluster, "log5");
     cluster_add_log(cluster, "log6");
     cluster_add_redis(cluster, "redis9", ctl_redis_args);
+    cluster_add_redis(cluster, "redis8", (const char *const[]){"--databases", "4", NULL});
     cluster_start(cluster);
 }
 
@@ -417,6 +420,24 @@ START_TEST(another_restore_ends_meanwhile)
 }
 END_TEST
 
+/* A Redis that has fewer databases would end itself, or put things into another one. */
+START_TEST(restore_into_fewer_databases)
+{
+    char target[64], reply[200];
+    redisContext *redis = cluster_connect(cluster, "proxy1");
+
+    cluster_command(redis, "SELECT 7");
+    cluster_command(redis, "SET in seven");
+    committed();
+    redisFree(redis);
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "redis8"));
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
+    expect_said("has 4 databases, and what is restored may be in any of 16");
+    cluster_ask(cluster, "redis8", reply, sizeof reply, (const char *[]){"DBSIZE", NULL});
+    ck_assert_str_eq(reply, "0");
+}
+END_TEST
+
 /* What somebody else has made or set there stays: a user of the name that restore needs, and a
  * masterauth that is set while it is filled. */
 START_TEST(restore_leaves_others_alone)
@@ -486,6 +507,134 @@ START_TEST(restore_to_a_file_is_killed)
 }
 END_TEST
 
+/* Of two restores to the same file one is refused. */
+START_TEST(files_keep_apart)
+{
+    char path[700], part[720];
+
+    snprintf(path, sizeof path, "%s/apart.rdb", cluster_dir(cluster, "plain1"));
+    snprintf(part, sizeof part, "%s.part", path);
+    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    ck_assert_int_eq(write(fd, "theirs", 6), 6);
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", path);
+    expect_said("apart.rdb.part: another restore writes it; nothing was changed");
+    ck_assert_uint_eq(file_size(part), 6);
+    close(fd);
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", path);
+    ck_assert_int_ne(access(part, F_OK), 0);
+    ck_assert_uint_gt(file_size(path), 6);
+}
+END_TEST
+
+/* A Redis that would throw away what is restored into it, at once or on the way, is left as it was;
+ * one that takes no more writes is told. */
+START_TEST(restore_heeds_maxmemory)
+{
+    char target[64], reply[200];
+
+    write_values("values", 500);
+    committed();
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "maxmemory", "5mb", "maxmemory-policy",
+                                      "allkeys-lru", "replica-ignore-maxmemory", "no", NULL});
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
+    expect_said("CONFIG SET replica-ignore-maxmemory yes; nothing was changed");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "replica-ignore-maxmemory", "yes", NULL});
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
+    expect_said("it throws keys away as soon as it is a master (CONFIG SET maxmemory");
+    expect_said("is empty again");
+    ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+    ck_assert_str_eq(reply, "0");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "maxmemory-policy", "noeviction", NULL});
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", target);
+    expect_said("it takes no writes");
+    ask_plain(reply, (const char *[]){"CONFIG", "SET", "maxmemory", "0", NULL});
+    ask_plain(reply, (const char *[]){"FLUSHALL", NULL});
+}
+END_TEST
+
+static bool only_we_are_there(void *ours)
+{
+    redisReply *r = redisCommand(ours, "CLIENT LIST");
+    char *end = r != NULL && r->type == REDIS_REPLY_STRING ? strchr(r->str, '\n') : NULL;
+    bool alone = end != NULL && end[1] == '\0';
+
+    freeReplyObject(r);
+    return alone;
+}
+
+/* Lets a process have so many files more than it has. */
+static void allow_files(pid_t pid, unsigned more)
+{
+    struct rlimit limit;
+    char path[64];
+    int fd = 0;
+
+    ck_assert_int_eq(prlimit(pid, RLIMIT_NOFILE, NULL, &limit), 0);
+    for (; more > 0; fd++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
+        struct stat st;
+        more -= lstat(path, &st) != 0;
+    }
+    limit.rlim_cur = (rlim_t)fd;
+    ck_assert_int_eq(prlimit(pid, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+/* A Redis that can't connect to the restore is not waited for for long, and is a master again. Here
+ * it has no file left for that, beyond those of the restore's two connections. */
+START_TEST(redis_does_not_come)
+{
+    char target[64];
+    struct rlimit before;
+    redisContext *plain = cluster_connect(cluster, "plain1");
+    pid_t pid = cluster_pid(cluster, "plain1");
+
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    ck_assert_int_eq(prlimit(pid, RLIMIT_NOFILE, NULL, &before), 0);
+    cluster_wait("others to be gone", WAIT_MS, only_we_are_there, plain);
+    allow_files(pid, 2);
+    int status = CTL("restore", "--at", "now", "--to", target);
+    ck_assert_int_eq(prlimit(pid, RLIMIT_NOFILE, &before, NULL), 0);
+    ck_assert_msg(status == 1, "status %d: %s", status, output);
+    expect_said("it can't be restored: Redis does not come to 127.0.0.1 port ");
+    expect_said("is empty again");
+    redisReply *r = redisCommand(plain, "ROLE");
+    ck_assert_str_eq(r->element[0]->str, "master");
+    freeReplyObject(r);
+    redisFree(plain);
+}
+END_TEST
+
+/* A Redis whose users are its own. */
+START_TEST(restore_as_a_user)
+{
+    char target[64], path[700], reply[200];
+    redisContext *plain = cluster_connect(cluster, "plain1");
+
+    snprintf(target, sizeof target, "127.0.0.1:%d", cluster_port(cluster, "plain1"));
+    snprintf(path, sizeof path, "%s/password", cluster_dir(cluster, "plain1"));
+    FILE *f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_gt(fprintf(f, "secret\n"), 0);
+    fclose(f);
+    cluster_command(plain, "ACL SETUSER op on >secret ~* &* +@all");
+    cluster_command(plain, "ACL SETUSER default off");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target);
+    expect_said("NOAUTH Authentication required. (--to-password-file FILE)");
+    EXPECT_CTL(1, "restore", "--at", "now", "--to", target, "--to-password-file", path);
+    expect_said("called without any password configured for the default user");
+    EXPECT_CTL(0, "restore", "--at", "now", "--to", target, "--to-user", "op", "--to-password-file",
+               path);
+    cluster_command(plain, "ACL SETUSER default on");
+    cluster_command(plain, "ACL DELUSER op");
+    redisFree(plain);
+    ask_plain(reply, (const char *[]){"DBSIZE", NULL});
+    ck_assert_str_ne(reply, "0");
+    ask_plain(reply, (const char *[]){"FLUSHALL", NULL});
+}
+END_TEST
+
 /* ---- behind the retention ---- */
 
 static bool log_has_begun_later(void *arg)
@@ -497,7 +646,7 @@ static bool log_has_begun_later(void *arg)
 static bool old_snapshot_is_gone(void *arg)
 {
     (void)arg;
-    return CTL("--json", "snapshot", "list") == 0 && strstr(output, "\"offset\":\t\"0\"") == NULL;
+    return CTL("--json", "snapshot", "list") == 0 && strstr(output, "\"offset\":\t0,") == NULL;
 }
 
 /* The offset that is named as the first one. */
@@ -626,10 +775,12 @@ int main(void)
     Suite *suite = suite_create("restore");
 
     SYSTEM_CASE(suite, "new log", serve_with_more, 300, restore_to_a_new_log,
-                another_restore_ends_meanwhile);
+                another_restore_ends_meanwhile, restore_into_fewer_databases);
     SYSTEM_CASE(suite, "interrupted", system_serve, 300, restore_is_interrupted, restore_is_killed,
                 restores_keep_apart, restore_is_known_while_it_works, restore_leaves_others_alone,
                 restore_to_a_file_is_killed);
+    SYSTEM_CASE(suite, "target", system_serve, 300, files_keep_apart, restore_heeds_maxmemory,
+                restore_as_a_user, redis_does_not_come);
     SYSTEM_CASE(suite, "trimmed", system_serve, 300, before_the_retention,
                 tail_ends_with_its_reader);
     return unit_main(suite);
