@@ -130,7 +130,7 @@ static void snapper_failed(struct snapper *s, const char *why)
 static void snapper_exit_cb(evutil_socket_t fd, short what, void *arg)
 {
     struct snapper *s = arg;
-    char why[64];
+    char why[96];
     int status;
 
     (void)fd;
@@ -148,7 +148,8 @@ static void snapper_exit_cb(evutil_socket_t fd, short what, void *arg)
                  s->status.verify ? "a snapshot was tried again" : "a snapshot was made",
                  s->status.last_offset);
     } else {
-        (void)snprintf(why, sizeof why, "its program ended with %s %d",
+        (void)snprintf(why, sizeof why,
+                       "holdfast-snapshot ended with %s %d; what was stored before stays",
                        WIFSIGNALED(status) ? "signal" : "status",
                        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         snapper_failed(s, why);
