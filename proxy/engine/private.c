@@ -432,6 +432,11 @@ static struct private_link *link_take(struct private_pool *pool, const struct cl
     return link;
 }
 
+void private_limit(struct private_pool *pool, size_t links_max)
+{
+    pool->config.links_max = links_max;
+}
+
 bool private_can_lend(const struct private_pool *pool, const struct client *c)
 {
     return c->link != NULL ||

@@ -87,6 +87,9 @@ void private_stop(struct private_pool *pool, const char *reason);
 /* Whether there is somewhere to make links to. */
 bool private_is_started(const struct private_pool *pool);
 
+/* So many there may be from now on; those that there are stay. */
+void private_limit(struct private_pool *pool, size_t links_max);
+
 /* Whether private_lend would. */
 bool private_can_lend(const struct private_pool *pool, const struct client *c);
 /* Gives the client a link (c->link) if it has none, as the link's own user. False: links_max are

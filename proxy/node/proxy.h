@@ -234,6 +234,9 @@ bool proxy_is_deaf(const struct proxy *p);
 /* The engine comes first: the router needs it. */
 void proxy_open_engine(struct proxy *p, const struct settings *s);
 void proxy_open_clients(struct proxy *p, const struct settings *s);
+/* How many private links there may be at most, by the configuration and by the files that may be
+ * open. */
+size_t proxy_private_room(const struct settings *s);
 /* Of a listening socket, with the proxy. */
 void proxy_accept_cb(int fd, short what, void *arg);
 /* The requests of a batch are answered, and bounded by this offset. */

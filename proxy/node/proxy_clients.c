@@ -263,12 +263,25 @@ static const struct client_events proxy_client_events = {.request = proxy_client
                                                          .abandoned = proxy_client_abandoned,
                                                          .closed = proxy_client_closed,
                                                          .wait_reply = proxy_client_wait};
+
+/* They are many, and must not take the files that clients need. */
+size_t proxy_private_room(const struct settings *s)
+{
+    struct rlimit limit;
+    size_t most = (size_t)s->private_max;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max / 4 < most
+               ? (size_t)(limit.rlim_max / 4)
+               : most;
+}
+
 /* As many descriptors as clients_max may need, as far as the system lets us. Returns how many
  * clients fit: they must leave some for our own connections, which may have to be made anew. */
 static size_t proxy_raise_file_limit(const struct settings *s, size_t clients)
 {
     struct rlimit limit;
-    rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)s->private_max + (rlim_t)s->forward_links +
+    rlim_t reserved = PROXY_FILES_RESERVED + (rlim_t)proxy_private_room(s) +
+                      (rlim_t)s->forward_links +
                       (s->sentinel_port != 0 ? (rlim_t)s->sentinel_clients_max : 0);
     rlim_t wanted = (rlim_t)clients + reserved;
 

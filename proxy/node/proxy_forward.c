@@ -443,7 +443,7 @@ void proxy_open_forward(struct proxy *p, const struct settings *s)
         .name = s->name,
         .cluster_id = p->cluster_hex,
         .log_id = (uint64_t)s->log_id,
-        .links_max = (size_t)s->private_max,
+        .links_max = proxy_private_room(s),
         .spare = PROXY_FORWARD_SPARE,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,
     };

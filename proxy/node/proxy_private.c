@@ -193,7 +193,7 @@ void proxy_open_privates(struct proxy *p, const struct settings *s)
         .port = (int)s->redis_port,
         .user = s->redis_user,
         .password = p->credentials.link_password,
-        .links_max = (size_t)s->private_max,
+        .links_max = proxy_private_room(s),
         .idle_max = PROXY_PRIVATE_IDLE_MAX,
         .spare = PROXY_PRIVATE_SPARE,
         .connect_timeout_ms = (uint32_t)s->redis_connect_timeout_ms,

@@ -18,7 +18,8 @@ enum {
     REDIS_MAJOR_MIN = 7,
     REDIS_DETACH_MS = 500,
     REDIS_PREPARE_AGAIN_MS = 1000,
-    REDIS_TIMEOUT_MS = 1000
+    REDIS_TIMEOUT_MS = 1000,
+    REDIS_CLIENTS_RESERVED = 64
 };
 #define REDIS_CLIENT_NAME PRIVATE_NAMES_OURS "-control:"
 
@@ -373,9 +374,24 @@ static void redis_timeout_cb(void *ctx, const struct redisReply *reply)
     }
 }
 
+/* Private links leave room for our other connections, which may have to be made anew. */
+static void redis_maxclients_cb(void *ctx, const struct redisReply *reply)
+{
+    struct proxy *p = ctx;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        size_t clients = (size_t)strtoull(reply->element[1]->str, NULL, 10);
+        size_t room =
+            clients > 2 * REDIS_CLIENTS_RESERVED ? clients - REDIS_CLIENTS_RESERVED : clients / 2;
+        size_t most = proxy_private_room(p->settings);
+        private_limit(p->privates, room < most ? room : most);
+    }
+}
+
 static void redis_ask_timeout(struct proxy *p, uint64_t now_ns)
 {
     p->timeout_asked_ns = now_ns;
+    (void)control_send(p->control, redis_maxclients_cb, p, "CONFIG GET maxclients");
     (void)control_send(p->control, redis_timeout_cb, p, "CONFIG GET timeout");
 }
 

@@ -131,7 +131,7 @@ const struct config_row settings_schema[] = {
                "67108864", "their bytes"),
 
     CONFIG_INT("limits.clients_max", S, clients_max, 1, 1000000, "16384", "connected clients"),
-    CONFIG_INT("limits.private_max", S, private_max, 0, 1000000, "1000",
+    CONFIG_INT("limits.private_max", S, private_max, 0, 1000000, "8000",
                "links to Redis that one client has for itself (WATCH, BLPOP …)"),
     CONFIG_INT("limits.pending_max", S, pending_max, 1, 1000000, "4096",
                "requests of one client on their way; then it is not read"),

@@ -26,6 +26,7 @@ enum {
     ARRIVALS = 5000,
     IDLE_MAX_BYTES = 4096,
     UNREAD = 400, /* replies of 1 MiB */
+    BLOCKED = 1200,
     HALVES = 1000,
     HALF_BYTES = 100000,
     SUBSCRIBERS = 5000,
@@ -274,6 +275,36 @@ static uint64_t halves(int port)
     return stored;
 }
 
+/* All wait for one key, and each gets an element of it. */
+static uint64_t many_block(int port)
+{
+    int *fds = mem_calloc(BLOCKED, sizeof *fds), fd = big_dial(port);
+    uint64_t got = 0;
+
+    for (int i = 0; i < BLOCKED; i++) {
+        fds[i] = big_dial(port);
+        big_put_text(fds[i], "BLPOP crowd 0\r\n");
+    }
+    for (int i = 0; i < BLOCKED; i++) {
+        big_put_text(fd, "RPUSH crowd x\r\n");
+        ck_assert_int_ge(big_header(fd, ':'), 1);
+    }
+    for (int i = 0; i < BLOCKED; i++) {
+        big_expect(fds[i], "*2\r\n$5\r\ncrowd\r\n$1\r\nx\r\n");
+        (void)close(fds[i]);
+        got++;
+    }
+    (void)close(fd);
+    free(fds);
+    return got;
+}
+
+START_TEST(who_blocks)
+{
+    big_side_by_side(cluster, "1,200 block on one key", many_block);
+}
+END_TEST
+
 /* A line that never ends is not taken in for long. */
 static uint64_t endless_line(int port)
 {
@@ -454,6 +485,6 @@ int main(void)
     Suite *suite = suite_create("crowd");
 
     SYSTEM_CASE(suite, "crowd", crowd_serve, 600, idle_clients, crowd_comes, many_within_a_second,
-                who_does_not_read, halves_and_lines, subscribers);
+                who_does_not_read, who_blocks, halves_and_lines, subscribers);
     return unit_main(suite);
 }

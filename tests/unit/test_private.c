@@ -176,7 +176,8 @@ START_TEST(test_watch_ends)
 }
 END_TEST
 
-/* More than the limit is refused; one that is given back is there again. */
+/* More than the limit is refused; one that is given back is there again. A lower limit takes
+ * nothing from who has one. */
 START_TEST(test_limit)
 {
     for (int i = 1; i < 4; i++) {
@@ -197,6 +198,13 @@ START_TEST(test_limit)
     world_link_redis(0, "*-1\r\n");
     world_expect(0, "*-1\r\n");
     world_link_asks(2, 0, "BLPOP a 0", "*-1\r\n");
+    private_limit(world.privates, 1);
+    world_link_asks(2, 0, "BLPOP a 0", "*-1\r\n");
+    world_link_asks(1, 1, "UNWATCH", "+OK\r\n");
+    world_link_asks(2, 0, "WATCH a", "+OK\r\n");
+    ck_assert_uint_eq(private_lent(world.privates), 1);
+    world_say(3, "BLPOP a 0");
+    world_expect(3, "-ERR max number of private connections reached, see limits.private_max\r\n");
 }
 END_TEST
 
