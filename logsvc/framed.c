@@ -1,13 +1,20 @@
 /* See framed.h.
  *
- * Receiving: one aio, into one buffer that is 64 KiB large and holds whatever many messages that
- * makes. A message that is larger gets a buffer that doubles with what has arrived, up to exactly
- * its size, so that announcing much costs nothing; that buffer then is the message, without a copy.
+ * nng completes what can be done at once in the caller's thread, but a callback would still cost a
+ * switch to another thread, and waiting for a peer two: nng's poller is woken, wakes a thread for
+ * the callback, and that wakes the owner. So the two aios of the hot path have no callback. They
+ * try, and are cancelled at once: nng has then moved some bytes, or none, and knows nothing of them
+ * any more.
  *
- * Sending: nng completes a send in the caller's thread if the kernel takes all of it, but a
- * callback would still cost a switch to another thread. So the first try uses an aio without one,
- * straight from the caller's memory, and is cancelled at once: nng has then sent some of it, or
- * nothing, and knows nothing of it any more. Only what is left is copied, and sent with a callback.
+ * Receiving: the owner waits for the descriptor itself, and only then tries. nng does not tell the
+ * descriptor of a stream; but a connection is the only one with its two addresses, so it is found
+ * by them, once. It is waited for and never read, written or closed here. What is received goes
+ * into one buffer that is 64 KiB large and holds whatever many messages that makes. A message that
+ * is larger gets a buffer that doubles with what has arrived, up to exactly its size, so that
+ * announcing much costs nothing; that buffer then is the message, without a copy.
+ *
+ * Sending: straight from the caller's memory. Only what the kernel did not take is copied, and sent
+ * with a callback.
  *
  * Cancelling: nng looks up what an aio waits for, lets go of its lock, and then asks the stream to
  * give it up; if the operation ends in between, and its callback frees the stream, that is memory
@@ -20,10 +27,15 @@
 #include "common/mem.h"
 #include "logsvc/transport_nng.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <nng/supplemental/util/platform.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 /* The first buffer is for the preamble of someone unknown. */
 enum { IN_FIRST_BYTES = 4 * 1024, IN_BYTES = 64 * 1024, OUT_KEEP_BYTES = 256 * 1024 };
@@ -39,6 +51,70 @@ void framed_message_free(struct framed_message *m)
     free(m);
 }
 
+/* --- the descriptor --- */
+
+/* Whether that is the address; ports and addresses are in network order on both sides. */
+static bool framed_is_at(const nng_sockaddr *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_in *in = (const void *)b;
+    const struct sockaddr_in6 *in6 = (const void *)b;
+
+    if (b->ss_family == AF_INET) {
+        return a->s_family == NNG_AF_INET && a->s_in.sa_port == in->sin_port &&
+               a->s_in.sa_addr == in->sin_addr.s_addr;
+    }
+    return b->ss_family == AF_INET6 && a->s_family == NNG_AF_INET6 &&
+           a->s_in6.sa_port == in6->sin6_port &&
+           memcmp(a->s_in6.sa_addr, &in6->sin6_addr, sizeof a->s_in6.sa_addr) == 0;
+}
+
+enum { FD_GONE = -1, FD_UNKNOWN = -2 };
+
+/* The descriptor of a connected stream; FD_GONE: its peer has gone already. New descriptors are the
+ * lowest that are free, so it does not lie far behind others. */
+static int framed_descriptor(nng_stream *stream)
+{
+    enum { GAP_MAX = 65536 };
+    nng_sockaddr here, there;
+
+    if (nng_stream_get_addr(stream, NNG_OPT_LOCADDR, &here) != 0 ||
+        nng_stream_get_addr(stream, NNG_OPT_REMADDR, &there) != 0) {
+        return FD_GONE;
+    }
+    for (int fd = 0, gap = 0; gap < GAP_MAX; fd++) {
+        struct sockaddr_storage address = {0};
+        socklen_t size = sizeof address;
+        if (getpeername(fd, (struct sockaddr *)&address, &size) != 0) {
+            gap = errno == EBADF ? gap + 1 : 0;
+            continue;
+        }
+        gap = 0;
+        if (!framed_is_at(&there, &address)) {
+            continue;
+        }
+        size = sizeof address;
+        if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
+            framed_is_at(&here, &address)) {
+            return fd;
+        }
+    }
+    return FD_UNKNOWN;
+}
+
+/* Has the descriptor waited for, or not. With the lock held. false: the kernel has no room. */
+static bool framed_await(struct framed *f, bool await)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = f};
+
+    if (f->awaited == await) {
+        return true;
+    }
+    int rc = epoll_ctl(f->epoll_fd, await ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, f->fd, &event);
+    MUST(rc == 0 || (await && (errno == ENOMEM || errno == ENOSPC)));
+    f->awaited = await && rc == 0;
+    return rc == 0;
+}
+
 /* --- ending --- */
 
 /* Goes on with ending where that is possible: call it whenever something has come to its end. */
@@ -49,12 +125,13 @@ static void framed_settle(struct framed *f)
     }
     if (!f->closed) {
         f->closed = true;
+        (void)framed_await(f, false);
         nng_stream_close(f->stream);
     }
     if (f->watching) {
         nng_aio_cancel(f->watch);
     }
-    if (!f->receiving && !f->sending && !f->watching) {
+    if (!f->sending && !f->watching) {
         nng_stream_free(f->stream);
         f->stream = NULL;
         free(f->in);
@@ -73,6 +150,15 @@ void framed_break(struct framed *f, const char *reason)
     f->state = FRAMED_ENDING;
     f->calls->down(f, reason);
     framed_settle(f);
+}
+
+/* Ends what was just begun on an aio without a callback, one way or the other; its result. Only
+ * within `users`. */
+static int framed_tried(nng_aio *aio)
+{
+    nng_aio_cancel(aio);
+    nng_aio_wait(aio);
+    return nng_aio_result(aio);
 }
 
 /* The end of having begun something outside of the lock; takes it. */
@@ -173,51 +259,52 @@ static nng_iov framed_room(struct framed *f)
     return (nng_iov){.iov_buf = f->in + f->in_used, .iov_len = f->in_cap - f->in_used};
 }
 
-/* Begins to receive. Called with the lock held, as it is again at the end, but not in between. */
-static void framed_receive(struct framed *f)
-{
-    nng_iov iov = framed_room(f);
-    nng_stream *stream = f->stream;
-    int rv = nng_aio_set_iov(f->receive, 1, &iov);
-
-    MUST(rv == 0);
-    f->receiving = true;
-    f->users++;
-    f->calls->leave(f);
-    nng_stream_recv(stream, f->receive);
-    framed_begun(f);
-}
-
-/* With the lock held: cuts what is there, then goes on receiving, or ends. */
+/* With the lock held: cuts what is there, then waits for more, or ends. */
 static void framed_go_on(struct framed *f)
 {
     const char *wrong = framed_cut(f);
 
+    if (wrong == NULL && !framed_await(f, !f->paused)) {
+        wrong = "its socket can't be waited for";
+    }
     if (wrong != NULL) {
         framed_break(f, wrong);
-    } else if (!f->paused) {
-        framed_receive(f);
     }
 }
 
-/* Runs on a thread of nng. */
-static void framed_received(void *arg)
+void framed_pull(struct framed *f, uint32_t events)
 {
-    struct framed *f = arg;
-    int rv = nng_aio_result(f->receive);
-    size_t size = nng_aio_count(f->receive);
-
     f->calls->enter(f);
-    f->receiving = false;
-    if (f->state != FRAMED_OPEN) {
-        framed_settle(f);
-    } else if (rv != 0) {
-        framed_break(f, NULL);
-    } else {
-        f->in_used += size;
-        framed_go_on(f);
+    if (f->state == FRAMED_OPEN && !f->paused) {
+        nng_iov iov = framed_room(f);
+        int rv = nng_aio_set_iov(f->receive, 1, &iov);
+        MUST(rv == 0);
+        f->users++;
+        f->calls->leave(f);
+        nng_stream_recv(f->stream, f->receive);
+        rv = framed_tried(f->receive);
+        f->calls->enter(f);
+        f->users--;
+        /* A stream that nng has ended itself may give nothing more, not even an error. */
+        bool nothing = rv == NNG_ECANCELED && (events & (EPOLLHUP | EPOLLERR)) == 0;
+        if (f->state == FRAMED_OPEN && rv == 0) {
+            f->in_used += nng_aio_count(f->receive);
+            framed_go_on(f);
+        } else if (f->state == FRAMED_OPEN && !nothing) {
+            framed_break(f, NULL);
+        } else {
+            framed_settle(f);
+        }
     }
     f->calls->leave(f);
+}
+
+/* Whether something has come that the owner has not got round to. With the lock held. */
+static bool framed_has_input(const struct framed *f)
+{
+    int size = 0;
+
+    return f->awaited && ioctl(f->fd, FIONREAD, &size) == 0 && size > 0;
 }
 
 /* Runs on a thread of nng. */
@@ -228,7 +315,11 @@ static void framed_watched(void *arg)
 
     f->calls->enter(f);
     f->watching = false;
-    if (f->state == FRAMED_OPEN && late && !f->greeted) {
+    late = late && f->state == FRAMED_OPEN && !f->greeted;
+    if (late && framed_has_input(f)) {
+        f->watching = true;
+        nng_sleep_aio(GREETING_MS, f->watch);
+    } else if (late) {
         framed_break(f, NULL);
     } else {
         framed_settle(f);
@@ -300,9 +391,7 @@ static bool framed_try(struct framed *f, const nng_iov *iov, unsigned count, siz
 
     MUST(rv == 0);
     nng_stream_send(f->stream, f->try);
-    nng_aio_cancel(f->try);
-    nng_aio_wait(f->try); /* it has ended, one way or the other */
-    rv = nng_aio_result(f->try);
+    rv = framed_tried(f->try);
     *sent = rv == 0 ? nng_aio_count(f->try) : 0;
     return rv == 0 || rv == NNG_ECANCELED;
 }
@@ -389,14 +478,14 @@ bool framed_send(struct framed *f, uint64_t connection, const void *head, size_t
 /* --- beginning, and the end of all --- */
 
 void framed_init(struct framed *f, const struct framed_calls *calls, void *owner,
-                 const struct framed_limits *limits)
+                 const struct framed_limits *limits, int epoll_fd)
 {
     MUST(limits->message_max_bytes <= UINT32_MAX && limits->send_max_bytes <= UINT32_MAX);
-    *f = (struct framed){.calls = calls, .owner = owner, .limits = *limits};
+    *f = (struct framed){.calls = calls, .owner = owner, .limits = *limits, .epoll_fd = epoll_fd};
     if (f->limits.send_max_bytes == 0) {
         f->limits.send_max_bytes = limits->message_max_bytes;
     }
-    f->receive = transport_aio(framed_received, f);
+    f->receive = transport_aio(NULL, NULL);
     f->try = transport_aio(NULL, NULL);
     f->send = transport_aio(framed_sent, f);
     f->watch = transport_aio(framed_watched, f);
@@ -405,19 +494,21 @@ void framed_init(struct framed *f, const struct framed_calls *calls, void *owner
 void framed_start(struct framed *f, nng_stream *stream, uint64_t connection)
 {
     nng_iov preamble = {(void *)(uintptr_t)framed_preamble, sizeof framed_preamble};
+    int fd = framed_descriptor(stream);
 
     f->calls->enter(f);
     MUST(f->state == FRAMED_NONE);
     f->state = FRAMED_OPEN;
     f->stream = stream;
+    f->fd = fd;
     f->connection = connection;
     f->closed = f->paused = f->send_wanted = f->greeted = false;
     f->backlog_count = 0;
     f->watching = true;
     nng_sleep_aio(GREETING_MS, f->watch);
     framed_push(f, &preamble, 1, sizeof framed_preamble);
-    if (f->state == FRAMED_OPEN) {
-        framed_receive(f);
+    if (f->state == FRAMED_OPEN && (fd < 0 || !framed_await(f, true))) {
+        framed_break(f, fd == FD_GONE ? NULL : "its socket can't be waited for");
     }
     f->calls->leave(f);
 }

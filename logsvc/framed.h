@@ -15,11 +15,13 @@
  *
  * It ends (calls->gone) when nothing is under way on its stream any more, so that no callback of
  * nng ever meets the next connection. A stream that was closed never completes what is begun on
- * it afterwards; so it is closed only while `users`, the threads just beginning something, is 0.
+ * it afterwards; so it is closed only while `users`, the threads just using it, is 0.
  *
  * Threads: all state is under the owner's lock, which calls->enter and calls->leave take and give
- * back; no call into nng that does input or output is made with it held. Receiving happens on nng's
- * threads; framed_send belongs to one thread. */
+ * back; no call into nng that does input or output is made with it held. One thread of the owner
+ * sends and receives: it waits at the epoll descriptor that framed_init is given, and calls
+ * framed_pull for what is ready there. Connections begin, and what the kernel did not take at once
+ * is sent, on nng's threads. */
 #ifndef LOGSVC_FRAMED_H
 #define LOGSVC_FRAMED_H
 
@@ -57,7 +59,8 @@ void framed_message_free(struct framed_message *m);
 struct framed;
 
 /* What the owner does for its connections. All but enter and leave are called with the lock held,
- * mostly on nng's threads, and must not wait. */
+ * and must not wait; greeted, room and message by the owner's own thread, from within framed_pull
+ * and framed_resume, the others mostly on nng's threads. */
 struct framed_calls {
     void (*enter)(struct framed *f);
     void (*leave)(struct framed *f); /* may first tell others what happened meanwhile */
@@ -87,18 +90,20 @@ struct framed {
     void *owner;
     struct framed_limits limits;
     char wrong[200]; /* what the peer did, where that has to be put together */
-    nng_aio *receive;
-    nng_aio *try;   /* sends at once, or not at all */
-    nng_aio *send;  /* sends the rest */
-    nng_aio *watch; /* sleeps until the preamble must have come */
+    int epoll_fd;
+    nng_aio *receive; /* receives at once, or not at all */
+    nng_aio *try;     /* sends at once, or not at all */
+    nng_aio *send;    /* sends the rest */
+    nng_aio *watch;   /* sleeps until the preamble must have come */
 
     /* Under the lock. */
     enum framed_state state;
     uint64_t connection; /* its number, never used again; from framed_start */
     nng_stream *stream;
-    unsigned users;   /* threads that are beginning an operation of the stream */
+    int fd;           /* the stream's own, only to be waited for */
+    bool awaited;     /* by epoll_fd */
+    unsigned users;   /* threads that are using the stream */
     bool closed;      /* the stream is */
-    bool receiving;   /* the receive aio is in use */
     bool paused;      /* nothing is received until framed_resume */
     bool sending;     /* the send aio or the try aio is in use */
     bool watching;    /* the watch aio is in use */
@@ -112,8 +117,9 @@ struct framed {
     size_t backlog_count;
 };
 
+/* epoll_fd outlives it. What is ready there has `f` as its data.ptr. */
 void framed_init(struct framed *f, const struct framed_calls *calls, void *owner,
-                 const struct framed_limits *limits);
+                 const struct framed_limits *limits, int epoll_fd);
 /* Breaks the connection and waits until nothing is under way; without the lock, and not on a thread
  * of nng. gone must not start it again. */
 void framed_stop(struct framed *f);
@@ -133,6 +139,9 @@ bool framed_ready(const struct framed *f, uint64_t connection);
 bool framed_send(struct framed *f, uint64_t connection, const void *head, size_t head_size,
                  const void *payload, size_t payload_size) MUST_CHECK;
 
+/* Receives what is there, without waiting; epoll has just said `events` of it. Of a connection that
+ * has ended in between nothing. Without the lock. */
+void framed_pull(struct framed *f, uint32_t events);
 /* Goes on receiving where there was no room. Without the lock. */
 void framed_resume(struct framed *f);
 

@@ -1,11 +1,10 @@
-/* See transport_server.h and logsvc/framed.h. The way of a request:
+/* See transport_server.h and logsvc/framed.h. All of a request's way is the server thread's:
  *
- *   nng's thread: received, cut → queue ─condition─▶ server thread: wait, next … release
- *   server thread: reply → sendmsg, in this thread
+ *   wait: epoll, received, cut → queue → next … release; reply → sendmsg
  *
- * The queue is a list under one lock; the server thread takes it as a whole (a batch), and gives
- * back what it has released in portions, so that the lock is touched once a batch. The condition is
- * signalled only when the server thread sleeps.
+ * nng's threads accept connections, bring them to their end, and send what a peer did not take at
+ * once. What they have to tell is under one lock; an eventfd, among the connections in epoll, wakes
+ * the server thread for it.
  *
  * Connections live in slots, which are made when needed and used again. An accept is under way only
  * while a slot is free for what it brings. There is one more than connections may be: the new one
@@ -21,12 +20,16 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { CONNECTIONS_MAX = TRANSPORT_SERVER_CONNECTIONS_MAX, SLOTS_MAX = CONNECTIONS_MAX + 1 };
 enum { BACKLOG_MAX = 64, BACKLOG_MAX_BYTES = 8 * 1024 * 1024 };
 enum { ACCEPT_PAUSE_MS = 50, COMPLAIN_S = 10 };
 enum { ENDED_MAX = 64 }; /* connections whose end was not told yet */
+enum { EVENTS_MAX = 64 };
 
 struct slot {
     struct transport_server *server;
@@ -51,27 +54,25 @@ struct transport_server {
     uint16_t port;
     nng_aio *accept;
     nng_aio *pause; /* after an accept that failed */
+    int epoll_fd;   /* the connections', and wake_fd */
+    int wake_fd;
 
     pthread_mutex_t lock; /* protects what follows */
-    pthread_cond_t arrived;
     struct slot *slots[SLOTS_MAX];
     unsigned slot_count;
     unsigned open_count;
     uint64_t connections; /* the last number that was given to one */
     bool accept_waits;    /* for a free slot */
     bool closing;
-    struct requests queue;
-    size_t held_bytes; /* queued, or taken and not yet released */
-    bool paused;       /* some connection waits for room */
     uint64_t ended[ENDED_MAX];
     unsigned ended_count;
     bool woken;
-    bool waiting; /* the server thread sleeps, or is about to */
-    bool signal;  /* it is to be signalled once the lock is given back */
+    bool signal; /* wake_fd is to be written once the lock is given back */
     uint64_t complain_ns;
 
-    struct requests batch; /* the server thread only */
-    size_t freed_bytes;    /* released, not yet taken off held_bytes */
+    struct requests queue; /* the server thread only */
+    size_t held_bytes;     /* queued, or taken and not yet released */
+    bool paused;           /* some connection waits for room */
     unsigned resume_at;    /* the slot that is resumed first, in turn */
 };
 
@@ -85,16 +86,6 @@ static void requests_add(struct requests *r, struct framed_message *m)
 {
     *r->end = m;
     r->end = &m->next;
-}
-
-/* All of `from` goes behind what `to` has. */
-static void requests_move(struct requests *to, struct requests *from)
-{
-    if (from->first != NULL) {
-        *to->end = from->first;
-        to->end = from->end;
-        requests_init(from);
-    }
 }
 
 static struct framed_message *requests_take(struct requests *r)
@@ -123,8 +114,7 @@ static void enter(struct transport_server *s)
     pthread_mutex_lock(&s->lock);
 }
 
-/* The server thread is signalled without the lock, so that it doesn't wake up only to wait for it.
- */
+/* The server thread is woken without the lock, so that it doesn't wake up only to wait for it. */
 static void leave(struct transport_server *s)
 {
     bool signal = s->signal;
@@ -132,16 +122,17 @@ static void leave(struct transport_server *s)
     s->signal = false;
     pthread_mutex_unlock(&s->lock);
     if (signal) {
-        pthread_cond_signal(&s->arrived);
+        uint64_t one = 1;
+        ssize_t n = write(s->wake_fd, &one, sizeof one);
+        MUST(n == (ssize_t)sizeof one || errno == EAGAIN);
     }
 }
 
-static void signal_waiting(struct transport_server *s)
+/* With the lock held. */
+static void wake(struct transport_server *s)
 {
-    if (s->waiting) {
-        s->waiting = false;
-        s->signal = true;
-    }
+    s->signal = s->signal || !s->woken;
+    s->woken = true;
 }
 
 /* --- what a connection calls --- */
@@ -184,7 +175,6 @@ static void slot_message(struct framed *f, struct framed_message *m)
     slot->heard_ns = clock_now_ns();
     s->held_bytes += framed_cost_bytes(m);
     requests_add(&s->queue, m);
-    signal_waiting(s);
 }
 
 static void slot_sent(struct framed *f)
@@ -201,8 +191,7 @@ static void slot_down(struct framed *f, const char *reason)
     s->open_count--;
     if (s->ended_count < ENDED_MAX) {
         s->ended[s->ended_count++] = slot->connection;
-        s->woken = true;
-        signal_waiting(s);
+        wake(s);
     }
     if (reason != NULL && clock_now_ns() >= s->complain_ns) {
         log_warn("transport: a connection was cut: %s", reason);
@@ -264,7 +253,7 @@ static struct slot *slot_take(struct transport_server *s)
         MUST(s->slot_count < SLOTS_MAX);
         slot = mem_calloc(1, sizeof *slot);
         slot->server = s;
-        framed_init(&slot->framed, &slot_calls, slot, &limits);
+        framed_init(&slot->framed, &slot_calls, slot, &limits, s->epoll_fd);
         s->slots[s->slot_count++] = slot;
     }
     slot->used = slot->open = true;
@@ -385,13 +374,18 @@ static int listen_on(struct transport_server *s, const char *address)
     return transport_err(rv);
 }
 
-static void cond_init_monotonic(pthread_cond_t *cond)
+static int open_wake(struct transport_server *s)
 {
-    pthread_condattr_t attr;
-    MUST(pthread_condattr_init(&attr) == 0);
-    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_cond_init(cond, &attr) == 0);
-    pthread_condattr_destroy(&attr);
+    struct epoll_event event = {.events = EPOLLIN}; /* data.ptr tells it from the connections */
+
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (s->epoll_fd < 0 || s->wake_fd < 0 ||
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &event) != 0) {
+        log_error("transport: cannot make what it waits with: %s", strerror(errno));
+        return ERR_IO;
+    }
+    return ERR_OK;
 }
 
 int transport_server_open(struct transport_server **out,
@@ -406,12 +400,13 @@ int transport_server_open(struct transport_server **out,
     s->idle_ns =
         (config->idle_ms > 0 ? config->idle_ms : TRANSPORT_SERVER_IDLE_MS) * CLOCK_NS_PER_MS;
     requests_init(&s->queue);
-    requests_init(&s->batch);
     MUST(pthread_mutex_init(&s->lock, NULL) == 0);
-    cond_init_monotonic(&s->arrived);
     s->accept = transport_aio(accepted, s);
     s->pause = transport_aio(accept_paused, s);
-    int rv = listen_on(s, config->address);
+    int rv = open_wake(s);
+    if (rv == ERR_OK) {
+        rv = listen_on(s, config->address);
+    }
     if (rv != ERR_OK) {
         transport_server_close(s);
         return rv;
@@ -445,9 +440,13 @@ void transport_server_close(struct transport_server *s)
     if (s->listener != NULL) {
         nng_stream_listener_free(s->listener);
     }
-    requests_free(&s->batch);
     requests_free(&s->queue);
-    pthread_cond_destroy(&s->arrived);
+    if (s->wake_fd >= 0) {
+        close(s->wake_fd);
+    }
+    if (s->epoll_fd >= 0) {
+        close(s->epoll_fd);
+    }
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -459,75 +458,69 @@ uint16_t transport_server_port(const struct transport_server *s)
 
 /* --- the server thread --- */
 
-/* Takes off what was released, and lets connections go on that waited for that. */
-static void give_back(struct transport_server *s)
+/* Lets connections go on that waited for room, if there is some. */
+static void resume(struct transport_server *s)
 {
-    if (s->freed_bytes == 0) {
+    if (!s->paused || s->held_bytes > s->queue_max_bytes) {
         return;
     }
+    s->paused = false;
     enter(s);
-    s->held_bytes -= s->freed_bytes;
-    s->freed_bytes = 0;
-    bool resume = s->paused && s->held_bytes <= s->queue_max_bytes;
-    if (resume) {
-        s->paused = false;
-    }
     unsigned count = s->slot_count;
     leave(s);
-    if (resume) {
-        s->resume_at++;
-        for (unsigned i = 0; i < count; i++) {
-            framed_resume(&s->slots[(s->resume_at + i) % count]->framed);
+    s->resume_at++;
+    for (unsigned i = 0; i < count; i++) {
+        framed_resume(&s->slots[(s->resume_at + i) % count]->framed);
+    }
+}
+
+/* Receives what has come; waits for it up to timeout_ms (< 0: no limit). */
+static void receive(struct transport_server *s, int timeout_ms)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(s->epoll_fd, events, EVENTS_MAX, timeout_ms);
+
+    MUST(count >= 0 || errno == EINTR);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr != NULL) {
+            framed_pull(events[i].data.ptr, events[i].events);
+        } else {
+            uint64_t value;
+            ssize_t n = read(s->wake_fd, &value, sizeof value);
+            MUST(n == (ssize_t)sizeof value || errno == EAGAIN);
         }
     }
 }
 
-static struct timespec time_after(int ms)
+static bool take_wake(struct transport_server *s)
 {
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += (ms % 1000) * 1000000l;
-    if (at.tv_nsec >= 1000000000l) {
-        at.tv_nsec -= 1000000000l;
-        at.tv_sec++;
-    }
-    return at;
+    enter(s);
+    bool woken = s->woken;
+    s->woken = false;
+    leave(s);
+    return woken;
 }
 
 bool transport_server_wait(struct transport_server *s, int timeout_ms)
 {
-    struct timespec until = {0};
+    uint64_t now_ns = clock_now_ns();
+    uint64_t until_ns = now_ns + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * CLOCK_NS_PER_MS;
+    bool over = false;
 
-    give_back(s);
-    if (s->batch.first != NULL) {
-        return true;
+    resume(s);
+    while (s->queue.first == NULL && !over && !take_wake(s)) {
+        uint64_t left_ms = (until_ns - now_ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS;
+        receive(s, timeout_ms < 0 ? -1 : (int)left_ms);
+        now_ns = clock_now_ns();
+        over = timeout_ms >= 0 && now_ns >= until_ns;
     }
-    if (timeout_ms > 0) {
-        until = time_after(timeout_ms);
-    }
-    enter(s);
-    while (s->queue.first == NULL && !s->woken && timeout_ms != 0) {
-        s->waiting = true;
-        if (timeout_ms < 0) {
-            pthread_cond_wait(&s->arrived, &s->lock);
-        } else if (pthread_cond_timedwait(&s->arrived, &s->lock, &until) == ETIMEDOUT) {
-            break;
-        }
-    }
-    s->waiting = false;
-    s->woken = false;
-    requests_move(&s->batch, &s->queue);
-    leave(s);
-    return s->batch.first != NULL;
+    return s->queue.first != NULL;
 }
 
 void transport_server_wake(struct transport_server *s)
 {
     enter(s);
-    s->woken = true;
-    signal_waiting(s);
+    wake(s);
     leave(s);
 }
 
@@ -544,13 +537,10 @@ bool transport_server_closed(struct transport_server *s, uint64_t *connection)
 
 bool transport_server_next(struct transport_server *s, struct transport_request *out)
 {
-    if (s->batch.first == NULL) {
-        give_back(s);
-        enter(s);
-        requests_move(&s->batch, &s->queue);
-        leave(s);
+    if (s->queue.first == NULL) {
+        resume(s);
     }
-    struct framed_message *m = requests_take(&s->batch);
+    struct framed_message *m = requests_take(&s->queue);
     if (m == NULL) {
         return false;
     }
@@ -561,15 +551,11 @@ bool transport_server_next(struct transport_server *s, struct transport_request 
 
 void transport_server_release(struct transport_server *s, struct transport_request *request)
 {
-    enum { PORTIONS = 4 };
     struct framed_message *m = request->held;
 
-    s->freed_bytes += framed_cost_bytes(m);
+    s->held_bytes -= framed_cost_bytes(m);
     framed_message_free(m);
     *request = (struct transport_request){0};
-    if (s->freed_bytes > s->queue_max_bytes / PORTIONS) {
-        give_back(s);
-    }
 }
 
 /* With the lock held. NULL: it is gone. */

@@ -68,7 +68,8 @@ void transport_server_wake(struct transport_server *s);
  * before. Waiting ends when there is one. Of very many at once some are not told. */
 bool transport_server_closed(struct transport_server *s, uint64_t *connection);
 
-/* Takes the oldest request; false: there is none. Each one taken must be released, in any order. */
+/* Takes the oldest of the requests that the last wait has found; false: there is none left. Each
+ * one taken must be released, in any order. */
 bool transport_server_next(struct transport_server *s, struct transport_request *out);
 void transport_server_release(struct transport_server *s, struct transport_request *request);
 /* What that connection says makes sense: it is one of ours. */

@@ -2,11 +2,12 @@
  *
  *     pause ─▶ dial ─▶ framed_start … greeted (up) … down … gone ─▶ pause
  *
- *   nng's threads: callbacks → queue ─eventfd─▶ event loop: transport_next
- *   event loop: transport_send → sendmsg, in this thread
+ *   event loop: transport_next → received, cut → queue → events; transport_send → sendmsg
+ *   nng's threads: up, down, ready → queue ─eventfd─▶ event loop
  *
- * The queue is a list of notes and messages under one lock; the loop takes it as a whole (a batch),
- * so the lock is touched once a batch, and the eventfd is written only when the loop has drained.
+ * The queue is a list of notes and messages under one lock; the loop takes it as a whole (a batch).
+ * What the loop watches is an epoll descriptor with the links' sockets and the eventfd in it, which
+ * is written only when the loop has drained.
  *
  * Connections have numbers. link.up is the one that is up now, as nng's threads say; link.told is
  * the one that the owner was last told of. A message of any other is dropped and nothing is sent
@@ -24,6 +25,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -43,14 +45,13 @@ struct link {
     uint64_t up;   /* the connection; 0: down */
     bool up_noted; /* a note of its change is queued */
     bool closing;
-    bool paused;          /* for a full queue; see link_room */
-    size_t held_bytes;    /* queued or in the batch */
     unsigned pause_ms;    /* before the next attempt to connect, at most */
     uint64_t complain_ns; /* not before; 0: at once */
 
     /* The owner's thread only. */
-    uint64_t told;      /* the connection the owner knows of; 0: down */
-    size_t freed_bytes; /* consumed from the batch, not yet taken off held_bytes */
+    uint64_t told;     /* the connection the owner knows of; 0: down */
+    bool paused;       /* for a full queue; see link_room */
+    size_t held_bytes; /* queued or in the batch */
 };
 
 enum note_kind { NOTE_UP, NOTE_READY, NOTE_MESSAGE };
@@ -71,10 +72,12 @@ struct transport {
     size_t message_max_bytes;
     unsigned pause_min_ms, pause_max_ms;
     int event_fd;
+    int epoll_fd; /* the links', and event_fd */
     struct link links[TRANSPORT_NODES_MAX];
 
     pthread_mutex_t lock; /* protects what follows and the links' upper half */
     struct notes queue;
+    bool taking;          /* the owner is about to take it: no need to signal */
     bool signalled;       /* the eventfd was written and not yet reset */
     bool signal;          /* it is to be written once the lock is given back */
     uint64_t connections; /* the last number that was given to one */
@@ -82,6 +85,7 @@ struct transport {
 
     struct notes batch; /* the owner's thread only */
     size_t batch_at;
+    bool taken;                     /* there was something in it */
     struct framed_message *current; /* handed out by the last transport_next */
     bool current_counts;            /* its link is still there */
 };
@@ -116,7 +120,7 @@ static void note_add(struct transport *t, struct note note)
         q->v = mem_realloc(q->v, q->cap * sizeof *q->v);
     }
     q->v[q->count++] = note;
-    if (!t->signalled) {
+    if (!t->signalled && !t->taking) {
         t->signalled = true;
         t->signal = true;
     }
@@ -272,7 +276,7 @@ static int link_open(struct link *l, struct transport *t, unsigned node, const c
     l->dial = transport_aio(link_dialed, l);
     l->pause = transport_aio(link_paused, l);
     nng_aio_set_timeout(l->dial, DIAL_MS);
-    framed_init(&l->framed, &link_calls, l, &limits);
+    framed_init(&l->framed, &link_calls, l, &limits, t->epoll_fd);
     rv = nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_NODELAY, true);
     if (rv == 0) {
         rv = nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_KEEPALIVE, true);
@@ -283,23 +287,43 @@ static int link_open(struct link *l, struct transport *t, unsigned node, const c
     return transport_err(rv);
 }
 
+static bool transport_open_fds(struct transport *t)
+{
+    struct epoll_event event = {.events = EPOLLIN}; /* data.ptr tells it from the links */
+
+    t->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return t->event_fd >= 0 && t->epoll_fd >= 0 &&
+           epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->event_fd, &event) == 0;
+}
+
+static void transport_close_fds(struct transport *t)
+{
+    if (t->event_fd >= 0) {
+        close(t->event_fd);
+    }
+    if (t->epoll_fd >= 0) {
+        close(t->epoll_fd);
+    }
+}
+
 int transport_open(struct transport **out, const struct transport_config *config)
 {
     MUST(config->node_count >= 1 && config->node_count <= TRANSPORT_NODES_MAX);
     MUST(config->queue_max_bytes >= config->message_max_bytes);
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) {
-        log_error("transport: cannot make an eventfd: %s", strerror(errno));
+    struct transport *t = mem_calloc(1, sizeof *t);
+    if (!transport_open_fds(t)) {
+        log_error("transport: cannot make what it waits with: %s", strerror(errno));
+        transport_close_fds(t);
+        free(t);
         return ERR_IO;
     }
-    struct transport *t = mem_calloc(1, sizeof *t);
     int min_ms = config->reconnect_min_ms > 0 ? config->reconnect_min_ms : RECONNECT_MIN_MS;
     int max_ms = config->reconnect_max_ms > 0 ? config->reconnect_max_ms : RECONNECT_MAX_MS;
     t->queue_max_bytes = config->queue_max_bytes;
     t->pause_min_ms = (unsigned)min_ms;
     t->pause_max_ms = (unsigned)(max_ms > min_ms ? max_ms : min_ms);
     t->message_max_bytes = config->message_max_bytes;
-    t->event_fd = fd;
     random_init(&t->random, random_seed());
     MUST(pthread_mutex_init(&t->lock, NULL) == 0);
     for (unsigned i = 0; i < config->node_count; i++) {
@@ -419,49 +443,72 @@ void transport_close(struct transport *t)
     }
     notes_free(&t->batch, t->batch_at);
     notes_free(&t->queue, 0);
-    close(t->event_fd);
+    transport_close_fds(t);
     pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
 int transport_fd(const struct transport *t)
 {
-    return t->event_fd;
+    return t->epoll_fd;
 }
 
-/* Takes what has come in as the next batch; false: nothing, and the eventfd is reset. */
+/* Receives what has come, and what there is room for again. */
+static void receive(struct transport *t)
+{
+    struct epoll_event events[TRANSPORT_NODES_MAX + 1];
+
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
+        struct link *l = &t->links[i];
+        if (l->paused && l->held_bytes <= t->queue_max_bytes) {
+            l->paused = false;
+            framed_resume(&l->framed);
+        }
+    }
+    int count = epoll_wait(t->epoll_fd, events, TRANSPORT_NODES_MAX + 1, 0);
+    MUST(count >= 0 || errno == EINTR);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr != NULL) {
+            framed_pull(events[i].data.ptr, events[i].events);
+        }
+    }
+}
+
+/* Takes what has come in as the next batch; false: nothing. */
 static bool batch_take(struct transport *t)
 {
-    bool resume[TRANSPORT_NODES_MAX] = {false};
-
+    enter(t);
+    t->taking = true;
+    leave(t);
+    receive(t);
     t->batch.count = 0;
     t->batch_at = 0;
     enter(t);
-    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
-        struct link *l = &t->links[i];
-        l->held_bytes -= l->freed_bytes;
-        l->freed_bytes = 0;
-        resume[i] = l->paused && l->held_bytes <= t->queue_max_bytes;
-        if (resume[i]) {
-            l->paused = false;
-        }
-    }
     struct notes empty = t->batch;
     t->batch = t->queue;
     t->queue = empty;
-    if (t->batch.count == 0) {
+    t->taking = false;
+    if (t->signalled) {
         uint64_t value;
         ssize_t n = read(t->event_fd, &value, sizeof value);
         MUST(n == (ssize_t)sizeof value || errno == EAGAIN);
         t->signalled = false;
     }
     leave(t);
-    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
-        if (resume[i]) {
-            framed_resume(&t->links[i].framed);
-        }
-    }
     return t->batch.count > 0;
+}
+
+/* The same, but behind a batch it is not looked for another: if there is one, the descriptor says
+ * so. It says nothing of what waits for room. */
+static bool batch_next(struct transport *t)
+{
+    bool look = !t->taken;
+
+    for (unsigned i = 0; i < TRANSPORT_NODES_MAX; i++) {
+        look = look || t->links[i].paused;
+    }
+    t->taken = look && batch_take(t);
+    return t->taken;
 }
 
 /* Says the next change between what the owner knows of a link and what is; false: none, the note
@@ -490,7 +537,7 @@ static void current_free(struct transport *t)
     if (t->current != NULL) {
         struct link *l = &t->links[t->batch.v[t->batch_at - 1].node];
         if (t->current_counts) {
-            l->freed_bytes += framed_cost_bytes(t->current);
+            l->held_bytes -= framed_cost_bytes(t->current);
         }
         framed_message_free(t->current);
         t->current = NULL;
@@ -501,7 +548,7 @@ bool transport_next(struct transport *t, struct transport_event *out)
 {
     for (;;) {
         current_free(t);
-        if (t->batch_at == t->batch.count && !batch_take(t)) {
+        if (t->batch_at == t->batch.count && !batch_next(t)) {
             return false;
         }
         struct note *note = &t->batch.v[t->batch_at];

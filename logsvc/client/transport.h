@@ -55,10 +55,10 @@ void transport_close(struct transport *t);
 int transport_link(struct transport *t, unsigned node, const char *address) MUST_CHECK;
 void transport_unlink(struct transport *t, unsigned node);
 
-/* A descriptor to watch for reading (level-triggered; never read it yourself): readable while
- * transport_next has something to say. */
+/* A descriptor to watch for reading (level-triggered; never read it yourself): once transport_next
+ * has returned false, readable as long as it has something to say again. */
 int transport_fd(const struct transport *t);
-/* The next event; false: there is none and the descriptor has been reset. */
+/* The next event; false: there is none, or the descriptor tells of it. */
 bool transport_next(struct transport *t, struct transport_event *out);
 
 /* Hands head followed by payload (copied; either may be empty) to the link. false: the link is down

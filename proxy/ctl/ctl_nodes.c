@@ -196,15 +196,15 @@ static void nodes_take(struct ctl_nodes *n, unsigned node, const uint8_t *bytes,
     }
 }
 
-/* Handles what has come; waits for something if nothing has. Ends with the question's answer, whose
- * bytes stay where they are then. */
-static void nodes_turn(struct ctl_nodes *n, int timeout_ms)
+/* Handles what has come; whether something had. Ends with the question's answer, whose bytes stay
+ * where they are then. */
+static bool nodes_events(struct ctl_nodes *n)
 {
-    struct pollfd fd = {.fd = transport_fd(n->transport), .events = POLLIN};
     struct transport_event event;
+    bool some = false;
 
-    (void)poll(&fd, 1, timeout_ms);
     while (!n->has_reply && transport_next(n->transport, &event)) {
+        some = true;
         switch (event.kind) {
         case TRANSPORT_UP:
         case TRANSPORT_DOWN:
@@ -218,6 +218,18 @@ static void nodes_turn(struct ctl_nodes *n, int timeout_ms)
             nodes_take(n, event.node, event.bytes, event.size);
             break;
         }
+    }
+    return some;
+}
+
+/* Handles what has come; waits for something if nothing has. */
+static void nodes_turn(struct ctl_nodes *n, int timeout_ms)
+{
+    struct pollfd fd = {.fd = transport_fd(n->transport), .events = POLLIN};
+
+    if (!nodes_events(n)) {
+        (void)poll(&fd, 1, timeout_ms);
+        (void)nodes_events(n);
     }
     reader_tick(n->reader, clock_now_ns());
 }

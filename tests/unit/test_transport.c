@@ -240,11 +240,13 @@ START_TEST(a_frozen_client_hinders_nobody)
 }
 END_TEST
 
-/* A server that takes nothing holds a bounded number of bytes; when it goes on, everything that the
- * link had taken is there, in order. */
+/* A server that releases nothing is handed out a bounded number of bytes; when it goes on,
+ * everything that the link had taken is there, in order. */
 START_TEST(a_full_queue_pauses_and_resumes)
 {
+    enum { HELD_MAX = QUEUE_BYTES / MAX_BYTES + 1 };
     static uint8_t bytes[MAX_BYTES];
+    struct transport_request held[HELD_MAX];
     struct transport_server *s = server_open(0);
     uint16_t port = transport_server_port(s);
     struct transport *t = client_open(1, &port);
@@ -260,6 +262,18 @@ START_TEST(a_full_queue_pauses_and_resumes)
             ck_assert_uint_lt(taken, 1000); /* 64 MB: the kernel's buffers are smaller */
         }
     } while (client_event(t, &ev, 300));
+    while (transport_server_wait(s, 50)) {
+        while (transport_server_next(s, &request)) {
+            ck_assert_uint_lt(got, HELD_MAX);
+            ck_assert_mem_eq(request.bytes, &got, sizeof got);
+            held[got++] = request;
+        }
+    }
+    ck_assert_uint_gt(got, HELD_MAX / 2);
+    ck_assert_uint_lt(got, taken);
+    for (uint32_t i = 0; i < got; i++) {
+        transport_server_release(s, &held[i]);
+    }
     while (got < taken) {
         ck_assert_msg(transport_server_wait(s, PATIENCE_MS), "%u of %u", got, taken);
         while (transport_server_next(s, &request)) {
@@ -275,14 +289,14 @@ START_TEST(a_full_queue_pauses_and_resumes)
 }
 END_TEST
 
-/* The same towards a client: answers wait, bounded, and then come in order. */
-START_TEST(a_client_that_reads_late_gets_its_answers)
+/* Answers of one size to a client whose queue holds about two of them. */
+static void answers_wait(size_t size)
 {
     enum { ANSWERS = 60 };
     static uint8_t bytes[MAX_BYTES];
     struct transport_server *s = server_open(0);
     uint16_t port = transport_server_port(s);
-    struct transport *t = client_open_sized(1, &port, MAX_BYTES, 2 * MAX_BYTES);
+    struct transport *t = client_open_sized(1, &port, size, 2 * size);
     struct transport_request request;
 
     client_expect(t, TRANSPORT_UP, 0);
@@ -290,17 +304,25 @@ START_TEST(a_client_that_reads_late_gets_its_answers)
     ck_assert(transport_server_wait(s, PATIENCE_MS));
     ck_assert(transport_server_next(s, &request));
     for (uint32_t i = 0; i < ANSWERS; i++) {
-        transport_server_reply(s, &request.from, &i, sizeof i, bytes, MAX_BYTES - sizeof i);
+        transport_server_reply(s, &request.from, &i, sizeof i, bytes, size - sizeof i);
     }
     transport_server_release(s, &request);
     usleep(100000);
     for (uint32_t i = 0; i < ANSWERS; i++) {
         struct transport_event ev = client_expect(t, TRANSPORT_MESSAGE, 0);
-        ck_assert_uint_eq(ev.size, MAX_BYTES);
+        ck_assert_uint_eq(ev.size, size);
         ck_assert_mem_eq(ev.bytes, &i, sizeof i);
     }
     transport_close(t);
     transport_server_close(s);
+}
+
+/* The same towards a client: answers wait, bounded, and then come in order, whether they are more
+ * than the kernel holds or come all at once. */
+START_TEST(a_client_that_reads_late_gets_its_answers)
+{
+    answers_wait(MAX_BYTES);
+    answers_wait(1000);
 }
 END_TEST
 

@@ -226,6 +226,29 @@ START_TEST(oversize_kills_its_connection_only)
 }
 END_TEST
 
+/* A connection that is reset has ended for whoever looks at it later, too, when nng has long given
+ * it up. */
+START_TEST(a_reset_is_noticed)
+{
+    struct linger hard = {1, 0};
+    struct transport_server *s = server_open(0);
+    uint64_t connection;
+
+    for (int i = 0; i < 5; i++) {
+        int fd = tcp_greet(transport_server_port(s));
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        close(fd);
+        usleep(20000);
+        uint64_t until_ns = clock_now_ns() + PATIENCE_MS * CLOCK_NS_PER_MS;
+        while (!transport_server_closed(s, &connection)) {
+            ck_assert(clock_now_ns() < until_ns);
+            ck_assert(!transport_server_wait(s, 100));
+        }
+    }
+    transport_server_close(s);
+}
+END_TEST
+
 /* A message means the same however TCP cuts it: at every byte, two by two, and byte for byte. */
 START_TEST(messages_split_anywhere)
 {
@@ -454,6 +477,19 @@ START_TEST(a_peer_that_never_reads)
 }
 END_TEST
 
+/* The same of a client, which has nothing to tell meanwhile. */
+static bool client_hung_up(struct transport *t, int fd)
+{
+    uint64_t until_ns = clock_now_ns() + PATIENCE_MS * CLOCK_NS_PER_MS;
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    struct transport_event ev;
+
+    while (clock_now_ns() < until_ns && poll(&p, 1, 0) == 0) {
+        ck_assert(!client_event(t, &ev, 10));
+    }
+    return tcp_hung_up(fd);
+}
+
 /* A log node that is something else: the client cuts it, tries again with pauses, and never says
  * that the link is up; one that announces too much takes the link down. */
 START_TEST(a_client_meets_a_stranger)
@@ -468,7 +504,7 @@ START_TEST(a_client_meets_a_stranger)
         int fd = accept(listener, NULL, NULL);
         ck_assert_int_ge(fd, 0);
         tcp_write(fd, i % 2 == 0 ? "-ERR unknown command\r\n" : "HFSTRM\2", 8);
-        ck_assert(tcp_hung_up(fd));
+        ck_assert(client_hung_up(t, fd));
         close(fd);
     }
     ck_assert(!client_event(t, &ev, 50));
@@ -485,13 +521,19 @@ START_TEST(a_client_meets_a_stranger)
 END_TEST
 
 /* Who connects and says nothing is cut after a while, on both sides; who has said the preamble may
- * be silent for as long as it likes. */
+ * be silent for as long as it likes, and who has said something that the server had no time to hear
+ * is not cut for that. */
 START_TEST(silence_ends)
 {
     uint16_t stranger;
     int listener = tcp_listen(&stranger);
+    struct transport_server *busy = server_open(0);
+    struct transport_request request;
+    uint8_t bytes[16];
     struct echo e;
     echo_start(&e, 0);
+    int early = tcp_greet(transport_server_port(busy));
+    tcp_write(early, bytes, frame_put(bytes, "hi", 2));
     uint16_t port = transport_server_port(e.server);
     struct transport *lost = client_open(1, &stranger), *quiet = client_open(1, &port);
     struct transport_event ev;
@@ -503,6 +545,11 @@ START_TEST(silence_ends)
     ck_assert(!client_event(lost, &ev, 0));
     ck_assert(!client_event(quiet, &ev, 200));
     round_trip(quiet, 0, "still here");
+    ck_assert(transport_server_wait(busy, PATIENCE_MS) && transport_server_next(busy, &request));
+    ck_assert(request.size == 2 && memcmp(request.bytes, "hi", 2) == 0);
+    transport_server_release(busy, &request);
+    transport_server_close(busy);
+    close(early);
     close(fd);
     close(at);
     close(listener);
@@ -514,9 +561,9 @@ END_TEST
 
 int main(void)
 {
-    return UNIT_RUN_FOR("transport_strangers", NULL, NULL, 60, survives_garbage,
-                        oversize_kills_its_connection_only, messages_split_anywhere,
-                        many_messages_in_one_segment, a_flood_of_connections,
-                        no_room_among_speakers, room_at_the_cost_of_the_silent,
-                        a_peer_that_never_reads, a_client_meets_a_stranger, silence_ends);
+    return UNIT_RUN_FOR(
+        "transport_strangers", NULL, NULL, 60, survives_garbage, oversize_kills_its_connection_only,
+        a_reset_is_noticed, messages_split_anywhere, many_messages_in_one_segment,
+        a_flood_of_connections, no_room_among_speakers, room_at_the_cost_of_the_silent,
+        a_peer_that_never_reads, a_client_meets_a_stranger, silence_ends);
 }
