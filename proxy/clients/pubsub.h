@@ -65,12 +65,15 @@ enum pubsub_behind pubsub_behind(const struct command *command);
 /* True: postponed until then. */
 bool pubsub_holds(struct pubsub *ps, struct client *c, enum pubsub_behind behind);
 
-/* PUBLISH: the number in the reply is made the number of clients that it goes to. */
-void pubsub_publish(const struct pubsub *ps, struct request *r, const struct resp_arg *argv,
-                    const struct command *command);
+/* PUBLISH: the number in the reply is made the number of clients that it goes to. there: over a
+ * link to the leading proxy, whose count of its clients ours are added to. */
+void pubsub_publish(const struct pubsub *ps, struct request *r, bool there,
+                    const struct resp_arg *argv, const struct command *command);
+/* A request that waited for a leader goes to our Redis after all. */
+void pubsub_publish_here(struct request *r);
 void pubsub_published(const struct pubsub *ps, struct request *r);
 /* The same of such a reply inside EXEC's. */
-void pubsub_put_receivers(const struct pubsub *ps, const struct command *command,
+void pubsub_put_receivers(const struct pubsub *ps, const struct command *command, bool there,
                           const struct resp_arg *channel, struct buf *reply);
 /* PUBSUB; sub: the name of its subcommand. False: Redis is to answer. */
 bool pubsub_ask(struct router *router, struct client *c, const char *sub,

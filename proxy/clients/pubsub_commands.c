@@ -344,26 +344,36 @@ bool pubsub_ask(struct router *router, struct client *c, const char *sub,
 
 struct pubsub_note {
     enum topic_kind kind;
+    bool there; /* it goes to the leading proxy, which counts its own clients */
     size_t len;
     uint8_t channel[];
 };
 
-void pubsub_publish(const struct pubsub *ps, struct request *r, const struct resp_arg *argv,
-                    const struct command *command)
+void pubsub_publish(const struct pubsub *ps, struct request *r, bool there,
+                    const struct resp_arg *argv, const struct command *command)
 {
     if (topics_count(ps->topics) == 0) {
         return;
     }
     struct pubsub_note *note = mem_alloc(sizeof *note + argv[1].len);
     note->kind = command->name[0] == 's' ? TOPIC_SHARD : TOPIC_CHANNEL;
+    note->there = there;
     note->len = argv[1].len;
     memcpy(note->channel, argv[1].bytes, argv[1].len);
     r->note = note;
     r->flags |= REQUEST_PUBLISH;
 }
 
-static void pubsub_correct_count(const struct pubsub *ps, enum topic_kind kind, const void *channel,
-                                 size_t len, struct buf *reply)
+void pubsub_publish_here(struct request *r)
+{
+    if ((r->flags & REQUEST_PUBLISH) != 0) {
+        struct pubsub_note *note = r->note;
+        note->there = false;
+    }
+}
+
+static void pubsub_correct_count(const struct pubsub *ps, enum topic_kind kind, bool there,
+                                 const void *channel, size_t len, struct buf *reply)
 {
     size_t clients, links;
 
@@ -373,7 +383,10 @@ static void pubsub_correct_count(const struct pubsub *ps, enum topic_kind kind, 
     if (text[0] == ':') {
         long long count = strtoll(text + 1, NULL, 10);
         topics_receivers(ps->topics, kind, channel, len, &clients, &links);
-        if (count > 0) { /* or we had left when it was published, and are yet to hear of it */
+        if (there) {
+            count += (long long)clients;
+        } else if (count >
+                   0) { /* or we had left when it was published, and are yet to hear of it */
             count = (count > (long long)links ? count - (long long)links : 0) + (long long)clients;
         }
         buf_clear(reply);
@@ -387,15 +400,15 @@ void pubsub_published(const struct pubsub *ps, struct request *r)
     struct buf reply = BUF_INIT;
 
     request_move_reply(r, &reply);
-    pubsub_correct_count(ps, note->kind, note->channel, note->len, &reply);
+    pubsub_correct_count(ps, note->kind, note->there, note->channel, note->len, &reply);
     request_take_reply(r, &reply);
 }
 
-void pubsub_put_receivers(const struct pubsub *ps, const struct command *command,
+void pubsub_put_receivers(const struct pubsub *ps, const struct command *command, bool there,
                           const struct resp_arg *channel, struct buf *reply)
 {
-    pubsub_correct_count(ps, command->name[0] == 's' ? TOPIC_SHARD : TOPIC_CHANNEL, channel->bytes,
-                         channel->len, reply);
+    pubsub_correct_count(ps, command->name[0] == 's' ? TOPIC_SHARD : TOPIC_CHANNEL, there,
+                         channel->bytes, channel->len, reply);
 }
 
 /* ---- all of it ---- */

@@ -454,8 +454,8 @@ void router_pass(struct router *router, struct client *c, const struct command *
     if (r != NULL && !command->plain) {
         router_debug_buffers(router, r, command, argv, argc);
     }
-    if (r != NULL && route == ROUTE_ENGINE && pubsub_behind(command) == PUBSUB_BEHIND_SUBSCRIBES) {
-        pubsub_publish(router->pubsub, r, argv, command);
+    if (r != NULL && route != ROUTE_REPLICA && pubsub_behind(command) == PUBSUB_BEHIND_SUBSCRIBES) {
+        pubsub_publish(router->pubsub, r, route == ROUTE_FORWARD, argv, command);
     }
     if (r != NULL && !command->plain && route == ROUTE_ENGINE && acl_changes_rights(command)) {
         acl_rights_change(router, r, argv, argc);

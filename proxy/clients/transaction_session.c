@@ -338,9 +338,7 @@ void transaction_session_answered(struct router *router, struct client *c, enum 
     } else if (is_named(command, "client|trackinginfo")) {
         session_put_redirect(c, &out);
     } else if (is_named(command, "publish") || is_named(command, "spublish")) {
-        if (route == ROUTE_ENGINE) { /* elsewhere it is the leader's clients who are counted */
-            pubsub_put_receivers(router->pubsub, command, &argv[1], &out);
-        }
+        pubsub_put_receivers(router->pubsub, command, route == ROUTE_FORWARD, &argv[1], &out);
     } else if (strncmp(command->name, "slowlog|", 8) == 0) {
         if (route == ROUTE_ENGINE) { /* elsewhere the leader has put it right */
             session_put_slowlog(c->all, command, argv, argc, &out);

@@ -22,6 +22,9 @@ void proxy_reply(struct proxy *p, struct request *r)
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);
     }
+    if ((r->flags & REQUEST_PUBLISH) != 0) {
+        pubsub_published(p->pubsub, r);
+    }
     if (!request_amend(r)) {
         request_give(&p->pool, r);
         return;
@@ -96,6 +99,7 @@ static void forward_says_ours(void *ctx, struct request *r, const uint8_t *bytes
         proxy_refuse(p, r, p->router.busy);
     } else {
         r->replies_of_link = r->replies_to_skip = 0;
+        pubsub_publish_here(r);
         engine_add_bytes(p->engine, r, r->db, r->resp, bytes, r->command_len, r->block_skips);
     }
 }

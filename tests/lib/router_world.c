@@ -196,6 +196,9 @@ static void owner_forward_answered(void *ctx, struct request *r)
     if ((r->flags & (REQUEST_AUTH | REQUEST_GATE)) != 0) {
         acl_answered(r);
     }
+    if ((r->flags & REQUEST_PUBLISH) != 0) {
+        pubsub_published(world.pubsub, r);
+    }
     if (!request_amend(r)) {
         request_give(&world.pool, r);
         return;

@@ -475,6 +475,47 @@ START_TEST(counts_are_the_leaders)
 }
 END_TEST
 
+/* PUBLISH tells how many get the message at the proxy that leads, and at the one that is asked. */
+START_TEST(receivers_here_are_counted)
+{
+    static const char subscribed[] = "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
+    static const char message[] = "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n";
+    static const char says[][3] = {"1", "2", "3", "4"};
+    char expected[64];
+    struct wire leads, w, here, pattern, there;
+
+    wire_open(&leads, cluster_port(cluster, cluster_leader(cluster)));
+    wire_open(&there, cluster_port(cluster, cluster_leader(cluster)));
+    open_follower(&w, 0);
+    open_follower(&here, 0);
+    open_follower(&pattern, 0);
+    wire_asks(&w, ":0\r\n", "PUBLISH", "nothing", "0");
+    wire_asks(&here, subscribed, "SUBSCRIBE", "news");
+    wire_asks(&w, ":1\r\n", "PUBLISH", "news", "1");
+    wire_asks(&there, subscribed, "SUBSCRIBE", "news");
+    wire_asks(&pattern, "*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:1\r\n", "PSUBSCRIBE", "n*");
+    wire_asks(&w, "+OK\r\n", "MULTI");
+    wire_asks(&w, QUEUED, "PUBLISH", "news", "2");
+    wire_asks(&w, "*1\r\n:3\r\n", "EXEC");
+    wire_asks(&w, "+OK\r\n", "WATCH", "k"); /* from here on over a link of its own */
+    wire_asks(&w, ":3\r\n", "PUBLISH", "news", "3");
+    wire_asks(&leads, ":1\r\n", "PUBLISH", "news", "4");
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+        snprintf(expected, sizeof expected, "%s%s\r\n", message, says[i]);
+        wire_expect(&here, expected);
+        if (i > 0) {
+            wire_expect(&there, expected);
+        }
+    }
+    wire_asks(&here, "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n", "UNSUBSCRIBE", "news");
+    wire_close(&pattern);
+    wire_close(&there);
+    wire_close(&here);
+    wire_close(&leads);
+    wire_close(&w);
+}
+END_TEST
+
 /* ---- a leader goes ---- */
 
 struct progress {
@@ -636,8 +677,8 @@ int main(void)
                 replies_are_those_of_redis_in_resp3, sessions_in_transactions,
                 a_script_holds_up_nobody_else, info_behind_what_is_forwarded, one_dataset,
                 who_blocks_is_not_overtaken, long_pipeline, big_values_and_slow_readers,
-                readonly_sees_a_prefix, roles_are_told, counts_are_the_leaders,
-                leader_hands_over_under_load);
+                readonly_sees_a_prefix, roles_are_told, receivers_here_are_counted,
+                counts_are_the_leaders, leader_hands_over_under_load);
     SYSTEM_CASE(suite, "leaders", serve_with_short_lease, 240, leader_frozen_under_load,
                 leader_killed_under_load);
     return unit_main(suite);

@@ -305,7 +305,7 @@ START_TEST(test_follows)
 }
 END_TEST
 
-/* Another proxy leads: who publishes hears of its subscribers only, inside MULTI as outside. */
+/* Another proxy leads: who publishes hears of its subscribers and ours, inside MULTI as outside. */
 START_TEST(test_publish_to_leader)
 {
     world.router.service = SERVICE_LOADING;
@@ -326,12 +326,12 @@ START_TEST(test_publish_to_leader)
     world_say(2, "PUBLISH c m");
     world_expect_other("PUBLISH c m");
     world_other(":1\r\n");
-    world_expect(2, ":1\r\n");
+    world_expect(2, ":3\r\n");
     world_say_raw(2, "MULTI\r\nPUBLISH c m\r\nEXEC\r\n");
     world_expect(2, "+OK\r\n+QUEUED\r\n");
     world_expect_other("MULTI|PUBLISH c m|EXEC");
     world_other("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
-    world_expect(2, "*1\r\n:1\r\n");
+    world_expect(2, "*1\r\n:3\r\n");
 }
 END_TEST
 
