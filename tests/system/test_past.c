@@ -648,6 +648,56 @@ START_TEST(export_by_snapshots)
 }
 END_TEST
 
+/* The last words of a line, with a blank between each two; valid until the next call. */
+static const char *last_words(const char *line, unsigned count)
+{
+    static char text[200];
+    char *words[32], *save = NULL;
+    char copy[400];
+    unsigned n = 0;
+
+    snprintf(copy, sizeof copy, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+    for (char *at = strtok_r(copy, " ", &save); at != NULL && n < 32;
+         at = strtok_r(NULL, " ", &save)) {
+        words[n++] = at;
+    }
+    text[0] = '\0';
+    for (unsigned i = n < count ? 0 : n - count; i < n; i++) {
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof text - len, "%s%s", len > 0 ? " " : "", words[i]);
+    }
+    return text;
+}
+
+static bool newest_is_everywhere(void *arg)
+{
+    (void)arg;
+    if (CTL("snapshot", "list") != 0) {
+        return false;
+    }
+    const char *row = strstr(output, "\nsnapshot1 ");
+    return row != NULL && strcmp(last_words(row, 4), "3 3 yes yes") == 0;
+}
+
+/* A snapshot that has rotted on a node is given to it again; on all but one, from the last copy. */
+START_TEST(last_copy_is_given_on)
+{
+    char folder[600];
+    unsigned long long newest = 0;
+
+    cluster_wait("the damaged one to be given again", WAIT_MS, newest_is_everywhere, NULL);
+    ck_assert_int_eq(sscanf(strstr(output, "\nsnapshot1 "), " snapshot1 %llu", &newest), 1);
+    damage_snapshot(newest, 2, 5);
+    snprintf(folder, sizeof folder, "%s/noticed", cluster_dir(cluster, "plain1"));
+    EXPECT_CTL(0, "export", folder);
+    ck_assert(!newest_is_everywhere(NULL));
+    cluster_wait("the last copy to be given to the others", WAIT_MS, newest_is_everywhere, NULL);
+    snprintf(folder, sizeof folder, "%s/mended", cluster_dir(cluster, "plain1"));
+    EXPECT_CTL(0, "export", folder);
+    expect_said(text_of(newest));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("past");
@@ -656,6 +706,7 @@ int main(void)
                 tail_tells_how_far_it_is, restore_refuses, restore_at_any_time);
     SYSTEM_CASE(suite, "uncommitted", short_lease_serve, 300, tail_shows_nothing_uncommitted,
                 tail_outlives_them_all);
-    SYSTEM_CASE(suite, "snapshots", system_serve, 300, restore_by_snapshots, export_by_snapshots);
+    SYSTEM_CASE(suite, "snapshots", system_serve, 300, restore_by_snapshots, export_by_snapshots,
+                last_copy_is_given_on);
     return unit_main(suite);
 }
