@@ -297,7 +297,9 @@ static bool acl_answers_late(const struct command *command, const struct resp_ar
     return router_would_block(command, argv, argc) || strcmp(command->name, "client|reply") == 0;
 }
 
-/* Redis is asked, when all is answered that may have changed the user's rights on its own link. */
+/* Redis is asked, when all is answered that may have changed the user's rights on its own link. An
+ * EXEC that carries something out is judged there; but if MULTI were refused, what stands between
+ * them would be carried out one by one. */
 static void acl_ask(struct router *router, struct client *c, enum route route,
                     const struct command *command, const struct resp_arg *argv, size_t argc)
 {
@@ -310,7 +312,11 @@ static void acl_ask(struct router *router, struct client *c, enum route route,
     words[1] = (struct resp_arg){(const uint8_t *)"DRYRUN", 6};
     words[2] = (struct resp_arg){(const uint8_t *)c->user, strlen(c->user)};
     memcpy(words + 3, argv, argc * sizeof *argv);
-    bool late = c->transaction == NULL && acl_answers_late(command, argv, argc);
+    bool multi = strcmp(command->name, "exec") == 0 && transaction_is_sound(c);
+    if (multi) {
+        words[3] = (struct resp_arg){(const uint8_t *)"MULTI", 5}; /* which is sent with it */
+    }
+    bool late = multi || (c->transaction == NULL && acl_answers_late(command, argv, argc));
     struct request *r = client_queue_ours(c, REQUEST_GATE | (late ? REQUEST_LATE : 0u));
     r->waiter.harmless = true;
     r->note = mem_strdup(command->name);
@@ -331,6 +337,9 @@ static bool acl_is_denied(struct client *c, const struct command *command,
     }
     if (c->gate == CLIENT_GATE_REFUSED) {
         acl_let_refuse(c, command, argv, argc);
+    } else if (c->gate == CLIENT_GATE_DENIED && strcmp(command->name, "exec") == 0) {
+        transaction_unwatch(c);
+        transaction_discard(c);
     }
     return c->gate == CLIENT_GATE_REFUSED || c->gate == CLIENT_GATE_DENIED;
 }

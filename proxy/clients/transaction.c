@@ -116,6 +116,11 @@ static void transaction_empty(struct client *c)
     transaction_account(c);
 }
 
+bool transaction_is_sound(const struct client *c)
+{
+    return c->transaction != NULL && !c->transaction->spoiled;
+}
+
 void transaction_spoil(struct client *c)
 {
     if (c->transaction != NULL) {

@@ -10,6 +10,9 @@
 bool transaction_handle(struct router *router, struct client *c, const struct command *command,
                         const struct resp_arg *argv, size_t argc);
 
+/* Whether it is in MULTI, and nothing has spoiled that so far. */
+bool transaction_is_sound(const struct client *c);
+
 /* A request inside a transaction was refused: its EXEC will be as well. */
 void transaction_spoil(struct client *c);
 

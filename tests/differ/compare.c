@@ -64,15 +64,12 @@ static bool starts(struct message m, const char *text)
     return m.len >= strlen(text) && memcmp(m.bytes, text, strlen(text)) == 0;
 }
 
-/* Whether Redis refuses a subscriber's command for another reason first (RULES_CONTEXT), or what a
- * user may not do who may not say MULTI any more either (RULES_NO_MULTI). */
+/* Whether Redis refuses a subscriber's command for another reason first (RULES_CONTEXT). */
 static bool says_context_first(const struct player *pl, struct message said, struct message m)
 {
-    static const char multi[] = "-NOPERM this user has no permissions to run the 'multi' command";
     bool first = starts(said, "-OOM ") || starts(said, "-NOREPLICAS ");
 
-    return (starts(said, "-NOPERM ") && starts(m, multi)) ||
-           (first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '")) ||
+    return (first && player_is_subscribed(pl) && starts(m, "-ERR Can't execute '")) ||
            (starts(said, "-NOPERM ") && starts(m, "-NOREPLICAS "));
 }
 

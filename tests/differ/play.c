@@ -234,6 +234,18 @@ static bool pauses_tester(const struct performance *pf, const struct step *s)
            !step_is(s, 3, "write");
 }
 
+/* Whether it may take a right to what others have queued: Redis then carries out the rest
+ * (RULES_LOST_RIGHT). */
+static bool takes_from_queued(const struct performance *pf, const struct step *s)
+{
+    bool queued = false;
+
+    for (int i = 0; i < PROGRAM_CLIENTS; i++) {
+        queued |= pf->players[i].open && pf->players[i].sends_multi;
+    }
+    return queued && step_is(s, 0, "acl") && step_is(s, 1, "setuser");
+}
+
 /* Whether it makes several keys of somebody who blocks ready at once: Redis serves them in the
  * order of a hash table (scanDatabaseForReadyKeys in db.c). */
 static bool wakes_by_chance(const struct performance *pf, const struct step *s)
@@ -270,8 +282,8 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
         if (hears_itself(pf, pl, s) || would_wait_too(pf, pl, s) || wakes_by_chance(pf, s) ||
-            pauses_tester(pf, s) || (pf->alone && rules_runs_scripts(s)) ||
-            !player_sends(pl, pf->stage, p, i)) {
+            pauses_tester(pf, s) || takes_from_queued(pf, s) ||
+            (pf->alone && rules_runs_scripts(s)) || !player_sends(pl, pf->stage, p, i)) {
             continue;
         }
         note_told(pf, pl, s);

@@ -14,24 +14,24 @@ struct rules_denied {
     const char *line; /* of docs/COMPATIBILITY.md, or NULL: no difference that can be compared */
 };
 
-#define RULES_TO_ITSELF "| a RESP3 client that publishes to itself |"
-#define RULES_MODULE    "- In the connection of a RESP2 subscriber, `MODULE`"
-#define RULES_READONLY  "| `READONLY`, `READWRITE` |"
-#define RULES_NOTIFIED  "`CONFIG SET` goes to the Redis of the proxy that leads"
-#define RULES_FAILS     "a `BITFIELD … OVERFLOW FAIL` that fails may"
-#define RULES_SCRIPTS   "Each Redis has its own scripts"
-#define RULES_OUTPUT    "- `client-output-buffer-limit replica` and `pubsub` are"
-#define RULES_CONTEXT   "The same is said of writes there"
-#define RULES_PUSH      "| `DEBUG PROTOCOL PUSH` in `MULTI`"
-#define RULES_FEW       "scripts run as `EVAL_RO`"
-#define RULES_COPY      "| after `READONLY` |"
-#define RULES_STREAM    "| `PSYNC`, `SYNC`, `REPLCONF` |"
-#define RULES_PING      "behind a `SUBSCRIBE`, `PING` has its ordinary form"
-#define RULES_SUICIDE   "in which a client kills itself is answered whole"
-#define RULES_UNLOGGED  "what may block, and `CLIENT REPLY`"
-#define RULES_NO_MULTI  "Who has lost the right to `MULTI` itself"
-#define RULES_CLOSED    "are closed a moment behind the answer"
-#define RULES_REPLICAS  "| `REPLICAOF`, `SLAVEOF`, `FAILOVER` |"
+#define RULES_TO_ITSELF  "| a RESP3 client that publishes to itself |"
+#define RULES_MODULE     "- In the connection of a RESP2 subscriber, `MODULE`"
+#define RULES_READONLY   "| `READONLY`, `READWRITE` |"
+#define RULES_NOTIFIED   "`CONFIG SET` goes to the Redis of the proxy that leads"
+#define RULES_FAILS      "a `BITFIELD … OVERFLOW FAIL` that fails may"
+#define RULES_SCRIPTS    "Each Redis has its own scripts"
+#define RULES_OUTPUT     "- `client-output-buffer-limit replica` and `pubsub` are"
+#define RULES_CONTEXT    "The same is said of writes there"
+#define RULES_PUSH       "| `DEBUG PROTOCOL PUSH` in `MULTI`"
+#define RULES_FEW        "scripts run as `EVAL_RO`"
+#define RULES_COPY       "| after `READONLY` |"
+#define RULES_STREAM     "| `PSYNC`, `SYNC`, `REPLCONF` |"
+#define RULES_PING       "behind a `SUBSCRIBE`, `PING` has its ordinary form"
+#define RULES_SUICIDE    "in which a client kills itself is answered whole"
+#define RULES_UNLOGGED   "what may block, and `CLIENT REPLY`"
+#define RULES_LOST_RIGHT "rights that are lost before `EXEC`"
+#define RULES_CLOSED     "are closed a moment behind the answer"
+#define RULES_REPLICAS   "| `REPLICAOF`, `SLAVEOF`, `FAILOVER` |"
 
 static const struct rules_denied denied[] = {
     {"shutdown", NULL, RULES_EVER, "| `SHUTDOWN` |"},
@@ -430,8 +430,8 @@ const char *rules_missing_line(const char *compatibility)
     static const char *const others[] = {
         RULES_LINK,   RULES_FORGOTTEN, RULES_ENDS, /* messages.c */
         RULES_RIGHTS,                              /* player.c */
-        RULES_FAILS,  RULES_PUBLISHED, RULES_OUTPUT,   RULES_CONTEXT,  RULES_FEW,
-        RULES_PUSH,   RULES_SUICIDE,   RULES_UNLOGGED, RULES_NO_MULTI, RULES_CLOSED};
+        RULES_FAILS,  RULES_PUBLISHED, RULES_OUTPUT,   RULES_CONTEXT,    RULES_FEW,
+        RULES_PUSH,   RULES_SUICIDE,   RULES_UNLOGGED, RULES_LOST_RIGHT, RULES_CLOSED};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strstr(compatibility, others[i]) == NULL) {
             return others[i];

@@ -712,6 +712,8 @@ START_TEST(rights_are_lost)
          "A ACL SETUSER u1 clearselectors &ch1", "B?");
     DUEL("A ACL SETUSER u1 reset on >p1 &* +@all", "B AUTH u1 p1", "B SUBSCRIBE ch1",
          "A ACL SETUSER u1 reset &ch*", "B PING", "B GET x", "B SET x 1", "A ACL DELUSER u1", "B?");
+    DUEL("A ACL SETUSER u1 on >p1 ~* +@all", "B AUTH u1 p1", "B MULTI", "B SET q 1",
+         "A ACL SETUSER u1 -multi -exec", "B EXEC", "A EXISTS q", "B SET q 1", "A DEL q");
     DUEL("A ACL SETUSER u1 on >p1 ~* +@all", "B SELECT 2", "B AUTH u1 p1", "B SELECT 1",
          "A ACL SETUSER u1 reset", "B RPUSH a e", "A ACL SETUSER u1 ~* +rpush", "B RPUSH a e",
          "A EXISTS a", "A SELECT 1", "A DEL a", "A ACL DELUSER u1");

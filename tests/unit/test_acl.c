@@ -304,9 +304,27 @@ START_TEST(test_transaction)
     asks_gate("EXEC", "+OK\r\n",
               "-EXECABORT Transaction discarded because of previous errors.\r\n");
     asks_gate("MULTI", "+OK\r\n", "+OK\r\n"); /* an EXEC that is refused ends it */
+    world_say(0, "NOSUCH");
+    (void)world_hear(0);
     asks_and_is_refused("EXEC", NO_EXEC, "MULTI|EXEC", "+OK\r\n-EXECABORT no\r\n",
                         "-EXECABORT no\r\n");
     ck_assert_ptr_null(world.clients[0]->transaction);
+}
+END_TEST
+
+/* The right to MULTI is lost before EXEC: nothing of it may be carried out outside of one. */
+START_TEST(test_transaction_without_multi)
+{
+    log_in();
+    asks_gate("MULTI", "+OK\r\n", "+OK\r\n");
+    asks_gate("SET a 1", "+OK\r\n", "+QUEUED\r\n");
+    world_say(0, "EXEC");
+    world_expect_sent_bare("ACL DRYRUN joe MULTI");
+    world_redis("$55\r\nThis user has no permissions to run the 'multi' command\r\n");
+    world_expect(0, "-EXECABORT Transaction discarded because of: NOPERM this user has no "
+                    "permissions to run the 'exec' command\r\n");
+    ck_assert_ptr_null(world.clients[0]->transaction);
+    world_link_expect_bare(0, "");
 }
 END_TEST
 
@@ -586,8 +604,8 @@ int main(void)
 {
     return UNIT_RUN("acl", world_setup, world_teardown, test_login, test_hello, test_rights,
                     test_rights_in_transaction, test_guessing, test_turn_is_passed_on, test_gate,
-                    test_skip, test_transaction, test_paused, test_refused_not,
-                    test_refused_by_another_error, test_long_refusal, test_refused_late,
-                    test_refused_late_resp3, test_leaves, test_own_commands, test_busy,
-                    test_keeps_tracking, test_keeps_watching, test_stranger);
+                    test_skip, test_transaction, test_transaction_without_multi, test_paused,
+                    test_refused_not, test_refused_by_another_error, test_long_refusal,
+                    test_refused_late, test_refused_late_resp3, test_leaves, test_own_commands,
+                    test_busy, test_keeps_tracking, test_keeps_watching, test_stranger);
 }
