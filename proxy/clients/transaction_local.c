@@ -8,12 +8,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* One noted request; its bytes (RESP) stand behind it. */
 struct local {
     uint32_t index, len;
     size_t behind_bytes;
-    bool here; /* Redis got a PING */
+    bool here;       /* Redis got a PING */
+    bool subscribes; /* or ends that */
 };
 
 /* The note of EXEC's request: it is freed as one piece. */
@@ -25,13 +27,25 @@ struct exec_note {
     uint8_t locals[];
 };
 
+static bool local_subscribes(const struct resp_arg *name)
+{
+    static const char end[] = "subscribe";
+    size_t len = sizeof end - 1;
+
+    return name->len >= len &&
+           strncasecmp((const char *)name->bytes + name->len - len, end, len) == 0;
+}
+
 void transaction_put_local(struct buf *locals, size_t behind_bytes, uint32_t index,
                            const struct resp_arg *argv, size_t argc)
 {
     struct buf bytes = BUF_INIT;
 
     resp_put_request(&bytes, argv, argc);
-    struct local local = {.index = index, .len = (uint32_t)bytes.len, .behind_bytes = behind_bytes};
+    struct local local = {.index = index,
+                          .len = (uint32_t)bytes.len,
+                          .behind_bytes = behind_bytes,
+                          .subscribes = local_subscribes(&argv[0])};
     buf_append(locals, &local, sizeof local);
     buf_append(locals, buf_head(&bytes), bytes.len);
     buf_release(&bytes);
@@ -315,6 +329,13 @@ void transaction_attach(struct router *router, struct request *r, enum route rou
     r->learn = teaches && route == ROUTE_ENGINE ? transaction_learn : NULL;
     if (locals->len > 0) {
         memcpy(note->locals, buf_head(locals), locals->len);
-        r->flags |= REQUEST_ACK; /* messages do not overtake a SUBSCRIBE among them */
+    }
+    /* Messages do not overtake a SUBSCRIBE among them; but where there is none, they must not wait
+     * for this: they may have to be in front of an UNSUBSCRIBE before it. */
+    for (size_t at = 0; at < locals->len;) {
+        struct local local;
+        memcpy(&local, note->locals + at, sizeof local);
+        r->flags |= local.subscribes ? REQUEST_ACK : 0u;
+        at += sizeof local + local.len;
     }
 }

@@ -85,6 +85,28 @@ START_TEST(test_withheld)
 }
 END_TEST
 
+/* The same where what the client says next leaves at once, and is a transaction in which the proxy
+ * carries something out. */
+START_TEST(test_withheld_from_asynchronous)
+{
+    subscribe_first();
+    world.clients[0]->async = true;
+    tracker_dirty(world.tracker, 1, 8);
+    tracker_stream_at(world.tracker, 9);
+    world_link_redis_raw(0, PUSH("m"));
+    world_link_expect_sent(0, "");
+    world_link_redis_raw(0, "*3\r\n$6\r\nmaster\r\n:9\r\n*0\r\n");
+    world_say_raw(0, "UNSUBSCRIBE c\r\nMULTI\r\nCLIENT GETNAME\r\nEXEC\r\n");
+    world_link_expect_sent(0, "UNSUBSCRIBE c|PING");
+    world_link_redis_raw(0, "+PONG\r\n*3\r\n$6\r\nmaster\r\n:9\r\n*0\r\n");
+    world_expect_sent_bare("MULTI|PING|EXEC");
+    world_redis("+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    world_expect(0, "");
+    tracker_commit(world.tracker, 8);
+    world_expect(0, MESSAGE("m") UNSUBSCRIBED "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
+}
+END_TEST
+
 /* Who has said UNSUBSCRIBE before a PUBLISH is not counted, though Redis' word for it comes later;
  * UNSUBSCRIBE is the client's last command only then. */
 START_TEST(test_left_before_publish)
@@ -378,10 +400,10 @@ END_TEST
 int main(void)
 {
     return UNIT_RUN("pubsub", world_setup, world_teardown, test_fan_out, test_withheld,
-                    test_begins_where_it_stands, test_client_leaves, test_leaves_many, test_refused,
-                    test_link_ends, test_publish, test_publish_behind_subscribe,
-                    test_asks_behind_subscribe, test_transaction_behind_subscribe,
-                    test_publish_without_link, test_follows, test_publish_to_leader,
-                    test_follows_no_strangers_replica, test_left_before_publish,
-                    test_follows_no_replica, test_follows_then_leads);
+                    test_withheld_from_asynchronous, test_begins_where_it_stands,
+                    test_client_leaves, test_leaves_many, test_refused, test_link_ends,
+                    test_publish, test_publish_behind_subscribe, test_asks_behind_subscribe,
+                    test_transaction_behind_subscribe, test_publish_without_link, test_follows,
+                    test_publish_to_leader, test_follows_no_strangers_replica,
+                    test_left_before_publish, test_follows_no_replica, test_follows_then_leads);
 }
