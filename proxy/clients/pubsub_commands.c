@@ -194,7 +194,7 @@ static void pubsub_unsubscribe(struct pubsub *ps, struct client *c, const struct
         pubsub_queue(ps, c, op, &commands);
         return;
     }
-    c->last_command = op->word;
+    c->last_command = c->all->capture != NULL ? "exec" : op->word;
     client_answer_always(c, buf_head(&op->reply), op->reply.len);
     buf_release(&op->reply);
     free(op);

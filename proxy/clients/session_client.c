@@ -386,7 +386,7 @@ static void session_client_ask(struct router *router, struct client *c, const st
     if (c->lane == CLIENT_LANE_PRIVATE && resp_arg_is(&argv[1], "caching")) {
         c->caching = resp_arg_is(&argv[2], "yes")  ? CLIENT_CACHING_YES
                      : resp_arg_is(&argv[2], "no") ? CLIENT_CACHING_NO
-                                                   : CLIENT_CACHING_UNSAID;
+                                                   : c->caching; /* an error changes nothing */
     }
 }
 
