@@ -346,7 +346,7 @@ static bool acl_is_denied(struct client *c, const struct command *command,
 
 static bool acl_needs_no_word(const struct client *c, const struct command *command)
 {
-    return c->gate == CLIENT_GATE_GRANTED || c->user == NULL ||
+    return c->gate == CLIENT_GATE_GRANTED || c->gate == CLIENT_GATE_ROOM || c->user == NULL ||
            (command->flags & COMMAND_FLAG_NO_AUTH) != 0;
 }
 
@@ -456,7 +456,11 @@ void acl_answered(struct request *r)
     bool refused = type == '$' && c->link != NULL && (r->flags & REQUEST_LATE) == 0 &&
                    !router_never_passes(r->note);
 
-    c->gate = granted ? CLIENT_GATE_GRANTED : refused ? CLIENT_GATE_REFUSED : CLIENT_GATE_DENIED;
+    bool room = granted && r->note == NULL; /* that was asked */
+    c->gate = room      ? CLIENT_GATE_ROOM
+              : granted ? CLIENT_GATE_GRANTED
+              : refused ? CLIENT_GATE_REFUSED
+                        : CLIENT_GATE_DENIED;
     if (granted || refused) {
         r->flags |= REQUEST_SILENT;
     }

@@ -36,6 +36,7 @@ enum client_lane { CLIENT_LANE_SHARED, CLIENT_LANE_PRIVATE, CLIENT_LANE_PUBSUB, 
 enum client_gate {
     CLIENT_GATE_NONE,
     CLIENT_GATE_GRANTED,
+    CLIENT_GATE_ROOM,    /* and there is memory, if it needs any */
     CLIENT_GATE_REFUSED, /* Redis is still to say so itself */
     CLIENT_GATE_DENIED,  /* it has had its answer */
 };

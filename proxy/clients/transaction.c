@@ -258,7 +258,8 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
     enum route route = router_route(router, c, true, false, false);
 
     /* While it pauses Redis refuses nothing for that (isSafeToPerformEvictions). */
-    if (!router->memory_tight || router->redis_paused || c->gate != CLIENT_GATE_NONE ||
+    enum client_gate gate = c->gate; /* another ACL user's right to this is granted already */
+    if (!router->memory_tight || router->redis_paused || gate == CLIENT_GATE_ROOM ||
         (route != ROUTE_ENGINE && route != ROUTE_FORWARD)) {
         return false;
     }
@@ -266,7 +267,7 @@ static bool transaction_asks_for_memory(struct router *router, struct client *c)
         struct request *r = client_queue_ours(c, router_probe_flags(route));
         r->waiter.harmless = true;
         router_send_bytes(router, route, r, probe, sizeof probe - 1, 0);
-        if (c->gate != CLIENT_GATE_NONE) {
+        if (c->gate != gate) {
             return false; /* turned down at once: EXEC will say why */
         }
     }

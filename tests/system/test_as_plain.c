@@ -68,6 +68,10 @@ START_TEST(transactions_out_of_memory)
     DUEL("D SET x 1", "D MULTI", "D GET x", "D PING", "D DEL x", "C SELECT 3", "C:HELLO 3",
          "C MULTI", "C SET x 1", "C HGETALL h", "A CONFIG SET maxmemory 1", "D EXEC", "D GET x",
          "C EXEC", "C GET x", "A CONFIG SET maxmemory 0", "D SET x 1", "C SET x 1", "D GET x");
+    DUEL("A ACL SETUSER u1 on >p1 ~* +@all", "D AUTH u1 p1", "A CONFIG SET maxmemory 1", "D MULTI",
+         "D GET x", "D SET x 1", "D EXEC", "D MULTI", "D GET x", "D EXEC", "D SET x 1",
+         "A CONFIG SET maxmemory 0", "D MULTI", "D SET x 1", "D EXEC", "A DEL x",
+         "A ACL DELUSER u1", "D?");
     DUEL("D HSET  f v", "A CONFIG SET maxmemory 0", "D MULTI", "D GET x", "D EXEC", "D DEL ");
 }
 END_TEST
@@ -689,6 +693,15 @@ START_TEST(what_is_not_heard_or_not_said)
 }
 END_TEST
 
+/* A word that CLIENT CACHING does not know leaves what was said before. */
+START_TEST(caching_outlasts_errors)
+{
+    DUEL("A:HELLO 3", "A CLIENT TRACKING ON OPTIN", "A CLIENT CACHING YES",
+         "A CLIENT CACHING maybe", "A GET ct", "A SET ct 1", "A<", "A GET ct", "A SET ct 2",
+         "A DEL ct", "A PING");
+}
+END_TEST
+
 /* What stands behind a command that blocks waits, whoever is to answer it. */
 START_TEST(what_stands_behind_what_blocks)
 {
@@ -756,7 +769,8 @@ int main(void)
                 slow_commands, slow_commands_of_whom, slow_commands_kept, client_limits,
                 debug_commands, loadaof_loses_nothing, debug_reloads, debug_populates,
                 replicas_to_write, nosave_loses_nothing, commands_are_counted,
-                what_is_not_heard_or_not_said, rights_are_lost, what_stands_behind_what_blocks);
+                what_is_not_heard_or_not_said, rights_are_lost, caching_outlasts_errors,
+                what_stands_behind_what_blocks);
     SYSTEM_CASE(suite, "the proxy leaves", system_serve, 120, settings_are_put_back);
     return unit_main(suite);
 }
