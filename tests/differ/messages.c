@@ -228,6 +228,12 @@ static bool ends_another(struct message acknowledgement, struct message m)
     frames_parse(&x, acknowledgement.bytes, acknowledgement.len);
     frames_parse(&y, m.bytes, m.len);
     bool ends = x.count == 3 && memmem(x.children[0].bytes, x.children[0].len, "unsub", 5) != NULL;
+    char kind = y.count > 0 ? *y.children[0].bytes : 'm'; /* message, pmessage, smessage */
+    if (ends && *x.children[0].bytes != (kind == 'm' ? 'u' : kind)) {
+        frames_release(&x);
+        frames_release(&y);
+        return true;
+    }
     for (size_t i = 1; ends && i + 1 < y.count; i++) {
         ends = x.children[1].type == '_' || !equal_bytes(&x.children[1], &y.children[i]);
     }
