@@ -235,15 +235,18 @@ static bool pauses_tester(const struct performance *pf, const struct step *s)
 }
 
 /* Whether it may take a right to what others have queued: Redis then carries out the rest
- * (RULES_LOST_RIGHT). */
-static bool takes_from_queued(const struct performance *pf, const struct step *s)
+ * (RULES_LOST_RIGHT); or one of a subscriber's through a proxy that does not lead (RULES_CLOSED).
+ */
+static bool takes_rights(const struct performance *pf, const struct step *s)
 {
-    bool queued = false;
+    bool other = false;
 
     for (int i = 0; i < PROGRAM_CLIENTS; i++) {
-        queued |= pf->players[i].open && pf->players[i].sends_multi;
+        const struct player *pl = &pf->players[i];
+        bool subscribed = pf->stage->through != STAGE_LEADER && player_is_subscribed(pl);
+        other |= pl->open && (pl->sends_multi || subscribed);
     }
-    return queued && step_is(s, 0, "acl") && step_is(s, 1, "setuser");
+    return other && step_is(s, 0, "acl") && step_is(s, 1, "setuser");
 }
 
 /* Whether it makes several keys of somebody who blocks ready at once: Redis serves them in the
@@ -282,8 +285,8 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
         }
         bool blocks = !pl->sends_multi && may_block(pf->stage, s);
         if (hears_itself(pf, pl, s) || would_wait_too(pf, pl, s) || wakes_by_chance(pf, s) ||
-            pauses_tester(pf, s) || takes_from_queued(pf, s) ||
-            (pf->alone && rules_runs_scripts(s)) || !player_sends(pl, pf->stage, p, i)) {
+            pauses_tester(pf, s) || takes_rights(pf, s) || (pf->alone && rules_runs_scripts(s)) ||
+            !player_sends(pl, pf->stage, p, i)) {
             continue;
         }
         note_told(pf, pl, s);

@@ -184,7 +184,6 @@ struct rules_loose {
 #define RULES_SHOWN     "- `ACL LOG`, and `SLOWLOG` and `MONITOR` on Redis itself, show"
 #define RULES_SLOW      "- `SLOWLOG GET` through the proxy that leads shows"
 #define RULES_ASKED     "| `INFO`, `INFO holdfast`, `CLIENT …` |"
-#define RULES_COUNTS    "`PUBLISH` goes to the leader and counts its subscribers only"
 #define RULES_ROLE      "| `ROLE`, `INFO replication` |"
 #define RULES_RIGHTS    "by the rights that the client had when it was queued"
 #define RULES_LINK      "A link that was used for this before may bring one"
@@ -198,8 +197,6 @@ static const struct rules_loose loose[] = {
     {"role", NULL, FRAMES_TYPE, RULES_FOLLOWER, RULES_ROLE},
     {"hello", NULL, FRAMES_HELLO_ROLE, RULES_FOLLOWER, RULES_ROLE},
     {"info", NULL, FRAMES_TYPE, RULES_FOLLOWER, RULES_ASKED},
-    {"publish", NULL, FRAMES_NOT_MORE, RULES_FOLLOWER, RULES_COUNTS},
-    {"spublish", NULL, FRAMES_NOT_MORE, RULES_FOLLOWER, RULES_COUNTS},
     {"wait", NULL, FRAMES_NOT_LESS, RULES_EVER, "| `WAIT`, `WAITAOF` |"},
     {"role", NULL, FRAMES_SHAPE, RULES_EVER, RULES_ROLE},
     {"info", NULL, FRAMES_INFO, RULES_EVER, RULES_ROLE},
