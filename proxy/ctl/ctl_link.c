@@ -106,6 +106,19 @@ int ctl_link_ask(struct ctl_link *l, bool loud, char **text, int argc, const cha
     return is_text ? CTL_EXIT_DONE : CTL_EXIT_FAILED;
 }
 
+int ctl_link_status(struct ctl_link *l, bool loud, const char *what, struct ctl_text *status)
+{
+    const char *argv[] = {"HOLDFAST", what, "STATUS"};
+    char *text = NULL;
+    int rc = ctl_link_ask(l, loud, &text, 3, argv);
+
+    if (rc == CTL_EXIT_DONE) {
+        ctl_text_init(status, text, strlen(text), "");
+    }
+    free(text);
+    return rc;
+}
+
 int ctl_link_info(struct ctl_link *l, bool loud, struct ctl_text *info)
 {
     static const char prefix[] = "holdfast_";

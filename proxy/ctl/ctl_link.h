@@ -27,6 +27,10 @@ int ctl_link_ask(struct ctl_link *l, bool loud, char **text, int argc, const cha
 /* INFO holdfast of this proxy. Fails also if it is none. */
 int ctl_link_info(struct ctl_link *l, bool loud, struct ctl_text *info);
 
+/* HOLDFAST LOG STATUS or HOLDFAST SNAPSHOT STATUS, by its word; as ctl_link_ask. *status is set,
+ * and the caller's to free (ctl_text_fini), if CTL_EXIT_DONE. */
+int ctl_link_status(struct ctl_link *l, bool loud, const char *what, struct ctl_text *status);
+
 /* Opens a link to the proxy that leads, by way of the one that ctl names, and gets its info. */
 int ctl_link_open_leader(struct ctl_link *l, const struct ctl *ctl, bool loud,
                          struct ctl_text *info);

@@ -19,19 +19,6 @@
 
 enum { CTL_LOG_POLL_MS = 200 };
 
-static int ctl_log_ask_status(struct ctl_link *link, bool loud, struct ctl_text *status)
-{
-    const char *argv[] = {"HOLDFAST", "LOG", "STATUS"};
-    char *text = NULL;
-    int rc = ctl_link_ask(link, loud, &text, 3, argv);
-
-    if (rc == CTL_EXIT_DONE) {
-        ctl_text_init(status, text, strlen(text), "");
-    }
-    free(text);
-    return rc;
-}
-
 int ctl_log_status(const struct ctl *ctl, int argc, char **argv)
 {
     struct ctl_link link;
@@ -44,7 +31,7 @@ int ctl_log_status(const struct ctl *ctl, int argc, char **argv)
         return rc;
     }
     ctl_text_fini(&text);
-    rc = ctl_log_ask_status(&link, true, &text);
+    rc = ctl_link_status(&link, true, "LOG", &text);
     if (rc == CTL_EXIT_DONE) {
         ctl_text_print(&text, ctl->json, "node", stdout);
         ctl_text_fini(&text);
@@ -96,7 +83,7 @@ static int ctl_log_wait(const struct ctl *ctl, struct ctl_link *link, const char
                 ctl_text_fini(&info);
             }
         }
-        if (link->redis != NULL && ctl_log_ask_status(link, false, &status) == CTL_EXIT_DONE) {
+        if (link->redis != NULL && ctl_link_status(link, false, "LOG", &status) == CTL_EXIT_DONE) {
             const char *change = ctl_text_get(&status, "change");
             const char *error = ctl_text_get(&status, "change_error");
             bool over = change == NULL || strcmp(change, "none") == 0;

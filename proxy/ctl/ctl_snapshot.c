@@ -23,24 +23,11 @@ static void ctl_snapshot_pause(void)
     (void)nanosleep(&(struct timespec){.tv_nsec = CTL_SNAPSHOT_POLL_MS * 1000000L}, NULL);
 }
 
-static int ctl_snapshot_status(struct ctl_link *link, bool loud, struct ctl_text *status)
-{
-    const char *argv[] = {"HOLDFAST", "SNAPSHOT", "STATUS"};
-    char *text = NULL;
-    int rc = ctl_link_ask(link, loud, &text, 3, argv);
-
-    if (rc == CTL_EXIT_DONE) {
-        ctl_text_init(status, text, strlen(text), "");
-    }
-    free(text);
-    return rc;
-}
-
 /* The status once the proxy has asked the log nodes again. */
 static int ctl_snapshot_news(struct ctl_link *link, struct ctl_text *status)
 {
     uint64_t start_ns = clock_now_ns();
-    int rc = ctl_snapshot_status(link, true, status);
+    int rc = ctl_link_status(link, true, "SNAPSHOT", status);
     long long lists = rc == CTL_EXIT_DONE ? ctl_text_number(status, "lists") : 0;
 
     while (rc == CTL_EXIT_DONE && ctl_text_number(status, "lists") <= lists) {
@@ -50,7 +37,7 @@ static int ctl_snapshot_news(struct ctl_link *link, struct ctl_text *status)
         }
         ctl_text_fini(status);
         ctl_snapshot_pause();
-        rc = ctl_snapshot_status(link, true, status);
+        rc = ctl_link_status(link, true, "SNAPSHOT", status);
     }
     return rc;
 }
@@ -191,7 +178,7 @@ static int ctl_snapshot_wait(const struct ctl *ctl, struct ctl_link *link, long 
     char last[160] = "";
 
     for (;;) {
-        int rc = ctl_snapshot_status(link, true, &status);
+        int rc = ctl_link_status(link, true, "SNAPSHOT", &status);
         if (rc != CTL_EXIT_DONE) {
             ctl_complain("if that proxy has ended, so has what it was doing: snapshot list shows "
                          "what there is");
@@ -245,7 +232,7 @@ static int ctl_snapshot_run(const struct ctl *ctl, const char *verb, const char 
             "the snapshot");
     }
     (void)snprintf(reach, sizeof reach, "%llu", committed);
-    rc = ctl_snapshot_status(&link, true, &status);
+    rc = ctl_link_status(&link, true, "SNAPSHOT", &status);
     if (rc == CTL_EXIT_DONE) {
         long long runs = ctl_text_number(&status, "runs");
         ctl_text_fini(&status);
@@ -304,7 +291,7 @@ int ctl_snapshot_delete(const struct ctl *ctl, int argc, char **argv)
         rc = ctl_link_ask(&link, true, &text, 4, command);
         free(text);
     }
-    while (rc == CTL_EXIT_DONE && (rc = ctl_snapshot_status(&link, true, &status)) == 0) {
+    while (rc == CTL_EXIT_DONE && (rc = ctl_link_status(&link, true, "SNAPSHOT", &status)) == 0) {
         const char *error = ctl_text_get(&status, "delete_error");
         bool over = ctl_text_get(&status, "deleting") == NULL;
         if (over && error != NULL) {
