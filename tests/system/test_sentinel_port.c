@@ -186,6 +186,23 @@ static const struct {
     {"PING", 1},
 };
 
+/* What a Sentinel says for half a minute after it has stood still: it does not trust the clock. */
+static const char in_tilt[] = "sentinel_tilt_since_seconds:N";
+
+static bool is_upright(void *arg)
+{
+    struct buf shape = BUF_INIT;
+    struct wire w;
+
+    (void)arg;
+    wire_open(&w, cluster_port(cluster, "sentinel1"));
+    ask_shape(&w, "INFO sentinel", 1, &shape);
+    bool upright = strstr((char *)buf_head(&shape), in_tilt) == NULL;
+    wire_close(&w);
+    buf_release(&shape);
+    return upright;
+}
+
 /* Every line above, on one connection to each, in both protocols. */
 START_TEST(answers_as_a_sentinel)
 {
@@ -209,6 +226,11 @@ START_TEST(answers_as_a_sentinel)
         buf_clear(&expected);
         buf_clear(&got);
         ask_shape(&real, line, replies, &expected);
+        if (strstr((char *)buf_head(&expected), in_tilt) != NULL) {
+            cluster_wait("a Sentinel that is sure of the time", 3 * TIMEOUT_MS, is_upright, NULL);
+            buf_clear(&expected);
+            ask_shape(&real, line, replies, &expected);
+        }
         ask_shape(&ours, line, replies, &got);
         ck_assert_msg(strcmp((char *)buf_head(&got), (char *)buf_head(&expected)) == 0,
                       "%s (RESP%d)\n--- a real Sentinel:\n%s--- ours:\n%s", line, _i,
