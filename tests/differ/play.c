@@ -290,6 +290,7 @@ static size_t queue_pipeline(struct performance *pf, size_t first, bool *ends)
             continue;
         }
         note_told(pf, pl, s);
+        pl->said_raw |= s->kind == STEP_RAW;
         for (int side = 0; side < STAGE_SIDES; side++) {
             long long ids[PROGRAM_CLIENTS];
             for (int c = 0; c < PROGRAM_CLIENTS; c++) {
@@ -326,7 +327,7 @@ static void send_pieces(struct performance *pf, struct player *pl, size_t first,
     size_t sent = 0;
 
     random_init(&r, pf->program->seed + at);
-    bool may_close = false;
+    bool may_close = pl->said_raw;
     for (size_t i = first; i < at; i++) {
         const struct step *s = &pf->program->steps[i];
         may_close |= s->kind == STEP_RAW || step_is(s, 0, "quit") || step_is(s, 0, "client") ||

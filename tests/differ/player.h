@@ -27,6 +27,7 @@ struct player {
     bool sends_subscribe;  /* in this pipeline */
     bool queues_subscribe; /* in MULTI, as far as sent */
     bool reply_off, reply_skip;
+    bool said_raw;        /* what is no RESP: whatever comes next may end the connection */
     bool told;            /* others' tracking is redirected to it: in no order among its replies */
     int tells;            /* whom its own was redirected to last; or -1 */
     bool redirects;       /* it is now */
