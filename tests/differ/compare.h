@@ -12,11 +12,11 @@ struct performance {
     const struct program *program;
     struct player players[PROGRAM_CLIENTS];
     struct difference *difference;
-    int blocked;  /* clients, at the plain Redis */
-    bool alone;   /* writes are refused for lack of replicas: scripts get other words (rules.c) */
-    bool paused;  /* those who write wait, at the proxy: its Redis does not know */
+    int blocked;   /* clients, at the plain Redis */
+    bool alone;    /* writes are refused for lack of replicas: scripts get other words (rules.c) */
+    bool paused;   /* those who write wait, at the proxy: its Redis does not know */
     bool unlogged; /* what may block was refused: Holdfast's ACL LOG lacks it */
-    bool written; /* something may be since the Redis beside the proxy had all */
+    bool written;  /* something may be since the Redis beside the proxy had all */
 };
 
 /* Notes the difference and returns false. client: or -1; step: or SIZE_MAX. */
