@@ -38,7 +38,7 @@
 #include "proxy/snapshot/freshness.h"
 #include "proxy/snapshot/snapper.h"
 
-enum { PROXY_REDIS_SETTINGS = 5, PROXY_REDIS_SETTING_BYTES = 512 };
+enum { PROXY_REDIS_SETTINGS = 6, PROXY_REDIS_SETTING_BYTES = 512 };
 enum { PROXY_SENTINEL_OUT_MAX_BYTES = 1 << 20 };
 
 /* A setting of our Redis that we change while we are attached. */

@@ -32,7 +32,10 @@ static const struct {
     /* else a stalled log would cut the one link, and one large message that of all subscribers */
     {"client-output-buffer-limit", "replica 0 0 0 pubsub 0 0 0"},
     {"repl-diskless-load", "on-empty-db"}, /* a resync needs no file of its own */
-    {"repl-backlog-ttl", "0"},   /* else an hour without a replica changes the replication id */
+    {"repl-backlog-ttl", "0"}, /* else an hour without a replica changes the replication id */
+    /* else one that can't do what the log says (a database that it lacks) goes on without it, and
+     * would lead with other data one day; it ends instead (afterErrorReply in networking.c) */
+    {"propagation-error-behavior", "panic-on-replicas"},
     {"repl-backlog-size", NULL}, /* must outlive a reconnect */
 };
 

@@ -74,6 +74,11 @@ void cluster_add_redis(struct cluster *c, const char *name, const char *const *a
     p->redis_args = args;
 }
 
+void cluster_set_redis_args(struct cluster *c, const char *name, const char *const *args)
+{
+    cluster_process_of(c, name)->redis_args = args;
+}
+
 void cluster_add_sentinel(struct cluster *c, const char *name, const char *master)
 {
     struct cluster_process *p = process_add(c, name);

@@ -32,7 +32,7 @@ struct cluster_options {
     unsigned pairs;                /* redis-server and proxy; 0: one */
     bool plain;                    /* a plain redis-server (plain1) as well */
     unsigned lease_ms;             /* of all proxies and log nodes; 0: the default */
-    const char *const *redis_args; /* for redis1 and plain1; ends with NULL; or NULL */
+    const char *const *redis_args; /* of all redis-servers; ends with NULL; or NULL */
     const char *proxy_json;        /* more keys, such as "\"sync\": false"; or NULL */
     const char *redis_json;        /* more keys of "redis", begun by a comma; or NULL */
     const char *proxy_log_json;    /* more keys of proxies' "log", begun by a comma; or NULL */
@@ -50,6 +50,9 @@ struct cluster *cluster_create(const struct cluster_options *options);
 /* One more redis-server, by any other name than those above, which cluster_start starts as well.
  * args: after those that all have; ends with NULL; kept by reference. */
 void cluster_add_redis(struct cluster *c, const char *name, const char *const *args);
+
+/* The same for one that there is, from its next start on. */
+void cluster_set_redis_args(struct cluster *c, const char *name, const char *const *args);
 
 /* One more log node ("log4" …), of this cluster, which no proxy's configuration names. */
 void cluster_add_log(struct cluster *c, const char *name);

@@ -1,6 +1,7 @@
 /* Redis of other versions than the log has seen: one that is older than what has written the log
  * stops, and one that is older than 7.0 is refused, each by name. A log that a newer Redis has
- * written is made by marking an ordinary one; a Redis 6.2 is played by a few lines of ours. */
+ * written is made by marking an ordinary one; a Redis 6.2 is played by a few lines of ours. And one
+ * that has not all the databases that the others have. */
 #include "logsvc/disk.h"
 #include "logsvc/meta.h"
 #include "logsvc/slots.h"
@@ -109,6 +110,40 @@ START_TEST(a_newer_redis_has_written_the_log)
 }
 END_TEST
 
+/* ---- fewer databases ---- */
+
+static bool redis_has_ended(void *arg)
+{
+    (void)arg;
+    return !cluster_running(cluster, "redis1");
+}
+
+/* One that follows and can't do what the log says ends, and never goes on with other data; the
+ * others do. */
+START_TEST(a_redis_with_fewer_databases)
+{
+    struct wire w;
+
+    (void)cluster_stop(cluster, "proxy1");
+    (void)cluster_wait_leader(cluster);
+    cluster_kill(cluster, "redis1");
+    cluster_set_redis_args(cluster, "redis1", (const char *const[]){"--databases", "4", NULL});
+    cluster_spawn(cluster, "redis1");
+    cluster_spawn(cluster, "proxy1");
+    cluster_wait_followers(cluster);
+    const char *leader = cluster_wait_leader(cluster);
+    ck_assert_str_ne(leader, "proxy1");
+    wire_open(&w, cluster_port(cluster, leader));
+    wire_asks(&w, "+OK\r\n", "SELECT", "3");
+    wire_asks(&w, "+OK\r\n", "SET", "in", "three");
+    wire_asks(&w, "+OK\r\n", "SELECT", "4");
+    wire_asks(&w, "+OK\r\n", "SET", "in", "four");
+    cluster_wait("Redis ends", BACK_MS, redis_has_ended, NULL);
+    wire_asks(&w, "$4\r\nfour\r\n", "GET", "in");
+    wire_close(&w);
+}
+END_TEST
+
 /* ---- a Redis 6.2 ---- */
 
 /* The reply to one command of the proxy's, of which it is asked no more than this. */
@@ -214,5 +249,6 @@ int main(void)
 
     SYSTEM_CASE(suite, "newer", system_serve, 240, a_newer_redis_has_written_the_log);
     SYSTEM_CASE(suite, "older", system_serve, 240, a_redis_of_before_seven);
+    SYSTEM_CASE(suite, "databases", system_serve, 240, a_redis_with_fewer_databases);
     return unit_main(suite);
 }
