@@ -71,10 +71,10 @@ const char *const arguments_scripts[] = {
     "redis.call('incr', 's1') return redis.error_reply('LATE after a write')",
     "return {1, nil, 2}",
     "return redis.setresp(4)",
-    "local d = redis.call('dump', KEYS[1] or 's0') if not d then return d end "
-    "return redis.call('restore', KEYS[2] or 's1', 0, d, 'replace')",
-    "local d = redis.call('dump', KEYS[1] or 'l0') redis.call('del', KEYS[1] or 'l0') "
-    "return d and redis.call('restore', KEYS[1] or 'l0', 4000000000000, d, 'absttl')",
+    ("local d = redis.call('dump', KEYS[1] or 's0') if not d then return d end "
+     "return redis.call('restore', KEYS[2] or 's1', 0, d, 'replace')"),
+    ("local d = redis.call('dump', KEYS[1] or 'l0') redis.call('del', KEYS[1] or 'l0') "
+     "return d and redis.call('restore', KEYS[1] or 'l0', 4000000000000, d, 'absttl')"),
     "redis.setresp(3) return redis.call('debug', 'protocol', 'map')",
     "return redis.call('object', 'encoding', KEYS[1] or 'h0')",
     "for i = 1, 40 do redis.call('hset', 'h0', 'f' .. i, i) end return redis.call('hlen', 'h0')",
