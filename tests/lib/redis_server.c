@@ -106,8 +106,9 @@ struct redis_server *redis_server_start(const char *const args[])
     size_t count = 0;
 
     s->port = cluster_free_port();
-    snprintf(s->dir, sizeof s->dir, "%s/%d", root, s->port);
-    ck_assert_msg(mkdir(s->dir, 0700) == 0, "mkdir %s: %s", s->dir, strerror(errno));
+    /* One that is gone may have had this port, and still have its folder. */
+    snprintf(s->dir, sizeof s->dir, "%s/%d-XXXXXX", root, s->port);
+    ck_assert_msg(mkdtemp(s->dir) != NULL, "mkdtemp %s: %s", s->dir, strerror(errno));
     snprintf(s->port_text, sizeof s->port_text, "%d", s->port);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         s->argv[count++] = own[i];
