@@ -493,6 +493,8 @@ bool session_client(struct router *router, struct client *c, const struct comman
         session_client_no_evict(c, argv);
     } else if (strcmp(sub, "unblock") == 0) {
         session_client_unblock(router, c, argv, argc);
+    } else if (strcmp(sub, "pause") == 0 && c->unanswered > 0 && c->all->capture == NULL) {
+        client_postpone(c); /* what it wrote over a link of its own comes before, and would wait */
     } else if (strcmp(sub, "pause") == 0) {
         session_client_pause(router, c, argv, argc);
     } else if (strcmp(sub, "unpause") == 0) {

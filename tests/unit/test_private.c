@@ -736,6 +736,28 @@ START_TEST(test_redis_pauses)
 }
 END_TEST
 
+/* What its own client wrote over a link of its own is not overtaken by a pause: it would wait in
+ * Redis until that is over, and the answer to CLIENT PAUSE with it. */
+START_TEST(test_pause_comes_behind)
+{
+    world_join(1);
+    world_say(0, "WATCH k");
+    world_link_up(0);
+    world_link_expect_sent(0, "WATCH k");
+    world_link_redis(0, "+OK\r\n");
+    world_expect(0, "+OK\r\n");
+    world_say(0, "SET a 1");
+    world_say(0, "CLIENT PAUSE 300 WRITE");
+    world_link_expect_sent(0, "SET a 1");
+    world_expect_nothing_sent();
+    world_link_redis(0, "+OK\r\n");
+    world_expect_sent_bare("CLIENT PAUSE 301 WRITE");
+    world_redis("+OK\r\n");
+    world_expect(0, "+OK\r\n+OK\r\n");
+    world_unpause(1);
+}
+END_TEST
+
 int main(void)
 {
     return UNIT_RUN("private", world_setup, world_teardown, test_lent_and_returned, test_name,
@@ -744,5 +766,6 @@ int main(void)
                     test_busy_while_idle, test_client_leaves, test_postponed_client_leaves,
                     test_link_ends, test_stop, test_unblock, test_kill_blocked, test_no_touch,
                     test_tracking, test_tracking_hello, test_tracking_noloop, test_tracking_reset,
-                    test_pause, test_paused_scripts, test_paused_unsaid, test_redis_pauses);
+                    test_pause, test_pause_comes_behind, test_paused_scripts, test_paused_unsaid,
+                    test_redis_pauses);
 }
