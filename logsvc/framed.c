@@ -24,6 +24,7 @@
 #include "logsvc/framed.h"
 
 #include "common/le.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "logsvc/transport_nng.h"
 
@@ -34,8 +35,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* The first buffer is for the preamble of someone unknown. */
 enum { IN_FIRST_BYTES = 4 * 1024, IN_BYTES = 64 * 1024, OUT_KEEP_BYTES = 256 * 1024 };
@@ -49,6 +52,50 @@ void framed_message_free(struct framed_message *m)
 {
     free(m->owned);
     free(m);
+}
+
+/* --- what the owner waits with --- */
+
+int framed_wait_open(struct framed_wait *w)
+{
+    struct epoll_event event = {.events = EPOLLIN}; /* data.ptr tells it from the connections */
+
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (w->epoll_fd < 0 || w->wake_fd < 0 ||
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &event) != 0) {
+        log_error("transport: cannot make what it waits with: %s", strerror(errno));
+        framed_wait_close(w);
+        return ERR_IO;
+    }
+    return ERR_OK;
+}
+
+void framed_wait_close(struct framed_wait *w)
+{
+    if (w->wake_fd >= 0) {
+        close(w->wake_fd);
+    }
+    if (w->epoll_fd >= 0) {
+        close(w->epoll_fd);
+    }
+    w->wake_fd = w->epoll_fd = -1;
+}
+
+void framed_wait_wake(const struct framed_wait *w)
+{
+    uint64_t one = 1;
+    ssize_t n = write(w->wake_fd, &one, sizeof one);
+
+    MUST(n == (ssize_t)sizeof one || errno == EAGAIN);
+}
+
+void framed_wait_drain(const struct framed_wait *w)
+{
+    uint64_t value;
+    ssize_t n = read(w->wake_fd, &value, sizeof value);
+
+    MUST(n == (ssize_t)sizeof value || errno == EAGAIN);
 }
 
 /* --- the descriptor --- */

@@ -117,6 +117,18 @@ struct framed {
     size_t backlog_count;
 };
 
+/* What an owner waits with: an epoll descriptor for its connections, and in it an eventfd by which
+ * other threads wake it, whose data.ptr is NULL. */
+struct framed_wait {
+    int epoll_fd, wake_fd;
+};
+
+/* ERR_OK, or ERR_IO, said in the log, and nothing is open (both -1). */
+int framed_wait_open(struct framed_wait *w) MUST_CHECK;
+void framed_wait_close(struct framed_wait *w);       /* also what could not be opened */
+void framed_wait_wake(const struct framed_wait *w);  /* any thread */
+void framed_wait_drain(const struct framed_wait *w); /* it is not ready any more, until woken */
+
 /* epoll_fd outlives it. What is ready there has `f` as its data.ptr. */
 void framed_init(struct framed *f, const struct framed_calls *calls, void *owner,
                  const struct framed_limits *limits, int epoll_fd);

@@ -22,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 enum { CONNECTIONS_MAX = TRANSPORT_SERVER_CONNECTIONS_MAX, SLOTS_MAX = CONNECTIONS_MAX + 1 };
 enum { BACKLOG_MAX = 64, BACKLOG_MAX_BYTES = 8 * 1024 * 1024 };
@@ -54,8 +52,7 @@ struct transport_server {
     uint16_t port;
     nng_aio *accept;
     nng_aio *pause; /* after an accept that failed */
-    int epoll_fd;   /* the connections', and wake_fd */
-    int wake_fd;
+    struct framed_wait wait;
 
     pthread_mutex_t lock; /* protects what follows */
     struct slot *slots[SLOTS_MAX];
@@ -67,7 +64,7 @@ struct transport_server {
     uint64_t ended[ENDED_MAX];
     unsigned ended_count;
     bool woken;
-    bool signal; /* wake_fd is to be written once the lock is given back */
+    bool signal; /* the owner is to be woken once the lock is given back */
     uint64_t complain_ns;
 
     struct requests queue; /* the server thread only */
@@ -122,9 +119,7 @@ static void leave(struct transport_server *s)
     s->signal = false;
     pthread_mutex_unlock(&s->lock);
     if (signal) {
-        uint64_t one = 1;
-        ssize_t n = write(s->wake_fd, &one, sizeof one);
-        MUST(n == (ssize_t)sizeof one || errno == EAGAIN);
+        framed_wait_wake(&s->wait);
     }
 }
 
@@ -253,7 +248,7 @@ static struct slot *slot_take(struct transport_server *s)
         MUST(s->slot_count < SLOTS_MAX);
         slot = mem_calloc(1, sizeof *slot);
         slot->server = s;
-        framed_init(&slot->framed, &slot_calls, slot, &limits, s->epoll_fd);
+        framed_init(&slot->framed, &slot_calls, slot, &limits, s->wait.epoll_fd);
         s->slots[s->slot_count++] = slot;
     }
     slot->used = slot->open = true;
@@ -374,20 +369,6 @@ static int listen_on(struct transport_server *s, const char *address)
     return transport_err(rv);
 }
 
-static int open_wake(struct transport_server *s)
-{
-    struct epoll_event event = {.events = EPOLLIN}; /* data.ptr tells it from the connections */
-
-    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (s->epoll_fd < 0 || s->wake_fd < 0 ||
-        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &event) != 0) {
-        log_error("transport: cannot make what it waits with: %s", strerror(errno));
-        return ERR_IO;
-    }
-    return ERR_OK;
-}
-
 int transport_server_open(struct transport_server **out,
                           const struct transport_server_config *config)
 {
@@ -403,7 +384,7 @@ int transport_server_open(struct transport_server **out,
     MUST(pthread_mutex_init(&s->lock, NULL) == 0);
     s->accept = transport_aio(accepted, s);
     s->pause = transport_aio(accept_paused, s);
-    int rv = open_wake(s);
+    int rv = framed_wait_open(&s->wait);
     if (rv == ERR_OK) {
         rv = listen_on(s, config->address);
     }
@@ -441,12 +422,7 @@ void transport_server_close(struct transport_server *s)
         nng_stream_listener_free(s->listener);
     }
     requests_free(&s->queue);
-    if (s->wake_fd >= 0) {
-        close(s->wake_fd);
-    }
-    if (s->epoll_fd >= 0) {
-        close(s->epoll_fd);
-    }
+    framed_wait_close(&s->wait);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -478,16 +454,14 @@ static void resume(struct transport_server *s)
 static void receive(struct transport_server *s, int timeout_ms)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(s->epoll_fd, events, EVENTS_MAX, timeout_ms);
+    int count = epoll_wait(s->wait.epoll_fd, events, EVENTS_MAX, timeout_ms);
 
     MUST(count >= 0 || errno == EINTR);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr != NULL) {
             framed_pull(events[i].data.ptr, events[i].events);
         } else {
-            uint64_t value;
-            ssize_t n = read(s->wake_fd, &value, sizeof value);
-            MUST(n == (ssize_t)sizeof value || errno == EAGAIN);
+            framed_wait_drain(&s->wait);
         }
     }
 }

@@ -26,8 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 enum { RECONNECT_MIN_MS = 20, RECONNECT_MAX_MS = 500, DIAL_MS = 5000 };
 enum { COMPLAIN_S = 10 };
@@ -71,8 +69,7 @@ struct transport {
     size_t queue_max_bytes;
     size_t message_max_bytes;
     unsigned pause_min_ms, pause_max_ms;
-    int event_fd;
-    int epoll_fd; /* the links', and event_fd */
+    struct framed_wait wait;
     struct link links[TRANSPORT_NODES_MAX];
 
     pthread_mutex_t lock; /* protects what follows and the links' upper half */
@@ -104,9 +101,7 @@ static void leave(struct transport *t)
     t->signal = false;
     pthread_mutex_unlock(&t->lock);
     if (signal) {
-        uint64_t one = 1;
-        ssize_t n = write(t->event_fd, &one, sizeof one);
-        MUST(n == (ssize_t)sizeof one || errno == EAGAIN);
+        framed_wait_wake(&t->wait);
     }
 }
 
@@ -276,7 +271,7 @@ static int link_open(struct link *l, struct transport *t, unsigned node, const c
     l->dial = transport_aio(link_dialed, l);
     l->pause = transport_aio(link_paused, l);
     nng_aio_set_timeout(l->dial, DIAL_MS);
-    framed_init(&l->framed, &link_calls, l, &limits, t->epoll_fd);
+    framed_init(&l->framed, &link_calls, l, &limits, t->wait.epoll_fd);
     rv = nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_NODELAY, true);
     if (rv == 0) {
         rv = nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_KEEPALIVE, true);
@@ -287,34 +282,12 @@ static int link_open(struct link *l, struct transport *t, unsigned node, const c
     return transport_err(rv);
 }
 
-static bool transport_open_fds(struct transport *t)
-{
-    struct epoll_event event = {.events = EPOLLIN}; /* data.ptr tells it from the links */
-
-    t->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    return t->event_fd >= 0 && t->epoll_fd >= 0 &&
-           epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->event_fd, &event) == 0;
-}
-
-static void transport_close_fds(struct transport *t)
-{
-    if (t->event_fd >= 0) {
-        close(t->event_fd);
-    }
-    if (t->epoll_fd >= 0) {
-        close(t->epoll_fd);
-    }
-}
-
 int transport_open(struct transport **out, const struct transport_config *config)
 {
     MUST(config->node_count >= 1 && config->node_count <= TRANSPORT_NODES_MAX);
     MUST(config->queue_max_bytes >= config->message_max_bytes);
     struct transport *t = mem_calloc(1, sizeof *t);
-    if (!transport_open_fds(t)) {
-        log_error("transport: cannot make what it waits with: %s", strerror(errno));
-        transport_close_fds(t);
+    if (framed_wait_open(&t->wait) != ERR_OK) {
         free(t);
         return ERR_IO;
     }
@@ -443,14 +416,14 @@ void transport_close(struct transport *t)
     }
     notes_free(&t->batch, t->batch_at);
     notes_free(&t->queue, 0);
-    transport_close_fds(t);
+    framed_wait_close(&t->wait);
     pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
 int transport_fd(const struct transport *t)
 {
-    return t->epoll_fd;
+    return t->wait.epoll_fd;
 }
 
 /* Receives what has come, and what there is room for again. */
@@ -465,7 +438,7 @@ static void receive(struct transport *t)
             framed_resume(&l->framed);
         }
     }
-    int count = epoll_wait(t->epoll_fd, events, TRANSPORT_NODES_MAX + 1, 0);
+    int count = epoll_wait(t->wait.epoll_fd, events, TRANSPORT_NODES_MAX + 1, 0);
     MUST(count >= 0 || errno == EINTR);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr != NULL) {
@@ -489,9 +462,7 @@ static bool batch_take(struct transport *t)
     t->queue = empty;
     t->taking = false;
     if (t->signalled) {
-        uint64_t value;
-        ssize_t n = read(t->event_fd, &value, sizeof value);
-        MUST(n == (ssize_t)sizeof value || errno == EAGAIN);
+        framed_wait_drain(&t->wait);
         t->signalled = false;
     }
     leave(t);
