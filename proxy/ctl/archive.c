@@ -1,6 +1,7 @@
 #include "proxy/ctl/archive.h"
 
 #include "common/crc32c.h"
+#include "common/file.h"
 #include "common/mem.h"
 #include "logsvc/wire.h"
 #include "proxy/ctl/archive_store.h"
@@ -238,12 +239,10 @@ bool archive_save(struct archive *a)
     manifest_print(&a->manifest, &text);
     archive_path(a, archive_manifest, true, part);
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good = fd >= 0;
-    while (good && text.len > 0) {
-        ssize_t n = write(fd, buf_head(&text), text.len);
-        good = n > 0 || (n < 0 && errno == EINTR);
-        buf_consume(&text, n > 0 ? (size_t)n : 0);
+    if (fd >= 0) {
+        errno = file_write(fd, buf_head(&text), text.len);
     }
+    bool good = fd >= 0 && errno == 0;
     if (!good) {
         (void)archive_failed(part);
     }

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/crc32c.h"
+#include "common/file.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -59,18 +60,8 @@ static bool export_is_stopped(struct ctl_export_job *e)
 static bool export_write(struct ctl_export_job *e, const char *name, int fd, const uint8_t *bytes,
                          size_t size)
 {
-    while (size > 0) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return export_io_failed(e, name, true);
-        }
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return true;
+    errno = file_write(fd, bytes, size);
+    return errno == 0 || export_io_failed(e, name, true);
 }
 
 /* Up to which moment an export is whole that ends there, with a record of that time. */
