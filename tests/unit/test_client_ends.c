@@ -140,6 +140,20 @@ START_TEST(test_end_postponed)
 }
 END_TEST
 
+/* Of two the one that is gone is closed; the other, which has closed its half, is answered. */
+static void only_half_stays(int waits_max, int half, int ended)
+{
+    for (int waits = 0; w.all.count > 1 && waits < waits_max; waits++) {
+        clients_hold_limits(&w.all);
+        clients_flush(&w.all);
+        sockets_wait(-1, 0, 1);
+    }
+    ck_assert_uint_eq(w.all.count, 1);
+    finish(2 * (size_t)ended, "+half\r\n");
+    hear(half, "+half\r\n", true);
+    (void)close(half);
+}
+
 /* Who resets the connection while nobody reads it is noticed, now and then: postponed, or ended.
  * Who has only closed its half is not gone. */
 START_TEST(test_reset_unread)
@@ -164,15 +178,7 @@ START_TEST(test_reset_unread)
         ck_assert_uint_eq(w.all.count, 2);
         ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
         (void)close(fd);
-        for (int waits = 0; w.all.count > 1 && waits < WAITS_MAX; waits++) {
-            clients_hold_limits(&w.all);
-            clients_flush(&w.all);
-            sockets_wait(-1, 0, 1);
-        }
-        ck_assert_uint_eq(w.all.count, 1);
-        finish(2 * (size_t)ended, "+half\r\n");
-        hear(half, "+half\r\n", true);
-        (void)close(half);
+        only_half_stays(WAITS_MAX, half, ended);
     }
 }
 END_TEST
@@ -207,15 +213,7 @@ START_TEST(test_closed_unread)
             ck_assert_int_eq(setsockopt(each->fd, IPPROTO_TCP, TCP_KEEPINTVL, &soon, sizeof soon),
                              0);
         }
-        for (int waits = 0; w.all.count > 1 && waits < 100 * WAITS_MAX; waits++) {
-            clients_hold_limits(&w.all);
-            clients_flush(&w.all);
-            sockets_wait(-1, 0, 1);
-        }
-        ck_assert_uint_eq(w.all.count, 1);
-        finish(2 * (size_t)ended, "+half\r\n");
-        hear(half, "+half\r\n", true);
-        (void)close(half);
+        only_half_stays(100 * WAITS_MAX, half, ended);
     }
 }
 END_TEST
